@@ -1,0 +1,1 @@
+"""Kronos checkpoints and an EventEncoder, turned into ONNX bundles (torch side)."""

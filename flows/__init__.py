@@ -1,0 +1,1 @@
+"""Prefect flows: candles and calendar in, event-conditioned forecasts stored."""

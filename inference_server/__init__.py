@@ -1,0 +1,1 @@
+"""The server that answers forecasts from an ONNX bundle; imports neither torch nor Prefect."""
