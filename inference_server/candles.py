@@ -1,0 +1,77 @@
+"""Columns of candles turned into the six features that the model reads, with their gaps filled or refused."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FEATURES = ("open", "high", "low", "close", "volume", "amount")
+
+# The engine takes the standard deviation in float32, where the sum of squares of larger values overflows.
+LARGEST = 1e17
+
+
+class CandleError(ValueError):
+    """Candles that cannot be used; `column` and `row` (from 0, None for a whole column) say where."""
+
+    def __init__(self, message: str, column: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.column = column
+        self.row = row
+
+
+def candle_features(
+    open: ArrayLike,
+    high: ArrayLike,
+    low: ArrayLike,
+    close: ArrayLike,
+    volume: ArrayLike | None = None,
+    amount: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Return candles as one C-contiguous (T, 6) array in the order of `FEATURES`, raw units.
+
+    Missing volume zeroes volume and amount; missing amount alone becomes volume × mean(open, high, low,
+    close) in float64, as the upstream predictor does.
+
+    Parameters
+    ----------
+    open, high, low, close, volume, amount
+        One value per candle, oldest first, all of the same length T.
+
+    Raises
+    ------
+    CandleError
+        If a column differs in length, or holds NaN, infinity or a magnitude above `LARGEST`.
+    """
+    prices = {"open": open, "high": high, "low": low, "close": close}
+    columns = {name: _column(name, values) for name, values in prices.items()}
+    count = len(columns["open"])
+    if volume is None:
+        columns["volume"] = columns["amount"] = np.zeros(count)
+    else:
+        columns["volume"] = _column("volume", volume)
+        if amount is not None:
+            columns["amount"] = _column("amount", amount)
+    for name, values in columns.items():
+        if len(values) != count:
+            raise CandleError(f"{name} has {len(values)} values and open has {count}; expected as many", name)
+    if "amount" not in columns:
+        mean_price = np.stack([columns[name] for name in prices], axis=1).mean(axis=1)
+        columns["amount"] = _finite("amount (volume × mean price)", columns["volume"] * mean_price)
+    return np.stack([columns[name] for name in FEATURES], axis=1)
+
+
+def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return one column as float64, or say what is wrong with it."""
+    column = np.asarray(values, dtype=np.float64)
+    if column.ndim != 1:
+        raise CandleError(f"{name} has shape {column.shape}; expected one value per candle", name)
+    return _finite(name, column)
+
+
+def _finite(name: str, column: NDArray[np.float64]) -> NDArray[np.float64]:
+    usable = np.abs(column) <= LARGEST  # False for NaN and infinity too
+    if not usable.all():
+        row = int(np.argmin(usable))
+        raise CandleError(
+            f"{name} is {column[row]} in row {row}; expected a finite number within ±{LARGEST:g}", name, row
+        )
+    return column
