@@ -1,0 +1,63 @@
+"""Settings of the flows, each an environment variable with a default, and what a local Prefect run needs."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.settings import (
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+)
+
+RETRY_DELAYS_S = (2.0, 10.0, 30.0)
+"""Waits before a second, third and fourth try of a call to a server that was not available."""
+
+WORKERS = 4
+"""Symbols on their way to the server at once: enough to keep it busy, few enough not to fill its queue."""
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """Where the flows find the inference server, and how long they wait for it.
+
+    Attributes
+    ----------
+    server_url
+        ``KRONOS_SERVER``: change it when the server runs on another machine or port.
+    timeout_s
+        ``KRONOS_TIMEOUT_S``: seconds for one answer. A request waits in the server's queue behind the other
+        symbols of the run, so raise it for large models, many sample paths or a context that slides.
+    """
+
+    server_url: str = "http://127.0.0.1:8200"
+    timeout_s: float = 600.0
+
+    @classmethod
+    def from_env(cls) -> "FlowSettings":
+        """Read the environment.
+
+        Raises
+        ------
+        ValueError
+            ``KRONOS_TIMEOUT_S`` is not a positive number of seconds.
+        """
+        given = os.environ.get("KRONOS_TIMEOUT_S", str(cls.timeout_s))
+        try:
+            timeout_s = float(given)
+        except ValueError:
+            timeout_s = 0.0
+        if not timeout_s > 0:
+            raise ValueError(f"KRONOS_TIMEOUT_S is {given!r}; give a positive number of seconds, such as 600")
+        return cls(os.environ.get("KRONOS_SERVER", cls.server_url), timeout_s)
+
+
+def local_prefect_defaults() -> dict[Any, Any]:
+    """Prefect settings for a run without a Prefect server; whatever the user has set stays as it is.
+
+    The temporary server that Prefect then starts takes 10 to 24 s on two cores; Prefect waits 20.
+    It has nobody to report usage figures to.
+    """
+    return {
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 90,
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+    }

@@ -1,0 +1,28 @@
+"""Settings read from the environment."""
+
+import pytest
+
+from flows.settings import FlowSettings, local_prefect_defaults
+
+
+def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KRONOS_SERVER", raising=False)
+    monkeypatch.delenv("KRONOS_TIMEOUT_S", raising=False)
+    assert FlowSettings.from_env() == FlowSettings("http://127.0.0.1:8200", 600.0)
+
+
+def test_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRONOS_SERVER", "http://models:9000")
+    monkeypatch.setenv("KRONOS_TIMEOUT_S", "30")
+    assert FlowSettings.from_env() == FlowSettings("http://models:9000", 30.0)
+
+
+@pytest.mark.parametrize("given", ["soon", "", "0", "-5", "nan"])
+def test_a_wrong_timeout_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("KRONOS_TIMEOUT_S", given)
+    with pytest.raises(ValueError, match="KRONOS_TIMEOUT_S"):
+        FlowSettings.from_env()
+
+
+def test_local_prefect_waits_longer_for_its_temporary_server() -> None:
+    assert 90 in local_prefect_defaults().values()
