@@ -1,0 +1,12 @@
+"""The one error of the database's edge: a message for a person, with no password in it."""
+
+import psycopg
+
+
+class DatabaseError(RuntimeError):
+    """The database can't be reached, started, migrated or loaded; the message says why and what to do."""
+
+
+def one_line(error: psycopg.Error | OSError) -> str:
+    """Return the message of a driver's error on one line."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip()) or type(error).__name__

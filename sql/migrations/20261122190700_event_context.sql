@@ -1,0 +1,1 @@
+ALTER TABLE ml_predictions ADD COLUMN IF NOT EXISTS event_context JSONB DEFAULT NULL;

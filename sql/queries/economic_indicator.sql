@@ -1,0 +1,12 @@
+-- Values of one series for dates from start (included) to end (excluded), with the date from which each was public.
+-- Where that is not stored, it is the next business day. Parameters: series_id text, start and end timestamptz.
+SELECT
+    date,
+    value::float8,
+    coalesce(known_on, date + CASE extract(isodow FROM date) WHEN 5 THEN 3 WHEN 6 THEN 2 ELSE 1 END) AS known_on
+FROM economic_indicators
+WHERE series_id = %(series_id)s::text
+    AND date >= %(start)s::timestamptz::date
+    AND date < %(end)s::timestamptz
+    AND isfinite(date)
+ORDER BY date, known_on

@@ -1,0 +1,1 @@
+SELECT version, applied_at FROM kronos_migrations ORDER BY version

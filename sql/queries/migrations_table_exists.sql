@@ -1,0 +1,1 @@
+SELECT to_regclass('kronos_migrations') IS NOT NULL

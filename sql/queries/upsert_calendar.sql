@@ -1,0 +1,46 @@
+-- Staged events into economic_calendar, keyed on economic_calendar_natural_key. A value that a file lacks (the actual
+-- of a file from before the release) never erases a stored one; time_known and scheduled NULL mean "not said": true for
+-- a new row, unchanged for a stored one. Returns the numbers of new and of changed rows.
+WITH written AS (
+    INSERT INTO economic_calendar AS stored (
+        event_time, time_known, scheduled, country, currency, symbol, event_type, title, impact,
+        actual, forecast, previous, hawkish_score, source
+    )
+    SELECT
+        s.event_time,
+        coalesce(s.time_known, known.time_known, true),
+        coalesce(s.scheduled, known.scheduled, true),
+        s.country, s.currency, s.symbol, s.event_type, s.title, s.impact,
+        s.actual, s.forecast, s.previous, s.hawkish_score, s.source
+    FROM staged_calendar AS s
+    LEFT JOIN economic_calendar AS known
+        ON known.event_time = s.event_time
+        AND coalesce(known.event_type, '') = coalesce(s.event_type, '')
+        AND coalesce(known.title, '') = coalesce(s.title, '')
+        AND coalesce(known.country, '') = coalesce(s.country, '')
+        AND coalesce(known.currency, '') = coalesce(s.currency, '')
+        AND coalesce(known.symbol, '') = coalesce(s.symbol, '')
+    ON CONFLICT (
+        event_time, coalesce(event_type, ''), coalesce(title, ''), coalesce(country, ''), coalesce(currency, ''),
+        coalesce(symbol, '')
+    ) DO UPDATE SET
+        time_known = excluded.time_known,
+        scheduled = excluded.scheduled,
+        impact = coalesce(excluded.impact, stored.impact),
+        actual = coalesce(excluded.actual, stored.actual),
+        forecast = coalesce(excluded.forecast, stored.forecast),
+        previous = coalesce(excluded.previous, stored.previous),
+        hawkish_score = coalesce(excluded.hawkish_score, stored.hawkish_score),
+        source = coalesce(excluded.source, stored.source)
+    WHERE (
+            stored.time_known, stored.scheduled, stored.impact, stored.actual, stored.forecast, stored.previous,
+            stored.hawkish_score, stored.source
+        ) IS DISTINCT FROM (
+            excluded.time_known, excluded.scheduled, coalesce(excluded.impact, stored.impact),
+            coalesce(excluded.actual, stored.actual), coalesce(excluded.forecast, stored.forecast),
+            coalesce(excluded.previous, stored.previous), coalesce(excluded.hawkish_score, stored.hawkish_score),
+            coalesce(excluded.source, stored.source)
+        )
+    RETURNING stored.xmax = 0 AS inserted
+)
+SELECT count(*) FILTER (WHERE inserted) AS new, count(*) FILTER (WHERE NOT inserted) AS changed FROM written

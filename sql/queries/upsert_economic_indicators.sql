@@ -1,0 +1,9 @@
+-- One value of a series. Parameters: series_id, date, value, known_on, source.
+INSERT INTO economic_indicators AS stored (series_id, date, value, known_on, source)
+VALUES (%(series_id)s, %(date)s, %(value)s, %(known_on)s, %(source)s)
+ON CONFLICT (series_id, date, known_on) DO UPDATE SET
+    value = coalesce(excluded.value, stored.value),
+    source = coalesce(excluded.source, stored.source)
+WHERE (stored.value, stored.source)
+    IS DISTINCT FROM (coalesce(excluded.value, stored.value), coalesce(excluded.source, stored.source))
+RETURNING stored.xmax = 0 AS inserted

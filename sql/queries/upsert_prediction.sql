@@ -1,0 +1,19 @@
+-- One forecast; a rerun overwrites the row of the same symbol, timeframe, as_of and model_name and keeps created_at.
+-- Parameters: the columns but for created_at and updated_at; event_context as Jsonb or NULL.
+INSERT INTO ml_predictions (
+    symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps, p10, p50, p90, seed, event_context
+)
+VALUES (
+    %(symbol)s, %(timeframe)s, %(as_of)s, %(model_name)s, %(model_version)s, %(pred_len)s,
+    %(timestamps)s::timestamptz[], %(p10)s::float8[], %(p50)s::float8[], %(p90)s::float8[], %(seed)s, %(event_context)s
+)
+ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
+    model_version = excluded.model_version,
+    pred_len = excluded.pred_len,
+    timestamps = excluded.timestamps,
+    p10 = excluded.p10,
+    p50 = excluded.p50,
+    p90 = excluded.p90,
+    seed = excluded.seed,
+    event_context = excluded.event_context,
+    updated_at = now()

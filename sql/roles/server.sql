@@ -1,0 +1,13 @@
+-- A role for the inference server that can read candles and instruments and nothing else. Not a migration, because
+-- making roles needs CREATEROLE, which the owner of the tables may lack. Run it once with psql after the migrations,
+-- then give the role a password (ALTER ROLE kronos_server PASSWORD …) and put it into the server's DATABASE_URL.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'kronos_server') THEN
+        CREATE ROLE kronos_server LOGIN;
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO kronos_server', current_schema());
+END
+$$;
+
+GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments TO kronos_server;
