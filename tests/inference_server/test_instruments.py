@@ -1,0 +1,21 @@
+import numpy as np
+import polars as pl
+
+from inference_server.instruments import ASSET_CLASSES, default_instruments
+from inference_server.time_grid import TIMEFRAMES, past_timestamps
+
+
+def test_every_instrument_has_a_class_and_a_calendar_that_the_grid_knows():
+    table = default_instruments()
+    for symbol, instrument in table.items():
+        assert instrument.symbol == symbol
+        assert instrument.asset_class in ASSET_CLASSES
+    for instrument in {each.calendar: each for each in table.values()}.values():
+        for timeframe in TIMEFRAMES:
+            assert len(past_timestamps(instrument, timeframe, np.datetime64("2022-06-15"), 5)) == 5
+
+
+def test_every_real_series_is_known(market_data):
+    for timeframe in TIMEFRAMES:
+        symbols = pl.read_parquet(market_data / f"candles_{timeframe}.parquet")["symbol"].unique()
+        assert set(symbols) <= set(default_instruments())
