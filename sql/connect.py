@@ -52,7 +52,12 @@ def normalise_url(url: str) -> str:
         )
     try:
         url = _without(url, _FOREIGN_SETTINGS)
-        conninfo_to_dict(url)
+        info = conninfo_to_dict(url)
+        # A password with a bare @ or / falls apart over host, port and database, and would show in messages.
+        if "@" in f"{info.get('host')}{info.get('dbname')}" or not re.fullmatch(
+            r"[\d,]+", str(info.get("port", 0))
+        ):
+            raise ValueError(url)
     except (psycopg.ProgrammingError, ValueError):
         raise DatabaseError(
             "DATABASE_URL can't be read: expected postgresql://user:password@host:port/database, "

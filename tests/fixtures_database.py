@@ -1,0 +1,73 @@
+"""Fixtures for tests on a real Postgres: one server for the session, a fresh database for each test."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sql import embedded
+from sql.connect import connect
+from sql.migrate import migrate
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """URL of the session's embedded Postgres, as its superuser, in a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="kronos-test-postgres-"))
+    folder.chmod(0o711)  # as root, the account that runs the server passes through
+    try:
+        yield embedded.start(folder)
+    finally:
+        embedded.stop(folder)
+        shutil.rmtree(folder)
+
+
+def in_database(url: str, name: str) -> str:
+    """Return the same server's URL with another database."""
+    return url.replace("/postgres?", f"/{name}?", 1)
+
+
+def _created(postgres_url: str, template: str) -> str:
+    name = f"test_{next(_NUMBERS)}"
+    with connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return in_database(postgres_url, name)
+
+
+@pytest.fixture(scope="session")
+def _migrated_template(postgres_url: str) -> str:
+    name = "migrated"
+    with connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    with connect(in_database(postgres_url, name), autocommit=True) as connection:
+        migrate(connection)
+    return name
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a fresh database without tables, which is also the test's DATABASE_URL."""
+    url = _created(postgres_url, "template0")
+    monkeypatch.setenv("DATABASE_URL", url)
+    return url
+
+
+@pytest.fixture
+def database_url(postgres_url: str, _migrated_template: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a fresh migrated database, which is also the test's DATABASE_URL."""
+    url = _created(postgres_url, _migrated_template)
+    monkeypatch.setenv("DATABASE_URL", url)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[psycopg.Connection]:
+    """An autocommit connection to the fresh migrated database."""
+    with connect(database_url, autocommit=True) as connection:
+        yield connection

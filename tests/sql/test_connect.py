@@ -1,0 +1,104 @@
+"""Connections: which URLs are taken, that answers are in UTC, and that errors hold no password."""
+
+import psycopg
+import pytest
+
+from sql.connect import (
+    configure,
+    connect,
+    connection_settings,
+    database_url,
+    describe,
+    normalise_url,
+    without_password,
+)
+from sql.errors import DatabaseError
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgresql://u:p@h/db", "postgresql://u:p@h/db"),
+        ("postgres://u:p@h:6543/db", "postgresql://u:p@h:6543/db"),
+        ("postgresql+psycopg://u:p@h/db", "postgresql://u:p@h/db"),
+        ("postgres://h/db?pgbouncer=true&connection_limit=1", "postgresql://h/db"),
+        ("postgres://h/db?pgbouncer=true&sslmode=require", "postgresql://h/db?sslmode=require"),
+        (
+            "postgresql://u@h/db?options=-c%20search_path%3Dx&supa=y",
+            "postgresql://u@h/db?options=-c%20search_path%3Dx",
+        ),
+    ],
+)
+def test_urls_of_other_tools_are_taken(given: str, expected: str) -> None:
+    assert normalise_url(given) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "mysql://u:secret@h/db",
+        "u:secret@h",
+        "host=h password=secret",
+        "postgres://u:secret@h:port/db",
+        "postgres://u:a@secret@h/db",
+        "postgres://u:secret/2@h/db",
+        "postgres://u:1/secret@h/db",
+        "postgres://h/db?password=secret&nonsense=1",
+    ],
+)
+def test_a_bad_url_is_refused_without_its_password(given: str) -> None:
+    with pytest.raises(DatabaseError, match=r"expected postgresql://user:password@host") as refusal:
+        normalise_url(given)
+    assert "secret" not in str(refusal.value)
+
+
+def test_the_transaction_pooler_gets_no_prepared_statements() -> None:
+    assert connection_settings("postgresql://h:6543/db")["prepare_threshold"] is None
+    assert "prepare_threshold" not in connection_settings("postgresql://h:5432/db")
+
+
+def test_a_timeout_in_the_url_wins() -> None:
+    assert connection_settings("postgresql://h/db")["connect_timeout"] == 10
+    assert "connect_timeout" not in connection_settings("postgresql://h/db?connect_timeout=3")
+
+
+def test_an_unreachable_database_is_one_clear_line() -> None:
+    with pytest.raises(DatabaseError) as refusal:
+        connect("postgresql://someone:secret@127.0.0.1:1/db")
+    message = str(refusal.value)
+    assert message.startswith("can't connect to someone@127.0.0.1:1/db: ")
+    assert "\n" not in message
+    assert "secret" not in message
+
+
+def test_a_wrong_password_is_not_shown(database_url: str) -> None:
+    with pytest.raises(DatabaseError, match="password authentication failed") as refusal:
+        connect(f"{without_password(database_url).split('?')[0]}?password=secret")
+    assert "secret" not in str(refusal.value)
+
+
+def test_timestamps_come_in_utc(database_url: str) -> None:
+    with psycopg.connect(database_url, options="-c TimeZone=America/New_York") as connection:
+        configure(connection)
+        connection.rollback()
+        row = connection.execute("SELECT '2022-06-15 18:00+00'::timestamptz").fetchone()
+    assert row is not None
+    assert row[0].isoformat() == "2022-06-15T18:00:00+00:00"
+
+
+def test_the_environment_chooses_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", " postgres://h/db ")
+    assert database_url() == "postgresql://h/db"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgresql://u:secret@h:1/db", "postgresql://u@h:1/db"),
+        ("postgresql://u@h/db?passfile=/x&password=secret", "postgresql://u@h/db?passfile=%2Fx"),
+        ("postgresql://h/db?passfile=/x", "postgresql://h/db?passfile=/x"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(given: str, expected: str) -> None:
+    assert without_password(given) == expected
+    assert "secret" not in describe(given)
