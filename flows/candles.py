@@ -1,0 +1,180 @@
+"""Candles from the database, cut to the window of each symbol that had closed by an instant."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import psycopg
+from numpy.typing import NDArray
+
+from inference_server.instruments import Instrument
+from inference_server.schemas import Candles
+from inference_server.time_grid import closed_by, future_timestamps
+from sql.queries import load
+
+Floats = NDArray[np.float64]
+Instants = NDArray[np.datetime64]
+
+PRICES = ("open", "high", "low", "close")
+
+CANDLE_SCHEMA = {
+    "symbol": pl.String(),
+    "ts": pl.Datetime("us", "UTC"),
+    **{name: pl.Float64() for name in (*PRICES, "volume", "amount")},
+}
+
+STILL_OPEN = 2
+"""Candles that may have begun and not ended at an instant, read on top of the lookback and cut away."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The candles of one symbol that a forecast starts from, and the times that it is for.
+
+    Attributes
+    ----------
+    timestamps
+        (T,) datetime64[us] UTC as stored, oldest first.
+    columns
+        open, high, low, close and, where every candle of the window has them, volume and amount; (T,) each.
+    future_timestamps
+        (pred_len,) datetime64[us] UTC on the instrument's calendar.
+    """
+
+    instrument: Instrument
+    timestamps: Instants
+    columns: Mapping[str, Floats]
+    future_timestamps: Instants
+
+    @property
+    def as_of(self) -> datetime:
+        """Timestamp of the last candle used, aware."""
+        last: datetime = self.timestamps[-1].item()
+        return last.replace(tzinfo=UTC)
+
+    @property
+    def last_close(self) -> float:
+        """Close of the last candle used."""
+        return float(self.columns["close"][-1])
+
+    def request_candles(self) -> Candles:
+        """Return the window as the columns of a request."""
+        columns: dict[str, Any] = {name: values.tolist() for name, values in self.columns.items()}
+        return Candles(timestamp=epoch_ms(self.timestamps), **columns)
+
+
+def epoch_ms(timestamps: Instants) -> list[Any]:
+    """Return timestamps as the whole milliseconds since 1970 that a request carries."""
+    milliseconds: list[Any] = timestamps.astype("datetime64[ms]").astype(np.int64).tolist()
+    return milliseconds
+
+
+def read_candles(
+    connection: psycopg.Connection[Any],
+    timeframe: str,
+    symbols: Sequence[str],
+    lookback: int,
+    as_of: datetime,
+) -> pl.DataFrame:
+    """Read the last candles of all symbols that began before an instant, in one query.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of `CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` + `STILL_OPEN` rows per
+        symbol, and none for a symbol without candles.
+    """
+    query = load(f"candles_{timeframe}")
+    given = {"symbols": list(symbols), "n": lookback + STILL_OPEN, "before": as_of}
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(query, given).fetchall()
+    return pl.DataFrame(rows, schema=CANDLE_SCHEMA, orient="row")
+
+
+def closed_windows(
+    candles: pl.DataFrame,
+    instruments: Mapping[str, Instrument],
+    timeframe: str,
+    as_of: datetime,
+    *,
+    lookback: int,
+    pred_len: int,
+    min_candles: int,
+) -> tuple[dict[str, Window], dict[str, str]]:
+    """Cut each symbol's candles to the last `lookback` that had closed by `as_of`.
+
+    Parameters
+    ----------
+    candles
+        What `read_candles` returned.
+    instruments
+        By symbol; every one of them gets a window or a reason.
+    as_of
+        Aware instant.
+    min_candles
+        The fewest candles that the server forecasts from.
+
+    Returns
+    -------
+    windows, reasons
+        By symbol: its window, or why there is none.
+    """
+    parts = candles.partition_by("symbol", as_dict=True)
+    windows, reasons = {}, {}
+    for symbol, instrument in instruments.items():
+        part = parts.get((symbol,), candles.clear())
+        try:
+            windows[symbol] = _window(part, instrument, timeframe, as_of, lookback, pred_len, min_candles)
+        except ValueError as error:
+            reasons[symbol] = str(error)
+    return windows, reasons
+
+
+def _window(
+    part: pl.DataFrame,
+    instrument: Instrument,
+    timeframe: str,
+    as_of: datetime,
+    lookback: int,
+    pred_len: int,
+    min_candles: int,
+) -> Window:
+    """Return one symbol's window, or raise ValueError saying what is missing."""
+    if part.is_empty():
+        raise ValueError(
+            f"no {timeframe} candles before {as_of:%Y-%m-%d %H:%M} UTC in the database; load some"
+        )
+    timestamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
+    keep = np.flatnonzero(closed_by(instrument, timeframe, timestamps, instant))[-lookback:]
+    if len(keep) < min_candles:
+        raise ValueError(
+            f"{len(keep)} {timeframe} candles had closed by {as_of:%Y-%m-%d %H:%M} UTC; expected at least "
+            f"{min_candles}: load more history, or raise lookback (now {lookback})"
+        )
+    timestamps = timestamps[keep]
+    return Window(
+        instrument,
+        timestamps,
+        _columns(part[keep.tolist()]),
+        future_timestamps(instrument, timeframe, timestamps[-1], pred_len),
+    )
+
+
+def _columns(part: pl.DataFrame) -> dict[str, Floats]:
+    """Return a window's features; volume or amount with a gap is left out, prices must be whole."""
+    columns = {}
+    for name in (*PRICES, "volume", "amount"):
+        values = part[name].cast(pl.Float64)
+        gaps = values.is_null() | ~values.is_finite().fill_null(False)
+        if not gaps.any():
+            columns[name] = values.to_numpy()
+        elif name in PRICES:
+            where = part["ts"].filter(gaps)[0]
+            raise ValueError(f"{name} is not a number at {where:%Y-%m-%d %H:%M} UTC; correct that candle")
+    if "volume" not in columns:
+        columns.pop("amount", None)
+    return columns

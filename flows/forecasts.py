@@ -1,0 +1,99 @@
+"""One symbol's forecast: its window and events become a request, the sample paths that return a row."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.candles import Window, epoch_ms
+from flows.seeds import forecast_seed
+from flows.store import PredictionRow
+from inference_server.envelope import envelope
+from inference_server.event_schema import EVENT_SCHEMA
+from inference_server.schemas import PredictAnswer, PredictRequest
+
+Timeframe = Literal["1h", "1d"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the futures of every symbol of a run are drawn; `seed` None gives each symbol its own hash."""
+
+    timeframe: Timeframe
+    pred_len: int
+    sample_count: int
+    top_p: float
+    temperature: float
+    top_k: int
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything that one symbol's call to the server needs.
+
+    Attributes
+    ----------
+    events
+        (T + pred_len, 20) float32, or None for a forecast without events.
+    event_context
+        What the events amount to, kept in the row when the server has used them.
+    """
+
+    symbol: str
+    window: Window
+    sampling: Sampling
+    model_version: str
+    events: NDArray[np.float32] | None = None
+    event_context: dict[str, Any] | None = None
+
+
+def build_request(order: Order) -> PredictRequest:
+    """Return the request of one symbol, candles and future timestamps inline; the events travel beside it."""
+    sampling, window = order.sampling, order.window
+    seed = sampling.seed
+    if seed is None:
+        seed = forecast_seed(order.symbol, sampling.timeframe, window.as_of, order.model_version)
+    return PredictRequest(
+        symbol=order.symbol,
+        timeframe=sampling.timeframe,
+        pred_len=sampling.pred_len,
+        sample_count=sampling.sample_count,
+        top_p=sampling.top_p,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        lookback=len(window.timestamps),
+        seed=seed,
+        return_samples=True,
+        event_schema=EVENT_SCHEMA if order.events is not None else None,
+        candles=window.request_candles(),
+        future_timestamps=epoch_ms(window.future_timestamps),
+    )
+
+
+def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
+    """Return the row of one forecast, its envelope taken from the answer's sample paths.
+
+    Raises
+    ------
+    ValueError
+        If the answer holds no sample paths.
+    """
+    if answer.samples is None:
+        raise ValueError("the server answered without sample paths; is it of this version?")
+    bands = envelope(np.asarray(answer.samples, dtype=np.float64))
+    return PredictionRow(
+        symbol=order.symbol,
+        timeframe=order.sampling.timeframe,
+        as_of=order.window.as_of,
+        model_name=answer.model.name,
+        model_version=answer.model.version,
+        pred_len=order.sampling.pred_len,
+        timestamps=answer.timestamps,
+        p10=bands.p10.tolist(),
+        p50=bands.p50.tolist(),
+        p90=bands.p90.tolist(),
+        seed=answer.seed,
+        event_context=order.event_context if answer.events_used else None,
+    )

@@ -1,0 +1,99 @@
+"""What a run did for each symbol, as the table and the sentences that a person reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flows.store import PredictionRow
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One symbol's part of a run: a stored row, or the reason why there is none.
+
+    Attributes
+    ----------
+    error
+        Why the symbol failed.
+    skipped
+        Why the symbol was left out, which is no failure.
+    last_close
+        Close of the last candle used, where there was one.
+    without_events
+        Why this symbol's forecast was made without events; None where it had them.
+    """
+
+    symbol: str
+    row: PredictionRow | None = None
+    error: str | None = None
+    skipped: str | None = None
+    last_close: float | None = None
+    without_events: str | None = None
+
+
+def summary_table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return one row per symbol, in the order given: what was forecast for the last step, or what failed."""
+    return [_table_row(outcome) for outcome in outcomes]
+
+
+def _table_row(outcome: Outcome) -> dict[str, Any]:
+    row = outcome.row
+    if row is None:
+        result = f"skipped: {outcome.skipped}" if outcome.error is None else f"FAILED: {outcome.error}"
+        return {"symbol": outcome.symbol, "result": result}
+    return {
+        "symbol": outcome.symbol,
+        "result": "stored",
+        "last candle": f"{row.as_of:%Y-%m-%d %H:%M}",
+        "last close": outcome.last_close,
+        "horizon": f"{row.timestamps[-1]:%Y-%m-%d %H:%M}",
+        "p10": row.p10[-1],
+        "p50": row.p50[-1],
+        "p90": row.p90[-1],
+        "events": event_words(row.event_context, outcome.without_events),
+    }
+
+
+def event_words(context: dict[str, Any] | None, without_events: str | None = None) -> str:
+    """Return the active events of a forecast in a few words, such as ``fomc (hawkish)``."""
+    if without_events is not None:
+        return f"not used: {without_events}"
+    if context is None:
+        return "none active"
+    directions = context.get("surprise_directions", {})
+    names = context.get("events_active", [])
+    return ", ".join(f"{name} ({directions[name]})" if name in directions else name for name in names)
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Return one symbol's part of the run as a line of the log."""
+    row = _table_row(outcome)
+    if outcome.row is None:
+        return f"{outcome.symbol}: {row['result']}"
+    return (
+        f"{outcome.symbol}: from {row['last close']:g} at {row['last candle']} to {row['p50']:g} "
+        f"({row['p10']:g} … {row['p90']:g}) at {row['horizon']} UTC; events: {row['events']}"
+    )
+
+
+def events_notice(outcomes: Sequence[Outcome]) -> str | None:
+    """Return one line per reason why forecasts were made without events, or None where there was none."""
+    by_reason: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.row is not None and outcome.without_events is not None:
+            by_reason.setdefault(outcome.without_events, []).append(outcome.symbol)
+    lines = [f"WITHOUT EVENTS: {', '.join(symbols)}: {reason}" for reason, symbols in by_reason.items()]
+    return "\n".join(lines) or None
+
+
+def failure_message(outcomes: Sequence[Outcome]) -> str | None:
+    """Return the symbols that failed and why, or None where none did and at least one was stored."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    stored = sum(outcome.row is not None for outcome in outcomes)
+    if failed:
+        reasons = "; ".join(f"{outcome.symbol}: {outcome.error}" for outcome in failed)
+        return f"{len(failed)} of {len(outcomes)} symbols failed, {stored} stored. {reasons}"
+    if stored == 0:
+        reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped}" for outcome in outcomes)
+        return f"nothing was forecast. {reasons}"
+    return None

@@ -1,0 +1,50 @@
+"""Forecasts as rows of ml_predictions: written whole, one row per forecast, replaced by a rerun."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from sql.queries import load
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """One row of ``ml_predictions``, without the times that the database keeps itself.
+
+    Attributes
+    ----------
+    as_of
+        Timestamp of the last candle used, aware.
+    timestamps, p10, p50, p90
+        One entry per future candle; quantiles of close in price units.
+    event_context
+        What was going on, or None (stored as SQL NULL) where no event is active or none were used.
+    """
+
+    symbol: str
+    timeframe: str
+    as_of: datetime
+    model_name: str
+    model_version: str
+    pred_len: int
+    timestamps: list[datetime]
+    p10: list[float]
+    p50: list[float]
+    p90: list[float]
+    seed: int
+    event_context: dict[str, Any] | None
+
+
+def upsert_prediction(connection: psycopg.Connection[Any], row: PredictionRow) -> None:
+    """Write one forecast; a row with the same symbol, timeframe, as_of and model name is replaced.
+
+    One statement, so that readers and a killed run see the whole row or none of it.
+    """
+    values = asdict(row)
+    if row.event_context is not None:
+        values["event_context"] = Jsonb(row.event_context)
+    connection.execute(load("upsert_prediction"), values)
+    connection.commit()

@@ -1,0 +1,142 @@
+"""Candles of a run: read in one query, cut to what had closed, whole or refused by name."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import psycopg
+import pytest
+
+from flows.candles import CANDLE_SCHEMA, STILL_OPEN, Window, closed_windows, epoch_ms, read_candles
+from inference_server.instruments import Instrument, default_instruments
+from inference_server.time_grid import past_timestamps
+
+INSTRUMENTS = default_instruments()
+NOON = datetime(2024, 12, 18, 12, tzinfo=UTC)
+
+
+def frame(symbol: str, timeframe: str, before: datetime, count: int, **columns: Any) -> pl.DataFrame:
+    """Candles on the symbol's calendar, the last one beginning before an instant; close counts from 1."""
+    end = np.datetime64(before.replace(tzinfo=None), "us")
+    closes = np.arange(1.0, count + 1)
+    values = {
+        "symbol": [symbol] * count,
+        "ts": past_timestamps(INSTRUMENTS[symbol], timeframe, end, count),
+        "open": closes,
+        "high": closes,
+        "low": closes,
+        "close": closes,
+        "volume": closes,
+        "amount": [None] * count,
+        **columns,
+    }
+    return pl.DataFrame(values).with_columns(pl.col("ts").dt.replace_time_zone("UTC")).cast(CANDLE_SCHEMA)
+
+
+def cut(
+    candles: pl.DataFrame,
+    symbols: Sequence[str] | dict[str, Instrument],
+    timeframe: str = "1h",
+    as_of: datetime = NOON,
+    lookback: int = 40,
+) -> tuple[dict[str, Window], dict[str, str]]:
+    instruments = symbols if isinstance(symbols, dict) else {name: INSTRUMENTS[name] for name in symbols}
+    return closed_windows(
+        candles, instruments, timeframe, as_of, lookback=lookback, pred_len=5, min_candles=32
+    )
+
+
+def test_reads_the_last_candles_of_all_symbols(database: psycopg.Connection[Any]) -> None:
+    candles = pl.concat(frame(name, "1h", NOON, 50) for name in ("EURUSD", "BTC-USD"))
+    with database.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO ohlcv_1h (symbol, ts, open, high, low, close, volume, amount) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            candles.rows(),
+        )
+    read = read_candles(database, "1h", ["EURUSD", "BTC-USD", "SPY"], 30, NOON)
+    last = candles.group_by("symbol", maintain_order=True).tail(30 + STILL_OPEN)
+    assert read.equals(last.sort("symbol", "ts"))
+    assert read_candles(database, "1d", ["EURUSD"], 30, NOON).schema == pl.Schema(CANDLE_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "timeframe", "as_of", "last"),
+    [
+        ("EURUSD", "1h", "2024-12-18T12:00", "2024-12-18T11:00"),  # closed at this very instant
+        ("EURUSD", "1h", "2024-12-18T11:59:59", "2024-12-18T10:00"),
+        ("SPY", "1h", "2024-12-17T21:00", "2024-12-17T20:30"),  # the last hour has 30 minutes
+        ("SPY", "1d", "2024-12-18T20:59", "2024-12-17"),
+        ("SPY", "1d", "2024-12-18T21:00", "2024-12-18"),
+        ("EURUSD", "1d", "2024-12-18T21:59", "2024-12-17"),  # a day of FX ends at 17:00 New York
+        ("EURUSD", "1d", "2024-12-18T22:00", "2024-12-18"),
+        ("BTC-USD", "1d", "2024-12-18T23:59", "2024-12-17"),
+    ],
+)
+def test_only_closed_candles_are_used(symbol: str, timeframe: str, as_of: str, last: str) -> None:
+    instant = datetime.fromisoformat(as_of).replace(tzinfo=UTC)
+    candles = frame(symbol, timeframe, instant, 40 + STILL_OPEN)
+    windows, reasons = cut(candles, [symbol], timeframe, instant)
+    assert reasons == {}
+    window = windows[symbol]
+    assert len(window.timestamps) == 40
+    assert window.timestamps[-1] == np.datetime64(last)
+    assert window.as_of == datetime.fromisoformat(last).replace(tzinfo=UTC)
+    assert window.future_timestamps[0] > window.timestamps[-1]
+    assert len(window.future_timestamps) == 5
+
+
+def test_the_window_is_the_last_lookback() -> None:
+    windows, _ = cut(frame("BTC-USD", "1h", NOON, 60), ["BTC-USD"], lookback=33)
+    assert windows["BTC-USD"].columns["close"].tolist() == list(np.arange(28.0, 61.0))
+    assert windows["BTC-USD"].last_close == 60.0
+
+
+def test_fewer_than_asked_is_used_and_too_few_is_refused_by_name() -> None:
+    candles = pl.concat([frame("BTC-USD", "1h", NOON, 32), frame("ETH-USD", "1h", NOON, 31)])
+    windows, reasons = cut(candles, ["BTC-USD", "ETH-USD", "SPY"])
+    assert set(windows) == {"BTC-USD"}
+    assert "31 1h candles had closed" in reasons["ETH-USD"]
+    assert "at least 32" in reasons["ETH-USD"]
+    assert "no 1h candles" in reasons["SPY"]
+
+
+def test_an_unknown_calendar_fails_its_symbol_alone() -> None:
+    candles = pl.concat([frame("BTC-USD", "1h", NOON, 40), frame("ETH-USD", "1h", NOON, 40)])
+    strange = Instrument("ETH-USD", "crypto", "MOON")
+    windows, reasons = cut(candles, {"BTC-USD": INSTRUMENTS["BTC-USD"], "ETH-USD": strange})
+    assert set(windows) == {"BTC-USD"}
+    assert "MOON" in reasons["ETH-USD"]
+
+
+@pytest.mark.parametrize("hole", [None, float("nan"), float("inf")])
+def test_a_hole_in_volume_leaves_volume_out(hole: float | None) -> None:
+    volume = [1.0] * 39 + [hole]
+    windows, _ = cut(frame("BTC-USD", "1h", NOON, 40, volume=volume, amount=[2.0] * 40), ["BTC-USD"])
+    assert list(windows["BTC-USD"].columns) == ["open", "high", "low", "close"]
+
+
+def test_a_hole_in_amount_leaves_amount_out() -> None:
+    windows, _ = cut(frame("BTC-USD", "1h", NOON, 40, amount=[2.0] * 39 + [None]), ["BTC-USD"])
+    assert list(windows["BTC-USD"].columns) == ["open", "high", "low", "close", "volume"]
+
+
+@pytest.mark.parametrize("hole", [float("nan"), float("-inf")])
+def test_a_price_that_is_no_number_is_refused_with_its_time(hole: float) -> None:
+    low = [1.0] * 39 + [hole]
+    windows, reasons = cut(frame("BTC-USD", "1h", NOON, 40, low=low), ["BTC-USD"])
+    assert windows == {}
+    assert reasons["BTC-USD"].startswith("low is not a number at 2024-12-18 11:00 UTC")
+
+
+def test_the_request_carries_the_window() -> None:
+    windows, _ = cut(frame("BTC-USD", "1h", NOON, 40), ["BTC-USD"])
+    candles = windows["BTC-USD"].request_candles()
+    last = int((NOON - timedelta(hours=1)).timestamp() * 1000)
+    assert candles.timestamp[-1] == last
+    assert candles.close == list(np.arange(1.0, 41.0))
+    assert candles.volume == candles.close
+    assert candles.amount is None
+    assert epoch_ms(np.array(["1970-01-01T00:00:00.001"], dtype="datetime64[us]")) == [1]

@@ -1,0 +1,98 @@
+"""What a person reads of a run."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from flows.report import (
+    Outcome,
+    event_words,
+    events_notice,
+    failure_message,
+    outcome_line,
+    summary_table,
+)
+from flows.store import PredictionRow
+
+ROW = PredictionRow(
+    symbol="EURUSD",
+    timeframe="1h",
+    as_of=datetime(2024, 12, 18, 11, tzinfo=UTC),
+    model_name="tiny",
+    model_version="abc",
+    pred_len=2,
+    timestamps=[datetime(2024, 12, 18, 12, tzinfo=UTC), datetime(2024, 12, 18, 13, tzinfo=UTC)],
+    p10=[1.04, 1.03],
+    p50=[1.05, 1.055],
+    p90=[1.06, 1.07],
+    seed=1,
+    event_context=None,
+)
+STORED = Outcome("EURUSD", ROW, last_close=1.05)
+FAILED = Outcome("SPY", error="PredictionRefused: Bad Request (400): no")
+SKIPPED = Outcome("SPX", skipped="no 1h candles")
+
+
+def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
+    assert summary_table([STORED, FAILED, SKIPPED]) == [
+        {
+            "symbol": "EURUSD",
+            "result": "stored",
+            "last candle": "2024-12-18 11:00",
+            "last close": 1.05,
+            "horizon": "2024-12-18 13:00",
+            "p10": 1.03,
+            "p50": 1.055,
+            "p90": 1.07,
+            "events": "none active",
+        },
+        {"symbol": "SPY", "result": "FAILED: PredictionRefused: Bad Request (400): no"},
+        {"symbol": "SPX", "result": "skipped: no 1h candles"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("context", "without", "words"),
+    [
+        (None, None, "none active"),
+        (None, "the calendar is empty", "not used: the calendar is empty"),
+        (
+            {"events_active": ["fomc", "cpi"], "surprise_directions": {"fomc": "hawkish"}},
+            None,
+            "fomc (hawkish), cpi",
+        ),
+        ({"events_active": ["nfp"]}, None, "nfp"),
+    ],
+)
+def test_event_words(context: dict[str, Any] | None, without: str | None, words: str) -> None:
+    assert event_words(context, without) == words
+
+
+def test_lines_of_the_log() -> None:
+    assert outcome_line(STORED) == (
+        "EURUSD: from 1.05 at 2024-12-18 11:00 to 1.055 (1.03 … 1.07) at 2024-12-18 13:00 UTC; "
+        "events: none active"
+    )
+    assert outcome_line(FAILED) == "SPY: FAILED: PredictionRefused: Bad Request (400): no"
+
+
+def test_the_notice_gathers_symbols_by_reason() -> None:
+    outcomes = [
+        Outcome(name, ROW, without_events=reason)
+        for name, reason in [("A", "calendar empty"), ("B", None), ("C", "calendar empty"), ("D", "bad row")]
+    ]
+    assert events_notice(outcomes) == "WITHOUT EVENTS: A, C: calendar empty\nWITHOUT EVENTS: D: bad row"
+    assert events_notice([STORED, FAILED]) is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "message"),
+    [
+        ([STORED, SKIPPED], None),
+        ([STORED, FAILED], "1 of 2 symbols failed, 1 stored. SPY: PredictionRefused: Bad Request (400): no"),
+        ([SKIPPED], "nothing was forecast. SPX: no 1h candles"),
+    ],
+)
+def test_a_run_fails_with_the_names_of_what_failed(outcomes: list[Outcome], message: str | None) -> None:
+    assert failure_message(outcomes) == message
