@@ -38,8 +38,8 @@ class ForecastSettings(Struct, kw_only=True):
 
     timeframe: Literal["1h", "1d"] = "1d"
     pred_len: Annotated[int, Meta(ge=1, description="number of future candles")] = 120
-    temperature: Annotated[float, Meta(gt=0, le=100)] = 1.0
-    top_k: Annotated[int, Meta(ge=0, description="0: off; above 0 top_p is ignored")] = 0
+    temperature: Annotated[float, Meta(ge=0.001, le=1000)] = 1.0
+    top_k: Annotated[int, Meta(ge=0, le=2**31 - 1, description="0: off; above 0 top_p is ignored")] = 0
     top_p: Annotated[float, Meta(gt=0, le=1, description="use 1.0 for an envelope; less narrows it")] = 0.9
     sample_count: Annotated[int, Meta(ge=1, description="number of sample paths")] = 1
     lookback: Annotated[int, Meta(ge=1, description="number of past candles")] = 512
@@ -159,17 +159,22 @@ class Limits(Struct, kw_only=True, frozen=True):
     max_body_bytes: int
 
 
+class Health(Struct, kw_only=True):
+    """Whether the server lives or is ready."""
+
+    status: Literal["live", "ready"]
+
+
 class ModelInfo(Struct, kw_only=True):
     """The bundle being served: what a caller must know to build requests, the limits, the manifest."""
 
     name: str
     version: str
     precision: str
-    provider: str
     max_context: int
     has_events: bool
-    event_schema: int | None
-    event_alignment: str | None
+    event_schema: int
+    event_alignment: str
     event_channels: list[str]
     limits: Limits
     manifest: dict[str, Any]

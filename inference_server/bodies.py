@@ -1,0 +1,152 @@
+"""Bodies read strictly: numbers are not strings, and fields nobody knows are counted, not refused."""
+
+import re
+from collections import Counter
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from inference_server.errors import BeyondLimit, InvalidBody, ServiceError
+from inference_server.schemas import (
+    Candles,
+    EventArray,
+    ForecastSettings,
+    Instant,
+    PredictBatchRequest,
+    PredictRequest,
+)
+
+T = TypeVar("T")
+
+NAMES_SHOWN = 10
+_LONGEST_SHOWN = 80
+
+
+class _BatchBody(ForecastSettings, kw_only=True):
+    """A batch whose parts by symbol are not read yet, so that a wrong one fails its symbol alone."""
+
+    symbols: list[str]
+    candles: dict[str, Raw] | None = None
+    future_timestamps: dict[str, Raw] | None = None
+    events: dict[str, Raw] | None = None
+
+
+def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
+    """Return the request in a body of /predict, and warnings about fields that were ignored.
+
+    Raises
+    ------
+    InvalidBody
+        If the body is not JSON or a field has the wrong type; the error names the field.
+    """
+    request = decode(body, PredictRequest)
+    return request, _ignored(body, PredictRequest)
+
+
+def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest | ServiceError], list[str]]:
+    """Return one request, or what is wrong with it, per symbol in a body of /predict-batch, and warnings.
+
+    A symbol that is listed twice is answered once, at its first place.
+
+    Raises
+    ------
+    InvalidBody
+        If the body is not JSON, names no symbol, or a field that all symbols share has the wrong type.
+    BeyondLimit
+        If it lists more than `max_symbols`.
+    """
+    batch = decode(body, _BatchBody)
+    if not batch.symbols:
+        raise InvalidBody("symbols is empty; expected at least one symbol", given=[])
+    if len(batch.symbols) > max_symbols:
+        raise BeyondLimit(
+            f"{len(batch.symbols)} symbols asked for; expected at most {max_symbols}: split the batch",
+            given=len(batch.symbols),
+            expected=f"1 … {max_symbols} (KRONOS_MAX_BATCH_SYMBOLS)",
+        )
+    warnings = _ignored(body, PredictBatchRequest)
+    repeated = [symbol for symbol, times in Counter(batch.symbols).items() if times > 1]
+    if repeated:
+        warnings.append(f"listed more than once, answered once: {_names(repeated)}")
+    for field in ("candles", "future_timestamps", "events"):
+        strangers = sorted(set(getattr(batch, field) or {}) - set(batch.symbols))
+        if strangers:
+            warnings.append(f"{field} of symbols that are not in symbols were ignored: {_names(strangers)}")
+    return {symbol: _one_of(batch, symbol) for symbol in batch.symbols}, warnings
+
+
+def decode(body: bytes, kind: type[T], at: str = "$") -> T:
+    """Return a body as a value of a type, strictly: no strings for numbers.
+
+    Raises
+    ------
+    InvalidBody
+        With msgspec's message, and the offending value where it can be found and shown.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        placed = message.replace("`$", f"`{at}", 1) if "at `$" in message else f"{message} - at `{at}`"
+        raise InvalidBody(placed, given=_value_at(body, message)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidBody(f"the body is not JSON (which knows no NaN or Infinity): {error}") from None
+    except RecursionError:
+        raise InvalidBody("the body is nested too deeply; expected at most two levels of lists") from None
+
+
+def _one_of(batch: _BatchBody, symbol: str) -> PredictRequest | ServiceError:
+    """Return one symbol's own request, or what is wrong with its parts."""
+    parts: dict[str, Any] = {}
+    kinds: dict[str, Any] = {"candles": Candles, "future_timestamps": list[Instant], "events": EventArray}
+    for name, kind in kinds.items():
+        raw = (getattr(batch, name) or {}).get(symbol)
+        if raw is None:
+            continue
+        try:
+            parts[name] = decode(bytes(raw), kind | None, at=f"$.{name}.{symbol}")
+        except InvalidBody as error:
+            return error
+    shared = {name: getattr(batch, name) for name in ForecastSettings.__struct_fields__}
+    return PredictRequest(symbol=symbol, **shared, **parts)
+
+
+def _ignored(body: bytes, kind: type[PredictRequest | PredictBatchRequest]) -> list[str]:
+    """Return a warning that names the fields of a valid body which its type does not have, or nothing."""
+    given = msgspec.json.decode(body, type=dict[str, Raw])
+    names = [name for name in given if name not in kind.__struct_fields__]
+    if (raw := given.get("candles")) is not None:
+        columns = msgspec.json.decode(raw, type=dict[str, Raw] | None) or {}
+        of_symbols = {f"candles.{symbol}.": part for symbol, part in columns.items()}
+        for prefix, part in ({"candles.": raw} if kind is PredictRequest else of_symbols).items():
+            names += [f"{prefix}{name}" for name in _keys(part) if name not in Candles.__struct_fields__]
+    return [f"unknown fields were ignored: {_names(names)}"] if names else []
+
+
+def _keys(raw: Raw) -> list[str]:
+    try:
+        return list(msgspec.json.decode(raw, type=dict[str, Raw] | None) or {})
+    except msgspec.DecodeError:
+        return []  # not an object: that symbol's own error says so
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(name[:_LONGEST_SHOWN] for name in names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
+
+
+def _value_at(body: bytes, message: str) -> Any:
+    """Return the value that a validation message points at, if it is a short scalar in a plain place."""
+    place = re.search(r"at `\$((?:\.\w+|\[\d+\])*)`$", message)
+    if place is None:
+        return None
+    try:
+        value = msgspec.json.decode(body)
+        for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
+            value = value[int(index)] if index else value[name]
+    except (msgspec.DecodeError, LookupError, TypeError, RecursionError):
+        return None
+    if isinstance(value, str):
+        return value[:_LONGEST_SHOWN]
+    return value if isinstance(value, int | float) and abs(value) < 2**63 else None

@@ -1,0 +1,160 @@
+"""Everything that can go wrong, and the one place that turns it into RFC 9457 problem details."""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from litestar.exceptions import HTTPException, ValidationException
+
+from inference_server.candles import CandleError
+from inference_server.schemas import Problem
+
+TYPE_PREFIX = "urn:kronos-events:problem:"
+
+_HTTP_DETAILS = {
+    404: "there is no such route; /docs lists them",
+    405: "the route does not take this method; the header Allow names those it takes",
+    413: "the body is larger than this server takes; GET /model tells max_body_bytes (KRONOS_MAX_BODY_BYTES)",
+}
+
+
+class ServiceError(Exception):
+    """A refusal with its status; `given` and `expected` go into the problem details where they help."""
+
+    status: ClassVar[int] = 500
+    name: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Internal error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, *, given: Any = None, expected: Any = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.given = given
+        self.expected = expected
+
+
+class InvalidBody(ServiceError):
+    """The body is not JSON, or a field has the wrong type."""
+
+    status = 400
+    name = "invalid-body"
+    title = "Invalid request body"
+
+
+class InvalidRequest(ServiceError):
+    """A field has the right type and a value that cannot be used."""
+
+    status = 422
+    name = "invalid-request"
+    title = "Invalid request"
+
+
+class InvalidCandles(InvalidRequest):
+    """Candles given inline cannot be used as they are."""
+
+    name = "invalid-candles"
+    title = "Invalid candles"
+
+
+class InvalidEvents(InvalidRequest):
+    """The event array has the wrong shape, schema or values."""
+
+    name = "invalid-events"
+    title = "Invalid events"
+
+
+class TooFewCandles(InvalidRequest):
+    """There are fewer candles than a forecast needs."""
+
+    name = "too-few-candles"
+    title = "Too few candles"
+
+
+class BeyondLimit(InvalidRequest):
+    """The request is larger than this server takes."""
+
+    name = "beyond-limit"
+    title = "Beyond a limit"
+
+
+class UnknownSymbol(ServiceError):
+    """Nobody has registered the symbol, or there are no candles of it."""
+
+    status = 404
+    name = "unknown-symbol"
+    title = "Unknown symbol"
+
+
+class DatabaseUnavailable(ServiceError):
+    """The candles cannot be read now; requests with inline candles still work."""
+
+    status = 503
+    name = "database-unavailable"
+    title = "Database unavailable"
+    retry_after_s: ClassVar[int | None] = 5
+
+
+class NoDatabase(DatabaseUnavailable):
+    """The server was started without a database: trying again changes nothing."""
+
+    retry_after_s = None
+
+
+class ModelNotReady(ServiceError):
+    """The model is still being loaded and warmed."""
+
+    status = 503
+    name = "model-not-ready"
+    title = "Model not ready"
+    retry_after_s = 2
+
+
+def problem_of(error: Exception, instance: str | None = None) -> Problem:
+    """Return an exception as problem details; unforeseen ones tell nothing of their inside.
+
+    Parameters
+    ----------
+    error
+        Whatever was raised while a request was answered.
+    instance
+        The path of the request.
+    """
+    if isinstance(error, CandleError):
+        error = InvalidCandles(str(error))
+    if isinstance(error, ValidationException):
+        # Litestar validates nothing but that there is a body.
+        error = InvalidBody("the body is empty; expected a JSON object")
+    if isinstance(error, ServiceError):
+        return Problem(
+            type=TYPE_PREFIX + error.name,
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            instance=instance,
+            given=error.given,
+            expected=error.expected,
+        )
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        title = HTTPStatus(error.status_code).phrase
+        return Problem(
+            type=TYPE_PREFIX + title.lower().replace(" ", "-"),
+            title=title,
+            status=error.status_code,
+            detail=_HTTP_DETAILS.get(error.status_code, error.detail),
+            instance=instance,
+        )
+    return Problem(
+        type=TYPE_PREFIX + ServiceError.name,
+        title=ServiceError.title,
+        status=500,
+        detail="the server failed to answer; its log tells why",
+        instance=instance,
+    )
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """Return the headers that belong to an exception's answer, such as Retry-After or Allow."""
+    if isinstance(error, HTTPException):
+        return dict(error.headers or {})
+    if isinstance(error, ServiceError) and error.retry_after_s is not None:
+        return {"Retry-After": str(error.retry_after_s)}
+    return {}
