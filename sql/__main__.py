@@ -5,8 +5,10 @@ import os
 import sys
 from collections.abc import Callable
 
+import psycopg
+
 from sql.connect import connect, database_url, without_password
-from sql.errors import DatabaseError
+from sql.errors import DatabaseError, one_line
 from sql.migrate import Migration, migrate, status
 
 
@@ -20,8 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         commands.add_parser(name, help=run.__doc__, description=run.__doc__)
     try:
         _COMMANDS[parser.parse_args(arguments).command]()
-    except DatabaseError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (DatabaseError, psycopg.Error) as error:
+        message = one_line(error) if isinstance(error, psycopg.Error) else error
+        print(f"error: {message}", file=sys.stderr)
         return 1
     return 0
 

@@ -49,10 +49,10 @@ def start(folder: Path | None = None) -> str:
         If the server can't start; the message holds what Postgres said.
     """
     folder = (folder or data_folder()).resolve()
-    with _locked(folder):
+    with _locked(folder) as lock:
         place = places.choose(folder)
         if not (place.data / "PG_VERSION").exists():
-            _initialise(place)
+            _initialise(place, lock)
         _check_version(place.data)
         give_up = time.monotonic() + _PATIENCE_S
         while True:
@@ -103,7 +103,7 @@ def stop(folder: Path | None = None) -> bool:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[int]:
     """Hold the folder's lock; the system frees it when this process ends, however it ends."""
     try:
         if not folder.exists():
@@ -117,7 +117,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise DatabaseError(f"can't use {folder} for the embedded Postgres: {error}") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     except PermissionError as error:
         raise _not_ours(folder, error) from None
     finally:
@@ -131,15 +131,18 @@ def _not_ours(folder: Path, error: PermissionError) -> DatabaseError:
     )
 
 
-def _initialise(place: Place) -> None:
-    """Make the database beside its place and move it there whole, so that a kill leaves no half of one."""
+def _initialise(place: Place, lock: int) -> None:
+    """Make the database beside its place and move it there whole, so that a kill leaves no half of one.
+
+    initdb holds the lock as well: where this process is killed, the next one waits for its end.
+    """
     password = secrets.token_urlsafe(32)
     fresh = places.new_data_folder(place)
     handover = fresh.with_name("data.password")
     _write_private(handover, f"{password}\n", place)
     answer = place.run(
         "initdb", "-D", str(fresh), "-U", _USER, "--pwfile", str(handover), "--auth=scram-sha-256",
-        "--encoding=UTF8", "--locale=C",
+        "--encoding=UTF8", "--locale=C", inherit=(lock,),
     )  # fmt: skip
     handover.unlink()
     if answer.returncode != 0:
@@ -210,18 +213,27 @@ def _since(log: Path, position: int) -> str:
 
 
 def _disown_pid_file(place: Place) -> None:
-    """Take the process id out of a dead server's pid file.
+    """Take the process id out of a dead server's pid file where the number belongs to another process by now.
 
-    By now the number may belong to another process, and Postgres would refuse to start beside it. The rest of
-    the file stays: by it Postgres finds children of the dead server that still hold its memory.
+    Postgres would refuse to start beside that process. The rest of the file stays: by it Postgres finds
+    children of the dead server that still hold its memory. An empty file, the trace of a crash, is removed.
     """
     file = place.data / "postmaster.pid"
-    if file.exists():
-        _, *rest = file.read_text().splitlines() or [""]
-        if rest:
-            _write_private(file, "\n".join([str(_NO_PROCESS), *rest, ""]), place)
-        else:
-            file.unlink()
+    lines = _pid_lines(place.data)
+    if file.exists() and not lines:
+        file.unlink()
+    elif lines and lines[0].isdigit() and _exists(int(lines[0])):
+        _write_private(file, "\n".join([str(_NO_PROCESS), *lines[1:], ""]), place)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _free_port(memory: Path) -> int:

@@ -16,7 +16,7 @@ from sql.queries import load
 
 _FILE = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 _LOCK_KEY = int.from_bytes(b"kronos")
-# A migration that meets a locked table gives up after 50 ms (migration_settings.sql) and tries again.
+# A migration that meets a locked table gives up after 30 ms (migration_settings.sql) and tries again.
 _TRIES = 60
 _PAUSE_S = 0.25
 
@@ -162,7 +162,7 @@ def _explain(error: psycopg.Error) -> str:
     """Say what the server said, with the rows it listed and its advice."""
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return (
-            f"a table stayed locked through {_TRIES} tries of 50 ms, because another session holds it in a "
+            f"a table stayed locked through {_TRIES} tries of 30 ms, because another session holds it in a "
             "long transaction; nothing was changed: end that transaction, or run this again later"
         )
     diag = error.diag

@@ -30,8 +30,17 @@ class Place:
     data: Path
     account: pwd.struct_passwd | None  # None: whoever runs this process
 
-    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str, inherit: tuple[int, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run one of the binaries to its end, under the account; stdout and stderr are captured.
+
+        Parameters
+        ----------
+        program, *arguments : str
+            The binary's name and what to tell it.
+        inherit : tuple of int
+            Open files that it holds as well, such as a lock that it shall keep when this process is killed.
 
         Raises
         ------
@@ -46,6 +55,7 @@ class Place:
                 text=True,
                 cwd="/",  # the account may not reach the current folder
                 env={"PATH": os.defpath, "LC_ALL": "C"},
+                pass_fds=inherit,
                 check=False,
                 **_identity(self.account),
             )

@@ -15,6 +15,16 @@ from sql.migrate import migrate
 
 _NUMBERS = itertools.count()
 
+# Tables as an installation from before may have them, with rows: fewer columns, numeric prices, other keys.
+_OLDER = Path(__file__).parent / "sql" / "older"
+OLDER_TABLES = sorted(file.stem for file in _OLDER.glob("*.sql"))
+
+
+def build_older(connection: psycopg.Connection, *tables: str) -> None:
+    """Make tables of an installation from before, with rows in place."""
+    for table in tables:
+        connection.execute((_OLDER / f"{table}.sql").read_text(encoding="utf-8"))
+
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:

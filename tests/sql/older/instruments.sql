@@ -1,0 +1,3 @@
+-- Names only.
+CREATE TABLE instruments (symbol text, name text);
+INSERT INTO instruments VALUES ('A', 'Alpha'), ('B', NULL);
