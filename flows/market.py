@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flows.releases import generated_releases
+from flows.market_releases import generated_releases
 from inference_server.instruments import Instrument, default_instruments
 from inference_server.time_grid import candle_bounds, closed_by, past_timestamps
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from flows.releases import CALENDAR_SCHEMA, generated_releases
+from flows.market_releases import CALENDAR_SCHEMA, generated_releases
 
 START, NOW, END = (datetime(2024, month, 15, tzinfo=UTC) for month in (1, 6, 12))
 
