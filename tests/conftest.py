@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures_database"]
+pytest_plugins = ["tests.fixtures_bundle", "tests.fixtures_database"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

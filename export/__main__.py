@@ -1,0 +1,91 @@
+"""`python -m export`: turn a checkpoint into a bundle."""
+
+import argparse
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+
+from export.adapter import load_adapter
+from export.bundle import DTYPES, Plan, export_bundle
+from export.checkpoint import load_checkpoint
+from export.errors import ExportError
+from export.events import load_events
+
+DEFAULT_CONTEXT = 512
+# Published models that were trained on a longer context than the default.
+LONG_CONTEXT = {"NeoQuasar/Kronos-mini": 2048}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m export", description="Export a Kronos checkpoint as an ONNX bundle."
+    )
+    checkpoint = "a directory with config.json and model.safetensors, or a Hugging Face id"
+    p.add_argument("--model", required=True, help=f"the decoder: {checkpoint}")
+    p.add_argument("--revision", help="commit, tag or branch of the model on Hugging Face")
+    p.add_argument("--tokenizer", required=True, help=f"the tokenizer: {checkpoint}")
+    p.add_argument("--tokenizer-revision", help="commit, tag or branch of the tokenizer on Hugging Face")
+    p.add_argument("--events", type=Path, help="safetensors file of a trained EventEncoder")
+    p.add_argument("--adapter", type=Path, help="directory of a LoRA adapter in PEFT's layout")
+    p.add_argument(
+        "--out", type=Path, required=True, help="the bundle's directory; an old bundle there is replaced"
+    )
+    p.add_argument(
+        "--precision", choices=sorted(DTYPES), default="fp32", help="fp16 for a GPU, fp32 for the CPU"
+    )
+    p.add_argument(
+        "--max-context", type=int, help="tokens in view; 512 unless given, 2048 for NeoQuasar/Kronos-mini"
+    )
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export; 0 when a verified bundle was written, 1 with one line of reason when not."""
+    given = parser().parse_args(arguments)
+    console = Console(stderr=True, highlight=False)
+    # The exporter's own notes on shapes and on a missing torchvision say nothing to a user.
+    warnings.filterwarnings("ignore")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    started = time.perf_counter()
+    try:
+        max_context = given.max_context or LONG_CONTEXT.get(given.model, DEFAULT_CONTEXT)
+        if max_context < 64:
+            raise ExportError(f"--max-context is {max_context}; at least 64 is expected")
+        checkpoint = load_checkpoint(given.model, given.tokenizer, given.revision, given.tokenizer_revision)
+        width = checkpoint.decoder.config.d_model
+        plan = Plan(
+            checkpoint=checkpoint,
+            max_context=max_context,
+            precision=given.precision,
+            events=load_events(given.events, width) if given.events else None,
+            adapter=load_adapter(given.adapter, checkpoint.decoder) if given.adapter else None,
+            events_name=given.events.name if given.events else None,
+            adapter_name=given.adapter.name if given.adapter else None,
+        )
+        with console.status("exporting …"):
+            manifest = export_bundle(
+                plan, given.out, lambda step, seconds: console.print(f"{step:28} {seconds:6.1f} s")
+            )
+    except ExportError as e:
+        console.print(f"error: {e}", style="red", markup=False)
+        return 1
+    for source in (checkpoint.decoder_source, checkpoint.tokenizer_source):
+        if source.revision:
+            console.print(f"{source.name} is pinned by revision {source.revision}")
+    worst = max(v for k, v in manifest.parity.items() if "logits" in k)
+    console.print(
+        f"{given.out}: {manifest.name} version {manifest.version}, {manifest.precision}, "
+        f"{manifest.parameters / 1e6:.1f} M parameters, context {manifest.max_context}, "
+        f"{'with' if manifest.has_events else 'without'} events, largest relative logit difference "
+        f"{worst:.1e}, {time.perf_counter() - started:.0f} s"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Export a whole bundle: graphs, verification, manifest; the directory appears only when all is well."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import onnx
+import torch
+from onnx import TensorProto, helper
+
+from export.adapter import Adapter
+from export.checkpoint import Checkpoint
+from export.errors import ExportError
+from export.events import TrainedEvents
+from export.graph import cache_layouts
+from export.onnx_export import (
+    OPSET,
+    export_decoder,
+    export_decoder_of_tokens,
+    export_encoder,
+    export_event_encoder,
+)
+from export.verify import verify_decoder, verify_tokenizer
+from inference_server import bundle as layout
+from inference_server.event_schema import EVENT_CHANNELS, EVENT_SCHEMA
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to export; `events` and `adapter` are optional."""
+
+    checkpoint: Checkpoint
+    max_context: int
+    precision: str = "fp32"
+    events: TrainedEvents | None = None
+    adapter: Adapter | None = None
+    events_name: str | None = None
+    adapter_name: str | None = None
+
+
+def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, seconds: None) -> layout.Manifest:
+    """Write a verified bundle to `out`, replacing a bundle that is there.
+
+    Parameters
+    ----------
+    plan
+        What to export.
+    out
+        The bundle's directory.
+    progress
+        Called after each step with its name and the seconds it took.
+
+    Raises
+    ------
+    ExportError
+        `out` holds something that is no bundle, or the adapter comes without events.
+    ParityError
+        The graphs differ from torch by more than the tolerance; `out` is as it was.
+    """
+    if (
+        out.exists()
+        and not (out / layout.MANIFEST_FILE).is_file()
+        and (not out.is_dir() or any(out.iterdir()))
+    ):
+        raise ExportError(
+            f"{out} exists and is no bundle; give --out a new folder or an old bundle to replace"
+        )
+    if plan.adapter is not None and plan.events is None:
+        raise ExportError("an adapter acts on rows with events only: give --events beside --adapter")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+        folder = Path(temporary) / "bundle"
+        folder.mkdir()
+        manifest = _write(plan, folder, progress, out.name)
+        if out.exists():
+            out.replace(Path(temporary) / "replaced")
+        folder.replace(out)
+    return manifest
+
+
+def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Manifest:
+    checkpoint = plan.checkpoint
+    with _timed(progress, "tokenizer"):
+        export_encoder(checkpoint.tokenizer, folder / layout.ENCODE_FILE)
+        export_decoder_of_tokens(checkpoint.tokenizer, folder / layout.DECODE_FILE)
+    with _timed(progress, "decoder"):
+        dtype = DTYPES[plan.precision]
+        export_decoder(
+            checkpoint.decoder, plan.adapter, plan.max_context, dtype, folder / layout.DECODER_FILE
+        )
+        write_copy_graph(plan.precision, folder / layout.COPY_FILE)
+    if plan.events is not None:
+        with _timed(progress, "EventEncoder"):
+            export_event_encoder(plan.events.encoder, folder / layout.EVENTS_FILE)
+    with _timed(progress, "verification against torch"):
+        encoder = None if plan.events is None else plan.events.encoder
+        parity = verify_tokenizer(folder, checkpoint.tokenizer)
+        parity |= verify_decoder(folder, checkpoint.decoder, plan.adapter, encoder, plan.precision)
+    with _timed(progress, "manifest"):
+        manifest = _manifest(plan, folder, parity, name)
+        encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+        (folder / layout.MANIFEST_FILE).write_bytes(encoded + b"\n")
+    return manifest
+
+
+@contextmanager
+def _timed(progress: Progress, step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    progress(step, time.perf_counter() - start)
+
+
+def write_copy_graph(precision: str, file: Path) -> None:
+    """`copy_rows.onnx`: rows = source[indices], which copies cache rows on a device that has no host view."""
+    kind = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["source", "indices"], ["rows"], axis=0)],
+        "copy_rows",
+        [
+            helper.make_tensor_value_info("source", kind, ["sources", "size"]),
+            helper.make_tensor_value_info("indices", TensorProto.INT64, ["count"]),
+        ],
+        [helper.make_tensor_value_info("rows", kind, ["count", "size"])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10), file)
+
+
+def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> layout.Manifest:
+    checkpoint, config = plan.checkpoint, plan.checkpoint.decoder.config
+    files = {f.name: layout.file_entry(f) for f in sorted(folder.iterdir())}
+    sources = [checkpoint.decoder_source, checkpoint.tokenizer_source]
+    model, tokenizer = (layout.Source(_public_name(s.name), s.revision) for s in sources)
+    return layout.Manifest(
+        format=layout.BUNDLE_FORMAT,
+        name=name,
+        version=layout.content_version(files),
+        source=layout.Sources(model, tokenizer, plan.events_name, plan.adapter_name),
+        s1_bits=config.s1_bits,
+        s2_bits=config.s2_bits,
+        d_model=config.d_model,
+        n_layers=config.n_layers,
+        parameters=sum(p.numel() for p in checkpoint.decoder.parameters()),
+        max_context=plan.max_context,
+        precision=plan.precision,
+        opset=OPSET,
+        caches=[layout.CacheLayout(c.heads, c.head_dim) for c in cache_layouts(checkpoint.decoder)],
+        files=files,
+        parity=parity,
+        event_channels=list(EVENT_CHANNELS),
+        event_schema=EVENT_SCHEMA,
+        event_alignment="same" if plan.events is None else plan.events.alignment,
+        has_events=plan.events is not None,
+        has_adapter=plan.adapter is not None,
+    )
+
+
+def _public_name(name: str) -> str:
+    """A local folder's own name: its path says nothing to whoever reads the manifest elsewhere."""
+    return Path(name).resolve().name if Path(name).is_dir() else name

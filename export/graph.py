@@ -1,0 +1,334 @@
+"""The decoder as it is exported: cached attention, both heads and sampling in one step graph.
+
+Prefill and step are the same graph: S new tokens per row are appended to the row's key/value cache
+and one pair of tokens is drawn after the last of them. Rows may hold different lengths; short rows
+are padded on the right and their padding is overwritten by later tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.onnx import ops
+
+from export.adapter import Adapter, LowRank
+from export.decoder import DEPENDENCY_HEADS, KronosDecoder
+from export.layers import RMS_EPS, Attention, RMSNorm, TransformerBlock
+from export.sampling import sample
+
+KERNEL_MULTIPLE = 8  # the attention kernels take head sizes that are multiples of 8
+ROTARY_MULTIPLE = 16  # and rotary halves that are multiples of 16 columns over both halves
+
+
+@dataclass(frozen=True)
+class CacheLayout:
+    """Shape of one layer's key or value cache: (rows, heads, max_context, head_dim)."""
+
+    heads: int
+    head_dim: int
+
+
+def padded_head_dim(head_dim: int) -> int:
+    """Head size after padding: Kronos-base's 52 columns become 64."""
+    half = head_dim // 2
+    return 2 * (-(-half // ROTARY_MULTIPLE) * ROTARY_MULTIPLE)
+
+
+def cache_layouts(decoder: KronosDecoder) -> list[CacheLayout]:
+    """Cache layouts of every transformer block and, last, of the dependency layer."""
+    c = decoder.config
+    block = CacheLayout(c.n_heads, padded_head_dim(c.head_dim))
+    return [block] * c.n_layers + [CacheLayout(DEPENDENCY_HEADS, c.d_model // DEPENDENCY_HEADS)]
+
+
+def _low_rank(updates: dict[str, LowRank]) -> tuple[Tensor, Tensor] | None:
+    """Stack the updates of q and v into one product before and one after: a (R, d), b (3d, R)."""
+    if not updates:
+        return None
+    width = next(iter(updates.values())).b.shape[0]
+    ordered = [(("q_proj", "k_proj", "v_proj").index(name), update) for name, update in updates.items()]
+    a = torch.cat([update.a for _, update in ordered])
+    b = torch.zeros(3 * width, a.shape[0])
+    column = 0
+    for place, update in ordered:
+        rank = update.a.shape[0]
+        b[place * width : (place + 1) * width, column : column + rank] = update.b
+        column += rank
+    return a, b
+
+
+class CachedAttention(nn.Module):
+    """Causal self-attention over a cache that is updated in place (contrib op GroupQueryAttention).
+
+    The head is padded with zero columns where the kernel needs it, each rotary half by itself, so
+    dot products, rotation and scale stay those of the unpadded head.
+    """
+
+    def __init__(self, source: Attention, max_context: int, updates: dict[str, LowRank]) -> None:
+        super().__init__()
+        self.n_heads, width = source.n_heads, source.q_proj.in_features
+        self.head_dim = width // self.n_heads
+        self.padding = padded_head_dim(self.head_dim) // 2 - self.head_dim // 2
+        projections = (source.q_proj, source.k_proj, source.v_proj)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv.weight = nn.Parameter(torch.cat([p.weight for p in projections]))
+        self.qkv.bias = nn.Parameter(torch.cat([p.bias for p in projections]))
+        self.out_proj = source.out_proj
+        cos, sin = source.rotary.angles(torch.arange(max_context))
+        self.register_buffer("cos", F.pad(cos, (0, self.padding), value=1.0))
+        self.register_buffer("sin", F.pad(sin, (0, self.padding)))
+        low_rank = _low_rank(updates)
+        self.adapted = low_rank is not None
+        if low_rank is not None:
+            self.lora_a, self.lora_b = nn.Parameter(low_rank[0]), nn.Parameter(low_rank[1])
+
+    def _pad(self, packed: Tensor) -> Tensor:
+        if not self.padding:
+            return packed
+        halves = packed.unflatten(-1, (3 * self.n_heads, 2, self.head_dim // 2))
+        return F.pad(halves, (0, self.padding)).flatten(2)
+
+    def _unpad(self, joined: Tensor) -> Tensor:
+        if not self.padding:
+            return joined
+        halves = joined.unflatten(-1, (self.n_heads, 2, self.head_dim // 2 + self.padding))
+        return halves[..., : self.head_dim // 2].flatten(2)
+
+    def forward(self, x: Tensor, cache: "StepCache", gate: Tensor | None) -> Tensor:
+        """Append x (B, S, d) to the cache and attend; (B, S, d)."""
+        packed = self.qkv(x)
+        if self.adapted and gate is not None:
+            packed = packed + gate * F.linear(F.linear(x, self.lora_a), self.lora_b)
+        packed = self._pad(packed)
+        size = packed.shape[-1] // 3
+        out = cache.attend(
+            [packed, None, None],
+            size,
+            heads=self.n_heads,
+            scale=self.head_dim**-0.5,
+            rotary=(self.cos, self.sin),  # type: ignore[arg-type]
+        )
+        projected: Tensor = self.out_proj(self._unpad(out))
+        return projected
+
+
+@dataclass
+class StepCache:
+    """The caches of one call: hands each layer its past and collects its present, in layer order."""
+
+    seqlens_k: Tensor
+    total: Tensor
+    past: Sequence[tuple[Tensor, Tensor]]
+    present: list[Tensor]
+
+    def attend(
+        self,
+        qkv: list[Tensor | None],
+        size: int,
+        *,
+        heads: int,
+        scale: float,
+        rotary: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Run GroupQueryAttention for the next layer; (B, S, size)."""
+        key, value = self.past[len(self.present) // 2]
+        query = qkv[0]
+        assert query is not None
+        out, present_key, present_value = ops.symbolic_multi_out(
+            "com.microsoft::GroupQueryAttention",
+            [*qkv, key, value, self.seqlens_k, self.total, *(rotary or ())],
+            {
+                "num_heads": heads,
+                "kv_num_heads": heads,
+                "do_rotary": int(rotary is not None),
+                "scale": scale,
+            },
+            dtypes=[query.dtype, key.dtype, value.dtype],
+            shapes=[[*query.shape[:2], size], key.shape, value.shape],
+            version=1,
+        )
+        self.present += [present_key, present_value]
+        return out
+
+
+class FusedFeedForward(nn.Module):
+    """SwiGLU with its two input products as one."""
+
+    def __init__(self, source: nn.Module) -> None:
+        super().__init__()
+        w1, w3 = source.w1.weight, source.w3.weight
+        self.w13 = nn.Linear(w1.shape[1], 2 * w1.shape[0], bias=False)  # type: ignore[index, operator]
+        self.w13.weight = nn.Parameter(torch.cat([w1, w3]))  # type: ignore[list-item]
+        self.w2 = source.w2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., d) to (..., d)."""
+        gate, up = self.w13(x).chunk(2, dim=-1)
+        out: Tensor = self.w2(F.silu(gate) * up)  # type: ignore[operator]
+        return out
+
+
+def add_and_norm(x: Tensor, skip: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """RMSNorm(x + skip) and x + skip, in one kernel."""
+    normed, _, _, total = ops.symbolic_multi_out(
+        "com.microsoft::SkipSimplifiedLayerNormalization",
+        [x, skip, weight],
+        {"epsilon": RMS_EPS},
+        dtypes=[x.dtype, torch.float32, torch.float32, x.dtype],
+        shapes=[x.shape, [*x.shape[:-1], 1], [*x.shape[:-1], 1], x.shape],
+        version=1,
+    )
+    return normed, total
+
+
+class CachedBlock(nn.Module):
+    """One transformer block; ends with the norm that comes next, fused with its last addition."""
+
+    def __init__(
+        self, source: TransformerBlock, next_norm: RMSNorm, max_context: int, updates: dict[str, LowRank]
+    ) -> None:
+        super().__init__()
+        self.norm2, self.next_norm = source.norm2, next_norm
+        self.self_attn = CachedAttention(source.self_attn, max_context, updates)
+        self.ffn = FusedFeedForward(source.ffn)
+
+    def forward(
+        self, normed: Tensor, x: Tensor, cache: StepCache, gate: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Take norm1(x) and x, both (B, S, d); return next_norm(y) and y of this block's output y."""
+        normed, x = add_and_norm(x, self.self_attn(normed, cache, gate), self.norm2.weight)
+        return add_and_norm(x, self.ffn(normed), self.next_norm.weight)
+
+
+class CachedDependency(nn.Module):
+    """The dependency layer: keys and values of every position are cached, one query attends.
+
+    Upstream rotates nothing here (its rotary table has one row at inference), so neither does this.
+    """
+
+    def __init__(self, decoder: KronosDecoder, updates: dict[str, LowRank]) -> None:
+        super().__init__()
+        source = decoder.dep_layer.cross_attn
+        width = source.q_proj.in_features
+        self.q_proj, self.out_proj, self.norm = source.q_proj, source.out_proj, decoder.dep_layer.norm
+        self.kv = nn.Linear(width, 2 * width)
+        self.kv.weight = nn.Parameter(torch.cat([source.k_proj.weight, source.v_proj.weight]))
+        self.kv.bias = nn.Parameter(torch.cat([source.k_proj.bias, source.v_proj.bias]))
+        self.scale = (width // DEPENDENCY_HEADS) ** -0.5
+        self.updates = nn.ParameterDict()
+        for name, update in updates.items():
+            self.updates[f"{name}_a"] = nn.Parameter(update.a)
+            self.updates[f"{name}_b"] = nn.Parameter(update.b)
+
+    def _adapt(self, projected: Tensor, x: Tensor, name: str, gate: Tensor | None) -> Tensor:
+        if gate is None or f"{name}_a" not in self.updates:
+            return projected
+        return projected + gate * F.linear(F.linear(x, self.updates[f"{name}_a"]), self.updates[f"{name}_b"])
+
+    def forward(
+        self,
+        hidden: Tensor,
+        last: Tensor,
+        s1_embedding: Tensor,
+        is_last: Tensor,
+        cache: StepCache,
+        gate: Tensor | None,
+    ) -> Tensor:
+        """Hidden states (B, S, d), the last valid one (B, 1, d) and its s1 embedding (B, 1, d): (B, 1, d)."""
+        query = self._adapt(self.q_proj(s1_embedding), s1_embedding, "q_proj", gate)
+        key, value = self.kv(hidden).chunk(2, dim=-1)
+        value = self._adapt(value, hidden, "v_proj", gate)
+        # The kernel takes one query per new position: all but the last valid one are zero and unused.
+        out = cache.attend(
+            [query * is_last, key, value],
+            hidden.shape[-1],
+            heads=DEPENDENCY_HEADS,
+            scale=self.scale,
+            rotary=None,
+        )
+        attended = (out * is_last).sum(1, keepdim=True)
+        normed, _ = add_and_norm(last, self.out_proj(attended), self.norm.weight)
+        return normed
+
+
+class DecoderGraph(nn.Module):
+    """KronosDecoder with caches and sampling, as exported to `decoder.onnx`."""
+
+    def __init__(self, decoder: KronosDecoder, max_context: int, adapter: Adapter | None = None) -> None:
+        super().__init__()
+        updates = adapter.updates if adapter else {}
+        self.embedding, self.time_emb, self.head = decoder.embedding, decoder.time_emb, decoder.head
+        blocks = decoder.blocks
+        self.first_norm = blocks[0].norm1
+        next_norms = [block.norm1 for block in blocks[1:]] + [decoder.norm]
+        self.blocks = nn.ModuleList(
+            CachedBlock(block, next_norm, max_context, updates.get(f"transformer.{i}.self_attn", {}))
+            for i, (block, next_norm) in enumerate(zip(blocks, next_norms, strict=True))
+        )
+        self.dep_layer = CachedDependency(decoder, updates.get("dep_layer.cross_attn", {}))
+
+    def forward(
+        self,
+        s1: Tensor,
+        s2: Tensor,
+        stamp: Tensor,
+        last_index: Tensor,
+        seqlens_k: Tensor,
+        total_sequence_length: Tensor,
+        uniform: Tensor,
+        temperature: Tensor,
+        top_k: Tensor,
+        top_p: Tensor,
+        event_embedding: Tensor,
+        past: list[tuple[Tensor, Tensor]],
+        adapter_gate: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Append S tokens per row and draw the next pair.
+
+        Parameters
+        ----------
+        s1, s2
+            New tokens, (B, S), int64, padded on the right.
+        stamp
+            Their minute, hour, weekday, day and month, (B, S, 5), int64.
+        last_index
+            Column of each row's last valid new token, (B, 1), int64.
+        seqlens_k
+            Tokens in each row's cache after this call, less one, (B,), int32.
+        total_sequence_length
+            The largest number of tokens in a cache after this call, (1,), int32.
+        uniform
+            The draws of s1 and s2, (B, 2), in [0, 1).
+        temperature, top_k, top_p
+            (B, 1) each.
+        event_embedding
+            EventEncoder's output, (B or 1, S or 1, d_model), float32.
+        past
+            Key and value cache of every layer, (B, heads, max_context, head_dim).
+        adapter_gate
+            1 on the rows whose adapter acts, else 0, (B or 1, 1, 1).
+
+        Returns
+        -------
+        tuple of Tensor
+            s1, s2 (B, 1); s1_logits, s2_logits (B, V) float32; the present caches.
+        """
+        cache = StepCache(seqlens_k, total_sequence_length, past, [])
+        dtype = self.head.proj_s1.weight.dtype
+        gate = None if adapter_gate is None else adapter_gate.to(dtype)
+        x = self.embedding(s1, s2) + self.time_emb(stamp) + event_embedding.to(dtype)
+        hidden = self.first_norm(x)
+        for block in self.blocks:
+            hidden, x = block(hidden, x, cache, gate)
+        position = torch.arange(s1.shape[1], device=s1.device)[None, :, None]
+        is_last = (position == last_index[:, :, None]).to(dtype)
+        last = (hidden * is_last).sum(1, keepdim=True)
+        s1_logits = self.head.proj_s1(last).squeeze(1).float()
+        next_s1 = sample(s1_logits, temperature, top_k, top_p, uniform[:, :1])
+        s1_embedding = self.embedding.emb_s1(next_s1)
+        paired = self.dep_layer(hidden, last, s1_embedding, is_last, cache, gate)
+        s2_logits = self.head.proj_s2(paired).squeeze(1).float()
+        next_s2 = sample(s2_logits, temperature, top_k, top_p, uniform[:, 1:])
+        return (next_s1, next_s2, s1_logits, s2_logits, *cache.present)

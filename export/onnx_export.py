@@ -1,0 +1,161 @@
+"""Write the four graphs of a bundle: tokenizer encode and decode, decoder, EventEncoder."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from export.adapter import Adapter
+from export.decoder import KronosDecoder
+from export.events import EventEncoder
+from export.graph import DecoderGraph, cache_layouts
+from export.tokenizer import KronosTokenizer
+from inference_server.event_schema import EVENT_CHANNELS
+
+OPSET = 18
+_B, _S = 2, 3  # example sizes: neither 0 nor 1, so that nothing is specialised on them
+
+
+class _Encode(nn.Module):
+    def __init__(self, tokenizer: KronosTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, candles: Tensor) -> tuple[Tensor, Tensor]:
+        return self.tokenizer.encode(candles)
+
+
+class _Decode(nn.Module):
+    def __init__(self, tokenizer: KronosTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, past_s1: Tensor, past_s2: Tensor, s1: Tensor, s2: Tensor) -> Tensor:
+        return self.tokenizer.decode_continuations(past_s1, past_s2, s1, s2)
+
+
+class _CachesByName(nn.Module):
+    """Takes the caches as a flat list, as the exporter names inputs one by one."""
+
+    def __init__(self, graph: DecoderGraph, gated: bool) -> None:
+        super().__init__()
+        self.step, self.gated = graph, gated
+
+    def forward(self, inputs: list[Tensor], caches: list[Tensor]) -> tuple[Tensor, ...]:
+        past = list(zip(caches[::2], caches[1::2], strict=True))
+        common, gate = (inputs[:-1], inputs[-1]) if self.gated else (inputs, None)
+        out: tuple[Tensor, ...] = self.step(*common, past, gate)
+        return out
+
+
+def export_encoder(tokenizer: KronosTokenizer, file: Path) -> None:
+    """`tokenizer_encode.onnx`: candles (B, T, 6) to s1, s2 (B, T)."""
+    dims = {0: torch.export.Dim("rows"), 1: torch.export.Dim("length")}
+    _export(_Encode(tokenizer), (torch.randn(_B, _S, 6),), ["candles"], ["s1", "s2"], (dims,), file)
+
+
+def export_decoder_of_tokens(tokenizer: KronosTokenizer, file: Path) -> None:
+    """`tokenizer_decode.onnx`: one past (1, P) and continuations (B, G) to candles (B, G, 6)."""
+    past, length = {1: torch.export.Dim("past")}, torch.export.Dim("length")
+    row = {0: torch.export.Dim("rows"), 1: length}
+    # Four tensors, not two used twice: torch.export takes one object given twice for one input.
+    tokens = [torch.zeros(shape, dtype=torch.int64) for shape in ((1, 4), (1, 4), (_B, _S), (_B, _S))]
+    names = ["past_s1", "past_s2", "s1", "s2"]
+    _export(_Decode(tokenizer), tuple(tokens), names, ["candles"], (past, past, row, row), file)
+
+
+def export_event_encoder(encoder: EventEncoder, file: Path) -> None:
+    """`event_encoder.onnx`: events (B, S, 20) to event_embedding (B, S, d_model), float32."""
+    dims = {0: torch.export.Dim("rows"), 1: torch.export.Dim("length")}
+    example = (torch.randn(_B, _S, len(EVENT_CHANNELS)),)
+    _export(encoder, example, ["events"], ["event_embedding"], (dims,), file)
+
+
+def export_decoder(
+    decoder: KronosDecoder, adapter: Adapter | None, max_context: int, dtype: torch.dtype, file: Path
+) -> None:
+    """`decoder.onnx`: the step graph of `export.graph`, with its optional inputs made optional."""
+    layouts = cache_layouts(decoder)
+    # A copy: the graph shares modules with the decoder, and casting them would cast the reference too.
+    graph = DecoderGraph(copy.deepcopy(decoder), max_context, adapter).to(dtype).eval()
+    rows, length = torch.export.Dim("rows"), torch.export.Dim("length")
+    capacity = torch.export.Dim("capacity")
+    width = decoder.config.d_model
+    # name, example, dynamic axes
+    table: list[tuple[str, Tensor, dict[int, Any]]] = [
+        ("s1", torch.zeros(_B, _S, dtype=torch.int64), {0: rows, 1: length}),
+        ("s2", torch.zeros(_B, _S, dtype=torch.int64), {0: rows, 1: length}),
+        ("stamp", torch.ones(_B, _S, 5, dtype=torch.int64), {0: rows, 1: length}),
+        ("last_index", torch.full((_B, 1), _S - 1), {0: rows}),
+        ("seqlens_k", torch.full((_B,), _S - 1, dtype=torch.int32), {0: rows}),
+        ("total_sequence_length", torch.tensor([_S], dtype=torch.int32), {}),
+        ("uniform", torch.rand(_B, 2), {0: rows}),
+        ("temperature", torch.ones(_B, 1), {0: rows}),
+        ("top_k", torch.zeros(_B, 1, dtype=torch.int64), {0: rows}),
+        ("top_p", torch.ones(_B, 1), {0: rows}),
+        ("event_embedding", torch.zeros(_B, _S, width), {0: rows, 1: length}),
+    ]
+    if adapter is not None:
+        table.append(("adapter_gate", torch.ones(_B, 1, 1), {0: rows}))
+    names, examples, dims = zip(*table, strict=True)
+    cache_names, caches = [], []
+    for i, layout in enumerate(layouts):
+        for kind in ("key", "value"):
+            cache_names.append(f"{kind}.{i}")
+            caches.append(torch.zeros(_B, layout.heads, 4, layout.head_dim, dtype=dtype))
+    outputs = ["next_s1", "next_s2", "s1_logits", "s2_logits", *(f"present_{n}" for n in cache_names)]
+    _export(
+        _CachesByName(graph, adapter is not None),
+        (list(examples), caches),
+        [*names, *(f"past_{n}" for n in cache_names)],
+        outputs,
+        (list(dims), [{0: rows, 2: capacity}] * len(caches)),
+        file,
+        optional={"event_embedding": (1, 1, width)}
+        | ({"adapter_gate": (1, 1, 1)} if adapter is not None else {}),
+    )
+
+
+def _export(
+    module: nn.Module,
+    example: tuple[Any, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dims: tuple[Any, ...],
+    file: Path,
+    optional: dict[str, tuple[int, ...]] | None = None,
+) -> None:
+    with torch.no_grad():
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dims,
+            opset_version=OPSET,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for name, shape in (optional or {}).items():
+        _make_optional(model, name, shape)
+    onnx.save(model, file)
+
+
+def _make_optional(model: onnx.ModelProto, name: str, shape: tuple[int, ...]) -> None:
+    """Give a graph input a default of zeros, which a caller may override (an initializer of that name)."""
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, dtype=np.float32), name))
+    value = next(v for v in model.graph.input if v.name == name)
+    # Every axis of size 1 in the default broadcasts, so the input may be as long as the rows or as 1.
+    for i, (axis, size) in enumerate(zip(value.type.tensor_type.shape.dim, shape, strict=True)):
+        if size == 1:
+            axis.Clear()
+            axis.dim_param = f"{name}_axis{i}"

@@ -1,0 +1,200 @@
+"""Compare the exported graphs with torch, for prefill and cached steps, with and without events."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.adapter import Adapter, merged
+from export.decoder import KronosDecoder
+from export.errors import ParityError
+from export.events import EventEncoder
+from export.graph import cache_layouts
+from export.tokenizer import KronosTokenizer
+from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE, EVENTS_FILE
+
+PREFILL, STEPS, ROWS = 40, 10, 2
+# Largest difference of a logit, relative to the largest logit (at least 1).
+TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2}
+CANDLE_TOLERANCE = 1e-4
+# A bit whose quantiser input is this near zero may fall differently in two runtimes.
+NEAR_ZERO = 1e-5
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """Random tokens (B, N), stamps (B, N, 5) and, optionally, an event embedding (B, N, d)."""
+
+    s1: Tensor
+    s2: Tensor
+    stamp: Tensor
+    event_embedding: Tensor | None
+
+
+def verify_decoder(
+    folder: Path,
+    decoder: KronosDecoder,
+    adapter: Adapter | None,
+    encoder: EventEncoder | None,
+    precision: str,
+) -> dict[str, float]:
+    """Largest relative logit differences of `decoder.onnx` from torch in float32.
+
+    Raises
+    ------
+    ParityError
+        A difference is beyond the tolerance of the precision.
+    """
+    session = _session(folder / DECODER_FILE)
+    figures = _measure(session, decoder, _random_sequence(decoder, None), None, precision, "")
+    if encoder is not None:
+        sequence = _random_sequence(decoder, _verified_embedding(folder, encoder, figures))
+        gate = None
+        reference = decoder
+        if adapter is not None:
+            reference = KronosDecoder(decoder.config).eval()
+            reference.load_state_dict(merged(decoder, adapter))
+            gate = np.ones((ROWS, 1, 1), np.float32)
+        figures |= _measure(session, reference, sequence, gate, precision, "_events")
+    worst = max(figures, key=figures.__getitem__)
+    if not figures[worst] <= TOLERANCE[precision]:
+        raise ParityError(
+            f"{DECODER_FILE} differs from torch: {worst} is {figures[worst]:.2e}, the tolerance in "
+            f"{precision} is {TOLERANCE[precision]:.0e}; no bundle was written"
+        )
+    return figures
+
+
+def verify_tokenizer(folder: Path, tokenizer: KronosTokenizer) -> dict[str, float]:
+    """Token mismatches (bits near zero aside) and the largest difference of a decoded candle.
+
+    Raises
+    ------
+    ParityError
+        A token differs, or a candle by more than the tolerance.
+    """
+    generator = torch.Generator().manual_seed(1)
+    walk = torch.randn(2, 200, 6, generator=generator).cumsum(1)
+    candles = ((walk - walk.mean(1, keepdim=True)) / walk.std(1, keepdim=True)).clamp(-5, 5)
+    encode, decode = _session(folder / ENCODE_FILE), _session(folder / DECODE_FILE)
+    with torch.no_grad():
+        expected = tokenizer.encode(candles)
+        certain = (tokenizer.quantiser_input(candles).abs() > NEAR_ZERO).all(-1)
+        s1, s2 = (torch.from_numpy(t) for t in encode.run(["s1", "s2"], {"candles": candles.numpy()}))
+        wrong = ((s1 != expected[0]) | (s2 != expected[1])) & certain
+        whole = tokenizer.decode(s1, s2)[:, 150:].numpy()
+    past = {"past_s1": s1[:1, :150].numpy(), "past_s2": s2[:1, :150].numpy()}
+    (decoded,) = decode.run(["candles"], past | {"s1": s1[:1, 150:].numpy(), "s2": s2[:1, 150:].numpy()})
+    figures = {
+        "tokenizer_mismatches": float(wrong.sum()),
+        "tokenizer_decode": float(np.abs(decoded - whole[:1]).max()),
+    }
+    if figures["tokenizer_mismatches"] or not figures["tokenizer_decode"] <= CANDLE_TOLERANCE:
+        raise ParityError(f"the exported tokenizer differs from torch: {figures}; no bundle was written")
+    return figures
+
+
+def _session(file: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _verified_embedding(folder: Path, encoder: EventEncoder, figures: dict[str, float]) -> Tensor:
+    events = torch.randn(
+        ROWS, PREFILL + STEPS, encoder.proj.in_features, generator=torch.Generator().manual_seed(2)
+    )
+    (out,) = _session(folder / EVENTS_FILE).run(["event_embedding"], {"events": events.numpy()})
+    with torch.no_grad():
+        expected: Tensor = encoder(events)
+    figures["event_encoder"] = float((torch.from_numpy(out) - expected).abs().max())
+    return expected
+
+
+def _random_sequence(decoder: KronosDecoder, event_embedding: Tensor | None) -> _Sequence:
+    config, shape = decoder.config, (ROWS, PREFILL + STEPS)
+    generator = torch.Generator().manual_seed(3)
+    s1 = torch.randint(2**config.s1_bits, shape, generator=generator)
+    s2 = torch.randint(2**config.s2_bits, shape, generator=generator)
+    hours = torch.arange(shape[1])
+    stamp = torch.stack([hours * 0, hours % 24, hours // 24 % 7, 1 + hours // 24, hours * 0 + 6], dim=-1)
+    return _Sequence(s1, s2, stamp.expand(ROWS, -1, -1), event_embedding)
+
+
+def _measure(
+    session: ort.InferenceSession,
+    reference: KronosDecoder,
+    sequence: _Sequence,
+    gate: NDArray[np.float32] | None,
+    precision: str,
+    suffix: str,
+) -> dict[str, float]:
+    """Feed a prefill and then single tokens; compare the logits after each call."""
+    worst: dict[str, float] = {}
+    past = _empty_caches(reference, precision)
+    for stop in range(PREFILL, PREFILL + STEPS + 1):
+        start = 0 if stop == PREFILL else stop - 1
+        outputs = _call(session, sequence, start, stop, past, gate)
+        past = {k.replace("present", "past"): v for k, v in outputs.items() if k.startswith("present")}
+        with torch.no_grad():
+            embedding = sequence.event_embedding
+            hidden = reference.hidden(
+                sequence.s1[:, :stop],
+                sequence.s2[:, :stop],
+                sequence.stamp[:, :stop],
+                None if embedding is None else embedding[:, :stop],
+            )
+            drawn = torch.from_numpy(outputs["next_s1"])
+            expected = {
+                "s1_logits": reference.s1_logits(hidden)[:, -1],
+                "s2_logits": reference.s2_logits(hidden, drawn)[:, -1],
+            }
+        call = "prefill" if start == 0 else "step"
+        for name, logits in expected.items():
+            scale = max(1.0, float(logits.abs().max()))
+            difference = float(np.abs(outputs[name] - logits.numpy()).max()) / scale
+            key = f"{name}_{call}{suffix}"
+            worst[key] = max(worst.get(key, 0.0), difference)
+    return worst
+
+
+def _empty_caches(decoder: KronosDecoder, precision: str) -> dict[str, NDArray[Any]]:
+    dtype = np.float16 if precision == "fp16" else np.float32
+    return {
+        f"past_{kind}.{i}": np.zeros((ROWS, c.heads, PREFILL + STEPS, c.head_dim), dtype)
+        for i, c in enumerate(cache_layouts(decoder))
+        for kind in ("key", "value")
+    }
+
+
+def _call(
+    session: ort.InferenceSession,
+    sequence: _Sequence,
+    start: int,
+    stop: int,
+    past: dict[str, NDArray[Any]],
+    gate: NDArray[np.float32] | None,
+) -> dict[str, NDArray[Any]]:
+    feeds = {
+        "s1": sequence.s1[:, start:stop].numpy(),
+        "s2": sequence.s2[:, start:stop].numpy(),
+        "stamp": sequence.stamp[:, start:stop].contiguous().numpy(),
+        "last_index": np.full((ROWS, 1), stop - start - 1),
+        "seqlens_k": np.full(ROWS, stop - 1, np.int32),
+        "total_sequence_length": np.array([stop], np.int32),
+        "uniform": np.zeros((ROWS, 2), np.float32),
+        "temperature": np.ones((ROWS, 1), np.float32),
+        "top_k": np.ones((ROWS, 1), np.int64),
+        "top_p": np.ones((ROWS, 1), np.float32),
+    } | past
+    if sequence.event_embedding is not None:
+        feeds["event_embedding"] = sequence.event_embedding[:, start:stop].numpy()
+    if gate is not None:
+        feeds["adapter_gate"] = gate
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))

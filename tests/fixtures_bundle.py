@@ -1,0 +1,58 @@
+"""Fixtures: tiny random checkpoints, exported once per test session."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.bundle import Plan, export_bundle
+from export.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
+from export.decoder import KronosDecoder
+from export.events import EventEncoder, TrainedEvents
+from export.sizes import SIZES
+from export.tokenizer import KronosTokenizer
+
+# Only the dependency on events of a random EventEncoder is tested: large weights make it visible.
+EVENT_GAIN = 4.0
+
+
+def random_checkpoint(folder: Path, size: str, seed: int) -> Checkpoint:
+    """Save and load a checkpoint of a published size with random weights."""
+    decoder, tokenizer = KronosDecoder(SIZES[size].decoder), KronosTokenizer(SIZES[size].tokenizer)
+    randomise(decoder, seed)
+    randomise(tokenizer, seed + 1)
+    save_checkpoint(decoder, folder / "model")
+    save_checkpoint(tokenizer, folder / "tokenizer")
+    return load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
+
+
+def random_events(d_model: int) -> TrainedEvents:
+    """A random EventEncoder with the alignment of those we train."""
+    torch.manual_seed(5)
+    encoder = EventEncoder(d_model)
+    with torch.no_grad():
+        encoder.proj.weight *= EVENT_GAIN
+    return TrainedEvents(encoder.eval(), "next")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A 2-layer checkpoint with random weights; its folders are named by its sources."""
+    return random_checkpoint(tmp_path_factory.mktemp("tiny"), "tiny", seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint) -> Path:
+    """Bundle of the tiny checkpoint with an EventEncoder (alignment "next"), max_context 512."""
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    events = random_events(tiny_checkpoint.decoder.config.d_model)
+    export_bundle(Plan(tiny_checkpoint, 512, events=events, events_name="random"), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_base_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint) -> Path:
+    """Bundle of the tiny checkpoint without events."""
+    out = tmp_path_factory.mktemp("bundles") / "tiny-base"
+    export_bundle(Plan(tiny_checkpoint, 512), out)
+    return out
