@@ -1,0 +1,59 @@
+"""`python -m inference_server`: serves the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."""
+
+import logging
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+
+from inference_server.app import create_app
+from inference_server.bundle import BundleError, load_manifest
+from inference_server.settings import Settings, SettingsError
+
+UNUSABLE = 2
+FAILED = 1
+GRACE_S = 30
+
+
+def main() -> int:
+    """Serve; return the exit code: 0 after a signal, 2 for unusable settings or bundle, 1 for a failure."""
+    # uvicorn raises the signal again once it has shut down, which would end the process with its number.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings.from_environment()
+        manifest = load_manifest(settings.bundle, verify=False)
+    except (SettingsError, BundleError) as error:
+        print(f"inference server: {error}", file=sys.stderr)
+        return UNUSABLE
+    logging.info(
+        "serving %s %s on http://%s:%d", manifest.name, manifest.version, settings.host, settings.port
+    )
+    failures: list[bool] = []
+
+    def stop() -> None:
+        failures.append(True)
+        server.should_exit = True
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, on_failure=stop),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    server.run()
+    return FAILED if failures else 0
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Puts the server together: settings, database, engine, routes and the answer to every error."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+from litestar import Litestar, Request, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from inference_server.candle_store import CandleStore, find_database
+from inference_server.engine import Engine
+from inference_server.errors import headers_of, problem_of
+from inference_server.forecasts import Forecasts
+from inference_server.inference import Inference
+from inference_server.instruments import default_instruments
+from inference_server.openapi import document, page_files
+from inference_server.routes import ForecastController, ServerController
+from inference_server.settings import Settings
+from inference_server.time_grid import future_timestamps
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> Litestar:
+    """Return the server's application; its model is loaded in the background once it has started.
+
+    Parameters
+    ----------
+    settings
+        Where the bundle and the database are, and the limits.
+    on_failure
+        Called once if the model cannot be loaded, which the log then explains.
+    """
+    inference = Inference(partial(_load, settings))
+    store = CandleStore(
+        partial(find_database, settings.database_url),
+        settings.database_timeout_s,
+        settings.database_connections,
+    )
+    forecasts = Forecasts(inference, store, settings.limits)
+    return Litestar(
+        route_handlers=[ForecastController, ServerController, page_files()],
+        dependencies={"forecasts": Provide(lambda: forecasts, sync_to_thread=False, use_cache=True)},
+        lifespan=[partial(_lifespan, inference, store, on_failure)],
+        exception_handlers={HTTPException: _answer_error, Exception: _answer_error},
+        request_max_body_size=settings.max_body_bytes,
+        openapi_config=document(),
+        logging_config=None,
+    )
+
+
+def _load(settings: Settings) -> Engine:
+    """Load and warm the engine and, because the first use of a calendar takes a second, the calendars."""
+    engine = Engine.load(settings.bundle, threads=settings.threads)
+    engine.warm_up()
+    now = np.datetime64("now", "us")
+    for instrument in {one.calendar: one for one in default_instruments().values()}.values():
+        for timeframe in ("1h", "1d"):
+            future_timestamps(instrument, timeframe, now, 1)
+    return engine
+
+
+def _lifespan(
+    inference: Inference, store: CandleStore, on_failure: Callable[[], None], app: Litestar
+) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async def start() -> None:
+            try:
+                await inference.start()
+            except Exception:
+                log.exception("the model cannot be loaded")
+                on_failure()
+
+        async with store.running():
+            starting = asyncio.create_task(start())
+            try:
+                yield
+            finally:
+                starting.cancel()
+                inference.close()
+
+    return lifespan()
+
+
+def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer any error as problem details; the log has the traceback of the unforeseen ones."""
+    problem = problem_of(error, request.url.path)
+    if problem.status == 500:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=problem.status,
+        headers=headers_of(error),
+        media_type="application/problem+json",
+    )

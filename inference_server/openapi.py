@@ -1,0 +1,90 @@
+"""The OpenAPI document and its page, which loads nothing from any other machine."""
+
+from typing import Any
+
+from litestar import Router
+from litestar.dto import AbstractDTO
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Reference, Schema
+from litestar.static_files import create_static_files_router
+from litestar.typing import FieldDefinition
+from openapi_ui_bundles import swagger_ui
+
+from inference_server.schemas import Problem
+
+API_VERSION = "1.0"
+PAGE = "/docs"
+_FILES = "/docs-files"
+
+_PROBLEMS = {
+    400: "The body is not JSON, or a field has the wrong type",
+    404: "Unknown symbol",
+    413: "The body is larger than this server takes",
+    422: "A value cannot be used; `given` and `expected` say why",
+    503: "The model is still loading, or the database does not answer",
+}
+
+
+def document() -> OpenAPIConfig:
+    """Return the document's configuration; its page is at `PAGE`, the document at `PAGE`/openapi.json."""
+    page = SwaggerRenderPlugin(
+        js_url=f"{_FILES}/swagger-ui-bundle.js",
+        css_url=f"{_FILES}/swagger-ui.css",
+        standalone_preset_js_url=f"{_FILES}/swagger-ui-standalone-preset.js",
+        favicon=f"<link rel='icon' type='image/png' href='{_FILES}/favicon-32x32.png'>",
+    )
+    return OpenAPIConfig(
+        title="Event-conditioned Kronos forecasts",
+        version=API_VERSION,
+        path=PAGE,
+        use_handler_docstrings=True,
+        render_plugins=[page],
+    )
+
+
+def page_files() -> Router:
+    """Return the route of the page's scripts and styles, from the package that carries them."""
+    return create_static_files_router(
+        path=_FILES, directories=[swagger_ui.static_path], include_in_schema=False
+    )
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the documentation of a route's refusals."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=_PROBLEMS[status],
+            media_type="application/problem+json",
+            generate_examples=False,
+        )
+        for status in statuses
+    }
+
+
+class JsonBody(AbstractDTO[bytes]):
+    """Hands a handler its body as bytes and documents it as `documented`.
+
+    Litestar's own decoding takes strings for numbers; handlers decode strictly instead (see `bodies`).
+    """
+
+    documented: Any
+
+    def decode_bytes(self, value: bytes) -> bytes:
+        """Return the body as it came."""
+        return value
+
+    @classmethod
+    def create_for_field_definition(cls, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: there is no transfer model to build."""
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+    ) -> Reference | Schema:
+        """Return the schema of the documented type."""
+        schema: Reference | Schema = schema_creator.for_field_definition(
+            FieldDefinition.from_annotation(cls.documented)
+        )
+        return schema
