@@ -1,0 +1,164 @@
+"""Event arrays of all symbols of a run: what they share is prepared once, then each symbol's rows are set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flows.events.config import EventConfig, EventError
+from flows.events.context import event_context
+from flows.events.leaders import Leaders, Signal, is_known, leader_signals
+from flows.events.placing import Window, event_rows, window_of
+from flows.events.releases import Calendar, parse_calendar
+from inference_server.event_schema import Float32Array
+from inference_server.instruments import Instrument
+from inference_server.time_grid import DatetimeArray, TimeGridError
+
+
+@dataclass(frozen=True)
+class EventRequest:
+    """The candles that one symbol's event array belongs to.
+
+    Attributes
+    ----------
+    symbol, instrument, timeframe
+        Whose candles; ``1h`` or ``1d``.
+    timestamps : (T,) datetime64
+        Of the candles used, as stored, UTC, increasing.
+    future_timestamps : (pred_len,) datetime64
+        Of the prediction window; empty for an array of the history alone.
+    as_of
+        Instant of the forecast, UTC: every candle must have closed by then. The point in time of the array is
+        the close of the last candle, even where `as_of` is later.
+    """
+
+    symbol: str
+    instrument: Instrument
+    timeframe: str
+    timestamps: DatetimeArray
+    future_timestamps: DatetimeArray
+    as_of: np.datetime64
+
+
+@dataclass(frozen=True)
+class EventResult:
+    """One symbol's events, or why there are none.
+
+    Attributes
+    ----------
+    array : (T + pred_len, 20) float32 or None
+        C-contiguous and finite; channels as `inference_server.event_schema.EVENT_CHANNELS`.
+    context
+        See `flows.events.context.event_context`; None where no event is active.
+    error
+        Why there is no array, else None.
+    warnings
+        What is missing from the array, such as a leader without candles.
+    """
+
+    array: Float32Array | None = None
+    context: dict[str, Any] | None = None
+    error: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def build_event_arrays(
+    requests: Sequence[EventRequest],
+    calendar: pl.DataFrame,
+    leaders: Leaders,
+    config: EventConfig,
+    rates: pl.DataFrame | None = None,
+) -> dict[str, EventResult]:
+    """Build the event arrays of a run. The rules are in `releases`, `placing`, `leaders` and `figures`.
+
+    Parameters
+    ----------
+    requests
+        At most one per symbol.
+    calendar
+        Rows of ``economic_calendar``. σ needs the releases of the two years before the first candle, and the
+        countdown those of the 45 days after the last.
+    leaders
+        Candles of the leaders; the VIX needs those of the year before the first candle.
+    config
+        Titles, leaders and unscheduled decisions, see `load_config`.
+    rates
+        Rows of ``central_bank_rates`` (bank, decision_time, time_known, scheduled), for is_rate_decision.
+
+    Returns
+    -------
+    dict
+        A result for every symbol asked; one symbol's failure is its own `error`.
+
+    Raises
+    ------
+    EventError
+        No array can be built for anybody: the calendar has no rows for the window or none with a configured
+        title, or a symbol was asked twice.
+    """
+    symbols = [request.symbol for request in requests]
+    twice = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+    if twice:
+        raise EventError(f"asked more than once: {', '.join(twice)}; expected each symbol once in a run")
+    windows: dict[str, Window] = {}
+    results: dict[str, EventResult] = {}
+    for request in requests:
+        try:
+            windows[request.symbol] = _closed_window(request)
+        except (EventError, TimeGridError) as error:
+            results[request.symbol] = EventResult(error=str(error))
+    if not windows:
+        return results
+    first = min(window.opens[1] for window in windows.values())
+    last = max(window.closes[-1] for window in windows.values())
+    parsed = parse_calendar(calendar, rates, windows, config)
+    _check_coverage(parsed, first, last)
+    signals = {
+        frame: leader_signals(leaders, frame, config) for frame in {each.timeframe for each in requests}
+    }
+    for request in requests:
+        if request.symbol in windows:
+            results[request.symbol] = _built(
+                request, windows[request.symbol], parsed, signals[request.timeframe]
+            )
+    return {symbol: results[symbol] for symbol in symbols}
+
+
+def _closed_window(request: EventRequest) -> Window:
+    window = window_of(request.instrument, request.timeframe, request.timestamps, request.future_timestamps)
+    if window.now > request.as_of:
+        raise EventError(
+            f"the last candle closes at {window.now}, after as_of {request.as_of}; give only closed candles"
+        )
+    return window
+
+
+def _built(
+    request: EventRequest, window: Window, calendar: Calendar, signals: Sequence[Signal]
+) -> EventResult:
+    try:
+        _check_coverage(calendar, window.opens[1], window.closes[-1])
+        array = event_rows(window, calendar, request.symbol, signals)
+        context = event_context(window, calendar, request.instrument, request.timeframe)
+    except Exception as error:  # whatever is wrong with one symbol must not take the others' events away
+        return EventResult(error=f"{type(error).__name__}: {error}")
+    return EventResult(array, context, warnings=tuple(_warnings(window, calendar, signals)))
+
+
+def _check_coverage(calendar: Calendar, first: np.datetime64, last: np.datetime64) -> None:
+    start, end = np.searchsorted(calendar.rows, np.array([first, last]))
+    if start == end:
+        raise EventError(
+            f"no calendar rows between {first} and {last}; load them with python -m flows.load calendar FILE"
+        )
+
+
+def _warnings(window: Window, calendar: Calendar, signals: Sequence[Signal]) -> list[str]:
+    found = [signal.warning for signal in signals if not is_known(signal, window.opens[: window.history + 1])]
+    if calendar.rows[-1] < window.closes[-1]:
+        found.append(
+            f"the calendar ends at {calendar.rows[-1]}: the prediction window goes on without a schedule"
+        )
+    return found

@@ -1,0 +1,131 @@
+"""The leaders' channels: returns of BTC, SPY and the dollar index, and the level of the VIX.
+
+The rules, on history rows alone:
+
+- A row holds the close-to-close log return of the leader's last candle that had closed by the row's open, if
+  it closed after the previous candle's open; else 0, as while the leader's market is shut.
+- A symbol may be its own leader: then the row holds the return of the candle before.
+- The VIX is the last daily close known at the row's open, as a z-score over the closes of the 365 days before
+  it (at least 20, else 0), clipped to ±3. Without daily candles of the VIX, FRED's VIXCLS, from the date on
+  which a value was known.
+- A leader without a candle by the end of the window gives zeros and one warning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from flows.events.config import EventConfig
+from flows.events.figures import Floats, level_z
+from inference_server.instruments import Instrument
+from inference_server.time_grid import DatetimeArray, candle_bounds
+
+RETURN_CHANNELS: Final = {"btc": 14, "spy": 15, "dxy": 16}
+VIX_CHANNEL: Final = 17
+_YEAR: Final = np.timedelta64(365, "D").astype("timedelta64[us]")
+_NEVER: Final = np.datetime64("0001-01-01", "us")
+_FEWEST_CLOSES: Final = 20
+
+
+@dataclass(frozen=True)
+class Leaders:
+    """What the leaders' channels are made from.
+
+    Attributes
+    ----------
+    candles
+        By timeframe: rows with symbol, ts and close, of any symbols. The VIX is read from ``1d``.
+    vixcls
+        Rows with date, value and known_on of FRED's VIXCLS, or None.
+    """
+
+    candles: Mapping[str, pl.DataFrame]
+    vixcls: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One leader's channel as a step function: from ``known_at[i]`` on it is ``values[i]``; (n,) each."""
+
+    channel: int
+    known_at: DatetimeArray
+    values: Floats
+    warning: str  # what to say where nothing of it is known
+
+
+def leader_signals(leaders: Leaders, timeframe: str, config: EventConfig) -> list[Signal]:
+    """Return the channels of BTC, SPY, DXY and VIX for one timeframe, computed once for all symbols."""
+    series = _closes(
+        leaders.candles.get(timeframe), [config.leaders[role].symbol for role in RETURN_CHANNELS]
+    )
+    signals = []
+    for role, channel in RETURN_CHANNELS.items():
+        leader = config.leaders[role]
+        stamps, closes = series[leader.symbol]
+        known_at = candle_bounds(leader, timeframe, stamps)[1]
+        returns = np.diff(np.log(closes)) if closes.size else closes
+        warning = f"leader {leader.symbol} has no {timeframe} candles for the window: its channel is 0"
+        signals.append(Signal(channel, known_at[1:], returns, warning))
+    return [*signals, _vix(leaders, config.leaders["vix"])]
+
+
+def last_known(signal: Signal, opens: DatetimeArray) -> tuple[Floats, DatetimeArray]:
+    """Return a signal's value at each instant and since when it was known, (n,) each; 0 before the first."""
+    times = np.concatenate([[_NEVER], signal.known_at])
+    index = times.view(np.int64).searchsorted(opens.view(np.int64), side="right") - 1
+    return np.concatenate([[0.0], signal.values])[index], times[index]
+
+
+def is_known(signal: Signal, opens: DatetimeArray) -> bool:
+    """Tell whether anything of a leader is known within the span of `opens`, for the VIX by its end."""
+    start, end = signal.known_at.searchsorted(opens[[0, -1]], side="right")
+    return bool(end > (0 if signal.channel == VIX_CHANNEL else start))
+
+
+def _vix(leaders: Leaders, leader: Instrument) -> Signal:
+    dates, levels = _closes(leaders.candles.get("1d"), [leader.symbol])[leader.symbol]
+    if len(dates):
+        known_at = candle_bounds(leader, "1d", dates)[1]
+    else:
+        dates, levels, known_at = _vixcls(leaders.vixcls)
+    z = level_z(levels, dates.searchsorted(dates - _YEAR), _FEWEST_CLOSES)
+    warning = f"leader {leader.symbol} has neither daily candles nor VIXCLS for the window: its channel is 0"
+    return Signal(VIX_CHANNEL, known_at, z, warning)
+
+
+def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Floats, DatetimeArray]:
+    """Return date, value and first day of knowledge; a later revision of a value is ignored."""
+    if rows is None or rows.is_empty():
+        none = np.zeros(0, dtype="datetime64[us]")
+        return none, np.zeros(0), none
+    kept = rows.drop_nulls(["value", "known_on"]).sort("date", "known_on").unique("date", keep="first")
+    kept = kept.sort("date")
+    dates, known_on = (kept[name].cast(pl.Datetime("us")).to_numpy() for name in ("date", "known_on"))
+    return dates, kept["value"].cast(pl.Float64).to_numpy(), np.maximum.accumulate(known_on)
+
+
+def _closes(candles: pl.DataFrame | None, symbols: Sequence[str]) -> dict[str, tuple[DatetimeArray, Floats]]:
+    """Return timestamps and closes of each symbol, oldest first, each timestamp once."""
+    none = (np.zeros(0, dtype="datetime64[us]"), np.zeros(0))
+    if candles is None:
+        return dict.fromkeys(symbols, none)
+    price = pl.col("close").cast(pl.Float64)
+    wanted = pl.col("symbol").is_in(list(symbols)) & price.is_finite() & (price > 0)
+    kept = (
+        candles.lazy().filter(wanted).select("symbol", pl.col("ts").cast(pl.Datetime("us")), price).collect()
+    )
+    parts = kept.partition_by("symbol", as_dict=True)
+    return {
+        symbol: _once(parts[symbol,]["ts"].to_numpy(), parts[symbol,]["close"].to_numpy())
+        if (symbol,) in parts
+        else none
+        for symbol in symbols
+    }
+
+
+def _once(stamps: DatetimeArray, closes: Floats) -> tuple[DatetimeArray, Floats]:
+    unique, first = np.unique(stamps, return_index=True)
+    return unique, closes[first]

@@ -1,0 +1,140 @@
+"""Where releases and leaders fall on one symbol's candles: the rows and channels of its event array.
+
+- A release belongs to the first candle that closes after it. So one before the open of a session falls on
+  the session's first candle; one after the close, on a weekend or on a holiday on the next candle there is;
+  one at the very instant of a close on the candle after it.
+- The candle before the first row, taken from the time grid, tells which releases still belong to that row.
+- Point in time t is the close of the last candle used. A scheduled event is known ahead, on history and in
+  the prediction window; an unscheduled one is there only if it happened by t, and never in a countdown.
+- Surprises and leaders stand on history rows alone, each on the candle in which it became public.
+- The countdown of a row runs from the candle's open to the next scheduled release, is 0 on that release's own
+  candle, is capped, and is (0, 0) where no next release is known, as after the last row of a calendar.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.events.config import EventError
+from flows.events.leaders import VIX_CHANNEL, Signal, last_known
+from flows.events.releases import Calendar, Releases
+from inference_server.event_schema import EVENT_CHANNELS, Float32Array
+from inference_server.instruments import Instrument
+from inference_server.time_grid import DatetimeArray, candle_bounds, past_timestamps
+
+# By kind of release: its flag, and its surprise or score (−1: it has none).
+FLAG_CHANNELS: Final = np.array([0, 1, 2, 3, 4, 9, 8])
+SURPRISE_CHANNELS: Final = np.array([6, 5, 7, -1, -1, -1, -1])
+COUNTDOWNS: Final = {"fomc": (10, 45.0), "cpi": (12, 31.0)}  # first of two channels, days until it is capped
+_DAY_US: Final = 86_400e6
+
+
+@dataclass(frozen=True)
+class Window:
+    """The candles of one event array, behind the candle before them.
+
+    Attributes
+    ----------
+    stamps, opens, closes : (1 + rows,) datetime64[us]
+        As stored, and from when to when; index 0 is the candle before the first row.
+    history : int
+        Rows whose candles have closed; the others are the prediction window.
+    """
+
+    stamps: DatetimeArray
+    opens: DatetimeArray
+    closes: DatetimeArray
+    history: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of the array."""
+        return len(self.opens) - 1
+
+    @property
+    def now(self) -> np.datetime64:
+        """Point in time: the close of the last candle used."""
+        moment: np.datetime64 = self.closes[self.history]
+        return moment
+
+    def row_of(self, times: DatetimeArray) -> NDArray[np.int64]:
+        """Return the row of each instant, (n,); −1 or `rows` where it belongs to a candle outside."""
+        return _ints(self.closes).searchsorted(_ints(times), side="right") - 1
+
+
+def window_of(
+    instrument: Instrument, timeframe: str, timestamps: DatetimeArray, future: DatetimeArray
+) -> Window:
+    """Return the window of candles stamped `timestamps` (T,), then `future` (pred_len,), possibly empty.
+
+    Raises
+    ------
+    EventError
+        No candle, or timestamps that don't increase.
+    TimeGridError
+        See `inference_server.time_grid`.
+    """
+    if not len(timestamps):
+        raise EventError("no candles; expected at least one timestamp")
+    before = past_timestamps(instrument, timeframe, timestamps[0], 1)
+    stamps = np.concatenate([before, timestamps, future]).astype("datetime64[us]")
+    back = np.flatnonzero(stamps[1:] <= stamps[:-1])
+    if back.size:
+        raise EventError(
+            f"timestamp {stamps[back[0] + 1]} follows {stamps[back[0]]}; expected increasing timestamps, "
+            "those of the prediction window after those of the candles"
+        )
+    return Window(stamps, *candle_bounds(instrument, timeframe, stamps), history=len(timestamps))
+
+
+def event_rows(window: Window, calendar: Calendar, symbol: str, signals: Sequence[Signal]) -> Float32Array:
+    """Return the event array, (rows, 20) float32, C-contiguous."""
+    array = np.zeros((window.rows, len(EVENT_CHANNELS)), dtype=np.float32)
+    _flag(array, window, calendar.of(symbol))
+    _surprise(array, window, calendar.scored)
+    for kind, (channel, cap) in COUNTDOWNS.items():
+        _countdown(array, channel, cap, window, calendar.countdowns[kind])
+    for signal in signals:
+        _lead(array, window, signal)
+    return array
+
+
+def _flag(array: Float32Array, window: Window, releases: Releases) -> None:
+    rows = window.row_of(releases.times)
+    inside = (rows >= 0) & (rows < window.rows) & releases.known_at(window.now)
+    array[rows[inside], FLAG_CHANNELS[releases.kind[inside]]] = 1.0
+
+
+def _surprise(array: Float32Array, window: Window, scored: Releases) -> None:
+    rows = window.row_of(scored.public_at)
+    inside = (rows >= 0) & (rows < window.history)
+    array[rows[inside], SURPRISE_CHANNELS[scored.kind[inside]]] = scored.score[inside]
+
+
+def _countdown(array: Float32Array, channel: int, cap: float, window: Window, times: DatetimeArray) -> None:
+    following = _ints(times).searchsorted(_ints(window.closes[:-1]))  # the first that no earlier candle has
+    known = following.searchsorted(len(times))  # rows before this one have a next release
+    if known == 0:
+        return
+    time = _ints(times)[following[:known]]
+    days = (time - _ints(window.opens[1:])[:known]) / _DAY_US
+    days[time < _ints(window.closes[1:])[:known]] = 0.0
+    angle = np.minimum(days, cap) * (np.pi / cap)
+    array[:known, channel] = np.sin(angle)
+    array[:known, channel + 1] = np.cos(angle)
+
+
+def _lead(array: Float32Array, window: Window, signal: Signal) -> None:
+    opens = window.opens[1 : window.history + 1]
+    values, since = last_known(signal, opens)
+    if signal.channel != VIX_CHANNEL:  # a level stays what it was; a return is news only once
+        values[since <= window.opens[: window.history]] = 0.0
+    array[: window.history, signal.channel] = values
+
+
+def _ints(times: DatetimeArray) -> NDArray[np.int64]:
+    """View datetime64[us] as microseconds: NumPy searches and compares integers several times faster."""
+    return times.view(np.int64)
