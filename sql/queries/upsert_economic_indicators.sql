@@ -1,6 +1,13 @@
--- One value of a series. Parameters: series_id, date, value, known_on, source.
+-- One value of a series. Parameters: series_id, date, value, known_on (NULL: the next business day), source.
 INSERT INTO economic_indicators AS stored (series_id, date, value, known_on, source)
-VALUES (%(series_id)s, %(date)s, %(value)s, %(known_on)s, %(source)s)
+VALUES (
+    %(series_id)s, %(date)s, %(value)s,
+    coalesce(
+        %(known_on)s::date,
+        %(date)s::date + CASE extract(isodow FROM %(date)s::date) WHEN 5 THEN 3 WHEN 6 THEN 2 ELSE 1 END
+    ),
+    %(source)s
+)
 ON CONFLICT (series_id, date, known_on) DO UPDATE SET
     value = coalesce(excluded.value, stored.value),
     source = coalesce(excluded.source, stored.source)

@@ -5,3 +5,6 @@ ON CONFLICT (symbol) DO UPDATE SET
     asset_class = excluded.asset_class,
     calendar = excluded.calendar,
     active = coalesce(%(active)s::boolean, stored.active)
+WHERE (stored.asset_class, stored.calendar, stored.active)
+    IS DISTINCT FROM (excluded.asset_class, excluded.calendar, coalesce(%(active)s::boolean, stored.active))
+RETURNING stored.xmax = 0 AS inserted

@@ -1,0 +1,211 @@
+"""Feeds as files bring them, checked and given the columns of the database's tables; frames in and out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from flows.events.config import EventError, load_config
+from flows.tables import UTC_TIME, TableError, conform, refuse
+from inference_server.instruments import ASSET_CLASSES, Instrument
+from inference_server.time_grid import TimeGridError, candle_bounds
+
+_FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
+
+CANDLES: dict[str, pl.DataType] = {
+    "symbol": _TEXT,
+    "ts": UTC_TIME,
+    **dict.fromkeys(("open", "high", "low", "close", "volume", "amount"), _FLOAT),
+}
+CALENDAR: dict[str, pl.DataType] = {
+    "event_time": UTC_TIME,
+    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
+    **dict.fromkeys(("country", "currency", "symbol", "event_type", "title", "impact"), _TEXT),
+    **dict.fromkeys(("actual", "forecast", "previous", "hawkish_score"), _FLOAT),
+    "source": _TEXT,
+}
+RATES: dict[str, pl.DataType] = {
+    "bank": _TEXT,
+    "decision_time": UTC_TIME,
+    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
+    **dict.fromkeys(("rate", "previous", "forecast"), _FLOAT),
+    "source": _TEXT,
+}
+INDICATORS: dict[str, pl.DataType] = {
+    "series_id": _TEXT,
+    "date": pl.Date(),
+    "value": _FLOAT,
+    "known_on": pl.Date(),
+    "source": _TEXT,
+}
+INSTRUMENTS: dict[str, pl.DataType] = {
+    "symbol": _TEXT,
+    "asset_class": _TEXT,
+    "calendar": _TEXT,
+    "active": _TRUTH,
+}
+
+
+def candles(frame: pl.DataFrame, timeframe: str, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+    """Check candles and give them the columns of the candle tables.
+
+    Parameters
+    ----------
+    frame : pl.DataFrame
+        symbol, timestamp or ts, open, high, low, close; volume and amount are optional.
+    timeframe : str
+        "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
+    symbols : sequence of str, optional
+        Keep only these. A frame without the column symbol takes the one symbol named here.
+
+    Raises
+    ------
+    TableError
+        Naming symbol and timestamp: gaps, NaN, high below or low above another price, negative volume or
+        amount, a daily timestamp that is no date, two candles for one time.
+    """
+    if "symbol" not in frame.columns and symbols is not None and len(symbols) == 1:
+        frame = frame.with_columns(symbol=pl.lit(symbols[0]))
+    frame = frame.rename({"timestamp": "ts"}, strict=False) if "ts" not in frame.columns else frame
+    if symbols is not None and "symbol" in frame.columns:
+        absent = sorted(set(symbols) - set(frame["symbol"].unique()))
+        if absent:
+            raise TableError(f"no candles of {', '.join(absent)} in it")
+        frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
+    key = ["symbol", "ts"]
+    frame = conform(frame, CANDLES, [*key, "open", "high", "low", "close"], key)
+    prices = ["open", "high", "low", "close"]
+    refuse(
+        frame.filter(pl.col("high") < pl.max_horizontal("open", "low", "close")),
+        [*key, *prices],
+        "high is below another price",
+    )
+    refuse(
+        frame.filter(pl.col("low") > pl.min_horizontal("open", "close")),
+        [*key, *prices],
+        "low is above another price",
+    )
+    for name in ("volume", "amount"):
+        refuse(frame.filter(pl.col(name) < 0), [*key, name], f"{name} is negative")
+    if timeframe == "1d":
+        refuse(
+            frame.filter(pl.col("ts").dt.truncate("1d") != pl.col("ts")),
+            key,
+            "a daily candle's timestamp must be its session date at 00:00 UTC",
+        )
+    return frame.sort(key)
+
+
+def calendar(frame: pl.DataFrame) -> pl.DataFrame:
+    """Check calendar rows and give them the columns of ``economic_calendar``.
+
+    Where ``actual_value`` stands beside ``actual``, the former holds the number and the latter the published
+    text, which is dropped; forecast and previous likewise. Earnings without a symbol take it from a title
+    such as "NVDA Earnings". Decisions in the list of unscheduled ones (flows/events/events.toml) are stored as
+    unscheduled unless the file says otherwise.
+
+    Raises
+    ------
+    TableError
+        For gaps in event_time, event_type or title, values of a wrong type, contradicting rows of one event,
+        and earnings without a symbol.
+    """
+    figures = [name for name in ("actual", "forecast", "previous") if f"{name}_value" in frame.columns]
+    frame = frame.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
+    key = ["event_time", "event_type", "title", "country", "currency", "symbol"]
+    frame = conform(frame, CALENDAR, key[:3], key)
+    earnings = pl.col("event_type") == "earnings"
+    named = pl.col("title").str.extract(r"^(\S+) Earnings$")
+    frame = frame.with_columns(
+        symbol=pl.when(earnings).then(pl.coalesce("symbol", named)).otherwise("symbol")
+    )
+    refuse(
+        frame.filter(earnings & pl.col("symbol").is_null()),
+        ["event_time", "title"],
+        'earnings need a symbol, in the column symbol or in a title such as "NVDA Earnings"',
+    )
+    decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
+    return _mark_unscheduled(frame, "event_time", decision)
+
+
+def rates(frame: pl.DataFrame) -> pl.DataFrame:
+    """Check central bank decisions and give them the columns of ``central_bank_rates``.
+
+    Takes the table's own columns, or those of a list of FOMC decisions: decision_time_utc, target_upper,
+    change_bps, forecast_upper (percent and basis points).
+
+    Raises
+    ------
+    TableError
+        For gaps in bank or decision_time, values of a wrong type and contradicting rows.
+    """
+    if "target_upper" in frame.columns:
+        frame = frame.drop("date", "surprise_bps", strict=False)
+        frame = frame.rename({"decision_time_utc": "decision_time", "target_upper": "rate"}, strict=False)
+        frame = frame.rename({"forecast_upper": "forecast"}, strict=False).with_columns(bank=pl.lit("FED"))
+        if "change_bps" in frame.columns:
+            change = pl.col("change_bps").cast(_FLOAT, strict=False) / 100
+            frame = frame.with_columns(previous=pl.col("rate").cast(_FLOAT, strict=False) - change)
+            frame = frame.drop("change_bps")
+    key = ["bank", "decision_time"]
+    return _mark_unscheduled(conform(frame, RATES, key, key), "decision_time", pl.lit(True))
+
+
+def indicators(frame: pl.DataFrame) -> pl.DataFrame:
+    """Check values of economic series and give them the columns of ``economic_indicators``.
+
+    Takes the table's own columns, or a file as FRED serves it: observation_date (or DATE) and a column a
+    series, with nothing or a dot where there is no value.
+
+    Raises
+    ------
+    TableError
+        For gaps in series_id or date, values of a wrong type and contradicting rows.
+    """
+    dates = next((name for name in ("observation_date", "DATE") if name in frame.columns), None)
+    if dates is not None:
+        frame = frame.rename({dates: "date"}).unpivot(
+            index="date", variable_name="series_id", value_name="value"
+        )
+        frame = (
+            frame.with_columns(pl.col("value").replace(".", None)) if frame["value"].dtype == _TEXT else frame
+        )
+    key = ["series_id", "date", "known_on"]
+    return conform(frame, INDICATORS, key[:2], key).drop_nulls("value")
+
+
+def instruments(frame: pl.DataFrame) -> pl.DataFrame:
+    """Check instruments and give them the columns of the table.
+
+    Raises
+    ------
+    TableError
+        For gaps, an unknown asset class or calendar and contradicting rows.
+    """
+    frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
+    refuse(
+        frame.filter(~pl.col("asset_class").is_in(list(ASSET_CLASSES))),
+        ["symbol", "asset_class"],
+        f"asset_class is none of {', '.join(ASSET_CLASSES)}",
+    )
+    some_day = np.array(["2024-06-03"], dtype="datetime64[us]")
+    for symbol, asset_class, name in frame.select("symbol", "asset_class", "calendar").iter_rows():
+        try:
+            candle_bounds(Instrument(symbol, asset_class, name), "1d", some_day)
+        except TimeGridError as error:
+            raise TableError(f"{symbol}: {error}") from None
+    return frame
+
+
+def _mark_unscheduled(frame: pl.DataFrame, time: str, decision: pl.Expr) -> pl.DataFrame:
+    try:
+        known = load_config().unscheduled
+    except EventError as error:
+        raise TableError(str(error)) from None
+    surprise = pl.col(time).is_in(
+        pl.Series(known).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").implode()
+    )
+    silent = pl.col("scheduled").is_null()
+    return frame.with_columns(
+        scheduled=pl.when(silent & decision & surprise).then(pl.lit(False)).otherwise("scheduled")
+    )

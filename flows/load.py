@@ -1,0 +1,215 @@
+"""``python -m flows.load``: puts CSV and Parquet files into the database; loading one twice changes nothing.
+
+A value that a file lacks never erases a stored one, and a row that a file has with another value is changed.
+Each file is loaded whole or not at all.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+from rich.console import Console
+from rich.progress import Progress
+
+from flows import feeds
+from flows.tables import TableError, read_file
+from inference_server.instruments import default_instruments
+from inference_server.time_grid import TIMEFRAMES
+from sql.connect import connect
+from sql.errors import DatabaseError, one_line
+from sql.queries import load
+
+_CHUNK = 50_000  # rows sent to the server at once
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How many rows of a file were new, changed a stored row, or were stored already."""
+
+    new: int
+    changed: int
+    unchanged: int
+
+
+def load_candles(
+    connection: psycopg.Connection[Any], frame: pl.DataFrame, timeframe: str, symbols: list[str] | None = None
+) -> Loaded:
+    """Upsert candles and register symbols that the table ``instruments`` lacks, in one transaction.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        To the database.
+    frame, timeframe, symbols
+        As `flows.feeds.candles` takes them.
+
+    Raises
+    ------
+    TableError
+        If the candles are not fit to store, or a symbol is known neither to ``instruments`` nor by default.
+    psycopg.Error
+        If the database refuses; nothing is stored then.
+    """
+    candles = feeds.candles(frame, timeframe, symbols)
+    with connection.transaction():
+        _register(connection, candles["symbol"].unique().to_list())
+        return _copy(connection, candles, "candles", f"upsert_candles_{timeframe}")
+
+
+def load_calendar(connection: psycopg.Connection[Any], frame: pl.DataFrame) -> Loaded:
+    """Upsert rows of the economic calendar, as `flows.feeds.calendar` takes them, in one transaction.
+
+    Raises
+    ------
+    TableError
+        If the rows are not fit to store.
+    psycopg.Error
+        If the database refuses; nothing is stored then.
+    """
+    rows = feeds.calendar(frame)
+    with connection.transaction():
+        return _copy(connection, rows, "calendar", "upsert_calendar")
+
+
+def load_rows(connection: psycopg.Connection[Any], rows: pl.DataFrame, query: str) -> Loaded:
+    """Upsert a frame that has the columns of a small table, row by row, in one transaction.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        To the database.
+    rows : pl.DataFrame
+        As `flows.feeds` returns them.
+    query : str
+        Name of an upsert that returns a row for each row that it wrote.
+
+    Raises
+    ------
+    psycopg.Error
+        If the database refuses; nothing is stored then.
+    """
+    new = written = 0
+    with connection.transaction(), connection.cursor() as cursor:
+        if not rows.is_empty():
+            cursor.executemany(load(query), rows.to_dicts(), returning=True)
+            while True:
+                for (inserted,) in cursor:
+                    new, written = new + inserted, written + 1
+                if not cursor.nextset():
+                    break
+    return Loaded(new, written - new, rows.height - written)
+
+
+def _register(connection: psycopg.Connection[Any], symbols: list[str]) -> None:
+    stored = {row[0] for row in connection.execute(load("instruments"))}
+    known = default_instruments()
+    unseen = sorted(set(symbols) - stored)
+    unknown = [symbol for symbol in unseen if symbol not in known]
+    if unknown:
+        raise TableError(
+            f"nothing tells when {', '.join(unknown)} trades: first load a file with the columns symbol, "
+            "asset_class, calendar (python -m flows.load instruments FILE), for example the line "
+            f"{unknown[0]},equity,XNYS"
+        )
+    for symbol in unseen:
+        connection.execute(load("register_instruments"), vars(known[symbol]))
+
+
+def _copy(connection: psycopg.Connection[Any], rows: pl.DataFrame, stage: str, upsert: str) -> Loaded:
+    connection.execute(load(f"stage_{stage}"))
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+        connection.cursor().copy(load(f"copy_{stage}")) as copy,
+    ):
+        task = progress.add_task("sending rows", total=rows.height)
+        for chunk in rows.iter_slices(_CHUNK):
+            copy.write(chunk.write_csv(include_header=False))
+            progress.advance(task, chunk.height)
+    written = connection.execute(load(upsert)).fetchone()
+    assert written is not None  # an aggregate has one row
+    new, changed = written
+    return Loaded(new, changed, rows.height - new - changed)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        with connect(autocommit=True) as connection:
+            for path in given.files:
+                _report(path, _load(given, connection, path))
+    except TableError as error:
+        return _fail(f"{path}: {error}")
+    except psycopg.errors.UndefinedTable as error:
+        return _fail(f"{one_line(error)}; make the tables with `python -m sql migrate` first")
+    except psycopg.Error as error:
+        return _fail(one_line(error))
+    except DatabaseError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _load(given: argparse.Namespace, connection: psycopg.Connection[Any], path: Path) -> Loaded:
+    frame = read_file(path)
+    match given.what:
+        case "candles":
+            return load_candles(connection, frame, given.timeframe, given.symbols)
+        case "calendar":
+            return load_calendar(connection, frame)
+    check, query = _SMALL[given.what]
+    return load_rows(connection, check(frame), query)
+
+
+_SMALL: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
+    "rates": (feeds.rates, "upsert_central_bank_rates"),
+    "indicators": (feeds.indicators, "upsert_economic_indicators"),
+    "instruments": (feeds.instruments, "upsert_instruments"),
+}
+_HELP = {
+    "candles": "candles: symbol, timestamp, open, high, low, close and optionally volume, amount",
+    "calendar": "economic calendar: event_time, event_type, title and optionally the table's other columns",
+    "rates": "central bank decisions: bank, decision_time, rate, previous, forecast",
+    "indicators": "economic series: series_id, date, value, known_on; or a file as FRED serves it",
+    "instruments": "instruments: symbol, asset_class, calendar, active",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m flows.load", description="Load CSV and Parquet files.")
+    commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for what, text in _HELP.items():
+        command = commands.add_parser(what, help=text, description=text)
+        command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .csv or .parquet file")
+        if what == "candles":
+            command.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
+            command.add_argument(
+                "--symbols",
+                type=lambda text: text.split(","),
+                metavar="A,B",
+                help="load only these; one symbol names the candles of a file without the column symbol",
+            )
+    return parser
+
+
+def _report(path: Path, loaded: Loaded) -> None:
+    total = loaded.new + loaded.changed + loaded.unchanged
+    print(
+        f"{path.name}: {total:,} rows, {loaded.new:,} new, {loaded.changed:,} changed, "
+        f"{loaded.unchanged:,} unchanged",
+        flush=True,
+    )
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The loader on a real Postgres: what a second load, a correction and a poorer file change; its messages."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+
+from flows import feeds
+from flows.load import Loaded, load_calendar, load_candles, load_rows, main
+from flows.tables import TableError, read_file
+
+DAY = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+def candle_frame(**changes: Any) -> pl.DataFrame:
+    columns: dict[str, Any] = {
+        "symbol": ["SPY", "BTC-USD"], "timestamp": [DAY, DAY], "open": [10.0, 1.1], "high": [12.0, 1.3],
+        "low": [9.0, 0.1 + 0.2], "close": [11.0, 1.2], "volume": [100.0, None],
+    }  # fmt: skip
+    return pl.DataFrame(columns | changes)
+
+
+def event_frame(**changes: Any) -> pl.DataFrame:
+    event: dict[str, Any] = {
+        "event_time": DAY, "event_type": "nfp", "title": 'Jobs, "all"', "currency": "USD", "actual": None,
+        "forecast": 170.0,
+    }  # fmt: skip
+    return pl.DataFrame([event | changes])
+
+
+def only(database: psycopg.Connection, statement: str) -> tuple[Any, ...]:
+    (row,) = database.execute(statement).fetchall()
+    return row
+
+
+class TestCandles:
+    def test_loading_twice_changes_nothing(self, database: psycopg.Connection) -> None:
+        assert load_candles(database, candle_frame(), "1d") == Loaded(2, 0, 0)
+        assert load_candles(database, candle_frame(), "1d") == Loaded(0, 0, 2)
+        stored = only(database, "SELECT * FROM ohlcv_1d WHERE symbol = 'BTC-USD'")
+        assert stored == ("BTC-USD", DAY, 1.1, 1.3, 0.1 + 0.2, 1.2, None, None)
+
+    def test_a_correction_changes_its_row_and_no_other(self, database: psycopg.Connection) -> None:
+        load_candles(database, candle_frame(), "1h")
+        assert load_candles(database, candle_frame(close=[11.5, 1.2]), "1h") == Loaded(0, 1, 1)
+        assert only(database, "SELECT close FROM ohlcv_1h WHERE symbol = 'SPY'") == (11.5,)
+
+    def test_a_poorer_file_erases_nothing(self, database: psycopg.Connection) -> None:
+        load_candles(database, candle_frame(amount=[1e3, 2e3]), "1d")
+        assert load_candles(database, candle_frame().drop("volume"), "1d") == Loaded(0, 0, 2)
+        assert only(database, "SELECT volume, amount FROM ohlcv_1d WHERE symbol = 'SPY'") == (100.0, 1000.0)
+
+    def test_numeric_columns_take_the_same_file_twice(self, database: psycopg.Connection) -> None:
+        database.execute("ALTER TABLE ohlcv_1d ALTER low TYPE numeric(12, 4)")
+        load_candles(database, candle_frame(), "1d")
+        assert load_candles(database, candle_frame(), "1d") == Loaded(0, 0, 2)
+
+    def test_unseen_symbols_are_registered_and_seen_ones_left(self, database: psycopg.Connection) -> None:
+        database.execute("INSERT INTO instruments VALUES ('SPY', 'equity', 'XNAS', false)")
+        load_candles(database, candle_frame(), "1d")
+        assert database.execute("SELECT * FROM instruments ORDER BY symbol").fetchall() == [
+            ("BTC-USD", "crypto", "24/7", True),
+            ("SPY", "equity", "XNAS", False),
+        ]
+
+    def test_an_unknown_symbol_stores_nothing_and_tells_the_way(self, database: psycopg.Connection) -> None:
+        frame = candle_frame(symbol=["SPY", "ODD"])
+        with pytest.raises(TableError, match=r"nothing tells when ODD trades.*flows.load instruments FILE"):
+            load_candles(database, frame, "1d")
+        assert only(database, "SELECT count(*) FROM ohlcv_1d") == (0,)
+        odd = pl.DataFrame({"symbol": ["ODD"], "asset_class": ["equity"], "calendar": ["XNYS"]})
+        assert load_rows(database, feeds.instruments(odd), "upsert_instruments") == Loaded(1, 0, 0)
+        assert load_candles(database, frame, "1d") == Loaded(2, 0, 0)
+
+
+class TestCalendar:
+    def test_the_actual_comes_later_and_may_be_corrected(self, database: psycopg.Connection) -> None:
+        assert load_calendar(database, event_frame()) == Loaded(1, 0, 0)
+        assert load_calendar(database, event_frame(actual=200.0)) == Loaded(0, 1, 0)
+        assert load_calendar(database, event_frame(actual=210.0)) == Loaded(0, 1, 0)
+        assert load_calendar(database, event_frame(actual=210.0)) == Loaded(0, 0, 1)
+        assert load_calendar(database, event_frame()) == Loaded(0, 0, 1)
+        stored = only(
+            database, "SELECT title, actual, forecast, time_known, scheduled FROM economic_calendar"
+        )
+        assert stored == ('Jobs, "all"', 210.0, 170.0, True, True)
+
+    def test_what_is_said_of_schedule_and_time_stays_until_said_again(
+        self, database: psycopg.Connection
+    ) -> None:
+        load_calendar(database, event_frame(scheduled=False, time_known=False))
+        assert load_calendar(database, event_frame()) == Loaded(0, 0, 1)
+        assert load_calendar(database, event_frame(time_known=True)) == Loaded(0, 1, 0)
+        assert only(database, "SELECT scheduled, time_known FROM economic_calendar") == (False, True)
+
+    @pytest.mark.parametrize("column", ["title", "currency", "country", "symbol", "event_type"])
+    def test_each_part_of_the_key_tells_events_apart(self, database: psycopg.Connection, column: str) -> None:
+        load_calendar(database, event_frame())
+        assert load_calendar(database, event_frame(**{column: "another"})) == Loaded(1, 0, 0)
+
+
+def test_small_tables(database: psycopg.Connection) -> None:
+    rate = pl.DataFrame({"bank": ["FED"], "decision_time": [DAY], "rate": [5.5]})
+    for expected in (Loaded(1, 0, 0), Loaded(0, 0, 1)):
+        assert load_rows(database, feeds.rates(rate), "upsert_central_bank_rates") == expected
+    later = rate.with_columns(rate=pl.lit(5.25))
+    assert load_rows(database, feeds.rates(later), "upsert_central_bank_rates") == Loaded(0, 1, 0)
+
+    series = pl.DataFrame({"DATE": ["2024-01-04", "2024-01-05"], "VIXCLS": [14.1, 13.3]})
+    for expected in (Loaded(2, 0, 0), Loaded(0, 0, 2)):
+        assert load_rows(database, feeds.indicators(series), "upsert_economic_indicators") == expected
+    known = database.execute("SELECT known_on::text FROM economic_indicators ORDER BY 1").fetchall()
+    assert known == [("2024-01-05",), ("2024-01-08",)]
+    assert load_rows(database, feeds.rates(rate.clear()), "upsert_central_bank_rates") == Loaded(0, 0, 0)
+
+
+class TestCommand:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        candle_frame().write_csv(tmp_path / "candles.csv")
+        return tmp_path / "candles.csv"
+
+    def test_it_says_what_it_did(
+        self, database: psycopg.Connection, file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["candles", str(file), "--timeframe", "1d"]) == 0
+        assert main(["candles", str(file), "--timeframe", "1d", "--symbols", "SPY"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "candles.csv: 2 rows, 2 new, 0 changed, 0 unchanged",
+            "candles.csv: 1 rows, 0 new, 0 changed, 1 unchanged",
+        ]
+
+    def test_a_bad_file_is_named(
+        self, database: psycopg.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bad = tmp_path / "bad.csv"
+        candle_frame(high=[1.0, 1.3]).write_csv(bad)
+        for file in (bad, tmp_path / "none.csv"):
+            assert main(["candles", str(file), "--timeframe", "1d"]) == 1
+            error = capsys.readouterr().err
+            assert error.startswith(f"error: {file}: ")
+            assert error.count("\n") == 1
+
+    def test_missing_tables_are_explained(
+        self, empty_database_url: str, file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["candles", str(file), "--timeframe", "1d"]) == 1
+        assert "make the tables with `python -m sql migrate` first" in capsys.readouterr().err
+
+    def test_an_unreachable_database_is_explained(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/db")
+        assert main(["candles", str(file), "--timeframe", "1d"]) == 1
+        assert capsys.readouterr().err.startswith("error: can't connect to 127.0.0.1:1/db: ")
+
+
+def test_the_shared_data_loads_whole_and_once(database: psycopg.Connection, market_data: Path) -> None:
+    daily = read_file(market_data / "candles_1d.parquet")
+    events = read_file(market_data / "economic_calendar.parquet")
+    decisions = feeds.rates(read_file(market_data / "fomc_rates.csv"))
+    for again in (False, True):
+        for frame, loaded in (
+            (daily, load_candles(database, daily, "1d")),
+            (events, load_calendar(database, events)),
+            (decisions, load_rows(database, decisions, "upsert_central_bank_rates")),
+        ):
+            assert loaded == (Loaded(0, 0, frame.height) if again else Loaded(frame.height, 0, 0))
+    sums = only(database, "SELECT sum(close)::float8, sum(volume)::float8 FROM ohlcv_1d")
+    assert sums == pytest.approx((daily["close"].sum(), daily["volume"].sum()), rel=1e-9)
