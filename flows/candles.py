@@ -1,7 +1,7 @@
 """Candles from the database, cut to the window of each symbol that had closed by an instant."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,9 +45,9 @@ class Window:
     """
 
     instrument: Instrument
-    timestamps: Instants
-    columns: Mapping[str, Floats]
-    future_timestamps: Instants
+    timestamps: Instants = field(repr=False)  # Prefect shows arguments in its messages
+    columns: Mapping[str, Floats] = field(repr=False)
+    future_timestamps: Instants = field(repr=False)
 
     @property
     def as_of(self) -> datetime:

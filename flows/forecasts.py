@@ -1,6 +1,6 @@
 """One symbol's forecast: its window and events become a request, the sample paths that return a row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -45,7 +45,7 @@ class Order:
     window: Window
     sampling: Sampling
     model_version: str
-    events: NDArray[np.float32] | None = None
+    events: NDArray[np.float32] | None = field(default=None, repr=False)
     event_context: dict[str, Any] | None = None
 
 

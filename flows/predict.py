@@ -1,0 +1,262 @@
+"""The flow predict-batch: forecasts of many symbols from stored candles, with events, stored as envelopes.
+
+``python -m flows.predict --timeframe 1h`` runs it once in this process, with or without a Prefect server.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import polars as pl
+import psycopg
+from prefect import State, flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.settings import temporary_settings
+from prefect.states import Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.candles import Window, closed_windows, read_candles
+from flows.event_plan import EventPlan, plan_events
+from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row
+from flows.report import Outcome, events_notice, failure_message, outcome_line, summary_table
+from flows.settings import RETRY_DELAYS_S, WORKERS, FlowSettings, local_prefect_defaults
+from flows.store import PredictionRow, upsert_prediction
+from flows.universe import Universe, read_universe, skip_without_candles
+from inference_server.client import Client, ServerUnavailable
+from inference_server.schemas import ModelInfo, PredictAnswer
+from sql.connect import connect
+from sql.errors import DatabaseError
+
+LONGEST_LOOKBACK = 512
+
+
+def worth_another_try(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Return whether a task failed for want of the server or the database; what is refused stays refused."""
+    failure = state.result(raise_on_failure=False)
+    return isinstance(failure, ServerUnavailable | DatabaseError | psycopg.OperationalError)
+
+
+RETRIED: dict[str, Any] = {
+    "retries": len(RETRY_DELAYS_S),
+    "retry_delay_seconds": list(RETRY_DELAYS_S),
+    "retry_condition_fn": worth_another_try,
+    "cache_policy": NO_CACHE,
+}
+
+
+@flow(
+    name="predict-batch",
+    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
+)
+def predict_batch(
+    symbols: list[str] | None = None,
+    timeframe: Timeframe = "1d",
+    pred_len: int = 120,
+    sample_count: int = 20,
+    top_p: float = 1.0,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    lookback: int | None = None,
+    as_of: datetime | None = None,
+    with_events: bool = True,
+    seed: int | None = None,
+) -> list[Outcome] | State[Any]:
+    """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
+
+    Parameters
+    ----------
+    symbols
+        Names of instruments; None for all that are active and have candles.
+    pred_len, sample_count
+        Future candles, and sample paths that the envelope is taken over.
+    top_p
+        1.0, because a cut tail narrows every envelope.
+    lookback
+        Past candles; None for as many as the model takes without sliding its context, at most 512.
+    as_of
+        Only candles closed by then are used; naive means UTC, None means now.
+    with_events
+        Whether the forecasts see the economic calendar.
+    seed
+        Of every symbol; None for a hash of symbol, timeframe, last candle and model version each.
+
+    Returns
+    -------
+    list of Outcome or State
+        One per symbol, or a failed state that names the symbols that failed; the others are stored.
+    """
+    sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
+    instant = as_utc(as_of)
+    model = read_model()
+    lookback = usable_lookback(lookback, pred_len, model.max_context, model.limits.min_candles)
+    universe, candles = read_history(symbols, timeframe, lookback, instant)
+    windows, unusable = closed_windows(
+        candles,
+        universe.instruments,
+        timeframe,
+        instant,
+        lookback=lookback,
+        pred_len=pred_len,
+        min_candles=model.limits.min_candles,
+    )
+    events = (
+        build_events(model, windows, timeframe, instant)
+        if with_events
+        else EventPlan.without(windows, "turned off for this run")
+    )
+    orders = [
+        Order(symbol, window, sampling, model.version, events.arrays.get(symbol), events.contexts.get(symbol))
+        for symbol, window in windows.items()
+    ]
+    sent = {forecast.submit(order): order for order in orders}
+    outcomes = [settle(sent[answer], answer, events.reasons) for answer in as_completed(list(sent))]
+    outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
+    outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
+    return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, instant)
+
+
+def as_utc(as_of: datetime | None) -> datetime:
+    """Return the instant that a run looks from: now where none is given, UTC where no zone is."""
+    if as_of is None:
+        return datetime.now(UTC)
+    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+
+
+def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
+    """Return the lookback of a run; by default the longest at which the context never slides, at most 512.
+
+    Raises
+    ------
+    ValueError
+        Less than the model forecasts from, given so or left over by `pred_len`.
+    """
+    if lookback is not None and lookback < min_candles:
+        raise ValueError(
+            f"lookback {lookback} given; the model forecasts from at least {min_candles} candles"
+        )
+    longest = min(LONGEST_LOOKBACK, max_context - pred_len)
+    if lookback is None and longest < min_candles:
+        raise ValueError(
+            f"pred_len {pred_len} leaves {max(longest, 0)} of the model's {max_context} candles for a past; "
+            f"expected a pred_len of at most {max_context - min_candles}, or a lookback: the context "
+            "then slides, which is slow"
+        )
+    return longest if lookback is None else lookback
+
+
+def open_client() -> Client:
+    """Return a client of the inference server whose calls carry the id of this flow run."""
+    settings = FlowSettings.from_env()
+    return Client(settings.server_url, settings.timeout_s, request_id=flow_run.id)
+
+
+@task(name="read the model", **RETRIED)
+def read_model() -> ModelInfo:
+    """Ask the server which model it serves and what its limits are."""
+    with open_client() as client:
+        return client.model()
+
+
+@task(name="read instruments and candles", **RETRIED)
+def read_history(
+    symbols: list[str] | None, timeframe: Timeframe, lookback: int, as_of: datetime
+) -> tuple[Universe, pl.DataFrame]:
+    """Read the instruments of the run, and the last candles of all of them in one query."""
+    with connect() as connection:
+        universe = read_universe(connection, symbols)
+        candles = read_candles(connection, timeframe, list(universe.instruments), lookback, as_of)
+    if symbols is None:
+        universe = skip_without_candles(universe, candles, timeframe)
+    return universe, candles
+
+
+@task(name="build event arrays", cache_policy=NO_CACHE)
+def build_events(
+    model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
+) -> EventPlan:
+    """Build the event arrays of all symbols, or say why there are none."""
+    with connect() as connection:
+        plan = plan_events(connection, model, windows, timeframe, as_of)
+    for warning, symbols in plan.warnings.items():
+        get_run_logger().warning("%s (%s)", warning, ", ".join(symbols))
+    return plan
+
+
+@task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
+def forecast(order: Order) -> PredictAnswer:
+    """Send one symbol's candles, future timestamps and events to the server."""
+    with open_client() as client:
+        return client.predict(build_request(order), order.events)
+
+
+@task(name="store", task_run_name="store {row.symbol}", **RETRIED)
+def store(row: PredictionRow) -> None:
+    """Write one forecast."""
+    with connect() as connection:
+        upsert_prediction(connection, row)
+
+
+def settle(order: Order, answer: PrefectFuture[PredictAnswer], without_events: Mapping[str, str]) -> Outcome:
+    """Store what the server answered for one symbol; whatever goes wrong is that symbol's outcome."""
+    logger = get_run_logger()
+    try:
+        answered = answer.result()
+        row = build_row(order, answered)
+        store(row)
+    except Exception as error:  # a symbol's failure of any kind must not stop the others
+        return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
+    for warning in answered.warnings:
+        logger.warning("%s: the server warns: %s", order.symbol, warning)
+    reason = without_events.get(order.symbol)
+    if reason is None and not answered.events_used:
+        reason = "the server left them out"
+    outcome = Outcome(order.symbol, row, last_close=order.window.last_close, without_events=reason)
+    logger.info(outcome_line(outcome))
+    return outcome
+
+
+def conclude(
+    outcomes: Sequence[Outcome], timeframe: Timeframe, as_of: datetime
+) -> list[Outcome] | State[Any]:
+    """Publish the summary of a run; the run fails where a symbol did, and names it."""
+    logger = get_run_logger()
+    notice, failure = events_notice(outcomes), failure_message(outcomes)
+    for outcome in outcomes:
+        if outcome.skipped is not None:
+            logger.info(outcome_line(outcome))
+    if notice is not None:
+        logger.warning(notice)
+    heading = f"{timeframe} forecasts as of {as_of:%Y-%m-%d %H:%M} UTC"
+    create_table_artifact(
+        key=f"predict-batch-{timeframe}",
+        table=summary_table(outcomes),
+        description="\n\n".join(text for text in (heading, failure, notice) if text is not None),
+    )
+    return list(outcomes) if failure is None else Failed(message=failure)
+
+
+def main() -> int:
+    """Run the flow once in this process; the exit status is 1 where it failed."""
+    parser = argparse.ArgumentParser(prog="python -m flows.predict", description=__doc__)
+    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
+    parser.add_argument("--symbols", help="A,B: the active instruments unless given")
+    parser.add_argument(
+        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC without a zone; now unless given"
+    )
+    arguments = parser.parse_args()
+    symbols = arguments.symbols.split(",") if arguments.symbols else None
+    with temporary_settings(set_defaults=local_prefect_defaults()):
+        state = predict_batch(
+            symbols=symbols, timeframe=arguments.timeframe, as_of=arguments.as_of, return_state=True
+        )
+    return 0 if state.is_completed() else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,36 @@
+"""Fixtures of the flow tests: one Prefect server for the session, and a server that fails as told."""
+
+from collections.abc import Iterator
+
+import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import predict
+from tests.flows.stand_in_server import Script, stand_in_server
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A temporary Prefect server; the heartbeat is off because each run waits a second for its thread."""
+    with (
+        prefect_test_harness(server_startup_timeout=90),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries without the waits between them."""
+    for task in (predict.read_model, predict.read_history, predict.forecast, predict.store):
+        monkeypatch.setattr(task, "retry_delay_seconds", [0.0] * task.retries)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, no_waits: None) -> Iterator[Script]:
+    """What a stand-in for the inference server, where the flows find theirs, is to answer."""
+    script = Script()
+    with stand_in_server(script) as address:
+        monkeypatch.setenv("KRONOS_SERVER", address)
+        yield script

@@ -1,0 +1,217 @@
+"""The flow predict-batch on a real Postgres and Prefect; the server's failures come from a stand-in."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from prefect import State
+from prefect.settings import PREFECT_API_URL
+
+from flows.predict import as_utc, predict_batch, usable_lookback
+from flows.report import Outcome
+from flows.seeds import forecast_seed
+from inference_server.instruments import default_instruments
+from inference_server.time_grid import past_timestamps
+from sql.queries import load
+from tests.flows.stand_in_server import Script
+
+AS_OF = datetime(2024, 12, 18, 12, tzinfo=UTC)
+SYMBOLS = ("BTC-USD", "ETH-USD", "EURUSD", "SPY")
+SHORT: dict[str, Any] = {"timeframe": "1h", "as_of": AS_OF, "pred_len": 4, "sample_count": 3, "lookback": 40}
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture
+def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Active instruments with 50 hourly candles each."""
+    for symbol in SYMBOLS:
+        add_candles(database, symbol, 50)
+    return database
+
+
+def add_candles(database: psycopg.Connection[Any], symbol: str, count: int) -> None:
+    instrument = default_instruments()[symbol]
+    names = {"symbol": symbol, "asset_class": instrument.asset_class, "calendar": instrument.calendar}
+    database.execute(load("upsert_instruments"), {**names, "active": True})
+    times = past_timestamps(instrument, "1h", np.datetime64(AS_OF.replace(tzinfo=None), "us"), count)
+    rows = [(symbol, time.item().replace(tzinfo=UTC), 100.0 + i) for i, time in enumerate(times)]
+    with database.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO ohlcv_1h (symbol, ts, open, high, low, close, volume) "
+            "VALUES (%s, %s, %s, 200, 50, 100, 1)",
+            rows,
+        )
+
+
+def stored(database: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+    with database.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        rows = cursor.execute("SELECT * FROM ml_predictions").fetchall()
+    return {row["symbol"]: row for row in rows}
+
+
+def run(**parameters: Any) -> State[list[Outcome]]:
+    return predict_batch(**{**SHORT, **parameters}, return_state=True)
+
+
+def test_forecasts_every_active_symbol(market: psycopg.Connection[Any], script: Script) -> None:
+    state = run()
+    assert state.is_completed()
+    rows = stored(market)
+    assert sorted(rows) == sorted(SYMBOLS)
+    assert sorted(script.calls) == sorted(SYMBOLS)
+    for symbol, row in rows.items():
+        assert row["as_of"] < AS_OF
+        assert row["timestamps"][0] > row["as_of"]
+        assert len(row["p10"]) == len(row["p50"]) == len(row["p90"]) == len(row["timestamps"]) == 4
+        assert row["seed"] == forecast_seed(symbol, "1h", row["as_of"], "v1")
+
+
+def test_a_rerun_gives_the_identical_row(market: psycopg.Connection[Any], script: Script) -> None:
+    run()
+    before = stored(market)
+    run()
+    after = stored(market)
+    for symbol in SYMBOLS:
+        assert after[symbol].pop("updated_at") > before[symbol].pop("updated_at")
+    assert after == before
+
+
+def test_a_busy_server_is_asked_again(market: psycopg.Connection[Any], script: Script) -> None:
+    script.statuses["SPY"] = [503, 429, 500]
+    assert run().is_completed()
+    assert script.calls["SPY"] == 4
+    assert "SPY" in stored(market)
+
+
+def test_a_refusal_is_final_and_stops_nobody_else(market: psycopg.Connection[Any], script: Script) -> None:
+    script.statuses["SPY"] = [422]
+    script.statuses["EURUSD"] = [503] * 9
+    state = run()
+    assert state.is_failed()
+    assert script.calls == {"SPY": 1, "EURUSD": 4, "BTC-USD": 1, "ETH-USD": 1}
+    assert sorted(stored(market)) == ["BTC-USD", "ETH-USD"]
+    assert state.message is not None
+    assert state.message.startswith("2 of 4 symbols failed, 2 stored.")
+    assert "SPY: PredictionRefused: Told to fail (422): SPY fails" in state.message
+    assert "EURUSD: ServerUnavailable: Told to fail (503): EURUSD fails" in state.message
+
+
+def test_a_timeout_is_tried_again_and_named(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRONOS_TIMEOUT_S", "0.2")
+    script.slow_s["SPY"] = 0.6
+    state = run(symbols=["SPY", "EURUSD"])
+    assert state.is_failed()
+    assert script.calls["SPY"] == 4
+    assert state.message is not None
+    assert "SPY: ServerUnavailable: no answer" in state.message
+    assert sorted(stored(market)) == ["EURUSD"]
+
+
+def test_symbols_that_cannot_be_forecast_are_named(market: psycopg.Connection[Any], script: Script) -> None:
+    add_candles(market, "GBPUSD", 31)
+    strange = {"symbol": "SPY", "asset_class": "equity", "calendar": "MOON", "active": True}
+    market.execute(load("upsert_instruments"), strange)
+    state = run(symbols=["BTC-USD", "GBPUSD", "SPY", "NVDA", "NO-SUCH"])
+    assert state.message is not None
+    assert state.message.startswith("4 of 5 symbols failed, 1 stored.")
+    for words in (
+        "GBPUSD: 31 1h candles",
+        "SPY: unknown calendar 'MOON'",
+        "NVDA: no 1h candles",
+        "NO-SUCH: unknown",
+    ):
+        assert words in state.message
+    assert list(stored(market)) == ["BTC-USD"]
+
+
+def test_an_active_symbol_without_candles_fails_no_scheduled_run(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    market.execute(
+        load("upsert_instruments"),
+        {"symbol": "SPX", "asset_class": "index", "calendar": "XNYS", "active": True},
+    )
+    state = run()
+    assert state.is_completed()
+    skipped = [outcome for outcome in state.result() if outcome.skipped]
+    assert [outcome.symbol for outcome in skipped] == ["SPX"]
+
+
+def test_a_server_that_is_down_is_one_clear_failure(
+    market: psycopg.Connection[Any], no_waits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRONOS_SERVER", "http://127.0.0.1:1")
+    state = run()
+    assert state.is_failed()
+    assert state.message is not None
+    assert "no answer from http://127.0.0.1:1/model" in state.message
+    assert stored(market) == {}
+
+
+def test_a_killed_run_leaves_whole_rows_that_a_rerun_does_not_change(
+    market: psycopg.Connection[Any], database_url: str, script: Script
+) -> None:
+    script.slow_s["SPY"] = 60.0
+    command = [sys.executable, "-m", "flows.predict", "--timeframe", "1h", "--as-of", "2024-12-18T12:00Z"]
+    environment = {**os.environ, "DATABASE_URL": database_url, "PREFECT_API_URL": PREFECT_API_URL.value()}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    others = {"BTC-USD", "ETH-USD", "EURUSD"}
+    while set(stored(market)) != others and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    rows = stored(market)
+    assert set(rows) == others
+    for row in rows.values():
+        assert {len(row[name]) for name in ("timestamps", "p10", "p50", "p90")} == {row["pred_len"]} == {120}
+    script.slow_s.clear()
+    assert predict_batch(timeframe="1h", as_of=AS_OF, return_state=True).is_completed()
+    for symbol, row in stored(market).items():
+        if symbol in others:
+            assert {**row, "updated_at": None} == {**rows[symbol], "updated_at": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (datetime(2024, 1, 1, 5), datetime(2024, 1, 1, 5, tzinfo=UTC)),
+        (datetime.fromisoformat("2024-01-01T05:00+02:00"), datetime(2024, 1, 1, 3, tzinfo=UTC)),
+    ],
+)
+def test_a_naive_as_of_is_utc(given: datetime, expected: datetime) -> None:
+    assert as_utc(given) == expected
+
+
+def test_no_as_of_is_now() -> None:
+    assert abs(as_utc(None) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("lookback", "pred_len", "max_context", "used"),
+    [
+        (None, 120, 512, 392),
+        (None, 120, 2048, 512),
+        (None, 480, 512, 32),
+        (512, 120, 512, 512),
+        (32, 600, 512, 32),
+    ],
+)
+def test_lookback(lookback: int | None, pred_len: int, max_context: int, used: int) -> None:
+    assert usable_lookback(lookback, pred_len, max_context, 32) == used
+
+
+@pytest.mark.parametrize(
+    ("lookback", "pred_len", "words"), [(31, 120, "at least 32"), (None, 481, "at most 480")]
+)
+def test_a_lookback_too_short_to_forecast_from(lookback: int | None, pred_len: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        usable_lookback(lookback, pred_len, 512, 32)
