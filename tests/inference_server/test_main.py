@@ -1,0 +1,119 @@
+"""`python -m inference_server` as a process: serving, signals, and what it says where it cannot serve."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference_server.client import Client
+from inference_server.schemas import Candles, PredictRequest
+from tests.inference_server.serving import PATIENCE_S, candles
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def process(folder: Path, **environment: object) -> Iterator[subprocess.Popen[str]]:
+    """The server as a process of its own; killed if the test leaves it running."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("KRONOS_", "DATABASE_"))
+    }
+    given = {
+        "KRONOS_DATA_DIR": folder / "no-database",
+        "KRONOS_THREADS": 1,
+        "PYTHONPATH": ROOT,
+        **environment,
+    }
+    server = subprocess.Popen(
+        [sys.executable, "-m", "inference_server"],
+        cwd=folder,
+        env={**inherited, **{name: str(value) for name, value in given.items()}},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+        for stream in (server.stdout, server.stderr):
+            assert stream is not None
+            stream.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with process(tmp_path, KRONOS_BUNDLE=tiny_bundle, KRONOS_PORT=port) as server:
+        with Client(f"http://127.0.0.1:{port}") as client:
+            give_up = time.monotonic() + PATIENCE_S
+            while not client.ready():
+                assert server.poll() is None
+                assert time.monotonic() < give_up
+                time.sleep(0.05)
+            info = client.model()
+            asked = PredictRequest(symbol="BTC-USD", timeframe="1h", pred_len=4, candles=Candles(**candles()))
+            answer = client.predict(asked, events=np.zeros((40, 20)))
+        assert (answer.model.version, answer.events_used, len(answer.p50)) == (info.version, True, 4)
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=PATIENCE_S)
+        assert server.returncode == 0
+    assert f"serving {info.name} {info.version} on http://127.0.0.1:{port}" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "KRONOS_BUNDLE is not set"),
+        ({"KRONOS_BUNDLE": "nowhere"}, "no bundle in nowhere"),
+        ({"KRONOS_BUNDLE": "x", "KRONOS_PORT": "http"}, "KRONOS_PORT is 'http'"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line_and_an_exit_code(
+    tmp_path: Path, environment: dict[str, str], message: str
+) -> None:
+    with process(tmp_path, **environment) as server:
+        _, log = server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 2
+    assert message in log
+    assert len(log.splitlines()) == 1
+
+
+def test_a_bundle_that_was_altered_ends_the_server(tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tiny_bundle.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    first = next(iter(json.loads((copy / "manifest.json").read_text())["files"]))
+    content = bytearray((copy / first).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / first).write_bytes(content)
+    with process(tmp_path, KRONOS_BUNDLE=copy, KRONOS_PORT=0) as server:
+        _, log = server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 1
+    assert f"{first} in the bundle" in log
+
+
+def test_the_server_needs_neither_torch_nor_prefect_nor_polars() -> None:
+    check = (
+        "import sys, inference_server.app, inference_server.client; "
+        "print({'torch', 'prefect', 'polars', 'export', 'flows'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,49 @@
+"""The OpenAPI document and its page, which must not need a network."""
+
+import re
+from pathlib import Path
+
+import pytest
+from litestar.testing import TestClient
+
+from inference_server.app import create_app
+from inference_server.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    """A client of an application that was not started, and so needs no bundle."""
+    return TestClient(create_app(Settings(bundle=Path("none"))))
+
+
+def test_the_page_loads_only_what_the_server_serves(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r"(?:src|href)=['\"]([^'\"]+)", page.text)
+    assert len(loaded) == 4
+    for address in loaded:
+        assert address.startswith("/docs-files/")
+        assert client.get(address).status_code == 200
+    assert "://" not in page.text.replace('"openapi":"3.1.0"', "")
+
+
+def test_scripts_and_styles_fetch_nothing_by_themselves(client: TestClient) -> None:
+    styles = client.get("/docs-files/swagger-ui.css").text
+    assert not re.search(r"url\(['\"]?(?:https?:)?//", styles)
+    assert "@import" not in styles
+
+
+def test_the_document_describes_the_requests(client: TestClient) -> None:
+    document = client.get("/docs/openapi.json").json()
+    assert set(document["paths"]) == {"/predict", "/predict-batch", "/model", "/health/live", "/health/ready"}
+    predict = document["paths"]["/predict"]["post"]
+    assert predict["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictRequest")
+    assert set(predict["responses"]) == {"200", "400", "404", "413", "422", "503"}
+    schema = document["components"]["schemas"]["PredictRequest"]
+    assert schema["required"] == ["symbol"]
+    assert (schema["properties"]["pred_len"]["default"], schema["properties"]["top_p"]["default"]) == (
+        120,
+        0.9,
+    )
+    batch = document["components"]["schemas"]["PredictBatchRequest"]["properties"]
+    assert {"symbols", "events", "candles", "future_timestamps"} <= set(batch)
