@@ -101,8 +101,8 @@ def calendar(frame: pl.DataFrame) -> pl.DataFrame:
 
     Where ``actual_value`` stands beside ``actual``, the former holds the number and the latter the published
     text, which is dropped; forecast and previous likewise. Earnings without a symbol take it from a title
-    such as "NVDA Earnings". Decisions in the list of unscheduled ones (flows/events/events.toml) are stored as
-    unscheduled unless the file says otherwise.
+    such as "NVDA Earnings". Decisions in the list of unscheduled ones (flows/events/events.toml) are
+    stored as unscheduled unless the file says otherwise.
 
     Raises
     ------

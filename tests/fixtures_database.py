@@ -32,7 +32,11 @@ def postgres_url() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="kronos-test-postgres-"))
     folder.chmod(0o711)  # as root, the account that runs the server passes through
     try:
-        yield embedded.start(folder)
+        url = embedded.start(folder)
+        with connect(url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here has to outlive a power cut
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
     finally:
         embedded.stop(folder)
         shutil.rmtree(folder)
