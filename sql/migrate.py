@@ -1,8 +1,8 @@
 """Applies the migrations in ``sql/migrations``, forward only, without making the readers of a table wait.
 
-What was applied is recorded in the table ``kronos_migrations``, not in the Supabase CLI's own table: that tool
-refuses to push once it finds versions there that its project has no files of. Who pushes these files with it may
-still run this command, since every migration may run twice.
+What was applied is recorded in the table ``kronos_migrations``, not in the Supabase CLI's own: that tool
+refuses to push once it finds versions there that its project has no files of. Who pushes these files with it
+may still run this command, since every migration may run twice.
 """
 
 import re
