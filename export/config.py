@@ -127,5 +127,5 @@ def check_pair(decoder: DecoderConfig, tokenizer: TokenizerConfig) -> None:
         ours, theirs = getattr(decoder, field), getattr(tokenizer, field)
         if ours != theirs:
             raise CheckpointError(
-                f"the tokenizer does not fit the model: {field} is {theirs} in the tokenizer and {ours} in the model"
+                f"the tokenizer does not fit the model: {field} is {theirs} there and {ours} in the model"
             )

@@ -15,7 +15,7 @@ from torch.onnx import ops
 
 from export.adapter import Adapter, LowRank
 from export.decoder import DEPENDENCY_HEADS, KronosDecoder
-from export.layers import RMS_EPS, Attention, RMSNorm, TransformerBlock
+from export.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
 from export.sampling import sample
 
 KERNEL_MULTIPLE = 8  # the attention kernels take head sizes that are multiples of 8
@@ -87,14 +87,15 @@ class CachedAttention(nn.Module):
     def _pad(self, packed: Tensor) -> Tensor:
         if not self.padding:
             return packed
-        halves = packed.unflatten(-1, (3 * self.n_heads, 2, self.head_dim // 2))
+        halves = packed.reshape(*packed.shape[:2], 3 * self.n_heads, 2, self.head_dim // 2)
         return F.pad(halves, (0, self.padding)).flatten(2)
 
     def _unpad(self, joined: Tensor) -> Tensor:
         if not self.padding:
             return joined
-        halves = joined.unflatten(-1, (self.n_heads, 2, self.head_dim // 2 + self.padding))
-        return halves[..., : self.head_dim // 2].flatten(2)
+        half = self.head_dim // 2
+        halves = joined.reshape(*joined.shape[:2], self.n_heads, 2, half + self.padding)
+        return halves[..., :half].flatten(2)
 
     def forward(self, x: Tensor, cache: "StepCache", gate: Tensor | None) -> Tensor:
         """Append x (B, S, d) to the cache and attend; (B, S, d)."""
@@ -156,17 +157,17 @@ class StepCache:
 class FusedFeedForward(nn.Module):
     """SwiGLU with its two input products as one."""
 
-    def __init__(self, source: nn.Module) -> None:
+    def __init__(self, source: FeedForward) -> None:
         super().__init__()
         w1, w3 = source.w1.weight, source.w3.weight
-        self.w13 = nn.Linear(w1.shape[1], 2 * w1.shape[0], bias=False)  # type: ignore[index, operator]
-        self.w13.weight = nn.Parameter(torch.cat([w1, w3]))  # type: ignore[list-item]
+        self.w13 = nn.Linear(w1.shape[1], 2 * w1.shape[0], bias=False)
+        self.w13.weight = nn.Parameter(torch.cat([w1, w3]))
         self.w2 = source.w2
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., d) to (..., d)."""
         gate, up = self.w13(x).chunk(2, dim=-1)
-        out: Tensor = self.w2(F.silu(gate) * up)  # type: ignore[operator]
+        out: Tensor = self.w2(F.silu(gate) * up)
         return out
 
 

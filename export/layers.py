@@ -74,7 +74,7 @@ class Attention(nn.Module):
 
     def heads(self, x: Tensor) -> Tensor:
         """(B, S, d_model) to (B, heads, S, head_dim)."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.n_heads, x.shape[2] // self.n_heads).transpose(1, 2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
         """Scaled dot-product attention of split heads, joined and projected to (B, S, d_model)."""

@@ -1,7 +1,7 @@
 """Write the four graphs of a bundle: tokenizer encode and decode, decoder, EventEncoder."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def _export(
     outputs: Sequence[str],
     dims: tuple[Any, ...],
     file: Path,
-    optional: dict[str, tuple[int, ...]] | None = None,
+    optional: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
     with torch.no_grad():
         program = torch.onnx.export(

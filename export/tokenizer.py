@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.config import TokenizerConfig
-from export.layers import Attention, TransformerBlock, rotate
+from export.layers import TransformerBlock, rotate
 
 
 class KronosTokenizer(nn.Module):
@@ -48,8 +48,7 @@ class KronosTokenizer(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens s1, s2, each (B, T) int64, of normalised candles (B, T, 6); bit i weighs 2^i."""
         bits = (self.quantiser_input(x) > 0).long()
-        s1, s2 = bits.split([self.config.s1_bits, self.config.s2_bits], dim=-1)
-        return _weigh(s1), _weigh(s2)
+        return _weigh(bits[..., : self.config.s1_bits]), _weigh(bits[..., self.config.s1_bits :])
 
     def _embed_tokens(self, s1: Tensor, s2: Tensor) -> Tensor:
         bits = torch.cat([_bits(s1, self.config.s1_bits), _bits(s2, self.config.s2_bits)], dim=-1)
@@ -89,9 +88,9 @@ class KronosTokenizer(nn.Module):
         # A query sees a key where the key's position is not after its own.
         past_mask = positions[None, :length] <= positions[:length, None]
         mask = positions[None, :] <= positions[length:, None]
-        for block in self.decoder:
-            attention: Attention = block.self_attn
-            cos, sin = attention.rotary.angles(positions)
+        blocks: list[TransformerBlock] = list(self.decoder)  # type: ignore[arg-type]
+        for block in blocks:
+            cos, sin = block.self_attn.rotary.angles(positions)
             pk, pv, past = _block(block, past, cos[:length], sin[:length], past_mask)
             _, _, z = _block(block, z, cos[length:], sin[length:], mask, pk, pv)
         out: Tensor = self.head(z)
@@ -99,7 +98,7 @@ class KronosTokenizer(nn.Module):
 
 
 def _block(
-    block: nn.Module,
+    block: TransformerBlock,
     x: Tensor,
     cos: Tensor,
     sin: Tensor,
@@ -108,8 +107,8 @@ def _block(
     past_value: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One transformer block over x with keys and values of a shared past put before its own."""
-    attention: Attention = block.self_attn  # type: ignore[assignment]
-    normed = block.norm1(x)  # type: ignore[operator]
+    attention = block.self_attn
+    normed = block.norm1(x)
     q = rotate(attention.heads(attention.q_proj(normed)), cos, sin)
     key = rotate(attention.heads(attention.k_proj(normed)), cos, sin)
     value = attention.heads(attention.v_proj(normed))
@@ -124,7 +123,7 @@ def _block(
         own = weights.shape[-1] - key.shape[-2]
         mixed = torch.matmul(weights[..., :own], past_value) + torch.matmul(weights[..., own:], value)
     x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
-    x = x + block.ffn(block.norm2(x))  # type: ignore[operator]
+    x = x + block.ffn(block.norm2(x))
     return key, value, x
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from inference_server.event_schema import EVENT_CHANNELS, EVENT_SCHEMA
+from inference_server.event_schema import EVENT_CHANNELS, EVENT_SCHEMA, Alignment
 
 BUNDLE_FORMAT = 1
 MANIFEST_FILE = "manifest.json"
@@ -68,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parity: dict[str, float]
     event_channels: list[str]
     event_schema: int
-    event_alignment: str
+    event_alignment: Alignment
     has_events: bool
     has_adapter: bool
 
@@ -130,10 +130,6 @@ def _check_understood(manifest: Manifest, folder: Path) -> None:
         raise BundleError(
             f"the bundle {folder} has format {manifest.format}, this server reads format {BUNDLE_FORMAT}: "
             "export again with the version of the server"
-        )
-    if manifest.event_alignment not in ("same", "next"):
-        raise BundleError(
-            f"the bundle {folder} has event_alignment {manifest.event_alignment!r}, 'same' or 'next' is expected"
         )
     channels = list(EVENT_CHANNELS)
     if manifest.has_events and (manifest.event_schema, manifest.event_channels) != (EVENT_SCHEMA, channels):

@@ -119,7 +119,7 @@ class Engine:
         return cls(bundle, load_manifest(bundle), cache_bytes, threads)
 
     def warm_up(self) -> None:
-        """Run a small forecast, with events where the bundle has them, so that the first caller doesn't pay."""
+        """Run a small forecast, with events where the bundle has them: the first caller shall not pay."""
         hours = np.arange(40).astype("datetime64[h]").astype("datetime64[us]")
         candles = np.linspace(1.0, 2.0, 32 * 6).reshape(32, 6)
         events = np.zeros((32, 20), np.float32)

@@ -102,7 +102,7 @@ class _Batch:
     def _prefill(self) -> Int64Array:
         """Fill every row's cache with its history less the last token; tokens cached, (B,)."""
         row = 0
-        cached = np.minimum(self.lengths, self.max_context) - 1
+        cached: Int64Array = np.minimum(self.lengths, self.max_context) - 1
         for e in self.entries:
             end = len(e.s1) - 1
             start = end - int(cached[row])
@@ -121,7 +121,7 @@ class _Batch:
     def _advance(self, done: int, cached: Int64Array) -> int:
         """Step until the horizon or until a context is full; how many tokens of each path exist then."""
         room, wanted = self.max_context - cached, self.pred_len - done
-        steps = min([self.steps - done, *room[room < wanted]])
+        steps = int(min([self.steps - done, *room[room < wanted]]))
         if steps < 1:
             return done
         first_s1, first_s2 = self._latest(done)
@@ -161,7 +161,7 @@ class _Batch:
             self.s1[part, done], self.s2[part, done] = self.decoder.prefill(
                 tokens, self.capacity, part.start, draw, self.uniform[part, done]
             )
-        return np.full(self.rows, window)
+        return np.full(self.rows, window, np.int64)
 
     def _latest(self, done: int) -> tuple[Int64Array, Int64Array]:
         """The newest token of every row, (B, 1)."""

@@ -30,10 +30,11 @@ def normalise(candles: NDArray[np.floating]) -> Normalised:
     Parameters
     ----------
     candles
-        (T, 6) raw candles. They are cast to float32 in C order first: mean and population standard
-        deviation of another order or precision move a token now and then.
+        (T, 6) raw candles. They are cast to float32 and laid out feature by feature first, as
+        upstream's data frame hands them over: NumPy then sums each feature pairwise. Another layout
+        or precision changes the last bits of mean and spread, and with them a token now and then.
     """
-    x = np.ascontiguousarray(candles, dtype=np.float32)
+    x = np.asfortranarray(candles, dtype=np.float32)
     mean, std = np.mean(x, axis=0), np.std(x, axis=0)
     values = np.clip((x - mean) / (std + np.float32(EPSILON)), -CLIP, CLIP)
-    return Normalised(values, mean, std)
+    return Normalised(np.ascontiguousarray(values), mean, std)
