@@ -21,16 +21,14 @@ def main() -> int:
     # uvicorn raises the signal again once it has shut down, which would end the process with its number.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.from_environment()
-        manifest = load_manifest(settings.bundle, verify=False)
+        load_manifest(settings.bundle, verify=False)  # what is plainly wrong is said before the port opens
     except (SettingsError, BundleError) as error:
         print(f"inference server: {error}", file=sys.stderr)
         return UNUSABLE
-    logging.info(
-        "serving %s %s on http://%s:%d", manifest.name, manifest.version, settings.host, settings.port
-    )
     failures: list[bool] = []
 
     def stop() -> None:

@@ -47,7 +47,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     return Litestar(
         route_handlers=[ForecastController, ServerController, page_files()],
         dependencies={"forecasts": Provide(lambda: forecasts, sync_to_thread=False, use_cache=True)},
-        lifespan=[partial(_lifespan, inference, store, on_failure)],
+        lifespan=[partial(_lifespan, settings, inference, store, on_failure)],
         exception_handlers={HTTPException: _answer_error, Exception: _answer_error},
         request_max_body_size=settings.max_body_bytes,
         openapi_config=document(),
@@ -67,13 +67,20 @@ def _load(settings: Settings) -> Engine:
 
 
 def _lifespan(
-    inference: Inference, store: CandleStore, on_failure: Callable[[], None], app: Litestar
+    settings: Settings,
+    inference: Inference,
+    store: CandleStore,
+    on_failure: Callable[[], None],
+    app: Litestar,
 ) -> AbstractAsyncContextManager[None]:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         async def start() -> None:
             try:
-                await inference.start()
+                engine = await inference.start()
+                manifest, address = engine.manifest, f"http://{settings.host}:{settings.port}"
+                served = (manifest.name, manifest.version, manifest.precision, engine.device.kind, address)
+                log.info("serving %s %s (%s on %s) at %s", *served)
             except Exception:
                 log.exception("the model cannot be loaded")
                 on_failure()

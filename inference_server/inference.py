@@ -1,8 +1,6 @@
 """The one owner of the engine: loads it in the background, runs it in one thread, one call at a time."""
 
 import asyncio
-import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +9,6 @@ from numpy.typing import NDArray
 
 from inference_server.engine import Engine, EngineError, ForecastJob
 from inference_server.errors import ModelNotReady
-
-log = logging.getLogger(__name__)
 
 
 class Inference:
@@ -30,11 +26,6 @@ class Inference:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
     @property
-    def ready(self) -> bool:
-        """Whether the engine is loaded and warmed."""
-        return self._engine is not None
-
-    @property
     def engine(self) -> Engine:
         """The engine.
 
@@ -47,11 +38,10 @@ class Inference:
             raise ModelNotReady("the model is still being loaded and warmed; try again shortly")
         return self._engine
 
-    async def start(self) -> None:
-        """Load and warm the engine; whatever goes wrong is raised."""
-        began = time.monotonic()
+    async def start(self) -> Engine:
+        """Load and warm the engine, and return it; whatever goes wrong is raised."""
         self._engine = await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
-        log.info("model loaded and warmed in %.1f s", time.monotonic() - began)
+        return self._engine
 
     async def forecast(self, jobs: Sequence[ForecastJob]) -> list[NDArray[np.float32] | EngineError]:
         """Return each job's paths (sample_count, pred_len, 6), or why the engine can't make them.

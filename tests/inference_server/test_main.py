@@ -73,7 +73,7 @@ def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) ->
         server.send_signal(signal.SIGTERM)
         _, log = server.communicate(timeout=PATIENCE_S)
         assert server.returncode == 0
-    assert f"serving {info.name} {info.version} on http://127.0.0.1:{port}" in log
+    assert f"serving {info.name} {info.version} (fp32 on cpu) at http://127.0.0.1:{port}" in log
     assert "Traceback" not in log
 
 
