@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,8 @@ from flows.events.releases import Calendar, parse_calendar
 from inference_server.event_schema import Float32Array
 from inference_server.instruments import Instrument
 from inference_server.time_grid import DatetimeArray, TimeGridError
+
+_QUIET: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # no whole calendar is silent for longer
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def build_event_arrays(
     Raises
     ------
     EventError
-        No array can be built for anybody: the calendar has no rows for the window or none with a configured
-        title, or a symbol was asked twice.
+        No array can be built for anybody: the calendar has no rows within a week of the window or none with a
+        configured title, or a symbol was asked twice.
     """
     symbols = [request.symbol for request in requests]
     twice = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
@@ -148,7 +150,7 @@ def _built(
 
 
 def _check_coverage(calendar: Calendar, first: np.datetime64, last: np.datetime64) -> None:
-    start, end = np.searchsorted(calendar.rows, np.array([first, last]))
+    start, end = np.searchsorted(calendar.rows, np.array([first - _QUIET, last + _QUIET]))
     if start == end:
         raise EventError(
             f"no calendar rows between {first} and {last}; load them with python -m flows.load calendar FILE"

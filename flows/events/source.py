@@ -106,7 +106,7 @@ def read_sources(
 def events_from_database(
     connection: psycopg.Connection[Any], requests: Sequence[EventRequest], config: EventConfig
 ) -> dict[str, EventResult]:
-    """Read the tables and build the event arrays of a run; raises what `read_sources` and the builder raise."""
+    """Read the tables and build the event arrays of a run; raises what these two functions raise."""
     if not requests:
         return {}
     sources = read_sources(connection, requests, config)

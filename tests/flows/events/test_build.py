@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flows.events import EventError, EventRequest, Leaders, build_event_arrays
+from inference_server.instruments import Instrument
+from tests.flows.events.markets import at, calendar_rows
+
+NO_STAMPS = np.zeros(0, dtype="datetime64[us]")
+
+
+@pytest.mark.parametrize("timeframe", ["1h", "1d"])
+@pytest.mark.parametrize(("lookback", "pred_len"), [(512, 120), (40, 0), (1, 1), (1, 0)])
+def test_arrays_of_all_symbols_of_a_run(market, timeframe, lookback, pred_len):
+    symbols = ["BTC-USD", "EURUSD", "XAUUSD", "SPY", "NVDA"]
+    requests = [
+        market.request(each, timeframe, "2022-02-15T12:00", lookback, pred_len) for each in symbols[:3]
+    ]
+    requests += [
+        market.request(each, timeframe, "2023-02-15T12:00", lookback, pred_len) for each in symbols[3:]
+    ]
+    results = build_event_arrays(requests, market.calendar, Leaders(market.candles), market.config)
+    assert list(results) == symbols
+    for request in requests:
+        result = results[request.symbol]
+        assert result.error is None
+        assert result.array.dtype == np.float32
+        assert result.array.shape == (len(request.timestamps) + pred_len, 20)
+        assert result.array.flags.c_contiguous
+        assert np.isfinite(result.array).all()
+        assert not result.array[:, 18:].any()
+        assert np.abs(result.array).max() <= 3.0
+        np.testing.assert_array_equal(result.array, market.build(request).array)
+
+
+def test_one_symbols_failure_is_its_own(market):
+    good = market.request("EURUSD", "1h", "2022-06-15T12:00")
+    backwards = replace(good, symbol="BACK", timestamps=good.timestamps[::-1])
+    unknown = replace(good, symbol="WHAT", instrument=Instrument("WHAT", "fx", "NOWHERE"))
+    empty = replace(good, symbol="EMPTY", timestamps=NO_STAMPS)
+    stale = replace(
+        good,
+        symbol="OLD",
+        timestamps=good.timestamps - np.timedelta64(25 * 364, "D"),
+        future_timestamps=NO_STAMPS,
+    )
+    early = replace(good, symbol="EARLY", as_of=np.datetime64("2022-06-15T11:59", "us"))
+    asked = [backwards, unknown, good, empty, stale, early]
+    results = build_event_arrays(asked, market.calendar, Leaders(market.candles), market.config)
+    assert list(results) == [request.symbol for request in asked]
+    np.testing.assert_array_equal(results["EURUSD"].array, market.build(good).array)
+    for symbol, text in {
+        "BACK": "expected increasing timestamps",
+        "WHAT": "unknown calendar 'NOWHERE'",
+        "EMPTY": "no candles",
+        "OLD": "no calendar rows between 1997-",
+        "EARLY": "the last candle closes at 2022-06-15T12:00:00.000000, after as_of 2022-06-15T11:59",
+    }.items():
+        assert results[symbol].array is None
+        assert text in results[symbol].error
+
+
+@pytest.mark.parametrize("years", [0, 3])
+def test_a_calendar_without_rows_for_the_window_is_an_error_of_the_run(market, years):
+    calendar = market.calendar.filter(pl.col("event_time") < at(f"{2010 + years}-01-01"))
+    request = market.request("EURUSD", "1h", "2022-06-15T12:00")
+    with pytest.raises(
+        EventError, match=r"no calendar rows between 2022-05-\d\d.* python -m flows\.load calendar"
+    ):
+        build_event_arrays([request], calendar, Leaders(market.candles), market.config)
+
+
+def test_a_symbol_asked_twice_is_an_error(market):
+    request = market.request("EURUSD", "1h", "2022-06-15T12:00")
+    with pytest.raises(EventError, match="asked more than once: EURUSD"):
+        build_event_arrays([request, request], market.calendar, Leaders({}), market.config)
+
+
+def test_nothing_asked_is_nothing_built(config):
+    assert build_event_arrays([], calendar_rows(), Leaders({}), config) == {}
+
+
+def test_the_table_of_rates_feeds_is_rate_decision(market):
+    request = market.request("EURUSD", "1h", "2022-06-15T12:00")
+    rates = calendar_rows({"event_time": "2022-06-14T09:10", "title": "x"}).select(
+        bank=pl.lit("Norges Bank"), decision_time="event_time", time_known="time_known", scheduled="scheduled"
+    )
+    plain, fed = market.rows(request), market.rows(request, rates=rates)
+    assert fed["is_rate_decision"] == plain["is_rate_decision"] | {"2022-06-14T09:00": 1.0}
+
+
+def test_as_of_later_than_the_last_close_changes_nothing(market):
+    request = market.request("SPY", "1d", "2022-06-15T12:00")
+    later = EventRequest(
+        "SPY",
+        request.instrument,
+        "1d",
+        request.timestamps,
+        request.future_timestamps,
+        np.datetime64("2022-06-15T19"),
+    )
+    np.testing.assert_array_equal(market.build(request).array, market.build(later).array)
