@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -62,18 +63,32 @@ class Market:
     candles: dict[str, pl.DataFrame]
     config: EventConfig
 
+    @cached_property
+    def leaders(self):
+        symbols = [leader.symbol for leader in self.config.leaders.values()]
+        return Leaders(
+            {frame: rows.filter(pl.col("symbol").is_in(symbols)) for frame, rows in self.candles.items()}
+        )
+
+    @cached_property
+    def stamps(self):
+        return {
+            (symbol, timeframe): mine["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+            for timeframe, rows in self.candles.items()
+            for (symbol,), mine in rows.sort("ts").partition_by("symbol", as_dict=True).items()
+        }
+
     def request(self, symbol, timeframe, as_of, lookback=512, pred_len=120):
         instrument = default_instruments()[symbol]
         instant = np.datetime64(as_of, "us")
-        mine = self.candles[timeframe].filter(pl.col("symbol") == symbol)["ts"]
-        stamps = mine.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+        stamps = self.stamps[symbol, timeframe]
         stamps = stamps[closed_by(instrument, timeframe, stamps, instant)][-lookback:]
         future = future_timestamps(instrument, timeframe, stamps[-1], pred_len)
         return EventRequest(symbol, instrument, timeframe, stamps, future, instant)
 
     def build(self, request, calendar=None, leaders=None, rates=None):
         calendar = self.calendar if calendar is None else calendar
-        leaders = Leaders(self.candles) if leaders is None else leaders
+        leaders = self.leaders if leaders is None else leaders
         return build_event_arrays([request], calendar, leaders, self.config, rates)[request.symbol]
 
     def rows(self, request, calendar=None, leaders=None, rates=None):
