@@ -117,14 +117,15 @@ def build_event_arrays(
     last = max(window.closes[-1] for window in windows.values())
     parsed = parse_calendar(calendar, rates, windows, config)
     _check_coverage(parsed, first, last)
-    signals = {
-        frame: leader_signals(leaders, frame, config) for frame in {each.timeframe for each in requests}
-    }
-    for request in requests:
-        if request.symbol in windows:
-            results[request.symbol] = _built(
-                request, windows[request.symbol], parsed, signals[request.timeframe]
-            )
+    asked = [request for request in requests if request.symbol in windows]
+    try:
+        signals = {
+            frame: leader_signals(leaders, frame, config) for frame in {each.timeframe for each in asked}
+        }
+    except TimeGridError as error:
+        raise EventError(f"a leader of the event configuration has no bounds: {error}") from error
+    for request in asked:
+        results[request.symbol] = _built(request, windows[request.symbol], parsed, signals[request.timeframe])
     return {symbol: results[symbol] for symbol in symbols}
 
 

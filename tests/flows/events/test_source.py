@@ -1,0 +1,98 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import psycopg
+import pytest
+
+from flows.events import EventError
+from flows.events.source import events_from_database, read_sources
+from inference_server.instruments import Instrument
+from tests.flows.events.markets import at
+
+
+@pytest.fixture
+def filled(database, market):
+    """The database as on June 17, 2022, with the schedule of the four months after."""
+    now = at("2022-06-17T00:00")
+    recent = pl.col("event_time").is_between(now - timedelta(days=2000), now + timedelta(days=120))
+    calendar = market.calendar.filter(recent & (pl.col("currency") == "USD"))
+    leaders = pl.col("symbol").is_in(["BTC-USD", "SPY", "DXY", "VIX"])
+    with database.cursor() as cursor:
+        columns = ", ".join(calendar.columns)
+        with cursor.copy(f"COPY economic_calendar ({columns}) FROM STDIN") as copy:
+            for row in calendar.iter_rows():
+                copy.write_row(row)
+        for timeframe, candles in market.candles.items():
+            days = {"1h": 60, "1d": 2000}[timeframe]
+            kept = candles.filter(leaders & pl.col("ts").is_between(now - timedelta(days=days), now))
+            with cursor.copy(
+                f"COPY ohlcv_{timeframe} (symbol, ts, open, high, low, close, volume) FROM STDIN"
+            ) as copy:
+                for row in kept.iter_rows():
+                    copy.write_row(row)
+    return database
+
+
+@pytest.mark.parametrize(("symbol", "timeframe"), [("BTC-USD", "1h"), ("EURUSD", "1h"), ("SPY", "1d")])
+def test_arrays_from_the_database_are_those_from_the_files(market, filled, symbol, timeframe):
+    request = market.request(symbol, timeframe, "2022-06-15T19:00")
+    calendar = market.calendar.filter(pl.col("currency") == "USD")
+    expected = market.build(request, calendar)
+    found = events_from_database(filled, [request], market.config)[symbol]
+    np.testing.assert_array_equal(found.array, expected.array)
+    assert found.context == expected.context
+    assert found.warnings == expected.warnings
+
+
+def test_each_table_is_read_once_for_all_symbols(market, filled, monkeypatch):
+    requests = [market.request(each, "1h", "2022-06-15T19:00") for each in ("BTC-USD", "EURUSD", "ETH-USD")]
+    read = []
+    execute = psycopg.Cursor.execute
+    monkeypatch.setattr(psycopg.Cursor, "execute", lambda *given: read.append(given[1]) or execute(*given))
+    events_from_database(filled, requests, market.config)
+    tables = ("economic_calendar", "central_bank_rates", "ohlcv_1h", "ohlcv_1d")
+    assert [sum(f"FROM {table}" in query for query in read) for table in tables] == [1, 1, 1, 1]
+    assert len(read) == 4
+
+
+def test_vixcls_is_read_where_there_are_no_candles_of_the_vix(market, filled):
+    request = market.request("SPY", "1d", "2022-06-15T22:00")
+    filled.execute(
+        "INSERT INTO economic_indicators (series_id, date, value, known_on)"
+        " SELECT 'VIXCLS', ts::date, close, ts::date + 1 FROM ohlcv_1d WHERE symbol = 'VIX'"
+    )
+    filled.execute("DELETE FROM ohlcv_1d WHERE symbol = 'VIX'")
+    sources = read_sources(filled, [request], market.config)
+    assert sources.leaders.vixcls["value"].len() > 500
+    result = events_from_database(filled, [request], market.config)["SPY"]
+    np.testing.assert_array_equal(result.array[:, 17], market.build(request).array[:, 17])
+    assert result.warnings == ()
+
+
+def test_rates_of_central_banks_are_read(market, filled):
+    filled.execute(
+        "INSERT INTO central_bank_rates (bank, decision_time) VALUES ('Norges Bank', '2022-06-14 09:10Z')"
+    )
+    request = market.request("EURUSD", "1h", "2022-06-15T19:00")
+    array = events_from_database(filled, [request], market.config)["EURUSD"].array
+    assert array[np.flatnonzero(request.timestamps == np.datetime64("2022-06-14T09:00"))[0], 9] == 1.0
+
+
+def test_an_empty_calendar_is_an_error_that_says_how_to_fill_it(market, filled):
+    filled.execute("DELETE FROM economic_calendar")
+    request = market.request("EURUSD", "1h", "2022-06-15T19:00")
+    with pytest.raises(EventError, match=r"no calendar rows between.*python -m flows\.load calendar"):
+        events_from_database(filled, [request], market.config)
+
+
+def test_a_leader_whose_calendar_is_unknown_is_an_error_that_names_it(market, filled):
+    request = market.request("EURUSD", "1h", "2022-06-15T19:00")
+    wrong = {**market.config.leaders, "spy": Instrument("SPY", "index", "NOWHERE")}
+    with pytest.raises(EventError, match=r"leader.*SPY.*unknown calendar 'NOWHERE'"):
+        events_from_database(filled, [request], replace(market.config, leaders=wrong))
+
+
+def test_nothing_asked_reads_nothing(database, config):
+    assert events_from_database(database, [], config) == {}
