@@ -241,20 +241,23 @@ def conclude(
     return list(outcomes) if failure is None else Failed(message=failure)
 
 
+def run_once(**parameters: Any) -> State[Any]:
+    """Run the flow in this process, with a temporary Prefect server where the user has none."""
+    with temporary_settings(set_defaults=local_prefect_defaults()):
+        return predict_batch(**parameters, return_state=True)
+
+
 def main() -> int:
-    """Run the flow once in this process; the exit status is 1 where it failed."""
+    """Run the flow once; the exit status is 1 where it failed."""
     parser = argparse.ArgumentParser(prog="python -m flows.predict", description=__doc__)
     parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
-    parser.add_argument("--symbols", help="A,B: the active instruments unless given")
+    parser.add_argument("--symbols", help="A,B; the active instruments unless given")
     parser.add_argument(
-        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC without a zone; now unless given"
+        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
     )
-    arguments = parser.parse_args()
-    symbols = arguments.symbols.split(",") if arguments.symbols else None
-    with temporary_settings(set_defaults=local_prefect_defaults()):
-        state = predict_batch(
-            symbols=symbols, timeframe=arguments.timeframe, as_of=arguments.as_of, return_state=True
-        )
+    given = parser.parse_args()
+    symbols = given.symbols.split(",") if given.symbols else None
+    state = run_once(timeframe=given.timeframe, symbols=symbols, as_of=given.as_of)
     return 0 if state.is_completed() else 1
 
 
