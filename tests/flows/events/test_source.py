@@ -14,9 +14,9 @@ from tests.flows.events.markets import at
 
 @pytest.fixture
 def filled(database, market):
-    """The database as on June 17, 2022, with the schedule of the four months after."""
+    """The database as on June 17, 2022, with the schedule of the months after."""
     now = at("2022-06-17T00:00")
-    recent = pl.col("event_time").is_between(now - timedelta(days=2000), now + timedelta(days=120))
+    recent = pl.col("event_time").is_between(now - timedelta(days=2000), now + timedelta(days=300))
     calendar = market.calendar.filter(recent & (pl.col("currency") == "USD"))
     leaders = pl.col("symbol").is_in(["BTC-USD", "SPY", "DXY", "VIX"])
     with database.cursor() as cursor:
