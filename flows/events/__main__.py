@@ -1,0 +1,85 @@
+"""``python -m flows.events plot``: look at the event array of a symbol, built from the database."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+from flows.candles import closed_windows, read_candles
+from flows.events.build import EventRequest
+from flows.events.config import EventError, load_config
+from flows.events.plot import plot_events
+from flows.events.source import events_from_database
+from flows.universe import read_universe
+from inference_server.time_grid import TIMEFRAMES
+from sql.connect import connect
+from sql.errors import DatabaseError
+
+LOOKBACK, PRED_LEN = 392, 120
+"""Candles and candles ahead that are drawn: those of a forecast by a model with a context of 512."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flows.events", description=__doc__)
+    plot = parser.add_subparsers(required=True, metavar="plot").add_parser(
+        "plot", help="draw the candles of a symbol with the 20 event channels under them"
+    )
+    plot.add_argument("--symbol", required=True)
+    plot.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
+    plot.add_argument(
+        "--as-of", type=_instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
+    )
+    plot.add_argument("out", type=Path, help="picture to write, such as out.png")
+    given = parser.parse_args(arguments)
+    try:
+        return _plot(given.symbol, given.timeframe, given.as_of, given.out)
+    except (EventError, LookupError, ValueError, DatabaseError, psycopg.Error) as error:
+        print(f"{given.symbol}: {error}", file=sys.stderr)
+        return 1
+
+
+def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
+    with connect() as connection:
+        universe = read_universe(connection, [symbol])
+        candles = read_candles(connection, timeframe, [symbol], LOOKBACK, as_of)
+        windows, reasons = closed_windows(
+            candles,
+            universe.instruments,
+            timeframe,
+            as_of,
+            lookback=LOOKBACK,
+            pred_len=PRED_LEN,
+            min_candles=2,
+        )
+        reasons |= universe.unknown
+        if symbol in reasons:
+            raise ValueError(reasons[symbol])
+        window = windows[symbol]
+        instant = np.datetime64(as_of.replace(tzinfo=None), "us")
+        request = EventRequest(
+            symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant
+        )
+        result = events_from_database(connection, [request], load_config())[symbol]
+    plot_events(request, window.columns, result, out)
+    for warning in result.warnings:
+        print(warning, file=sys.stderr)
+    print(f"wrote {out}")
+    return 0
+
+
+def _instant(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no ISO 8601 instant such as 2022-06-15T12:00Z"
+        ) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
