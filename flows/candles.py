@@ -42,12 +42,15 @@ class Window:
         open, high, low, close and, where every candle of the window has them, volume and amount; (T,) each.
     future_timestamps
         (pred_len,) datetime64[us] UTC on the instrument's calendar.
+    late
+        The first of them had closed already: the feed behind the table is late, or has ended.
     """
 
     instrument: Instrument
     timestamps: Instants = field(repr=False)  # Prefect shows arguments in its messages
     columns: Mapping[str, Floats] = field(repr=False)
     future_timestamps: Instants = field(repr=False)
+    late: bool = False
 
     @property
     def as_of(self) -> datetime:
@@ -156,12 +159,9 @@ def _window(
             f"{min_candles}: load more history, or raise lookback (now {lookback})"
         )
     timestamps = timestamps[keep]
-    return Window(
-        instrument,
-        timestamps,
-        _columns(part[keep.tolist()]),
-        future_timestamps(instrument, timeframe, timestamps[-1], pred_len),
-    )
+    future = future_timestamps(instrument, timeframe, timestamps[-1], pred_len)
+    late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
+    return Window(instrument, timestamps, _columns(part[keep.tolist()]), future, late)
 
 
 def _columns(part: pl.DataFrame) -> dict[str, Floats]:

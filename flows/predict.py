@@ -24,7 +24,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.candles import Window, closed_windows, read_candles
 from flows.event_plan import EventPlan, plan_events
 from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row
-from flows.report import Outcome, events_notice, failure_message, outcome_line, summary_table
+from flows.report import Outcome, failure_message, notices, outcome_line, summary_table
 from flows.settings import RETRY_DELAYS_S, WORKERS, FlowSettings, local_prefect_defaults
 from flows.store import PredictionRow, upsert_prediction
 from flows.universe import Universe, read_universe, skip_without_candles
@@ -216,7 +216,10 @@ def settle(order: Order, answer: PrefectFuture[PredictAnswer], without_events: M
     reason = without_events.get(order.symbol)
     if reason is None and not answered.events_used:
         reason = "the server left them out"
-    outcome = Outcome(order.symbol, row, last_close=order.window.last_close, without_events=reason)
+    window = order.window
+    outcome = Outcome(
+        order.symbol, row, last_close=window.last_close, late=window.late, without_events=reason
+    )
     logger.info(outcome_line(outcome))
     return outcome
 
@@ -226,17 +229,18 @@ def conclude(
 ) -> list[Outcome] | State[Any]:
     """Publish the summary of a run; the run fails where a symbol did, and names it."""
     logger = get_run_logger()
-    notice, failure = events_notice(outcomes), failure_message(outcomes)
+    failure = failure_message(outcomes)
     for outcome in outcomes:
         if outcome.skipped is not None:
             logger.info(outcome_line(outcome))
-    if notice is not None:
-        logger.warning(notice)
+    remarks = notices(outcomes)
+    for remark in remarks:
+        logger.warning(remark)
     heading = f"{timeframe} forecasts as of {as_of:%Y-%m-%d %H:%M} UTC"
     create_table_artifact(
         key=f"predict-batch-{timeframe}",
         table=summary_table(outcomes),
-        description="\n\n".join(text for text in (heading, failure, notice) if text is not None),
+        description="\n\n".join([heading, *([] if failure is None else [failure]), *remarks]),
     )
     return list(outcomes) if failure is None else Failed(message=failure)
 

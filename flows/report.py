@@ -19,6 +19,8 @@ class Outcome:
         Why the symbol was left out, which is no failure.
     last_close
         Close of the last candle used, where there was one.
+    late
+        Newer candles had closed, but are not in the database.
     without_events
         Why this symbol's forecast was made without events; None where it had them.
     """
@@ -28,6 +30,7 @@ class Outcome:
     error: str | None = None
     skipped: str | None = None
     last_close: float | None = None
+    late: bool = False
     without_events: str | None = None
 
 
@@ -44,7 +47,7 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
     return {
         "symbol": outcome.symbol,
         "result": "stored",
-        "last candle": f"{row.as_of:%Y-%m-%d %H:%M}",
+        "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
         "last close": outcome.last_close,
         "horizon": f"{row.timestamps[-1]:%Y-%m-%d %H:%M}",
         "p10": row.p10[-1],
@@ -76,14 +79,18 @@ def outcome_line(outcome: Outcome) -> str:
     )
 
 
-def events_notice(outcomes: Sequence[Outcome]) -> str | None:
-    """Return one line per reason why forecasts were made without events, or None where there was none."""
+def notices(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what a person should know of the stored forecasts: late candles, and why some have no events."""
+    stored = [outcome for outcome in outcomes if outcome.row is not None]
+    lines = []
+    late = [outcome.symbol for outcome in stored if outcome.late]
+    if late:
+        lines.append(f"LATE CANDLES: {', '.join(late)}: newer ones have closed and are not in the database")
     by_reason: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        if outcome.row is not None and outcome.without_events is not None:
+    for outcome in stored:
+        if outcome.without_events is not None:
             by_reason.setdefault(outcome.without_events, []).append(outcome.symbol)
-    lines = [f"WITHOUT EVENTS: {', '.join(symbols)}: {reason}" for reason, symbols in by_reason.items()]
-    return "\n".join(lines) or None
+    return lines + [f"WITHOUT EVENTS: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
 def failure_message(outcomes: Sequence[Outcome]) -> str | None:

@@ -88,6 +88,23 @@ def test_only_closed_candles_are_used(symbol: str, timeframe: str, as_of: str, l
     assert len(window.future_timestamps) == 5
 
 
+@pytest.mark.parametrize(
+    ("symbol", "timeframe", "as_of", "late"),
+    [
+        ("BTC-USD", "1h", "2024-12-18T12:59", False),
+        ("BTC-USD", "1h", "2024-12-18T13:00", True),
+        ("SPY", "1d", "2024-12-23T14:00", True),  # Friday's session is missing
+        ("SPY", "1h", "2024-12-18T15:29", False),  # its next session has opened, and no hour of it has closed
+    ],
+)
+def test_a_window_is_late_once_a_newer_candle_has_closed(
+    symbol: str, timeframe: str, as_of: str, late: bool
+) -> None:
+    instant = datetime.fromisoformat(as_of).replace(tzinfo=UTC)
+    windows, _ = cut(frame(symbol, timeframe, NOON, 40), [symbol], timeframe, instant)
+    assert windows[symbol].late is late
+
+
 def test_the_window_is_the_last_lookback() -> None:
     windows, _ = cut(frame("BTC-USD", "1h", NOON, 60), ["BTC-USD"], lookback=33)
     assert windows["BTC-USD"].columns["close"].tolist() == list(np.arange(28.0, 61.0))

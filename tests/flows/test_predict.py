@@ -1,5 +1,6 @@
 """The flow predict-batch on a real Postgres and Prefect; the server's failures come from a stand-in."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,16 +8,21 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import psycopg
 import pytest
 from prefect import State
+from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
+from flows.load import load_calendar
+from flows.market_releases import generated_releases
 from flows.predict import as_utc, predict_batch, usable_lookback
 from flows.report import Outcome
 from flows.seeds import forecast_seed
 from inference_server.instruments import default_instruments
+from inference_server.schemas import EncodedArray
 from inference_server.time_grid import past_timestamps
 from sql.queries import load
 from tests.flows.stand_in_server import Script
@@ -178,6 +184,73 @@ def test_a_killed_run_leaves_whole_rows_that_a_rerun_does_not_change(
     for symbol, row in stored(market).items():
         if symbol in others:
             assert {**row, "updated_at": None} == {**rows[symbol], "updated_at": None}
+
+
+def add_releases(database: psycopg.Connection[Any]) -> None:
+    start, end = datetime(2022, 6, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)
+    load_calendar(database, generated_releases(start, end, now=AS_OF, seed=1))
+
+
+def artifact() -> tuple[str, list[dict[str, Any]]]:
+    """Description and table of the newest summary."""
+    found = Artifact.get("predict-batch-1h")
+    assert found is not None
+    assert found.description is not None
+    return found.description, json.loads(str(found.data))
+
+
+def test_events_travel_with_the_candles_and_are_told_in_the_row(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    add_releases(market)
+    assert run().is_completed()
+    for request in script.requests:
+        assert isinstance(request.events, EncodedArray)
+        assert request.events.shape == (44, 20)
+        assert request.event_schema == 1
+    for row in stored(market).values():
+        assert "fomc" in row["event_context"]["events_active"]
+    description, table = artifact()
+    assert "WITHOUT EVENTS" not in description
+    assert "fomc" in table[0]["events"]
+
+
+@pytest.mark.parametrize(
+    ("model", "calendar", "with_events", "reason"),
+    [
+        ({"has_events": False}, True, True, "the bundle stand-in has no EventEncoder"),
+        ({"event_schema": 7}, True, True, "event schema 7"),
+        ({}, False, True, "calendar"),
+        ({}, True, False, "turned off for this run"),
+    ],
+)
+def test_forecasts_without_events_are_made_and_said_loudly(
+    market: psycopg.Connection[Any],
+    script: Script,
+    caplog: pytest.LogCaptureFixture,
+    model: dict[str, Any],
+    calendar: bool,
+    with_events: bool,
+    reason: str,
+) -> None:
+    script.model = msgspec.structs.replace(script.model, **model)
+    if calendar:
+        add_releases(market)
+    assert run(with_events=with_events).is_completed()
+    assert all(request.events is None for request in script.requests)
+    assert [row["event_context"] for row in stored(market).values()] == [None] * len(SYMBOLS)
+    said = [record.message for record in caplog.records if record.message.startswith("WITHOUT EVENTS: ")]
+    assert len(said) == 1
+    assert said[0].startswith("WITHOUT EVENTS: BTC-USD, ETH-USD, EURUSD, SPY: ")
+    assert reason in said[0]
+    assert reason in artifact()[0]
+
+
+def test_late_candles_are_said_loudly(market: psycopg.Connection[Any], script: Script) -> None:
+    assert run(as_of=AS_OF + timedelta(hours=1)).is_completed()
+    description, table = artifact()
+    assert "LATE CANDLES: BTC-USD, ETH-USD, EURUSD:" in description  # the exchange of SPY has not opened yet
+    assert table[0]["last candle"] == "2024-12-18 11:00 (late)"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from flows.report import (
     Outcome,
     event_words,
-    events_notice,
     failure_message,
+    notices,
     outcome_line,
     summary_table,
 )
@@ -77,13 +77,27 @@ def test_lines_of_the_log() -> None:
     assert outcome_line(FAILED) == "SPY: FAILED: PredictionRefused: Bad Request (400): no"
 
 
-def test_the_notice_gathers_symbols_by_reason() -> None:
+def test_the_notices_gather_symbols_by_reason() -> None:
     outcomes = [
-        Outcome(name, ROW, without_events=reason)
-        for name, reason in [("A", "calendar empty"), ("B", None), ("C", "calendar empty"), ("D", "bad row")]
+        Outcome(name, ROW, without_events=reason, late=late)
+        for name, reason, late in [
+            ("A", "calendar empty", True),
+            ("B", None, True),
+            ("C", "calendar empty", False),
+            ("D", "bad row", False),
+        ]
     ]
-    assert events_notice(outcomes) == "WITHOUT EVENTS: A, C: calendar empty\nWITHOUT EVENTS: D: bad row"
-    assert events_notice([STORED, FAILED]) is None
+    assert notices(outcomes) == [
+        "LATE CANDLES: A, B: newer ones have closed and are not in the database",
+        "WITHOUT EVENTS: A, C: calendar empty",
+        "WITHOUT EVENTS: D: bad row",
+    ]
+    assert notices([STORED, FAILED]) == []
+
+
+def test_a_late_candle_is_marked() -> None:
+    (row,) = summary_table([Outcome("EURUSD", ROW, last_close=1.05, late=True)])
+    assert row["last candle"] == "2024-12-18 11:00 (late)"
 
 
 @pytest.mark.parametrize(
