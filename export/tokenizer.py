@@ -117,11 +117,11 @@ def _block(
     if past_key is not None:
         scores = torch.cat([torch.matmul(q, past_key.transpose(-1, -2)) * scale, scores], dim=-1)
     weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
-    if past_value is None:
+    if past_key is None or past_value is None:
         mixed = torch.matmul(weights, value)
     else:
-        own = weights.shape[-1] - key.shape[-2]
-        mixed = torch.matmul(weights[..., :own], past_value) + torch.matmul(weights[..., own:], value)
+        split = past_key.shape[-2]
+        mixed = torch.matmul(weights[..., :split], past_value) + torch.matmul(weights[..., split:], value)
     x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
     x = x + block.ffn(block.norm2(x))
     return key, value, x

@@ -1,5 +1,8 @@
 """Fixtures: tiny random checkpoints, exported once per test session."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,10 @@ EVENT_GAIN = 4.0
 
 
 def random_checkpoint(folder: Path, size: str, seed: int) -> Checkpoint:
-    """Save and load a checkpoint of a published size with random weights."""
+    """Save and load a checkpoint of a published size with random weights.
+
+    The published sizes share one tokenizer architecture, so one seed gives them one tokenizer.
+    """
     decoder, tokenizer = KronosDecoder(SIZES[size].decoder), KronosTokenizer(SIZES[size].tokenizer)
     randomise(decoder, seed)
     randomise(tokenizer, seed + 1)
@@ -33,6 +39,15 @@ def random_events(d_model: int) -> TrainedEvents:
     with torch.no_grad():
         encoder.proj.weight *= EVENT_GAIN
     return TrainedEvents(encoder.eval(), "next")
+
+
+@contextmanager
+def tokenizer_graphs_of(bundle: Path) -> Iterator[None]:
+    """Take the tokenizer's graphs from a bundle of the same tokenizer: tracing them again takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("export_encoder", "export_decoder_of_tokens"):
+            patch.setattr(f"export.bundle.{name}", lambda _, file: shutil.copy(bundle / file.name, file))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +66,11 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Check
 
 
 @pytest.fixture(scope="session")
-def tiny_base_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint) -> Path:
+def tiny_base_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint, tiny_bundle: Path
+) -> Path:
     """Bundle of the tiny checkpoint without events."""
     out = tmp_path_factory.mktemp("bundles") / "tiny-base"
-    export_bundle(Plan(tiny_checkpoint, 512), out)
+    with tokenizer_graphs_of(tiny_bundle):
+        export_bundle(Plan(tiny_checkpoint, 512), out)
     return out

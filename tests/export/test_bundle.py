@@ -1,0 +1,152 @@
+"""Whole bundles: verified, complete, and nothing left behind when they are refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.adapter import load_adapter
+from export.bundle import Plan, export_bundle
+from export.checkpoint import Checkpoint, randomise
+from export.config import DecoderConfig
+from export.decoder import KronosDecoder
+from export.errors import ExportError, ParityError
+from export.onnx_export import export_decoder
+from export.sizes import SIZES
+from export.verify import TOLERANCE, verify_decoder
+from inference_server.bundle import load_manifest
+from inference_server.engine import Engine, ForecastJob
+from tests.export.adapters import write_adapter
+from tests.fixtures_bundle import random_events, tokenizer_graphs_of
+
+
+def job(**settings: object) -> ForecastJob:
+    hours = np.arange(140).astype("datetime64[h]").astype("datetime64[us]")
+    walk = np.random.default_rng(0).normal(size=(120, 6)).cumsum(0) + 100
+    return ForecastJob(walk, hours[:120], hours[120:], sample_count=3, seed=4, **settings)  # type: ignore[arg-type]
+
+
+def some_events() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(140, 20)).astype(np.float32)
+
+
+def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkpoint: Checkpoint) -> None:
+    manifest = load_manifest(tiny_bundle)
+    assert manifest.has_events
+    assert not manifest.has_adapter
+    assert manifest.event_alignment == "next"
+    assert manifest.source.model.name == tiny_checkpoint.decoder_source.folder.name
+    assert set(manifest.files) == {f.name for f in tiny_bundle.iterdir()} - {"manifest.json"}
+    logits = {k: v for k, v in manifest.parity.items() if "logits" in k}
+    assert len(logits) == 8  # s1 and s2, prefill and step, with and without events
+    assert 0 < max(logits.values()) < TOLERANCE["fp32"]
+
+
+def test_without_events_an_event_capable_bundle_is_the_base_bundle_to_the_bit(
+    tiny_bundle: Path, tiny_base_bundle: Path
+) -> None:
+    base, capable = (Engine.load(b).forecast([job()])[0] for b in (tiny_base_bundle, tiny_bundle))
+    np.testing.assert_array_equal(base, capable)
+
+
+@pytest.fixture(scope="module")
+def adapter_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint, tiny_bundle: Path
+) -> Path:
+    folder = tmp_path_factory.mktemp("adapter")
+    layers = ["transformer.0.self_attn", "transformer.1.self_attn", "dep_layer.cross_attn"]
+    decoder = tiny_checkpoint.decoder
+    adapter = load_adapter(write_adapter(folder / "adapter", decoder, layers), decoder)
+    events = random_events(decoder.config.d_model)
+    with tokenizer_graphs_of(tiny_bundle):
+        export_bundle(Plan(tiny_checkpoint, 512, events=events, adapter=adapter), folder / "bundle")
+    return folder / "bundle"
+
+
+def test_an_adapter_acts_on_rows_with_events_and_on_no_other(
+    adapter_bundle: Path, tiny_bundle: Path, tiny_base_bundle: Path
+) -> None:
+    """The export has compared the adapted rows with torch's merged weights already."""
+    assert load_manifest(adapter_bundle).has_adapter
+    adapted, plain, base = (Engine.load(b) for b in (adapter_bundle, tiny_bundle, tiny_base_bundle))
+    untouched = base.forecast([job()])[0]
+    np.testing.assert_array_equal(adapted.forecast([job()])[0], untouched)
+    with_events = adapted.forecast([job(events=some_events())])[0]
+    assert not np.array_equal(with_events, plain.forecast([job(events=some_events())])[0])
+    # Both kinds of row in one batch, in both orders.
+    for order in ((0, 1), (1, 0)):
+        jobs = [job(), job(events=some_events())]
+        results = adapted.forecast([jobs[i] for i in order])
+        np.testing.assert_array_equal(results[order.index(0)], untouched)
+        np.testing.assert_array_equal(results[order.index(1)], with_events)
+
+
+def test_half_precision_states_its_effect(
+    tiny_checkpoint: Checkpoint, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    with tokenizer_graphs_of(tiny_bundle):
+        manifest = export_bundle(Plan(tiny_checkpoint, 128, precision="fp16"), tmp_path / "half")
+    worst = max(v for k, v in manifest.parity.items() if "logits" in k)
+    assert 1e-5 < worst < TOLERANCE["fp16"]
+    paths = Engine.load(tmp_path / "half").forecast(
+        [replace(job(), candles=job().candles[:60], timestamps=job().timestamps[:60])]
+    )[0]
+    assert np.isfinite(paths).all()
+
+
+def test_heads_that_the_kernel_can_not_take_are_padded_exactly(tmp_path: Path) -> None:
+    """Kronos-base has heads of 52 columns, in one layer here."""
+    config = replace(SIZES["tiny"].decoder, n_layers=1, d_model=416, n_heads=8, ff_dim=64)
+    assert config.head_dim == SIZES["base"].decoder.head_dim == 52
+    decoder = KronosDecoder(config)
+    randomise(decoder, 3)
+    export_decoder(decoder.eval(), None, 64, torch.float32, tmp_path / "decoder.onnx")
+    figures = verify_decoder(tmp_path, decoder, None, None, "fp32")
+    assert max(figures.values()) < TOLERANCE["fp32"]
+
+
+def _other_decoder(config: DecoderConfig) -> KronosDecoder:
+    decoder = KronosDecoder(config)
+    randomise(decoder, 77)
+    return decoder.eval()
+
+
+def test_a_graph_that_differs_from_torch_is_refused(
+    tiny_base_bundle: Path, tiny_checkpoint: Checkpoint
+) -> None:
+    with pytest.raises(ParityError, match="no bundle was written"):
+        verify_decoder(tiny_base_bundle, _other_decoder(tiny_checkpoint.decoder.config), None, None, "fp32")
+
+
+def test_a_refused_bundle_leaves_what_was_there(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differ(*args: object) -> dict[str, float]:
+        raise ParityError("differs")
+
+    monkeypatch.setattr("export.bundle.export_decoder", lambda *args: args[-1].write_bytes(b""))
+    monkeypatch.setattr("export.bundle.export_encoder", lambda *args: args[-1].write_bytes(b""))
+    monkeypatch.setattr("export.bundle.export_decoder_of_tokens", lambda *args: args[-1].write_bytes(b""))
+    monkeypatch.setattr("export.bundle.verify_tokenizer", differ)
+    old = tmp_path / "bundle"
+    old.mkdir()
+    (old / "manifest.json").write_text("old")
+    with pytest.raises(ParityError):
+        export_bundle(Plan(tiny_checkpoint, 64), old)
+    assert [f.name for f in tmp_path.iterdir()] == ["bundle"]
+    assert (old / "manifest.json").read_text() == "old"
+
+
+def test_a_folder_that_is_no_bundle_is_not_replaced(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match="exists and is no bundle"):
+        export_bundle(Plan(tiny_checkpoint, 64), tmp_path)
+
+
+def test_an_adapter_needs_events(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    decoder = tiny_checkpoint.decoder
+    adapter = load_adapter(write_adapter(tmp_path / "a", decoder, ["transformer.0.self_attn"]), decoder)
+    with pytest.raises(ExportError, match="give --events beside --adapter"):
+        export_bundle(Plan(tiny_checkpoint, 64, adapter=adapter), tmp_path / "out")

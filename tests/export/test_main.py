@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from export.__main__ import main
+from export.checkpoint import Checkpoint
+from inference_server.bundle import load_manifest
+
+
+def test_the_command_writes_a_bundle(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(s.folder) for s in (tiny_checkpoint.decoder_source, tiny_checkpoint.tokenizer_source)]
+    out = tmp_path / "my-model"
+    arguments = ["--model", folders[0], "--tokenizer", folders[1], "--out", str(out), "--max-context", "128"]
+    assert main(arguments) == 0
+    manifest = load_manifest(out)
+    assert (manifest.name, manifest.max_context, manifest.has_events) == ("my-model", 128, False)
+    said = capsys.readouterr().err
+    assert manifest.version in said
+    assert "verification against torch" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "no folder", "--tokenizer", "x"], "neither a directory nor a Hugging Face id"),
+        (["--model", "{model}", "--tokenizer", "{model}"], "has no field 'd_in'"),
+        (["--model", "{model}", "--tokenizer", "{tok}", "--max-context", "8"], "at least 64 is expected"),
+        (["--model", "{model}", "--tokenizer", "{tok}", "--events", "none"], "cannot read the events file"),
+    ],
+)
+def test_a_refusal_is_one_line_and_exit_code_1(
+    arguments: list[str],
+    message: str,
+    tiny_checkpoint: Checkpoint,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folders = {
+        "{model}": str(tiny_checkpoint.decoder_source.folder),
+        "{tok}": str(tiny_checkpoint.tokenizer_source.folder),
+    }
+    given = [folders.get(a, a) for a in arguments]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,143 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference_server.decoder import token_bytes
+from inference_server.engine import Engine, EngineError, ForecastJob
+
+Make = Callable[..., ForecastJob]
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle: Path) -> Engine:
+    return Engine.load(tiny_bundle)
+
+
+def make(length: int = 100, pred_len: int = 12, walk: int = 0, **settings: Any) -> ForecastJob:
+    hours = np.arange(length + pred_len).astype("datetime64[h]").astype("datetime64[us]")
+    steps = np.random.default_rng(walk).normal(size=(length, 6))
+    job = ForecastJob(steps.cumsum(0) + 100, hours[:length], hours[length:], **settings)
+    if settings.get("events") is True:
+        events = np.random.default_rng(walk).normal(size=(length + pred_len, 20)).astype(np.float32)
+        return replace(job, events=events)
+    return job
+
+
+def test_paths_have_the_shape_asked_for(engine: Engine) -> None:
+    (paths,) = engine.forecast([make(sample_count=3)])
+    assert paths.shape == (3, 12, 6)
+    assert paths.dtype == np.float32
+    assert np.isfinite(paths).all()
+
+
+def test_a_path_is_the_same_whatever_the_number_of_paths_and_steps(engine: Engine) -> None:
+    (many,) = engine.forecast([make(sample_count=5, seed=9)])
+    (one,) = engine.forecast([make(sample_count=1, seed=9)])
+    np.testing.assert_array_equal(many[:1], one)
+    assert len(np.unique(many[:, -1, 3])) > 1
+    assert not np.array_equal(one, engine.forecast([make(sample_count=1, seed=10)])[0])
+
+
+JOBS = st.builds(
+    make,
+    length=st.integers(2, 130),
+    pred_len=st.integers(1, 20),
+    walk=st.integers(0, 5),
+    sample_count=st.integers(1, 4),
+    temperature=st.sampled_from([0.5, 1.0, 1.7]),
+    top_k=st.sampled_from([0, 1, 30]),
+    top_p=st.sampled_from([0.5, 0.9, 1.0]),
+    seed=st.integers(0, 2**63 - 1),
+    events=st.sampled_from([None, True]),
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(jobs=st.lists(JOBS, min_size=2, max_size=5))
+def test_a_result_does_not_depend_on_its_neighbours(engine: Engine, jobs: list[ForecastJob]) -> None:
+    together = engine.forecast(jobs)
+    for job, result in zip(jobs, together, strict=True):
+        np.testing.assert_array_equal(engine.forecast([job])[0], result)
+
+
+def test_sliding_and_exact_jobs_share_a_call(engine: Engine) -> None:
+    jobs = [make(40), make(505, 20, context_stride=4, sample_count=2), make(60, 5, sample_count=2)]
+    for job, result in zip(jobs, engine.forecast(jobs), strict=True):
+        np.testing.assert_array_equal(engine.forecast([job])[0], result)
+
+
+def test_a_small_cache_splits_the_paths_and_changes_nothing(tiny_bundle: Path, engine: Engine) -> None:
+    rows = 3
+    small = Engine.load(tiny_bundle, cache_bytes=rows * 512 * token_bytes(engine.manifest))
+    jobs = [make(500, 12, sample_count=7), make(300, 12, walk=1, sample_count=4)]
+    for ours, theirs in zip(small.forecast(jobs), engine.forecast(jobs), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_cache_without_room_for_one_row_is_refused(tiny_bundle: Path) -> None:
+    with pytest.raises(EngineError, match="hold 0 tokens; one row of tiny needs 512"):
+        Engine.load(tiny_bundle, cache_bytes=100)
+
+
+@pytest.mark.parametrize("stride", [50, 511])
+def test_strides_agree_until_the_context_is_full(engine: Engine, stride: int) -> None:
+    slid, jumped = (engine.forecast([make(500, 24, top_k=1, context_stride=n)])[0] for n in (1, stride))
+    np.testing.assert_array_equal(jumped[:, :13], slid[:, :13])
+    assert not np.array_equal(jumped, slid)
+
+
+def test_events_of_the_history_alone_are_followed_by_zero_rows(engine: Engine) -> None:
+    job = make(events=True)
+    assert job.events is not None
+    history = replace(job, events=job.events[:100])
+    zeros = np.zeros((12, 20), np.float32)
+    padded = replace(job, events=np.concatenate([job.events[:100], zeros]))
+    short, long = engine.forecast([history, padded])
+    np.testing.assert_array_equal(short, long)
+    assert not np.array_equal(short, engine.forecast([job])[0])
+
+
+@pytest.mark.parametrize(
+    ("row", "channel", "changes"),
+    [(99, 0, True), (100, 0, True), (111, 0, True), (99, 5, True), (0, 0, False)],
+)
+def test_which_event_rows_reach_the_forecast(engine: Engine, row: int, channel: int, changes: bool) -> None:
+    """Alignment "next" moves the schedule of row i to token i - 1; row 0's schedule leaves the window."""
+    quiet = make(events=None)
+    events = np.zeros((112, 20), np.float32)
+    marked = events.copy()
+    marked[row, channel] = 3
+    a, b = engine.forecast([replace(quiet, events=events), replace(quiet, events=marked)])
+    assert (not np.array_equal(a, b)) == changes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_count": 0}, "sample_count is 0"),
+        ({"context_stride": 0}, "context_stride is 0; 1 to 511"),
+        ({"context_stride": 512}, "context_stride is 512"),
+        ({"future_timestamps": np.zeros(0, "datetime64[us]")}, "pred_len is 0"),
+        ({"future_timestamps": np.zeros(513, "datetime64[us]")}, "pred_len is 513; 1 to 512"),
+        ({"candles": np.zeros((100, 5))}, r"candles \(100, 5\)"),
+        ({"timestamps": np.zeros(99, "datetime64[us]")}, r"timestamps \(99,\)"),
+        ({"events": np.zeros((101, 20), np.float32)}, r"expected is \(100, 20\) or \(112, 20\)"),
+        ({"events": np.zeros((112, 19), np.float32)}, r"\(112, 19\)"),
+    ],
+)
+def test_an_impossible_job_is_refused_before_anything_runs(
+    engine: Engine, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EngineError, match=message):
+        engine.forecast([make(), replace(make(), **change)])
+
+
+def test_events_need_a_bundle_with_an_encoder(tiny_base_bundle: Path) -> None:
+    with pytest.raises(EngineError, match="no EventEncoder"):
+        Engine.load(tiny_base_bundle).forecast([make(events=True)])
