@@ -143,8 +143,9 @@ def _built(
 ) -> EventResult:
     try:
         _check_coverage(calendar, window.opens[1], window.closes[-1])
-        array = event_rows(window, calendar, request.symbol, signals)
-        context = event_context(window, calendar, request.instrument, request.timeframe)
+        releases = calendar.of(request.symbol)
+        array = event_rows(window, calendar, releases, signals)
+        context = event_context(window, releases, request.instrument, request.timeframe)
     except Exception as error:  # whatever is wrong with one symbol must not take the others' events away
         return EventResult(error=f"{type(error).__name__}: {error}")
     return EventResult(array, context, warnings=tuple(_warnings(window, calendar, signals)))
@@ -159,7 +160,8 @@ def _check_coverage(calendar: Calendar, first: np.datetime64, last: np.datetime6
 
 
 def _warnings(window: Window, calendar: Calendar, signals: Sequence[Signal]) -> list[str]:
-    found = [signal.warning for signal in signals if not is_known(signal, window.opens[: window.history + 1])]
+    first, last = window.opens[0], window.opens[window.history]
+    found = [signal.warning for signal in signals if not is_known(signal, first, last)]
     if calendar.rows[-1] < window.closes[-1]:
         found.append(
             f"the calendar ends at {calendar.rows[-1]}: the prediction window goes on without a schedule"

@@ -1,17 +1,17 @@
 """What a forecast's events amount to, as stored beside it in ``ml_predictions.event_context``."""
 
-from typing import Any, Final, Literal
+from datetime import timedelta
+from typing import Any, Final
 
 import numpy as np
 
 from flows.events.placing import Window
-from flows.events.releases import KINDS, Calendar, Releases
+from flows.events.releases import KINDS, Releases
 from inference_server.instruments import Instrument
 from inference_server.time_grid import BoolArray, candle_bounds, future_timestamps
 
 AHEAD_1H: Final = np.timedelta64(24, "h").astype("timedelta64[us]")
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")
-_HOUR: Final = np.timedelta64(1, "h").astype("timedelta64[us]")
 _WORDS: Final = {  # of a surprise below and above what was forecast
     "fomc": ("dovish", "hawkish"),
     "cpi": ("cool", "hot"),
@@ -22,7 +22,7 @@ _WORDS: Final = {  # of a surprise below and above what was forecast
 
 
 def event_context(
-    window: Window, calendar: Calendar, instrument: Instrument, timeframe: str
+    window: Window, releases: Releases, instrument: Instrument, timeframe: str
 ) -> dict[str, Any] | None:
     """Describe the events around the point in time t of a window.
 
@@ -39,7 +39,6 @@ def event_context(
         - ``upcoming``: the next scheduled release of each kind, soonest first, with ``event``, ``time`` (UTC;
           a date where only that is known) and ``hours_ahead``, counted from t.
     """
-    releases = calendar.of(instrument.symbol)
     on_last = window.row_of(releases.times) == window.history - 1
     active = (
         on_last | _is_near(window, releases, _horizon(window, instrument, timeframe))
@@ -80,18 +79,20 @@ def _direction(known: Releases, kind: str) -> str | None:
 
 
 def _upcoming(window: Window, releases: Releases) -> list[dict[str, Any]]:
-    ahead = releases.take((releases.times >= window.now) & releases.scheduled)
-    _, first = np.unique(ahead.kind, return_index=True)
-    entries = []
-    for index in np.sort(first):
-        unit: Literal["m", "D"] = "m" if ahead.timed[index] else "D"
-        time = np.datetime_as_string(ahead.times[index], unit=unit)
-        hours = (ahead.times[index] - window.now) / _HOUR
-        entries.append(
-            {
-                "event": KINDS[ahead.kind[index]],
-                "time": f"{time}Z" if ahead.timed[index] else str(time),
-                "hours_ahead": round(float(hours), 2),
-            }
-        )
-    return entries
+    start = int(releases.times.searchsorted(window.now))
+    ahead = zip(releases.kind[start:].tolist(), releases.scheduled[start:].tolist(), strict=True)
+    first: dict[int, int] = {}
+    for index, (kind, scheduled) in enumerate(ahead, start):
+        if scheduled and kind not in first:
+            first[kind] = index
+    return [_entry(window, KINDS[kind], releases, index) for kind, index in first.items()]
+
+
+def _entry(window: Window, event: str, releases: Releases, index: int) -> dict[str, Any]:
+    time: Any = releases.times[index].item()  # a datetime, which NumPy's types don't know
+    text = f"{time.isoformat(timespec='minutes')}Z" if releases.timed[index] else time.date().isoformat()
+    return {
+        "event": event,
+        "time": text,
+        "hours_ahead": round((time - window.now.item()) / timedelta(hours=1), 2),
+    }

@@ -37,11 +37,12 @@ def surprise_z(actual: Floats, forecast: Floats) -> Floats:
     surprise = actual[known] - forecast[known]
     padded = np.concatenate([np.full(RELEASES_BEFORE, np.nan), surprise])
     before = np.lib.stride_tricks.sliding_window_view(padded, RELEASES_BEFORE)[:-1]  # (known, 20)
-    count = np.isfinite(before).sum(axis=1)
-    mean = np.nansum(before, axis=1) / np.maximum(count, 1)
-    squares = np.nansum((before - mean[:, None]) ** 2, axis=1)
-    sigma = np.sqrt(squares / np.maximum(count - 1, 1))
-    size = np.nanmax(np.abs(np.column_stack([before, surprise])), axis=1)
+    past = np.isfinite(before)
+    count = past.sum(axis=1)
+    mean = np.where(past, before, 0.0).sum(axis=1) / np.maximum(count, 1)
+    squares = np.where(past, before - mean[:, None], 0.0) ** 2
+    sigma = np.sqrt(squares.sum(axis=1) / np.maximum(count - 1, 1))
+    size = np.maximum(np.where(past, np.abs(before), 0.0).max(axis=1), np.abs(surprise))
     usable = (count >= FEWEST_RELEASES) & (sigma > _SAME * size)
     z[known] = np.where(usable, np.clip(surprise / np.where(usable, sigma, 1.0), -_LIMIT, _LIMIT), 0.0)
     return z

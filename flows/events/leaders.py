@@ -11,7 +11,7 @@ The rules, on history rows alone:
 - A leader without a candle by the end of the window gives zeros and one warning.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ import polars as pl
 
 from flows.events.config import EventConfig
 from flows.events.figures import Floats, level_z
+from flows.events.rows import instants
 from inference_server.instruments import Instrument
 from inference_server.time_grid import DatetimeArray, candle_bounds
 
@@ -48,7 +49,10 @@ class Leaders:
 
 @dataclass(frozen=True)
 class Signal:
-    """One leader's channel as a step function: from ``known_at[i]`` on it is ``values[i]``; (n,) each."""
+    """One leader's channel as a step function: from ``known_at[i]`` on it is ``values[i]``; (n,) each.
+
+    The first value is 0 and has been known for ever, so that every instant has one.
+    """
 
     channel: int
     known_at: DatetimeArray
@@ -58,42 +62,44 @@ class Signal:
 
 def leader_signals(leaders: Leaders, timeframe: str, config: EventConfig) -> list[Signal]:
     """Return the channels of BTC, SPY, DXY and VIX for one timeframe, computed once for all symbols."""
-    series = _closes(
-        leaders.candles.get(timeframe), [config.leaders[role].symbol for role in RETURN_CHANNELS]
-    )
+    candles = leaders.candles.get(timeframe)
     signals = []
     for role, channel in RETURN_CHANNELS.items():
         leader = config.leaders[role]
-        stamps, closes = series[leader.symbol]
+        stamps, closes = _closes(candles, leader.symbol)
         known_at = candle_bounds(leader, timeframe, stamps)[1]
         returns = np.diff(np.log(closes)) if closes.size else closes
         warning = f"leader {leader.symbol} has no {timeframe} candles for the window: its channel is 0"
-        signals.append(Signal(channel, known_at[1:], returns, warning))
+        signals.append(_signal(channel, known_at[1:], returns, warning))
     return [*signals, _vix(leaders, config.leaders["vix"])]
 
 
 def last_known(signal: Signal, opens: DatetimeArray) -> tuple[Floats, DatetimeArray]:
-    """Return a signal's value at each instant and since when it was known, (n,) each; 0 before the first."""
-    times = np.concatenate([[_NEVER], signal.known_at])
-    index = times.view(np.int64).searchsorted(opens.view(np.int64), side="right") - 1
-    return np.concatenate([[0.0], signal.values])[index], times[index]
+    """Return a signal's value at each instant and since when it was known, (n,) each."""
+    index = signal.known_at.view(np.int64).searchsorted(opens.view(np.int64), side="right") - 1
+    return signal.values[index], signal.known_at[index]
 
 
-def is_known(signal: Signal, opens: DatetimeArray) -> bool:
-    """Tell whether anything of a leader is known within the span of `opens`, for the VIX by its end."""
-    start, end = signal.known_at.searchsorted(opens[[0, -1]], side="right")
-    return bool(end > (0 if signal.channel == VIX_CHANNEL else start))
+def is_known(signal: Signal, first: np.datetime64, last: np.datetime64) -> bool:
+    """Tell whether a leader has news between two instants; for the VIX, whether it has any level by then."""
+    start, end = signal.known_at.searchsorted(np.array([first, last]), side="right")
+    return bool(end > (1 if signal.channel == VIX_CHANNEL else start))
 
 
 def _vix(leaders: Leaders, leader: Instrument) -> Signal:
-    dates, levels = _closes(leaders.candles.get("1d"), [leader.symbol])[leader.symbol]
+    dates, levels = _closes(leaders.candles.get("1d"), leader.symbol)
     if len(dates):
         known_at = candle_bounds(leader, "1d", dates)[1]
     else:
         dates, levels, known_at = _vixcls(leaders.vixcls)
     z = level_z(levels, dates.searchsorted(dates - _YEAR), _FEWEST_CLOSES)
     warning = f"leader {leader.symbol} has neither daily candles nor VIXCLS for the window: its channel is 0"
-    return Signal(VIX_CHANNEL, known_at, z, warning)
+    return _signal(VIX_CHANNEL, known_at, z, warning)
+
+
+def _signal(channel: int, known_at: DatetimeArray, values: Floats, warning: str) -> Signal:
+    known_at = np.concatenate([[_NEVER], known_at])
+    return Signal(channel, known_at, np.concatenate([[0.0], values]), warning)
 
 
 def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Floats, DatetimeArray]:
@@ -107,25 +113,11 @@ def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Floats, DatetimeA
     return dates, kept["value"].cast(pl.Float64).to_numpy(), np.maximum.accumulate(known_on)
 
 
-def _closes(candles: pl.DataFrame | None, symbols: Sequence[str]) -> dict[str, tuple[DatetimeArray, Floats]]:
-    """Return timestamps and closes of each symbol, oldest first, each timestamp once."""
-    none = (np.zeros(0, dtype="datetime64[us]"), np.zeros(0))
+def _closes(candles: pl.DataFrame | None, symbol: str) -> tuple[DatetimeArray, Floats]:
+    """Return timestamps and closes of one symbol, oldest first, each timestamp once, bad prices left out."""
     if candles is None:
-        return dict.fromkeys(symbols, none)
-    price = pl.col("close").cast(pl.Float64)
-    wanted = pl.col("symbol").is_in(list(symbols)) & price.is_finite() & (price > 0)
-    kept = (
-        candles.lazy().filter(wanted).select("symbol", pl.col("ts").cast(pl.Datetime("us")), price).collect()
-    )
-    parts = kept.partition_by("symbol", as_dict=True)
-    return {
-        symbol: _once(parts[symbol,]["ts"].to_numpy(), parts[symbol,]["close"].to_numpy())
-        if (symbol,) in parts
-        else none
-        for symbol in symbols
-    }
-
-
-def _once(stamps: DatetimeArray, closes: Floats) -> tuple[DatetimeArray, Floats]:
-    unique, first = np.unique(stamps, return_index=True)
-    return unique, closes[first]
+        return np.zeros(0, dtype="datetime64[us]"), np.zeros(0)
+    closes = candles["close"].cast(pl.Float64).to_numpy()
+    mine = (candles["symbol"] == symbol).to_numpy() & np.isfinite(closes) & (closes > 0)
+    stamps, first = np.unique(instants(candles["ts"])[mine], return_index=True)
+    return stamps, closes[mine][first]

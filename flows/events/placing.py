@@ -90,10 +90,12 @@ def window_of(
     return Window(stamps, *candle_bounds(instrument, timeframe, stamps), history=len(timestamps))
 
 
-def event_rows(window: Window, calendar: Calendar, symbol: str, signals: Sequence[Signal]) -> Float32Array:
-    """Return the event array, (rows, 20) float32, C-contiguous."""
+def event_rows(
+    window: Window, calendar: Calendar, releases: Releases, signals: Sequence[Signal]
+) -> Float32Array:
+    """Return the event array, (rows, 20) float32, C-contiguous, of a symbol that `releases` concern."""
     array = np.zeros((window.rows, len(EVENT_CHANNELS)), dtype=np.float32)
-    _flag(array, window, calendar.of(symbol))
+    _flag(array, window, releases)
     _surprise(array, window, calendar.scored)
     for kind, (channel, cap) in COUNTDOWNS.items():
         _countdown(array, channel, cap, window, calendar.countdowns[kind])

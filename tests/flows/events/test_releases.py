@@ -82,8 +82,7 @@ def test_a_hawkish_score_of_the_calendar_wins(config):
 
 def test_earnings_are_kept_by_symbol(market):
     parsed = parse_calendar(market.calendar, None, ["NVDA", "EURUSD"], market.config)
-    assert list(parsed.earnings) == ["NVDA"]
-    assert len(parsed.earnings["NVDA"].times) == 40
+    assert list(parsed.with_earnings) == ["NVDA"]
     assert len(parsed.of("NVDA").times) == len(parsed.of("EURUSD").times) + 40
 
 

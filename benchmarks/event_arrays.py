@@ -1,0 +1,138 @@
+"""Milliseconds that the event arrays of a run cost: one symbol, 25, and up to 1,000; T = 512 + 120.
+
+``python -m benchmarks.event_arrays`` prints a Markdown table.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from flows import feeds
+from flows.events import EventConfig, EventRequest, Leaders, build_event_arrays, load_config
+from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX
+from flows.market import END, generate_market
+from inference_server.instruments import default_instruments
+from inference_server.time_grid import closed_by, future_timestamps, past_timestamps
+
+LOOKBACK, PRED_LEN = 512, 120
+SYMBOLS = (1, 25, 100, 300, 1000)
+AS_OF = datetime(2024, 6, 12, 12, tzinfo=UTC)  # where the real candles of most symbols and leaders overlap
+
+
+@dataclass(frozen=True)
+class Row:
+    """The time of one run: best of several, milliseconds."""
+
+    market: str  # "real" or "generated"
+    timeframe: str
+    symbols: int
+    ms: float
+
+    @property
+    def ms_each(self) -> float:
+        return self.ms / self.symbols
+
+
+def measure(counts: tuple[int, ...] = SYMBOLS) -> list[Row]:
+    """Time runs of so many symbols, both timeframes.
+
+    The tables cover what the flow reads for such a run. Instruments are of all classes, under several names
+    each where there are not enough. A time is the best of several, after one that fills the caches.
+    """
+    config = load_config()
+    market, name, as_of = _market()
+    rows: list[Row] = []
+    for timeframe in ("1h", "1d"):
+        requests = _requests(max(counts), timeframe, as_of)
+        calendar, leaders = _tables(market, requests, config, as_of)
+        for count in counts:
+            rows.append(
+                {
+                    "market": name,
+                    "timeframe": timeframe,
+                    "symbols": count,
+                    "ms": best,
+                    "ms_each": best / count,
+                }
+            )
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows of `measure` as a Markdown table."""
+    lines = ["| timeframe | symbols | ms for the run | ms per symbol |", "|---|---|---|---|"]
+    lines += [f"| {row.timeframe} | {row.symbols} | {row.ms:.2f} | {row.ms_each:.3f} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _best_ms(
+    requests: list[EventRequest], calendar: pl.DataFrame, leaders: Leaders, config: EventConfig
+) -> float:
+    times = []
+    for _ in range(1 + max(3, 60 // len(requests))):
+        start = time.perf_counter()
+        results = build_event_arrays(requests, calendar, leaders, config)
+        times.append(1e3 * (time.perf_counter() - start))
+        assert all(result.array is not None for result in results.values())
+    return min(times[1:])
+
+
+def _requests(count: int, timeframe: str, as_of: datetime) -> list[EventRequest]:
+    instant = np.datetime64(as_of.replace(tzinfo=None), "us")
+    symbols = ["EURUSD", "BTC-USD", "SPY", "NVDA", "XAUUSD", "GBPUSD", "ETH-USD", "USDJPY", "QQQ", "MSFT"]
+    requests = []
+    for number in range(count):
+        instrument = default_instruments()[symbols[number % len(symbols)]]
+        stamps = past_timestamps(instrument, timeframe, instant, LOOKBACK + 2)
+        stamps = stamps[closed_by(instrument, timeframe, stamps, instant)][-LOOKBACK:]
+        future = future_timestamps(instrument, timeframe, stamps[-1], PRED_LEN)
+        name = instrument.symbol if number < len(symbols) else f"{instrument.symbol} {number}"
+        requests.append(EventRequest(name, instrument, timeframe, stamps, future, instant))
+    return requests
+
+
+def _tables(
+    market: tuple[pl.DataFrame, dict[str, pl.DataFrame]],
+    requests: list[EventRequest],
+    config: EventConfig,
+    as_of: datetime,
+) -> tuple[pl.DataFrame, Leaders]:
+    """Cut the market to what `flows.events.source` reads for a run."""
+    calendar, candles = market
+    first = min(request.timestamps[0] for request in requests).item().replace(tzinfo=UTC)
+    last = max(request.future_timestamps[-1] for request in requests).item().replace(tzinfo=UTC)
+    leaders = pl.col("symbol").is_in([leader.symbol for leader in config.leaders.values()])
+    spans = {"1h": timedelta(days=10), "1d": YEAR_OF_VIX}
+    return calendar.filter(pl.col("event_time").is_between(first - BEFORE, last + AHEAD)), Leaders(
+        {
+            frame: rows.filter(leaders & pl.col("ts").is_between(first - spans[frame], as_of))
+            for frame, rows in candles.items()
+        }
+    )
+
+
+def _market() -> tuple[tuple[pl.DataFrame, dict[str, pl.DataFrame]], str, datetime]:
+    """Return calendar and candles, real or else generated, which of the two, and the instant to look from."""
+    folder = Path(os.environ.get("KRONOS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not (folder / "economic_calendar.parquet").is_file():
+        made = generate_market(days=1000)
+        frames = made.candles_1h, made.candles_1d, made.calendar
+        return _as_tables(*frames), "generated", END
+    files = ("candles_1h", "candles_1d", "economic_calendar")
+    return _as_tables(*(pl.read_parquet(folder / f"{file}.parquet") for file in files)), "real", AS_OF
+
+
+def _as_tables(
+    hourly: pl.DataFrame, daily: pl.DataFrame, calendar: pl.DataFrame
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    candles = {"1h": hourly.rename({"timestamp": "ts"}), "1d": daily.rename({"timestamp": "ts"})}
+    return feeds.calendar(calendar), candles
+
+
+if __name__ == "__main__":
+    print(table(measure()))
