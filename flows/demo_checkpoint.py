@@ -1,7 +1,7 @@
 """A small checkpoint with random weights, in the published layout: for demonstrations where none can be had.
 
-``python -m flows.demo_checkpoint DIR`` writes ``model/``, ``tokenizer/`` and ``events.safetensors``; a process of
-its own, so that the memory of torch is gone before the forecasts begin.
+``python -m flows.demo_checkpoint DIR`` writes ``model/``, ``tokenizer/`` and ``events.safetensors``. It is a
+process of its own, so that the memory of torch is gone before the forecasts begin.
 """
 
 import argparse

@@ -94,7 +94,7 @@ class Market:
     candles_1h, candles_1d
         symbol, timestamp (UTC), open, high, low, close, volume; one symbol after another, oldest first.
     calendar
-        The columns of the table ``economic_calendar``; goes on for 60 days after the last candle.
+        The columns of the table ``economic_calendar``; goes on for 200 days after the last candle.
     """
 
     candles_1h: pl.DataFrame
@@ -124,7 +124,7 @@ def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hour
     instruments = default_instruments()
     until = np.datetime64(end.astimezone(UTC).replace(tzinfo=None), "us")
     start = end - timedelta(days=days * 1.5 + 20)  # as many sessions fit in, with holidays and to spare
-    calendar = generated_releases(start, end + timedelta(days=60), now=end, seed=seed)
+    calendar = generated_releases(start, end + timedelta(days=200), now=end, seed=seed)
     releases = calendar["event_time"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
     hour_of_start = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "h")
     common = np.random.default_rng(seed).standard_normal(int((end - start) / timedelta(hours=1)) + 2)

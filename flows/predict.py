@@ -28,7 +28,7 @@ from flows.report import Outcome, failure_message, notices, outcome_line, summar
 from flows.settings import RETRY_DELAYS_S, WORKERS, FlowSettings, local_prefect_defaults
 from flows.store import PredictionRow, upsert_prediction
 from flows.universe import Universe, read_universe, skip_without_candles
-from inference_server.client import Client, ServerUnavailable
+from inference_server.client import Client, ClientError, ServerUnavailable
 from inference_server.schemas import ModelInfo, PredictAnswer
 from sql.connect import connect
 from sql.errors import DatabaseError
@@ -93,7 +93,11 @@ def predict_batch(
     """
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
     instant = as_utc(as_of)
-    model = read_model()
+    try:
+        model = read_model()
+    except ClientError as error:
+        hint = "start it with python -m inference_server, or set KRONOS_SERVER to where it is"
+        return Failed(message=f"the inference server says nothing of its model: {error}; {hint}")
     lookback = usable_lookback(lookback, pred_len, model.max_context, model.limits.min_candles)
     universe, candles = read_history(symbols, timeframe, lookback, instant)
     windows, unusable = closed_windows(

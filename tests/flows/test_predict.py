@@ -159,7 +159,8 @@ def test_a_server_that_is_down_is_one_clear_failure(
     state = run()
     assert state.is_failed()
     assert state.message is not None
-    assert "no answer from http://127.0.0.1:1/model" in state.message
+    assert state.message.startswith("the inference server says nothing of its model: no answer from")
+    assert "set KRONOS_SERVER" in state.message
     assert stored(market) == {}
 
 
