@@ -1,10 +1,8 @@
 """`python -m export`: turn a checkpoint into a bundle."""
 
 import argparse
-import logging
 import sys
 import time
-import warnings
 from pathlib import Path
 
 from rich.console import Console
@@ -48,9 +46,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Export; 0 when a verified bundle was written, 1 with one line of reason when not."""
     given = parser().parse_args(arguments)
     console = Console(stderr=True, highlight=False)
-    # The exporter's own notes on shapes and on a missing torchvision say nothing to a user.
-    warnings.filterwarnings("ignore")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     started = time.perf_counter()
     try:
         max_context = given.max_context or LONG_CONTEXT.get(given.model, DEFAULT_CONTEXT)

@@ -1,7 +1,10 @@
 """Write the four graphs of a bundle: tokenizer encode and decode, decoder, EventEncoder."""
 
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +134,7 @@ def _export(
     file: Path,
     optional: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
-    with torch.no_grad():
+    with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             module.eval(),
             example,
@@ -148,6 +151,20 @@ def _export(
     for name, shape in (optional or {}).items():
         _make_optional(model, name, shape)
     onnx.save(model, file)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the exporter's notes on its own insides: they tell a user nothing."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _make_optional(model: onnx.ModelProto, name: str, shape: tuple[int, ...]) -> None:

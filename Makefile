@@ -1,0 +1,41 @@
+# The commands of the project. `make` lists them.
+PYTHON ?= python3
+# The CPU build: PyPI's own default build brings several GB of CUDA libraries that only the export could use.
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install lint test demo bench clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	$(BIN)/python -m pip install --quiet --no-deps kronos-model-arch==0.1.0
+	@touch $@
+
+install: $(INSTALLED) ## Make the environment in .venv
+
+lint: $(INSTALLED) ## Ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## The whole check: lint, types, and every test
+	$(BIN)/python -m pytest $(PYTEST)
+
+demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder for your own candles
+	$(BIN)/python -m flows.demo $(if $(DATA),--data $(DATA))
+
+bench: $(INSTALLED) ## Every benchmark; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment, caches and the demo's data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .data build *.egg-info

@@ -1,0 +1,76 @@
+"""``make bench``: every benchmark in a process of its own; writes RESULTS.md and the README's tables."""
+
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from os import cpu_count
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTIONS = {
+    "engine": "One request against upstream",
+    "event_overhead": "What events cost",
+    "batch": "The hourly batch of 25 symbols",
+    "event_arrays": "Event arrays",
+    "parsing": "Reading events from a request",
+}
+IN_README = ("engine", "event_overhead", "batch")
+
+
+def machine() -> str:
+    """One line on what the figures were measured on."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file() and (found := re.search(r"model name\s*: (.+)", info.read_text())):
+        cpu = found[1]
+    import onnxruntime
+    import torch
+
+    return (
+        f"{cpu}, {cpu_count()} cores; Python {platform.python_version()}, "
+        f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__.split('+')[0]}, "
+        f"prefect {version('prefect')}; {datetime.now(UTC):%Y-%m-%d}"
+    )
+
+
+def run(module: str) -> str:
+    """Run one benchmark and return the table it prints; its progress goes to the terminal."""
+    print(f"== {module}", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    # Prefect may log to the same stream: the table is what begins with a bar, and what follows it.
+    return done.stdout[done.stdout.index("|") :].strip()
+
+
+def main() -> None:
+    """Run what is named, or everything; replace those sections in RESULTS.md."""
+    wanted = sys.argv[1:] or list(SECTIONS)
+    subprocess.run([sys.executable, "-m", "benchmarks.models"], cwd=ROOT, check=True)
+    results = ROOT / "benchmarks" / "RESULTS.md"
+    tables = _sections(results.read_text()) if results.is_file() else {}
+    tables |= {name: f"{run(name)}\n\n*{machine()}*" for name in wanted}
+    parts = [f"## {title}\n\n{tables[name]}\n" for name, title in SECTIONS.items() if name in tables]
+    results.write_text("# Results of `make bench`\n\n" + "\n".join(parts))
+    readme = ROOT / "README.md"
+    shown = "\n".join(f"**{SECTIONS[name]}**\n\n{tables[name]}\n" for name in IN_README if name in tables)
+    text = readme.read_text()
+    readme.write_text(
+        re.sub(r"(?s)(<!-- bench -->\n).*(<!-- /bench -->)", lambda m: f"{m[1]}{shown}{m[2]}", text)
+    )
+
+
+def _sections(text: str) -> dict[str, str]:
+    found = dict(re.findall(r"(?ms)^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", text))
+    return {name: found[title].strip() for name, title in SECTIONS.items() if title in found}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The engine against the upstream predictor in one run: mini, small and base, 1 and 20 paths.
+
+``python -m benchmarks.engine [SIZE …]`` prints a Markdown table.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.market import job
+from benchmarks.models import MAX_CONTEXT, PUBLISHED, bundle, checkpoint
+from inference_server.engine import Engine, ForecastJob
+from tests.parity.oracle import COLUMNS, kronos, oracle_predictor
+
+PRED_LEN = 120
+PATHS = (1, 20)
+# lookback, context_stride: exact, upstream's sliding window, and the way out of it
+CASES = ((392, 1), (512, 1), (512, 64))
+NOTE = (
+    f"pred_len {PRED_LEN}, real candles, random weights, float32. Upstream is timed on single steps at the "
+    "first and the last context length and scaled to all steps; so is ours where the window slides at every "
+    "step (†). Everything else is run whole; medians of 3 where a run takes under 20 s."
+)
+
+
+def measure(size: str) -> list[dict[str, Any]]:
+    """Seconds of one request for every case, ours and upstream's."""
+    engine = Engine.load(bundle(size))
+    engine.warm_up()
+    predictor = oracle_predictor(checkpoint(size), MAX_CONTEXT)
+    rows = []
+    for lookback, stride in CASES:
+        for paths in PATHS:
+            request = job(lookback, PRED_LEN, sample_count=paths, context_stride=stride, top_p=0.9)
+            slides = stride == 1 and lookback + PRED_LEN > MAX_CONTEXT + 1
+            ours = _scaled(lambda r: engine.forecast([r]), request) if slides else _whole(engine, request)
+            theirs = _scaled(lambda r: _upstream(predictor, r), request)
+            rows.append(
+                {
+                    "size": size,
+                    "lookback": lookback,
+                    "stride": stride,
+                    "paths": paths,
+                    "ours": ours,
+                    "upstream": theirs,
+                    "scaled": slides,
+                }
+            )
+            print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def _whole(engine: Engine, request: ForecastJob) -> float:
+    times: list[float] = []
+    while not times or (len(times) < 3 and times[0] < 20):
+        times.append(_seconds(lambda: engine.forecast([request])))
+    return statistics.median(times)
+
+
+def _scaled(run: Callable[[ForecastJob], Any], request: ForecastJob) -> float:
+    """Seconds of a whole request from its first step and one at the longest context, both timed.
+
+    One step and what every request pays come from a horizon of 1, a step alone from the difference
+    of horizons 2 and 1.
+    """
+    first = len(request.candles)
+    last = min(first + PRED_LEN - 1, MAX_CONTEXT)
+    contexts = sorted({first, last})
+    single = {n: _seconds(lambda n=n: run(_of_length(request, n, 1))) for n in contexts}
+    double = {n: _seconds(lambda n=n: run(_of_length(request, n, 2))) for n in contexts}
+    step = statistics.mean(double[n] - single[n] for n in contexts)
+    return single[first] + (PRED_LEN - 1) * step
+
+
+def _of_length(request: ForecastJob, length: int, pred_len: int) -> ForecastJob:
+    window = job(length, pred_len)
+    return replace(
+        request,
+        candles=window.candles,
+        timestamps=window.timestamps,
+        future_timestamps=window.future_timestamps,
+    )
+
+
+def _upstream(predictor: Any, request: ForecastJob) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(request.candles, columns=COLUMNS)
+    past, future = (pd.Series(pd.to_datetime(t)) for t in (request.timestamps, request.future_timestamps))
+    predictor.predict(
+        frame,
+        past,
+        future,
+        len(future),
+        T=1.0,
+        top_k=0,
+        top_p=0.9,
+        sample_count=request.sample_count,
+        verbose=False,
+    )
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| model | lookback | context_stride | paths | this engine | upstream | times faster |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        mark = "†" if r["scaled"] else ""
+        lines.append(
+            f"| {r['size']} | {r['lookback']} | {r['stride']} | {r['paths']} | {r['ours']:.2f} s{mark} | "
+            f"{r['upstream']:.1f} s | {r['upstream'] / r['ours']:.0f} |"
+        )
+    return "\n".join([*lines, "", NOTE])
+
+
+if __name__ == "__main__":
+    assert kronos is not None
+    sizes = sys.argv[1:] or PUBLISHED
+    print(table([row for size in sizes for row in measure(size)]))

@@ -1,0 +1,63 @@
+"""Bundles of the published sizes with random weights, exported once into `.data/benchmarks`.
+
+``python -m benchmarks.models`` makes them all and prints what each export took.
+"""
+
+import time
+from pathlib import Path
+
+import torch
+
+from export.bundle import Plan, export_bundle
+from export.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
+from export.decoder import KronosDecoder
+from export.events import EventEncoder, TrainedEvents
+from export.sizes import SIZES
+from export.tokenizer import KronosTokenizer
+
+FOLDER = Path(".data/benchmarks")
+PUBLISHED = ("mini", "small", "base")
+MAX_CONTEXT = 512
+
+
+def checkpoint(size: str) -> Checkpoint:
+    """Random weights of a published size, the same on every machine."""
+    folder = FOLDER / size
+    if not (folder / "tokenizer" / "model.safetensors").is_file():
+        for seed, (part, module) in enumerate(
+            (
+                ("model", KronosDecoder(SIZES[size].decoder)),
+                ("tokenizer", KronosTokenizer(SIZES[size].tokenizer)),
+            )
+        ):
+            randomise(module, seed)
+            save_checkpoint(module, folder / part)
+    return load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
+
+
+def bundle(size: str, *, events: bool = False) -> Path:
+    """A bundle of a size, base-only or with a random EventEncoder."""
+    out = FOLDER / size / ("events" if events else "base-only")
+    if not out.is_dir():
+        loaded = checkpoint(size)
+        torch.manual_seed(0)
+        encoder = EventEncoder(loaded.decoder.config.d_model).eval()
+        start = time.perf_counter()
+        export_bundle(
+            Plan(loaded, MAX_CONTEXT, events=TrainedEvents(encoder, "next") if events else None), out
+        )
+        kind = "with events" if events else "base-only"
+        (out.parent / f"{out.name}.seconds").write_text(f"{size} {kind}: {time.perf_counter() - start:.0f} s")
+    return out
+
+
+def export_times() -> list[str]:
+    """What each export took, for the report."""
+    return [file.read_text() for size in PUBLISHED for file in sorted((FOLDER / size).glob("*.seconds"))]
+
+
+if __name__ == "__main__":
+    for name in PUBLISHED:
+        for with_events in (False, True):
+            bundle(name, events=with_events)
+    print("\n".join(export_times()))
