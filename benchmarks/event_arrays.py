@@ -51,15 +51,8 @@ def measure(counts: tuple[int, ...] = SYMBOLS) -> list[Row]:
         requests = _requests(max(counts), timeframe, as_of)
         calendar, leaders = _tables(market, requests, config, as_of)
         for count in counts:
-            rows.append(
-                {
-                    "market": name,
-                    "timeframe": timeframe,
-                    "symbols": count,
-                    "ms": best,
-                    "ms_each": best / count,
-                }
-            )
+            best = _best_ms(requests[:count], calendar, leaders, config)
+            rows.append(Row(name, timeframe, count, best))
     return rows
 
 

@@ -11,7 +11,9 @@ One set of rules serves the selection of closed candles, event placing, leaders 
 - ``XNYS`` or any other exchange_calendars name: the exchange's sessions. Hours are counted from the
   session's open, so the last one may be short; lunch breaks are not modelled.
 - ``FX:XNYS``: days from 17:00 to 17:00 New York, on the dates of that exchange's sessions. Quotes of the
-  dollar index and of commodity futures go on all day, and daily feeds follow New York's holidays.
+  dollar index and of commodity futures go on all day, and daily feeds follow New York's holidays: of 6,316
+  daily candles of DXY since 2000 all but 29 are on XNYS dates, and 2 such dates lack one, where 135 dates of
+  the CMES calendar and 206 weekdays do (GOLD 3 and 460 against 613, BRENT 1 and 124 against 232).
 - A stored candle on a date without a session (VIX on July 4, 2024) still gets bounds: the New York day for
   ``FX`` and its kin, else the UTC day, which closes after any exchange does: nothing is known early.
 """

@@ -1,5 +1,6 @@
 """Event arrays of all symbols of a run: what they share is prepared once, then each symbol's rows are set."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -101,7 +102,7 @@ def build_event_arrays(
         configured title, or a symbol was asked twice.
     """
     symbols = [request.symbol for request in requests]
-    twice = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+    twice = sorted(symbol for symbol, times in Counter(symbols).items() if times > 1)
     if twice:
         raise EventError(f"asked more than once: {', '.join(twice)}; expected each symbol once in a run")
     windows: dict[str, Window] = {}

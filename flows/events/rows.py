@@ -88,7 +88,7 @@ def read_rows(
     )
     kept = calendar.filter(tracked & pl.col("event_time").is_not_null())
     names, found = _found(kept, titles, config)
-    if not names and not calendar.is_empty():
+    if not calendar.is_empty() and all(name.startswith(EARNINGS) for name in names):
         raise EventError(
             f"none of the {len(calendar)} calendar rows has a configured currency and title such as "
             f"USD {config.releases['fomc'].titles[0]!r}; name yours in a copy of flows/events/events.toml"

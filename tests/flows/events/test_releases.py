@@ -128,3 +128,9 @@ def test_a_calendar_without_a_configured_title_is_an_error_not_zeros(config):
         EventError, match=r"none of the 1 calendar rows.*USD 'Federal Funds Rate'.*events\.toml"
     ):
         parse_calendar(rows, None, [], config)
+
+
+def test_a_calendar_of_earnings_alone_is_an_error_too(market):
+    only_earnings = market.calendar.filter(pl.col("event_type") == "earnings")
+    with pytest.raises(EventError, match="none of the 320 calendar rows"):
+        parse_calendar(only_earnings, None, ["NVDA"], market.config)
