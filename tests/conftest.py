@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def market_data() -> Path:
-    """Folder with real candles and a real calendar (KRONOS_DATA, else ../shared/data beside the repository)."""
+    """Folder with real candles and a calendar (KRONOS_DATA, else ../shared/data beside the repository)."""
     folder = Path(os.environ.get("KRONOS_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "candles_1h.parquet").is_file():
         pytest.skip(f"no real market data in {folder}; set KRONOS_DATA to a folder with candles_1h.parquet")
