@@ -75,7 +75,7 @@ def demonstrate(data: Path | None, started: ExitStack) -> int:
     folder.chmod(0o711)  # as root, the account that runs Postgres passes through
     isolate(folder)
     frames = read_market(data)
-    with step("Exporting a checkpoint of Kronos-mini's size with RANDOM weights: its forecasts mean nothing"):
+    with step("Exporting a tiny checkpoint with RANDOM weights, whose forecasts mean nothing"):
         bundle = export_random_model(folder)
     with step("Starting Postgres"):
         started.callback(embedded.stop, folder / "postgres")
@@ -141,7 +141,7 @@ def read_market(data: Path | None) -> dict[str, pl.DataFrame]:
 
 def export_random_model(folder: Path) -> Path:
     """Write a checkpoint with random weights and export it with the command that users call."""
-    checkpoint, bundle = folder / "checkpoint", folder / "random-mini"
+    checkpoint, bundle = folder / "checkpoint", folder / "random-tiny"
     run_module("flows.demo_checkpoint", str(checkpoint))
     run_module(
         "export",
@@ -208,7 +208,7 @@ def run_flow(timeframe: str, as_of: datetime) -> list[str]:
 
 def forecast_table(connection: psycopg.Connection[Any]) -> Table:
     """Return the stored forecasts at their horizon, with the last candle that each was made from."""
-    table = Table(title="Close after 120 candles", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title="Close after 120 candles", box=box.SIMPLE_HEAD, padding=0)
     for name in ("symbol", "", "last candle, UTC"):
         table.add_column(name, no_wrap=True)
     for name in ("last close", "p10", "p50", "p90"):

@@ -1,4 +1,4 @@
-"""A small checkpoint with random weights, in the published layout: for demonstrations where none can be had.
+"""A tiny checkpoint with random weights, in the published layout: for demonstrations where none can be had.
 
 ``python -m flows.demo_checkpoint DIR`` writes ``model/``, ``tokenizer/`` and ``events.safetensors``. It is a
 process of its own, so that the memory of torch is gone before the forecasts begin.
@@ -13,7 +13,7 @@ from export.events import EventEncoder, save_events
 from export.sizes import SIZES
 from export.tokenizer import KronosTokenizer
 
-SIZE = "mini"
+SIZE = "tiny"
 SEED = 1
 
 

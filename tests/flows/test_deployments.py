@@ -1,0 +1,29 @@
+"""The deployments of prefect.yaml: what they run, when, and that they run from any checkout."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.flows import load_flow_from_entrypoint
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+DEPLOYMENTS = {deployment["name"]: deployment for deployment in CONTENT["deployments"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "cron", "timeframe"), [("predict-1h", "5 * * * *", "1h"), ("predict-1d", "45 5 * * *", "1d")]
+)
+def test_runs_the_flow_on_its_schedule(name: str, cron: str, timeframe: str) -> None:
+    deployment = DEPLOYMENTS[name]
+    assert deployment["schedules"] == [{"cron": cron, "timezone": "UTC"}]
+    assert deployment["work_pool"] == {"name": "local"}
+    flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+    assert flow.name == "predict-batch"
+    assert flow.validate_parameters(deployment["parameters"]) == {"timeframe": timeframe}
+
+
+def test_names_no_folder_of_whoever_deploys() -> None:
+    (step,) = CONTENT["pull"]
+    assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $PROJECT_ROOT }}"}}
