@@ -92,9 +92,15 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
         export_decoder_of_tokens(checkpoint.tokenizer, folder / layout.DECODE_FILE)
     with _timed(progress, "decoder"):
         dtype = DTYPES[plan.precision]
-        export_decoder(
-            checkpoint.decoder, plan.adapter, plan.max_context, dtype, folder / layout.DECODER_FILE
-        )
+        for file, shared in ((layout.DECODER_FILE, False), (layout.PATHS_FILE, True)):
+            export_decoder(
+                checkpoint.decoder,
+                plan.adapter,
+                plan.max_context,
+                dtype,
+                folder / file,
+                shared_prefix=shared,
+            )
         write_copy_graph(plan.precision, folder / layout.COPY_FILE)
     if plan.events is not None:
         with _timed(progress, "EventEncoder"):

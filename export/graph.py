@@ -18,8 +18,8 @@ from export.decoder import DEPENDENCY_HEADS, KronosDecoder
 from export.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
 from export.sampling import sample
 
-KERNEL_MULTIPLE = 8  # the attention kernels take head sizes that are multiples of 8
-ROTARY_MULTIPLE = 16  # and rotary halves that are multiples of 16 columns over both halves
+ROTARY_MULTIPLE = 16  # the attention kernels take rotary halves that are multiples of 16 columns
+QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class CachedAttention(nn.Module):
         halves = joined.reshape(*joined.shape[:2], self.n_heads, 2, half + self.padding)
         return halves[..., :half].flatten(2)
 
-    def forward(self, x: Tensor, cache: "StepCache", gate: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, cache: "Cache", gate: Tensor | None) -> Tensor:
         """Append x (B, S, d) to the cache and attend; (B, S, d)."""
         packed = self.qkv(x)
         if self.adapted and gate is not None:
@@ -154,6 +154,98 @@ class StepCache:
         return out
 
 
+@dataclass
+class SharedPrefixCache:
+    """Attention of one new token per row over a prefix that all rows share and a suffix of each row's own.
+
+    The rows are the sample paths of one history. Their queries meet the shared keys in one product,
+    which reads the prefix once instead of once per row; the suffix goes through GroupQueryAttention,
+    which appends to it in place. Two softmaxes over disjoint keys are one softmax if each is weighed
+    by its exponentiated log-sum (Dao et al. 2022).
+    """
+
+    seqlens_k: Tensor
+    total: Tensor
+    prefix: Sequence[tuple[Tensor, Tensor]]
+    past: Sequence[tuple[Tensor, Tensor]]
+    present: list[Tensor]
+
+    def attend(
+        self,
+        qkv: list[Tensor | None],
+        size: int,
+        *,
+        heads: int,
+        scale: float,
+        rotary: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Attend for the next layer; (B, 1, size)."""
+        layer = len(self.present) // 2
+        query, key, value = self._rotated(qkv, size, heads, rotary, self.prefix[layer][0].shape[2])
+        own, present_key, present_value, own_scores = ops.symbolic_multi_out(
+            "com.microsoft::GroupQueryAttention",
+            [query, key, value, *self.past[layer], self.seqlens_k, self.total],
+            {
+                "num_heads": heads,
+                "kv_num_heads": heads,
+                "do_rotary": 0,
+                "scale": scale,
+                "qk_output": QK_BEFORE_SOFTMAX,
+            },
+            dtypes=[query.dtype] * 4,
+            shapes=[
+                query.shape,
+                self.past[layer][0].shape,
+                self.past[layer][1].shape,
+                [query.shape[0], heads, 1, self.past[layer][0].shape[2]],
+            ],
+            version=1,
+        )
+        self.present += [present_key, present_value]
+        by_head = query.reshape(query.shape[0], heads, size // heads).transpose(0, 1)  # [H, B, D]
+        # squeeze, not [0]: that would copy the whole prefix at every step
+        shared_key, shared_value = (t.squeeze(0) for t in self.prefix[layer])  # [H, P, D]
+        scores = torch.matmul(by_head, shared_key.transpose(-1, -2)) * scale
+        weights = torch.softmax(scores, dim=-1)
+        shared = torch.matmul(weights, shared_value).transpose(0, 1).reshape(query.shape)
+        # The largest weight is exp(largest score - log-sum) and at least 1/P: no underflow.
+        log_sum = scores.amax(-1).float() - weights.amax(-1).float().log()  # [H, B]
+        own_log_sum = torch.logsumexp(own_scores.float(), dim=-1)[..., 0]  # [B, H]
+        share = torch.sigmoid(own_log_sum - log_sum.transpose(0, 1)).to(query.dtype)
+        mix = share.repeat_interleave(size // heads, dim=-1).reshape(query.shape)
+        return shared + mix * (own - shared)
+
+    def _rotated(
+        self,
+        qkv: list[Tensor | None],
+        size: int,
+        heads: int,
+        rotary: tuple[Tensor, Tensor] | None,
+        prefix_length: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        first = qkv[0]
+        assert first is not None
+        if rotary is None:
+            _, key, value = qkv
+            assert key is not None
+            assert value is not None
+            return first, key, value
+        both, value = first[..., : 2 * size], first[..., 2 * size :]
+        position = self.seqlens_k.long()[:, None] + prefix_length
+        both = ops.symbolic(
+            "com.microsoft::RotaryEmbedding",
+            [both, position, *rotary],
+            {"num_heads": 2 * heads, "interleaved": 0},
+            dtype=both.dtype,
+            shape=both.shape,
+            version=1,
+        )
+        return both[..., :size], both[..., size:], value
+
+
+Cache = StepCache | SharedPrefixCache
+
+
 class FusedFeedForward(nn.Module):
     """SwiGLU with its two input products as one."""
 
@@ -195,9 +287,7 @@ class CachedBlock(nn.Module):
         self.self_attn = CachedAttention(source.self_attn, max_context, updates)
         self.ffn = FusedFeedForward(source.ffn)
 
-    def forward(
-        self, normed: Tensor, x: Tensor, cache: StepCache, gate: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, normed: Tensor, x: Tensor, cache: Cache, gate: Tensor | None) -> tuple[Tensor, Tensor]:
         """Take norm1(x) and x, both (B, S, d); return next_norm(y) and y of this block's output y."""
         normed, x = add_and_norm(x, self.self_attn(normed, cache, gate), self.norm2.weight)
         return add_and_norm(x, self.ffn(normed), self.next_norm.weight)
@@ -234,7 +324,7 @@ class CachedDependency(nn.Module):
         last: Tensor,
         s1_embedding: Tensor,
         is_last: Tensor,
-        cache: StepCache,
+        cache: Cache,
         gate: Tensor | None,
     ) -> Tensor:
         """Hidden states (B, S, d), the last valid one (B, 1, d) and its s1 embedding (B, 1, d): (B, 1, d)."""
@@ -285,6 +375,7 @@ class DecoderGraph(nn.Module):
         event_embedding: Tensor,
         past: list[tuple[Tensor, Tensor]],
         adapter_gate: Tensor | None = None,
+        prefix: list[tuple[Tensor, Tensor]] | None = None,
     ) -> tuple[Tensor, ...]:
         """Append S tokens per row and draw the next pair.
 
@@ -310,13 +401,18 @@ class DecoderGraph(nn.Module):
             Key and value cache of every layer, (B, heads, max_context, head_dim).
         adapter_gate
             1 on the rows whose adapter acts, else 0, (B or 1, 1, 1).
+        prefix
+            Keys and values of a history that all rows share, (1, heads, P, head_dim); `past` then holds
+            what follows it, and S is 1.
 
         Returns
         -------
         tuple of Tensor
             s1, s2 (B, 1); s1_logits, s2_logits (B, V) float32; the present caches.
         """
-        cache = StepCache(seqlens_k, total_sequence_length, past, [])
+        cache: Cache = StepCache(seqlens_k, total_sequence_length, past, [])
+        if prefix is not None:
+            cache = SharedPrefixCache(seqlens_k, total_sequence_length, prefix, past, [])
         dtype = self.head.proj_s1.weight.dtype
         gate = None if adapter_gate is None else adapter_gate.to(dtype)
         x = self.embedding(s1, s2) + self.time_emb(stamp) + event_embedding.to(dtype)

@@ -50,11 +50,16 @@ class _CachesByName(nn.Module):
         super().__init__()
         self.step, self.gated = graph, gated
 
-    def forward(self, inputs: list[Tensor], caches: list[Tensor]) -> tuple[Tensor, ...]:
-        past = list(zip(caches[::2], caches[1::2], strict=True))
+    def forward(self, inputs: list[Tensor], caches: list[Tensor], prefix: list[Tensor]) -> tuple[Tensor, ...]:
         common, gate = (inputs[:-1], inputs[-1]) if self.gated else (inputs, None)
-        out: tuple[Tensor, ...] = self.step(*common, past, gate)
+        out: tuple[Tensor, ...] = self.step(
+            *common, _in_pairs(caches), gate, _in_pairs(prefix) if prefix else None
+        )
         return out
+
+
+def _in_pairs(tensors: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(tensors[::2], tensors[1::2], strict=True))
 
 
 def export_encoder(tokenizer: KronosTokenizer, file: Path) -> None:
@@ -81,44 +86,58 @@ def export_event_encoder(encoder: EventEncoder, file: Path) -> None:
 
 
 def export_decoder(
-    decoder: KronosDecoder, adapter: Adapter | None, max_context: int, dtype: torch.dtype, file: Path
+    decoder: KronosDecoder,
+    adapter: Adapter | None,
+    max_context: int,
+    dtype: torch.dtype,
+    file: Path,
+    *,
+    shared_prefix: bool = False,
 ) -> None:
-    """`decoder.onnx`: the step graph of `export.graph`, with its optional inputs made optional."""
+    """`decoder.onnx`, or `paths.onnx` with a shared prefix: the step graph of `export.graph`.
+
+    Its optional inputs, `event_embedding` and `adapter_gate`, are made optional.
+    """
     layouts = cache_layouts(decoder)
     # A copy: the graph shares modules with the decoder, and casting them would cast the reference too.
     graph = DecoderGraph(copy.deepcopy(decoder), max_context, adapter).to(dtype).eval()
-    rows, length = torch.export.Dim("rows"), torch.export.Dim("length")
-    capacity = torch.export.Dim("capacity")
-    width = decoder.config.d_model
+    rows, width = torch.export.Dim("rows"), decoder.config.d_model
+    new = 1 if shared_prefix else _S
+    length = {} if shared_prefix else {1: torch.export.Dim("length")}
     # name, example, dynamic axes
     table: list[tuple[str, Tensor, dict[int, Any]]] = [
-        ("s1", torch.zeros(_B, _S, dtype=torch.int64), {0: rows, 1: length}),
-        ("s2", torch.zeros(_B, _S, dtype=torch.int64), {0: rows, 1: length}),
-        ("stamp", torch.ones(_B, _S, 5, dtype=torch.int64), {0: rows, 1: length}),
-        ("last_index", torch.full((_B, 1), _S - 1), {0: rows}),
-        ("seqlens_k", torch.full((_B,), _S - 1, dtype=torch.int32), {0: rows}),
-        ("total_sequence_length", torch.tensor([_S], dtype=torch.int32), {}),
+        ("s1", torch.zeros(_B, new, dtype=torch.int64), {0: rows} | length),
+        ("s2", torch.zeros(_B, new, dtype=torch.int64), {0: rows} | length),
+        ("stamp", torch.ones(_B, new, 5, dtype=torch.int64), {0: rows} | length),
+        ("last_index", torch.full((_B, 1), new - 1), {0: rows}),
+        ("seqlens_k", torch.full((_B,), new - 1, dtype=torch.int32), {0: rows}),
+        ("total_sequence_length", torch.tensor([new], dtype=torch.int32), {}),
         ("uniform", torch.rand(_B, 2), {0: rows}),
         ("temperature", torch.ones(_B, 1), {0: rows}),
         ("top_k", torch.zeros(_B, 1, dtype=torch.int64), {0: rows}),
         ("top_p", torch.ones(_B, 1), {0: rows}),
-        ("event_embedding", torch.zeros(_B, _S, width), {0: rows, 1: length}),
+        ("event_embedding", torch.zeros(_B, new, width), {0: rows} | length),
     ]
     if adapter is not None:
         table.append(("adapter_gate", torch.ones(_B, 1, 1), {0: rows}))
     names, examples, dims = zip(*table, strict=True)
-    cache_names, caches = [], []
-    for i, layout in enumerate(layouts):
-        for kind in ("key", "value"):
-            cache_names.append(f"{kind}.{i}")
-            caches.append(torch.zeros(_B, layout.heads, 4, layout.head_dim, dtype=dtype))
-    outputs = ["next_s1", "next_s2", "s1_logits", "s2_logits", *(f"present_{n}" for n in cache_names)]
+    cache_names = [f"{kind}.{i}" for i in range(len(layouts)) for kind in ("key", "value")]
+    prefix_names = [f"prefix_{name}" for name in cache_names] if shared_prefix else []
+
+    def caches(leading: int, tokens: int) -> list[Tensor]:
+        shapes = [(leading, c.heads, tokens, c.head_dim) for c in layouts for _ in range(2)]
+        return [torch.zeros(shape, dtype=dtype) for shape in shapes]
+
     _export(
         _CachesByName(graph, adapter is not None),
-        (list(examples), caches),
-        [*names, *(f"past_{n}" for n in cache_names)],
-        outputs,
-        (list(dims), [{0: rows, 2: capacity}] * len(caches)),
+        (list(examples), caches(_B, 4), caches(1, 6) if shared_prefix else []),
+        [*names, *(f"past_{n}" for n in cache_names), *prefix_names],
+        ["next_s1", "next_s2", "s1_logits", "s2_logits", *(f"present_{n}" for n in cache_names)],
+        (
+            list(dims),
+            [{0: rows, 2: torch.export.Dim("capacity")}] * len(cache_names),
+            [{2: torch.export.Dim("prefix")}] * len(prefix_names),
+        ),
         file,
         optional={"event_embedding": (1, 1, width)}
         | ({"adapter_gate": (1, 1, 1)} if adapter is not None else {}),

@@ -16,7 +16,7 @@ from export.errors import ParityError
 from export.events import EventEncoder
 from export.graph import cache_layouts
 from export.tokenizer import KronosTokenizer
-from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE, EVENTS_FILE
+from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE, EVENTS_FILE, PATHS_FILE
 
 PREFILL, STEPS, ROWS = 40, 10, 2
 # Largest difference of a logit, relative to the largest logit (at least 1).
@@ -35,6 +35,27 @@ class _Sequence:
     stamp: Tensor
     event_embedding: Tensor | None
 
+    def rows(self, count: int) -> "_Sequence":
+        """The first rows."""
+        embedding = self.event_embedding
+        return _Sequence(
+            self.s1[:count],
+            self.s2[:count],
+            self.stamp[:count],
+            None if embedding is None else embedding[:count],
+        )
+
+    def with_prefix_of_first_row(self, length: int) -> "_Sequence":
+        """Every row begins with the first one's tokens and events."""
+
+        def joined(x: Tensor) -> Tensor:
+            return torch.cat([x[:1, :length].expand(len(x), *x[:1, :length].shape[1:]), x[:, length:]], 1)
+
+        embedding = self.event_embedding
+        return _Sequence(
+            joined(self.s1), joined(self.s2), self.stamp, None if embedding is None else joined(embedding)
+        )
+
 
 def verify_decoder(
     folder: Path,
@@ -43,15 +64,22 @@ def verify_decoder(
     encoder: EventEncoder | None,
     precision: str,
 ) -> dict[str, float]:
-    """Largest relative logit differences of `decoder.onnx` from torch in float32.
+    """Largest relative logit differences of `decoder.onnx` and `paths.onnx` from torch in float32.
 
     Raises
     ------
     ParityError
         A difference is beyond the tolerance of the precision.
     """
-    session = _session(folder / DECODER_FILE)
-    figures = _measure(session, decoder, _random_sequence(decoder, None), None, precision, "")
+    sessions = _session(folder / DECODER_FILE), _session(folder / PATHS_FILE)
+
+    def measure(
+        reference: KronosDecoder, sequence: _Sequence, gate: NDArray[np.float32] | None, suffix: str
+    ) -> dict[str, float]:
+        own = _measure(sessions[0], reference, sequence, gate, precision, suffix)
+        return own | _measure_shared(sessions, reference, sequence, gate, precision, suffix)
+
+    figures = measure(decoder, _random_sequence(decoder, None), None, "")
     if encoder is not None:
         sequence = _random_sequence(decoder, _verified_embedding(folder, encoder, figures))
         gate = None
@@ -60,11 +88,11 @@ def verify_decoder(
             reference = KronosDecoder(decoder.config).eval()
             reference.load_state_dict(merged(decoder, adapter))
             gate = np.ones((ROWS, 1, 1), np.float32)
-        figures |= _measure(session, reference, sequence, gate, precision, "_events")
+        figures |= measure(reference, sequence, gate, "_events")
     worst = max(figures, key=figures.__getitem__)
     if not figures[worst] <= TOLERANCE[precision]:
         raise ParityError(
-            f"{DECODER_FILE} differs from torch: {worst} is {figures[worst]:.2e}, the tolerance in "
+            f"the exported decoder differs from torch: {worst} is {figures[worst]:.2e}, the tolerance in "
             f"{precision} is {TOLERANCE[precision]:.0e}; no bundle was written"
         )
     return figures
@@ -136,37 +164,76 @@ def _measure(
 ) -> dict[str, float]:
     """Feed a prefill and then single tokens; compare the logits after each call."""
     worst: dict[str, float] = {}
-    past = _empty_caches(reference, precision)
+    past = _empty_caches(reference, precision, ROWS, PREFILL + STEPS)
     for stop in range(PREFILL, PREFILL + STEPS + 1):
         start = 0 if stop == PREFILL else stop - 1
         outputs = _call(session, sequence, start, stop, past, gate)
-        past = {k.replace("present", "past"): v for k, v in outputs.items() if k.startswith("present")}
-        with torch.no_grad():
-            embedding = sequence.event_embedding
-            hidden = reference.hidden(
-                sequence.s1[:, :stop],
-                sequence.s2[:, :stop],
-                sequence.stamp[:, :stop],
-                None if embedding is None else embedding[:, :stop],
-            )
-            drawn = torch.from_numpy(outputs["next_s1"])
-            expected = {
-                "s1_logits": reference.s1_logits(hidden)[:, -1],
-                "s2_logits": reference.s2_logits(hidden, drawn)[:, -1],
-            }
-        call = "prefill" if start == 0 else "step"
-        for name, logits in expected.items():
-            scale = max(1.0, float(logits.abs().max()))
-            difference = float(np.abs(outputs[name] - logits.numpy()).max()) / scale
-            key = f"{name}_{call}{suffix}"
-            worst[key] = max(worst.get(key, 0.0), difference)
+        past = _presents(outputs)
+        _compare(worst, outputs, reference, sequence, stop, f"{'step' if start else 'prefill'}{suffix}")
     return worst
 
 
-def _empty_caches(decoder: KronosDecoder, precision: str) -> dict[str, NDArray[Any]]:
+def _measure_shared(
+    sessions: tuple[ort.InferenceSession, ort.InferenceSession],
+    reference: KronosDecoder,
+    sequence: _Sequence,
+    gate: NDArray[np.float32] | None,
+    precision: str,
+    suffix: str,
+) -> dict[str, float]:
+    """Prefill the first row, and let every row continue it by tokens of its own."""
+    worst: dict[str, float] = {}
+    prefill, paths = sessions
+    sequence = sequence.with_prefix_of_first_row(PREFILL)
+    empty = _empty_caches(reference, precision, 1, PREFILL)
+    outputs = _call(prefill, sequence.rows(1), 0, PREFILL, empty, None if gate is None else gate[:1])
+    prefix = {k.replace("past", "prefix"): v for k, v in _presents(outputs).items()}
+    past = _empty_caches(reference, precision, ROWS, STEPS)
+    for stop in range(PREFILL + 1, PREFILL + STEPS + 1):
+        outputs = _call(paths, sequence, stop - 1, stop, past | prefix, gate, prefix_length=PREFILL)
+        past = _presents(outputs)
+        _compare(worst, outputs, reference, sequence, stop, f"shared{suffix}")
+    return worst
+
+
+def _presents(outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {k.replace("present", "past"): v for k, v in outputs.items() if k.startswith("present")}
+
+
+def _compare(
+    worst: dict[str, float],
+    outputs: dict[str, NDArray[Any]],
+    reference: KronosDecoder,
+    sequence: _Sequence,
+    stop: int,
+    name: str,
+) -> None:
+    """Keep the largest relative difference of the logits after the first `stop` tokens."""
+    embedding = sequence.event_embedding
+    with torch.no_grad():
+        hidden = reference.hidden(
+            sequence.s1[:, :stop],
+            sequence.s2[:, :stop],
+            sequence.stamp[:, :stop],
+            None if embedding is None else embedding[:, :stop],
+        )
+        drawn = torch.from_numpy(outputs["next_s1"])
+        expected = {
+            "s1_logits": reference.s1_logits(hidden)[:, -1],
+            "s2_logits": reference.s2_logits(hidden, drawn)[:, -1],
+        }
+    for head, logits in expected.items():
+        scale = max(1.0, float(logits.abs().max()))
+        difference = float(np.abs(outputs[head] - logits.numpy()).max()) / scale
+        key = f"{head}_{name}"
+        # max() would drop a NaN.
+        worst[key] = difference if not difference <= worst.get(key, 0.0) else worst[key]
+
+
+def _empty_caches(decoder: KronosDecoder, precision: str, rows: int, tokens: int) -> dict[str, NDArray[Any]]:
     dtype = np.float16 if precision == "fp16" else np.float32
     return {
-        f"past_{kind}.{i}": np.zeros((ROWS, c.heads, PREFILL + STEPS, c.head_dim), dtype)
+        f"past_{kind}.{i}": np.zeros((rows, c.heads, tokens, c.head_dim), dtype)
         for i, c in enumerate(cache_layouts(decoder))
         for kind in ("key", "value")
     }
@@ -179,18 +246,20 @@ def _call(
     stop: int,
     past: dict[str, NDArray[Any]],
     gate: NDArray[np.float32] | None,
+    prefix_length: int = 0,
 ) -> dict[str, NDArray[Any]]:
+    rows, cached = len(sequence.s1), stop - prefix_length
     feeds = {
         "s1": sequence.s1[:, start:stop].numpy(),
         "s2": sequence.s2[:, start:stop].numpy(),
         "stamp": sequence.stamp[:, start:stop].contiguous().numpy(),
-        "last_index": np.full((ROWS, 1), stop - start - 1),
-        "seqlens_k": np.full(ROWS, stop - 1, np.int32),
-        "total_sequence_length": np.array([stop], np.int32),
-        "uniform": np.zeros((ROWS, 2), np.float32),
-        "temperature": np.ones((ROWS, 1), np.float32),
-        "top_k": np.ones((ROWS, 1), np.int64),
-        "top_p": np.ones((ROWS, 1), np.float32),
+        "last_index": np.full((rows, 1), stop - start - 1),
+        "seqlens_k": np.full(rows, cached - 1, np.int32),
+        "total_sequence_length": np.array([cached], np.int32),
+        "uniform": np.zeros((rows, 2), np.float32),
+        "temperature": np.ones((rows, 1), np.float32),
+        "top_k": np.ones((rows, 1), np.int64),
+        "top_p": np.ones((rows, 1), np.float32),
     } | past
     if sequence.event_embedding is not None:
         feeds["event_embedding"] = sequence.event_embedding[:, start:stop].numpy()

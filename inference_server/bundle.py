@@ -11,7 +11,7 @@ BUNDLE_FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
 DECODER_FILE, EVENTS_FILE = "decoder.onnx", "event_encoder.onnx"
-COPY_FILE = "copy_rows.onnx"
+PATHS_FILE, COPY_FILE = "paths.onnx", "copy_rows.onnx"
 
 
 class BundleError(Exception):
@@ -137,7 +137,7 @@ def _check_understood(manifest: Manifest, folder: Path) -> None:
             f"the bundle {folder} was trained on event schema {manifest.event_schema}, this server builds "
             f"schema {EVENT_SCHEMA}"
         )
-    needed = {ENCODE_FILE, DECODE_FILE, DECODER_FILE, COPY_FILE} | (
+    needed = {ENCODE_FILE, DECODE_FILE, DECODER_FILE, PATHS_FILE, COPY_FILE} | (
         {EVENTS_FILE} if manifest.has_events else set()
     )
     if missing := needed - set(manifest.files):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.bundle import CacheLayout, Manifest
+from inference_server.bundle import DECODER_FILE, PATHS_FILE, CacheLayout, Manifest
 from inference_server.device import Array, Binding, Buffer, Device
 
 Int64Array = NDArray[np.int64]
@@ -47,13 +47,17 @@ class CachePool:
         self.names = [f"{kind}.{i}" for i in range(len(layouts)) for kind in ("key", "value")]
         self.buffers = [device.buffer((tokens * heads * dim,), dtype) for heads, dim in self.widths]
 
-    def bind(self, binding: Binding, rows: int, capacity: int, first_row: int = 0) -> None:
-        """Bind rows of the caches as past and, in place, as present."""
+    def bind(self, binding: Binding, rows: int, capacity: int, first_token: int = 0) -> None:
+        """Bind rows of the caches as past and, in place, as present; they begin at a token of the pool."""
         for name, buffer, (heads, dim) in zip(self.names, self.buffers, self.widths, strict=True):
-            shape = (rows, heads, capacity, dim)
-            offset = first_row * heads * capacity * dim
+            shape, offset = (rows, heads, capacity, dim), first_token * heads * dim
             binding.input(f"past_{name}", buffer, shape, offset)
             binding.output(f"present_{name}", buffer, shape, offset)
+
+    def bind_prefix(self, binding: Binding, length: int) -> None:
+        """Bind the pool's first tokens as the prefix that all rows share."""
+        for name, buffer, (heads, dim) in zip(self.names, self.buffers, self.widths, strict=True):
+            binding.input(f"prefix_{name}", buffer, (1, heads, length, dim))
 
     def repeat(self, rows: int, capacity: int, row: int, count: int, length: int) -> None:
         """Copy the first `length` tokens of one row to the `count` rows after it."""
@@ -68,12 +72,14 @@ def token_bytes(manifest: Manifest) -> int:
 
 
 class Decoder:
-    """Runs `decoder.onnx` over a pool of cache rows."""
+    """Runs `decoder.onnx`, and `paths.onnx` where rows share a prefix, over a pool of caches."""
 
-    def __init__(self, device: Device, file: Path, manifest: Manifest, cache_tokens: int) -> None:
+    def __init__(self, device: Device, folder: Path, manifest: Manifest, cache_tokens: int) -> None:
         self.device, self.width = device, manifest.d_model
         self.adapted = manifest.has_adapter
-        self.session = device.session(file)
+        self.session = device.session(folder / DECODER_FILE)
+        # CUDA's attention kernel doesn't hand out its scores, which joining prefix and suffix takes.
+        self.paths_session = device.session(folder / PATHS_FILE) if device.kind == "cpu" else None
         dtype = np.float16 if manifest.precision == "fp16" else np.float32
         self.pool = CachePool(device, manifest.caches, cache_tokens, dtype)
 
@@ -85,7 +91,7 @@ class Decoder:
         sampling: Sampling | None = None,
         uniform: Float32Array | None = None,
     ) -> tuple[Int64Array, Int64Array]:
-        """Fill cache rows from `first_row` with B × S tokens and draw the pair that follows.
+        """Fill cache rows of this capacity from `first_row` with B × S tokens; draw the pair that follows.
 
         Returns
         -------
@@ -96,7 +102,7 @@ class Decoder:
         sampling = sampling or _greedy(rows)
         binding = Binding(self.session)
         bound = _Bound(self.device, binding)
-        self.pool.bind(binding, rows, capacity, first_row)
+        self.pool.bind(binding, rows, capacity, first_row * capacity)
         _bind_sampling(bound, sampling)
         bound.input("s1", tokens.s1, np.int64)
         bound.input("s2", tokens.s2, np.int64)
@@ -107,7 +113,7 @@ class Decoder:
         bound.input("total_sequence_length", np.array([length]), np.int32, self.device.cpu)
         if tokens.event_embedding is not None:
             bound.input("event_embedding", tokens.event_embedding, np.float32)
-            self._bind_gate(bound, tokens.gate)
+            self.bind_gate(bound, tokens.gate)
         outputs = [self.device.buffer((rows, 1), np.int64) for _ in range(2)]
         for name, buffer in zip(("next_s1", "next_s2"), outputs, strict=True):
             binding.output(name, buffer, buffer.shape)
@@ -115,7 +121,8 @@ class Decoder:
         s1, s2 = (buffer.get()[:, 0] for buffer in outputs)
         return s1, s2  # type: ignore[return-value]
 
-    def _bind_gate(self, bound: "_Bound", gate: Float32Array | None) -> None:
+    def bind_gate(self, bound: "_Bound", gate: Float32Array | None) -> None:
+        """Bind which rows the adapter acts on, where the bundle has one."""
         if self.adapted and gate is not None:
             bound.input("adapter_gate", gate.reshape(-1, 1, 1), np.float32)
 
@@ -135,15 +142,17 @@ class StepLoop:
         tokens: Tokens,
         sampling: Sampling,
         uniform: Float32Array,
+        prefix_length: int = 0,
     ) -> None:
         """Prepare the steps of B rows.
 
         Parameters
         ----------
-        decoder, capacity
-            Where the rows' caches lie: rows 0 … B-1 of the pool at this capacity.
+        decoder, capacity, prefix_length
+            Where the rows' caches lie: B rows of this capacity in the pool, behind a prefix that all
+            of them share, if there is one.
         lengths
-            Tokens already in each row's cache, (B,).
+            Tokens already in each row's own cache, (B,).
         tokens
             s1, s2 (B, 1): the tokens of the first step; stamp (B, steps, 5) and event_embedding
             (B, steps, d_model) of every step's input.
@@ -152,6 +161,7 @@ class StepLoop:
         """
         device, steps = decoder.device, uniform.shape[1]
         self.decoder, self.capacity, self.sampling, self.gate = decoder, capacity, sampling, tokens.gate
+        self.prefix_length = prefix_length
         rows = len(lengths)
 
         def per_step(values: Array, dtype: type[np.generic]) -> Buffer:
@@ -179,14 +189,19 @@ class StepLoop:
     def _bind(self, rows: int) -> None:
         """Bind what stays the same while the number of rows does."""
         self._rows = rows
-        self._binding = Binding(self.decoder.session)
-        self._bound = _Bound(self.decoder.device, self._binding)
-        self.decoder.pool.bind(self._binding, rows, self.capacity)
+        decoder = self.decoder
+        session = decoder.paths_session if self.prefix_length else decoder.session
+        assert session is not None
+        self._binding = Binding(session)
+        self._bound = _Bound(decoder.device, self._binding)
+        decoder.pool.bind(self._binding, rows, self.capacity, self.prefix_length)
+        if self.prefix_length:
+            decoder.pool.bind_prefix(self._binding, self.prefix_length)
         s = self.sampling
         _bind_sampling(self._bound, Sampling(s.temperature[:rows], s.top_k[:rows], s.top_p[:rows]))
         self._bound.input("last_index", np.zeros((rows, 1)), np.int64)
         if self.events is not None and self.gate is not None:
-            self.decoder._bind_gate(self._bound, self.gate[:rows])
+            self.decoder.bind_gate(self._bound, self.gate[:rows])
         self.total.set(self.longest[:, :rows].max(axis=1, keepdims=True))
 
     def step(self, k: int, rows: int) -> None:

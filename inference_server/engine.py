@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from inference_server.bundle import (
     COPY_FILE,
     DECODE_FILE,
-    DECODER_FILE,
     ENCODE_FILE,
     EVENTS_FILE,
     Manifest,
@@ -20,7 +19,7 @@ from inference_server.bundle import (
 from inference_server.decoder import Decoder, token_bytes
 from inference_server.device import choose_device
 from inference_server.event_schema import align_events
-from inference_server.generation import PathRows, generate, is_exact
+from inference_server.generation import PathRows, generate, is_exact, shares_prefix
 from inference_server.normalise import Normalised, normalise
 from inference_server.time_features import DatetimeArray, time_features
 
@@ -94,7 +93,7 @@ class Engine:
                 f"cache_bytes {cache_bytes} hold {cache_tokens} tokens; one row of {manifest.name} needs "
                 f"{manifest.max_context}, which is {manifest.max_context * token_bytes(manifest)} bytes"
             )
-        self.decoder = Decoder(self.device, folder / DECODER_FILE, manifest, cache_tokens)
+        self.decoder = Decoder(self.device, folder, manifest, cache_tokens)
 
     @classmethod
     def load(cls, bundle: Path, *, cache_bytes: int | None = None, threads: int | None = None) -> Self:
@@ -197,26 +196,33 @@ class Engine:
         return out
 
     def _batches(self, prepared: Sequence[_Prepared]) -> list[list[PathRows]]:
-        """Split jobs into batches whose caches fit; a job whose context slides runs by itself."""
+        """Split jobs into batches whose caches fit.
+
+        A job whose context slides, and one whose paths share their history's cache, run by themselves.
+        """
         max_context, budget = self.manifest.max_context, self.decoder.pool.tokens
         batches: list[list[PathRows]] = []
         current: list[PathRows] = []
         used, widest = 0, 0
         for index, p in enumerate(prepared):
-            exact = is_exact(len(p.s1), len(p.job.future_timestamps), max_context)
-            need = min(len(p.s1) + len(p.job.future_timestamps), max_context)
+            length, pred_len = len(p.s1), len(p.job.future_timestamps)
+            shared = self.decoder.paths_session is not None and shares_prefix(
+                length, pred_len, p.job.sample_count, max_context
+            )
+            alone = shared or not is_exact(length, pred_len, max_context)
+            need = min(length + pred_len, max_context)
             first = 0
             while first < p.job.sample_count:
                 capacity = max(widest, need)
-                room = budget // capacity - used
-                if room < 1 or (current and not exact):
+                room = (budget - length) // pred_len if shared else budget // capacity - used
+                if room < 1 or (current and alone):
                     batches.append(current)
                     current, used, widest = [], 0, 0
                     continue
                 count = min(room, p.job.sample_count - first)
-                current.append(_rows(p, index, first, count))
+                current.append(_rows(p, index, first, count, shared))
                 used, widest, first = used + count, capacity, first + count
-                if not exact:
+                if alone:
                     batches.append(current)
                     current, used, widest = [], 0, 0
         return [*batches, current] if current else batches
@@ -235,7 +241,7 @@ class Engine:
         return p.scale.restore(np.concatenate(parts))
 
 
-def _rows(p: _Prepared, index: int, first: int, count: int) -> PathRows:
+def _rows(p: _Prepared, index: int, first: int, count: int, shared: bool) -> PathRows:
     job = p.job
     return PathRows(
         job_index=index,
@@ -251,4 +257,5 @@ def _rows(p: _Prepared, index: int, first: int, count: int) -> PathRows:
         top_p=job.top_p,
         seed=job.seed,
         context_stride=job.context_stride,
+        shared=shared,
     )

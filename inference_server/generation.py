@@ -13,6 +13,8 @@ Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 # Tokens that a refill of several rows runs at once: bounds its activations.
 REFILL_TOKENS = 8192
+# Paths from which on one product over a shared history beats reading a copy of it per path.
+SHARED_PATHS = 8
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class PathRows:
     """Sample paths first_path … first_path + count - 1 of one job, as rows of a batch.
 
     s1, s2 are the history's tokens (T,), stamp (T + pred_len, 5) and event_embedding
-    (T + pred_len, d_model) go on over the prediction window.
+    (T + pred_len, d_model) go on over the prediction window. Where `shared`, the rows read the cache of
+    their history from one place.
     """
 
     job_index: int
@@ -36,11 +39,21 @@ class PathRows:
     top_p: float
     seed: int
     context_stride: int
+    shared: bool
 
 
 def is_exact(length: int, pred_len: int, max_context: int) -> bool:
     """Whether the cache reproduces upstream: the context never slides."""
     return min(length, max_context) + pred_len <= max_context + 1
+
+
+def shares_prefix(length: int, pred_len: int, sample_count: int, max_context: int) -> bool:
+    """Whether a job's paths read their history's cache from one place instead of a copy each.
+
+    A property of the job alone, so that its result is too: which of the two graphs runs may show in
+    the last bits.
+    """
+    return sample_count >= SHARED_PATHS and is_exact(length, pred_len, max_context) and length <= max_context
 
 
 def generate(
@@ -51,7 +64,8 @@ def generate(
     Parameters
     ----------
     batch
-        Rows that fit the decoder's cache together. Where a context slides the batch is that one entry.
+        Rows that fit the decoder's cache together. An entry whose context slides, or whose rows share
+        their prefix, is a batch of its own.
     """
     # Longest horizon first: the rows still running are always the first ones.
     order = sorted(range(len(batch)), key=lambda i: -batch[i].pred_len)
@@ -75,6 +89,9 @@ class _Batch:
         self.pred_len = np.array([e.pred_len for e in entries])[self.owner]
         self.lengths = np.array([len(e.s1) for e in entries])[self.owner]
         self.capacity = min(max_context, int((self.lengths + self.pred_len).max()))
+        self.prefix_length = 0
+        if entries[0].shared:
+            self.prefix_length, self.capacity = len(entries[0].s1) - 1, self.steps
         self.sampling = Sampling(
             np.array([e.temperature for e in entries], np.float32)[self.owner],
             np.array([e.top_k for e in entries], np.int64)[self.owner],
@@ -100,7 +117,7 @@ class _Batch:
         return self.s1, self.s2
 
     def _prefill(self) -> Int64Array:
-        """Fill every row's cache with its history less the last token; tokens cached, (B,)."""
+        """Cache every history less its last token; tokens in each row's own cache, (B,)."""
         row = 0
         cached: Int64Array = np.minimum(self.lengths, self.max_context) - 1
         for e in self.entries:
@@ -113,6 +130,9 @@ class _Batch:
                 None if e.event_embedding is None else e.event_embedding[None, start:end],
                 None if e.event_embedding is None else np.ones(1, np.float32),
             )
+            if self.prefix_length:
+                self.decoder.prefill(tokens, self.prefix_length)
+                return np.zeros(self.rows, np.int64)
             self.decoder.prefill(tokens, self.capacity, row)
             self.decoder.pool.repeat(self.rows, self.capacity, row, e.count - 1, end - start)
             row += e.count
@@ -120,7 +140,7 @@ class _Batch:
 
     def _advance(self, done: int, cached: Int64Array) -> int:
         """Step until the horizon or until a context is full; how many tokens of each path exist then."""
-        room, wanted = self.max_context - cached, self.pred_len - done
+        room, wanted = self.max_context - self.prefix_length - cached, self.pred_len - done
         steps = int(min([self.steps - done, *room[room < wanted]]))
         if steps < 1:
             return done
@@ -132,6 +152,7 @@ class _Batch:
             Tokens(first_s1, first_s2, *self._inputs(done - 1, done - 1 + steps), self.gate),
             self.sampling,
             self.uniform[:, done : done + steps],
+            self.prefix_length,
         )
         for k in range(steps):
             loop.step(k, int((self.pred_len > done + k).sum()))

@@ -40,7 +40,8 @@ def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkp
     assert manifest.source.model.name == tiny_checkpoint.decoder_source.folder.name
     assert set(manifest.files) == {f.name for f in tiny_bundle.iterdir()} - {"manifest.json"}
     logits = {k: v for k, v in manifest.parity.items() if "logits" in k}
-    assert len(logits) == 8  # s1 and s2, prefill and step, with and without events
+    # s1 and s2; prefill, step and step behind a shared prefix; with and without events
+    assert len(logits) == 12
     assert 0 < max(logits.values()) < TOLERANCE["fp32"]
 
 
@@ -103,6 +104,7 @@ def test_heads_that_the_kernel_can_not_take_are_padded_exactly(tmp_path: Path) -
     decoder = KronosDecoder(config)
     randomise(decoder, 3)
     export_decoder(decoder.eval(), None, 64, torch.float32, tmp_path / "decoder.onnx")
+    export_decoder(decoder, None, 64, torch.float32, tmp_path / "paths.onnx", shared_prefix=True)
     figures = verify_decoder(tmp_path, decoder, None, None, "fp32")
     assert max(figures.values()) < TOLERANCE["fp32"]
 
