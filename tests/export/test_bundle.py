@@ -128,7 +128,7 @@ def test_a_refused_bundle_leaves_what_was_there(
     def differ(*args: object) -> dict[str, float]:
         raise ParityError("differs")
 
-    monkeypatch.setattr("export.bundle.export_decoder", lambda *args: args[-1].write_bytes(b""))
+    monkeypatch.setattr("export.bundle.export_decoder", lambda *args, **_: args[-1].write_bytes(b""))
     monkeypatch.setattr("export.bundle.export_encoder", lambda *args: args[-1].write_bytes(b""))
     monkeypatch.setattr("export.bundle.export_decoder_of_tokens", lambda *args: args[-1].write_bytes(b""))
     monkeypatch.setattr("export.bundle.verify_tokenizer", differ)

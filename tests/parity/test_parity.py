@@ -1,4 +1,4 @@
-"""The engine against the upstream predictor: same weights, same draws, real candles."""
+"""Windows and settings of every kind against the upstream predictor, in a tiny size; the rest by size."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,47 +10,13 @@ import pytest
 
 from export.sizes import SIZES
 from inference_server.candles import candle_features
-from inference_server.engine import ForecastJob
 from inference_server.normalise import normalise
+from tests.parity.checks import assert_same
 from tests.parity.conftest import Pair
 from tests.parity.oracle import oracle_paths
 from tests.parity.windows import real_job
 
-PUBLISHED = ("mini", "small", "base")
-RTOL = 1e-4
 Pairs = Callable[[str], Pair]
-
-
-def assert_same(pair: Pair, job: ForecastJob, columns: int = 6) -> None:
-    """Equal de-normalised values step by step: one other token would move a whole candle."""
-    ours = pair.engine.forecast([job])[0]
-    theirs = oracle_paths(pair.oracle, job, columns)
-    # A generated value near zero (a volume, say) is compared on the scale it was de-normalised with.
-    allowed = RTOL * np.maximum(np.abs(theirs), job.candles.std(axis=0) + 1e-5)
-    difference = np.abs(ours - theirs)
-    assert (difference <= allowed).all(), f"first difference at {np.argwhere(difference > allowed)[0]}"
-
-
-# The sizes are the outer loop: each is exported once.
-@pytest.mark.parametrize("size", PUBLISHED)
-class TestPublishedSizes:
-    def test_greedy_path_over_120_steps(self, pair: Pairs, market_data: Path, size: str) -> None:
-        job = real_job(market_data, "BTC-USD", 20_000, 392, 120, top_k=1)
-        assert_same(pair(size), job)
-
-    def test_greedy_path_where_the_context_slides_at_every_step(
-        self, pair: Pairs, market_data: Path, size: str
-    ) -> None:
-        job = real_job(market_data, "XAUUSD", 9_999, 512, 30, top_k=1, context_stride=1)
-        assert_same(pair(size), job)
-
-    @pytest.mark.parametrize("settings", [{"top_p": 0.9}, {"top_k": 40, "temperature": 0.7}])
-    def test_sampled_paths_of_the_same_draws(
-        self, pair: Pairs, market_data: Path, size: str, settings: dict[str, Any]
-    ) -> None:
-        steps = 8 if size == "base" else 24
-        job = real_job(market_data, "EURUSD", 30_000, 256, steps, sample_count=2, seed=7, **settings)
-        assert_same(pair(size), job)
 
 
 @pytest.fixture(scope="module")
