@@ -1,5 +1,6 @@
 """Fixtures: tiny random checkpoints, exported once per test session."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from export.bundle import Plan, export_bundle
 from export.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
@@ -59,9 +61,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint) -> Path:
     """Bundle of the tiny checkpoint with an EventEncoder (alignment "next"), max_context 512."""
-    out = tmp_path_factory.mktemp("bundles") / "tiny"
-    events = random_events(tiny_checkpoint.decoder.config.d_model)
-    export_bundle(Plan(tiny_checkpoint, 512, events=events, events_name="random"), out)
+    # One for all worker processes of a run: each has a folder of its own in the run's.
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out = folder / "tiny"
+    with FileLock(folder / "tiny.lock"):
+        if not out.is_dir():
+            events = random_events(tiny_checkpoint.decoder.config.d_model)
+            export_bundle(Plan(tiny_checkpoint, 512, events=events, events_name="random"), out)
     return out
 
 

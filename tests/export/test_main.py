@@ -5,15 +5,17 @@ import pytest
 from export.__main__ import main
 from export.checkpoint import Checkpoint
 from inference_server.bundle import load_manifest
+from tests.fixtures_bundle import tokenizer_graphs_of
 
 
 def test_the_command_writes_a_bundle(
-    tiny_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_checkpoint: Checkpoint, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = [str(s.folder) for s in (tiny_checkpoint.decoder_source, tiny_checkpoint.tokenizer_source)]
     out = tmp_path / "my-model"
     arguments = ["--model", folders[0], "--tokenizer", folders[1], "--out", str(out), "--max-context", "128"]
-    assert main(arguments) == 0
+    with tokenizer_graphs_of(tiny_bundle):
+        assert main(arguments) == 0
     manifest = load_manifest(out)
     assert (manifest.name, manifest.max_context, manifest.has_events) == ("my-model", 128, False)
     said = capsys.readouterr().err

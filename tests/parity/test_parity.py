@@ -56,6 +56,11 @@ def test_missing_volume_and_missing_amount(tiny: Pair, market_data: Path, column
     assert_same(tiny, replace(job, candles=candle_features(**prices, volume=volume)), columns)
 
 
+def test_many_paths_that_share_their_history(tiny: Pair, market_data: Path) -> None:
+    job = real_job(market_data, "BTC-USD", 5_000, 100, 8, sample_count=9, seed=2, top_p=0.9)
+    assert_same(tiny, job)
+
+
 def test_features_that_never_move(tiny: Pair, market_data: Path) -> None:
     job = real_job(market_data, "EURUSD", 60_000, 100, 5, top_k=1)
     flat = job.candles.copy()
