@@ -46,14 +46,15 @@ def bundle(size: str, *, events: bool = False) -> Path:
         export_bundle(
             Plan(loaded, MAX_CONTEXT, events=TrainedEvents(encoder, "next") if events else None), out
         )
-        kind = "with events" if events else "base-only"
-        (out.parent / f"{out.name}.seconds").write_text(f"{size} {kind}: {time.perf_counter() - start:.0f} s\n")
+        took = f"{size} {'with events' if events else 'base-only'}: {time.perf_counter() - start:.0f} s"
+        (out.parent / f"{out.name}.seconds").write_text(f"{took}\n")
     return out
 
 
 def export_times() -> list[str]:
     """What each export took, for the report."""
-    return [file.read_text().strip() for size in PUBLISHED for file in sorted((FOLDER / size).glob("*.seconds"))]
+    files = [file for size in PUBLISHED for file in sorted((FOLDER / size).glob("*.seconds"))]
+    return [file.read_text().strip() for file in files]
 
 
 if __name__ == "__main__":
