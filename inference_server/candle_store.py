@@ -78,7 +78,7 @@ class CandleStore:
                 raise self._instruments_failure
             return self._instruments
         try:
-            rows = await self._rows(load("instruments"), {})
+            rows = await self.rows(load("instruments"), {})
         except DatabaseUnavailable as failure:
             self._instruments_failure = failure
             self._instruments_due = time.monotonic() + FAILURE_KEPT_S
@@ -112,7 +112,7 @@ class CandleStore:
             "before": instant.replace(tzinfo=UTC),
         }
         by_symbol: dict[str, list[TupleRow]] = {}
-        for row in await self._rows(load(f"candles_{timeframe}"), given):
+        for row in await self.rows(load(f"candles_{timeframe}"), given):
             by_symbol.setdefault(row[0], []).append(row)
         return {symbol: _window(rows) for symbol, rows in by_symbol.items()}
 
@@ -157,7 +157,14 @@ class CandleStore:
             )
         return url
 
-    async def _rows(self, query: Any, given: dict[str, Any]) -> list[TupleRow]:
+    async def rows(self, query: Any, given: dict[str, Any]) -> list[TupleRow]:
+        """Return what a query returns; readers of other tables share the pool and its errors through this.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            If there is no database, it lacks a table, or it does not answer in time.
+        """
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
