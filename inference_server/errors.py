@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from litestar.exceptions import HTTPException, ValidationException
 
 from inference_server.candles import CandleError
+from inference_server.metrics import Metrics
 from inference_server.schemas import Problem
 
 TYPE_PREFIX = "urn:kronos-events:problem:"
@@ -23,7 +24,7 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     name: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Internal error"
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
     def __init__(self, detail: str, *, given: Any = None, expected: Any = None) -> None:
         super().__init__(detail)
@@ -90,7 +91,7 @@ class DatabaseUnavailable(ServiceError):
     status = 503
     name = "database-unavailable"
     title = "Database unavailable"
-    retry_after_s: ClassVar[int | None] = 5
+    retry_after_s: int | None = 5
 
 
 class NoDatabase(DatabaseUnavailable):
@@ -106,6 +107,71 @@ class ModelNotReady(ServiceError):
     name = "model-not-ready"
     title = "Model not ready"
     retry_after_s = 2
+
+
+class Draining(ServiceError):
+    """The server is about to end: it finishes what it has begun and takes nothing new."""
+
+    status = 503
+    name = "draining"
+    title = "Shutting down"
+    retry_after_s = 5
+
+    def __init__(self) -> None:
+        super().__init__("this server is shutting down and takes no new requests: ask another, or try again")
+
+
+class QueueFull(ServiceError):
+    """As many requests wait as the server lets wait."""
+
+    status = 429
+    name = "queue-full"
+    title = "Queue full"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            f"as many forecasts wait as may wait (KRONOS_QUEUE_LIMIT): try again in {retry_after_s} s",
+            expected=f"another try after {retry_after_s} s",
+        )
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(ServiceError):
+    """The request was not answered in the time it gave itself, or that the server gives it."""
+
+    status = 504
+    name = "deadline-exceeded"
+    title = "Deadline exceeded"
+
+
+class SlowBody(ServiceError):
+    """The body did not arrive in time."""
+
+    status = 408
+    name = "slow-body"
+    title = "Slow body"
+
+
+class Unauthorised(ServiceError):
+    """There is no API key, or none that this server knows."""
+
+    status = 401
+    name = "unauthorised"
+    title = "Unauthorised"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server asks for an API key, and none that it knows was given",
+            expected="the header Authorization: Bearer <key>",
+        )
+
+
+class Forbidden(ServiceError):
+    """The API key may not do this."""
+
+    status = 403
+    name = "forbidden"
+    title = "Forbidden"
 
 
 def problem_of(error: Exception, instance: str | None = None) -> Problem:
@@ -151,10 +217,19 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
     )
 
 
+def refusal(error: Exception, instance: str | None, metrics: Metrics) -> Problem:
+    """Return an exception as problem details, and count it: every refusal of the server passes here."""
+    problem = problem_of(error, instance)
+    metrics.refused(problem.type.removeprefix(TYPE_PREFIX))
+    return problem
+
+
 def headers_of(error: Exception) -> dict[str, str]:
     """Return the headers that belong to an exception's answer, such as Retry-After or Allow."""
     if isinstance(error, HTTPException):
         return dict(error.headers or {})
+    if isinstance(error, Unauthorised):
+        return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, ServiceError) and error.retry_after_s is not None:
         return {"Retry-After": str(error.retry_after_s)}
     return {}

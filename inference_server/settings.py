@@ -1,15 +1,24 @@
 """The server's settings: each an environment variable with a default and the reason to change it."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from inference_server.memory import usable_memory
 from inference_server.schemas import Limits
 
 MIN_CANDLES = 32
 """Fewer candles say nothing of a market's scale; the model was never shown such short windows."""
+
+
+CACHE_SHARE = 4
+"""The cache may take a quarter of the memory: weights, activations and bodies need theirs, neighbours too."""
+
+SHORTEST_KEY = 16
+"""Characters of an API key: shorter ones can be guessed."""
 
 
 class SettingsError(ValueError):
@@ -23,7 +32,7 @@ class Settings:
     bundle: Path
     """`KRONOS_BUNDLE`, required: the folder that `python -m export` wrote."""
     host: str = "127.0.0.1"
-    """`KRONOS_HOST`: other machines reach the server only on another address; there is no login yet."""
+    """`KRONOS_HOST`: other machines reach the server only on another address, which needs API keys."""
     port: int = 8200
     """`KRONOS_PORT`: change it to run several bundles side by side."""
     database_url: str | None = None
@@ -41,12 +50,39 @@ class Settings:
     max_lookback: int = 4096
     """`KRONOS_MAX_LOOKBACK`: beyond the bundle's max_context more candles only set the scale."""
     max_batch_symbols: int = 100
-    """`KRONOS_MAX_BATCH_SYMBOLS`: a batch holds the model until it is done; fewer let others in sooner."""
+    """`KRONOS_MAX_BATCH_SYMBOLS`: each symbol is a job in the queue; fewer leave room for other callers."""
     max_body_bytes: int = 32 * 2**20
     """`KRONOS_MAX_BODY_BYTES`: 100 symbols with candles and events take about 25 MB as nested lists."""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    """`KRONOS_API_KEYS` (separated by commas), `KRONOS_API_KEYS_FILE` (one a line): who may ask; required
+    as soon as `host` is no loopback address, several so that one can be replaced while the old one works."""
+    admin_keys: tuple[str, ...] = field(default=(), repr=False)
+    """`KRONOS_ADMIN_KEYS`, `KRONOS_ADMIN_KEYS_FILE`: who may also use /admin, which nobody may without."""
+    cache_bytes: int = field(default_factory=lambda: usable_memory() // CACHE_SHARE)
+    """`KRONOS_CACHE_BYTES`: how many rows run at once follows from it; a quarter of the memory (or of its
+    limit) unless given: lower it where neighbours need memory, raise it on a machine of the server's own."""
+    queue_limit: int = 256
+    """`KRONOS_QUEUE_LIMIT`: forecasts that may wait; the next is answered 429 at once. Fewer keep the wait of
+    those in the queue short, more take larger bursts."""
+    request_timeout_s: float = 900.0
+    """`KRONOS_REQUEST_TIMEOUT_S`: the longest a request may take unless its X-Request-Timeout says less or
+    more; the default fits a window that is read again at every step on a CPU."""
+    body_timeout_s: float = 30.0
+    """`KRONOS_BODY_TIMEOUT_S`: the time in which a body must have arrived; raise it for slow lines."""
+    grace_s: float = 30.0
+    """`KRONOS_GRACE_S`: how long running requests may go on after SIGTERM; keep it below the time after which
+    your process manager kills."""
+    result_cache_bytes: int = 0
+    """`KRONOS_RESULT_CACHE_BYTES`: memory for answers to requests with a seed, to give again without running
+    the model; 0, the default, keeps none, since scheduled requests seldom repeat."""
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.api_keys and not _is_loopback(self.host):
+            raise SettingsError(
+                f"KRONOS_HOST is {self.host!r}, which other machines may reach, and there are no API keys: "
+                "set KRONOS_API_KEYS or KRONOS_API_KEYS_FILE, or keep to 127.0.0.1"
+            )
         limits = Limits(
             min_candles=MIN_CANDLES,
             max_pred_len=self.max_pred_len,
@@ -64,21 +100,26 @@ class Settings:
         Raises
         ------
         SettingsError
-            If KRONOS_BUNDLE is missing or a value is not a number in range; the message names the variable.
+            If KRONOS_BUNDLE is missing, a value is not a number in range, a key is too weak, or keys are
+            missing where other machines reach the server; the message names the variable.
         """
         given = {name: value for name, value in environment.items() if value}
         if "KRONOS_BUNDLE" not in given:
             raise SettingsError("KRONOS_BUNDLE is not set; expected the folder that `python -m export` wrote")
-        numbers = {
+        numbers: dict[str, Any] = {
             name: _whole(given, variable, low, high)
             for name, (variable, low, high) in _WHOLE_NUMBERS.items()
             if variable in given
         }
+        for name, variable in _SECONDS.items():
+            if variable in given:
+                numbers[name] = _seconds(given, variable)
         return cls(
             bundle=Path(given["KRONOS_BUNDLE"]),
             host=given.get("KRONOS_HOST", cls.host),
             database_url=given.get("DATABASE_URL"),
-            database_timeout_s=_seconds(given, "KRONOS_DATABASE_TIMEOUT_S", cls.database_timeout_s),
+            api_keys=_keys(given, "KRONOS_API_KEYS"),
+            admin_keys=_keys(given, "KRONOS_ADMIN_KEYS"),
             **numbers,
         )
 
@@ -93,6 +134,15 @@ _WHOLE_NUMBERS = {
     "max_lookback": ("KRONOS_MAX_LOOKBACK", MIN_CANDLES, _LARGEST),
     "max_batch_symbols": ("KRONOS_MAX_BATCH_SYMBOLS", 1, _LARGEST),
     "max_body_bytes": ("KRONOS_MAX_BODY_BYTES", 1024, _LARGEST),
+    "cache_bytes": ("KRONOS_CACHE_BYTES", 1, _LARGEST),
+    "queue_limit": ("KRONOS_QUEUE_LIMIT", 1, _LARGEST),
+    "result_cache_bytes": ("KRONOS_RESULT_CACHE_BYTES", 0, _LARGEST),
+}
+_SECONDS = {
+    "database_timeout_s": "KRONOS_DATABASE_TIMEOUT_S",
+    "request_timeout_s": "KRONOS_REQUEST_TIMEOUT_S",
+    "body_timeout_s": "KRONOS_BODY_TIMEOUT_S",
+    "grace_s": "KRONOS_GRACE_S",
 }
 
 
@@ -106,9 +156,7 @@ def _whole(given: Mapping[str, str], variable: str, low: int, high: int) -> int:
     return value
 
 
-def _seconds(given: Mapping[str, str], variable: str, default: float) -> float:
-    if variable not in given:
-        return default
+def _seconds(given: Mapping[str, str], variable: str) -> float:
     try:
         value = float(given[variable])
     except ValueError:
@@ -116,3 +164,30 @@ def _seconds(given: Mapping[str, str], variable: str, default: float) -> float:
     if not 0 < value < float("inf"):
         raise SettingsError(f"{variable} is {given[variable]!r}; expected a number of seconds above 0")
     return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _keys(given: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    """Return the keys of a variable and of the file that its sister names; no message ever shows one."""
+    keys = [key.strip() for key in given.get(variable, "").split(",")]
+    if (name := given.get(f"{variable}_FILE")) is not None:
+        try:
+            lines = Path(name).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingsError(f"{variable}_FILE is {name!r}, which cannot be read: {reason}") from None
+        keys += [line.strip() for line in lines if not line.lstrip().startswith("#")]
+    keys = [key for key in keys if key]
+    for number, key in enumerate(keys, start=1):
+        if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
+            raise SettingsError(
+                f"key {number} of {variable} cannot be used: expected at least {SHORTEST_KEY} ASCII "
+                "characters without spaces, such as python -c 'import secrets; print(secrets.token_hex())'"
+            )
+    return tuple(dict.fromkeys(keys))

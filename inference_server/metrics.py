@@ -1,0 +1,157 @@
+"""What the server counts and times, as Prometheus reads it at /metrics."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# From a refusal, answered in a millisecond, to a window that is read again at every step on a CPU.
+_REQUEST_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+_QUEUE_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300)
+_PREFILL_S = (0.001, 0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# From the smallest model alone to the largest one with a full batch.
+_STEP_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_DATABASE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One server's metrics in a registry of their own; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._requests = Counter(
+            "kronos_requests",
+            'Requests by route and outcome: an HTTP status, or "gone" where the client did not wait for it',
+            ("route", "outcome"),
+            registry=registry,
+        )
+        self._request_s = Histogram(
+            "kronos_request_seconds",
+            "Time from a request's head to the end of its answer",
+            ("route",),
+            buckets=_REQUEST_S,
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "kronos_refusals",
+            "Refusals and errors by the name in the problem's type; in a batch each symbol counts",
+            ("reason",),
+            registry=registry,
+        )
+        self._queue_s = Histogram(
+            "kronos_queue_seconds",
+            "Time that a forecast waited before its first prefill",
+            buckets=_QUEUE_S,
+            registry=registry,
+        )
+        self._prefill_s = Histogram(
+            "kronos_prefill_seconds",
+            "Time of one prefill, which reads candles into the cache",
+            buckets=_PREFILL_S,
+            registry=registry,
+        )
+        self._prefill_tokens = Counter(
+            "kronos_prefill_tokens", "Tokens (candles) read into the cache by prefills", registry=registry
+        )
+        self._step_s = Histogram(
+            "kronos_step_seconds",
+            "Time of one step, which makes one candle for each row of the running batch",
+            buckets=_STEP_S,
+            registry=registry,
+        )
+        self._step_rows = Histogram(
+            "kronos_step_rows",
+            "Rows in the batch of a step; its sum counts the tokens (candles) made",
+            buckets=_ROWS,
+            registry=registry,
+        )
+        self._queued_jobs = Gauge("kronos_queue_jobs", "Forecasts that wait", registry=registry)
+        self._slots_used = Gauge("kronos_slots_used", "Slots that hold a running row", registry=registry)
+        self._slots = Gauge("kronos_slots", "Slots there are", registry=registry)
+        self._cache_used = Gauge(
+            "kronos_cache_used_bytes", "Cache memory that running forecasts hold", registry=registry
+        )
+        self._cache = Gauge(
+            "kronos_cache_bytes", "Cache memory they may hold (KRONOS_CACHE_BYTES)", registry=registry
+        )
+        self._database_s = Histogram(
+            "kronos_database_seconds",
+            "Time of a read of the database, by named query and outcome (ok, failed)",
+            ("query", "outcome"),
+            buckets=_DATABASE_S,
+            registry=registry,
+        )
+        self._bundle = Info("kronos_bundle", "The bundle being served", registry=registry)
+
+    def queued(self, seconds: float) -> None:
+        """Record how long a forecast waited before its first prefill."""
+        self._queue_s.observe(seconds)
+
+    def prefilled(self, seconds: float, tokens: int) -> None:
+        """Record a prefill and the tokens that it read, over all rows."""
+        self._prefill_s.observe(seconds)
+        self._prefill_tokens.inc(tokens)
+
+    def stepped(self, seconds: float, rows: int) -> None:
+        """Record a step of the running batch, which made one token for each row."""
+        self._step_s.observe(seconds)
+        self._step_rows.observe(rows)
+
+    def queue_depth(self, jobs: int) -> None:
+        """Set how many forecasts wait."""
+        self._queued_jobs.set(jobs)
+
+    def slots(self, used: int, total: int) -> None:
+        """Set how many slots hold a row, and how many there are."""
+        self._slots_used.set(used)
+        self._slots.set(total)
+
+    def cache_bytes(self, used: int, total: int) -> None:
+        """Set how much cache memory is in use, and how much there is to use."""
+        self._cache_used.set(used)
+        self._cache.set(total)
+
+    def bundle(self, name: str, version: str, precision: str, device: str) -> None:
+        """Set which bundle is served, in place of the one before."""
+        self._bundle.info({"name": name, "version": version, "precision": precision, "device": device})
+
+    def answered(self, route: str, outcome: str, seconds: float) -> None:
+        """Record a request: its route's path template, the status of its answer (or "gone"), its time."""
+        self._requests.labels(route, outcome).inc()
+        self._request_s.labels(route).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """Count a refusal by the name of its problem type."""
+        self._refusals.labels(reason).inc()
+
+    @contextmanager
+    def database_read(self, query: str) -> Iterator[None]:
+        """Time a read of the database under the name of its query; an exception makes it a failed one."""
+        started, outcome = perf_counter(), "failed"
+        try:
+            yield
+            outcome = "ok"
+        finally:
+            self._database_s.labels(query, outcome).observe(perf_counter() - started)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format, of type `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
