@@ -41,6 +41,14 @@ class InvalidBody(ServiceError):
     title = "Invalid request body"
 
 
+class InvalidQuery(ServiceError):
+    """A query parameter is missing or has the wrong type."""
+
+    status = 400
+    name = "invalid-query"
+    title = "Invalid query parameter"
+
+
 class InvalidRequest(ServiceError):
     """A field has the right type and a value that cannot be used."""
 
@@ -187,8 +195,7 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
     if isinstance(error, CandleError):
         error = InvalidCandles(str(error))
     if isinstance(error, ValidationException):
-        # Litestar validates nothing but that there is a body.
-        error = InvalidBody("the body is empty; expected a JSON object")
+        error = _not_validated(error)
     if isinstance(error, ServiceError):
         return Problem(
             type=TYPE_PREFIX + error.name,
@@ -222,6 +229,14 @@ def refusal(error: Exception, instance: str | None, metrics: Metrics) -> Problem
     problem = problem_of(error, instance)
     metrics.refused(problem.type.removeprefix(TYPE_PREFIX))
     return problem
+
+
+def _not_validated(error: ValidationException) -> ServiceError:
+    """Return what Litestar refused by itself: a query parameter, else a body that is not there."""
+    for wrong in error.extra if isinstance(error.extra, list) else []:
+        if isinstance(wrong, dict) and wrong.get("source") == "query":
+            return InvalidQuery(f"the query parameter {wrong.get('key')}: {wrong.get('message')}")
+    return InvalidBody("the body is empty; expected a JSON object")
 
 
 def headers_of(error: Exception) -> dict[str, str]:

@@ -18,8 +18,8 @@ PAGE = "/docs"
 _FILES = "/docs-files"
 
 _PROBLEMS = {
-    400: "The body is not JSON, or a field has the wrong type",
-    404: "Unknown symbol",
+    400: "The body is not JSON, or a field or query parameter has the wrong type",
+    404: "Unknown symbol, or no stored forecast",
     413: "The body is larger than this server takes",
     422: "A value cannot be used; `given` and `expected` say why",
     503: "The model is still loading, or the database does not answer",
