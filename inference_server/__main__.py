@@ -1,6 +1,6 @@
 """`python -m inference_server`: serves the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."""
 
-import logging
+import math
 import signal
 import sys
 from types import FrameType
@@ -9,11 +9,11 @@ import uvicorn
 
 from inference_server.app import create_app
 from inference_server.bundle import BundleError, load_manifest
+from inference_server.logs import configure_logs
 from inference_server.settings import Settings, SettingsError
 
 UNUSABLE = 2
 FAILED = 1
-GRACE_S = 30
 
 
 def main() -> int:
@@ -21,8 +21,7 @@ def main() -> int:
     # uvicorn raises the signal again once it has shut down, which would end the process with its number.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs()
     try:
         settings = Settings.from_environment()
         load_manifest(settings.bundle, verify=False)  # what is plainly wrong is said before the port opens
@@ -42,7 +41,7 @@ def main() -> int:
             port=settings.port,
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=math.ceil(settings.grace_s),
         )
     )
     server.run()

@@ -13,12 +13,15 @@ from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
+from inference_server.auth import KeyGuard
 from inference_server.candle_store import CandleStore, find_database
 from inference_server.engine import Engine
-from inference_server.errors import headers_of, problem_of
+from inference_server.errors import headers_of, refusal
 from inference_server.forecasts import Forecasts
 from inference_server.inference import Inference
 from inference_server.instruments import default_instruments
+from inference_server.metrics import Metrics
+from inference_server.middleware import Observed
 from inference_server.openapi import document, page_files
 from inference_server.routes import ForecastController, ServerController
 from inference_server.settings import Settings
@@ -37,22 +40,30 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     on_failure
         Called once if the model cannot be loaded, which the log then explains.
     """
+    metrics = Metrics()
     inference = Inference(partial(_load, settings))
     store = CandleStore(
         partial(find_database, settings.database_url),
         settings.database_timeout_s,
         settings.database_connections,
+        metrics,
     )
     forecasts = Forecasts(inference, store, settings.limits)
-    return Litestar(
+    app = Litestar(
         route_handlers=[ForecastController, ServerController, page_files()],
-        dependencies={"forecasts": Provide(lambda: forecasts, sync_to_thread=False, use_cache=True)},
+        dependencies={
+            "forecasts": Provide(lambda: forecasts, sync_to_thread=False, use_cache=True),
+            "metrics": Provide(lambda: metrics, sync_to_thread=False, use_cache=True),
+        },
+        guards=[KeyGuard(settings.api_keys, settings.admin_keys)],
         lifespan=[partial(_lifespan, settings, inference, store, on_failure)],
-        exception_handlers={HTTPException: _answer_error, Exception: _answer_error},
+        exception_handlers=dict.fromkeys((HTTPException, Exception), partial(_answer_error, metrics)),
         request_max_body_size=settings.max_body_bytes,
         openapi_config=document(),
         logging_config=None,
     )
+    app.asgi_handler = Observed(app.asgi_handler, metrics, settings.body_timeout_s, settings.max_body_bytes)
+    return app
 
 
 def _load(settings: Settings) -> Engine:
@@ -96,9 +107,9 @@ def _lifespan(
     return lifespan()
 
 
-def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def _answer_error(metrics: Metrics, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer any error as problem details; the log has the traceback of the unforeseen ones."""
-    problem = problem_of(error, request.url.path)
+    problem = refusal(error, request.url.path, metrics)
     if problem.status == 500:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return Response(

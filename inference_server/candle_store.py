@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from inference_server.errors import DatabaseUnavailable, NoDatabase
 from inference_server.instruments import Instrument, default_instruments
+from inference_server.metrics import Metrics
 from inference_server.requests import Window
 from sql.connect import connection_settings, normalise_url
 from sql.errors import DatabaseError, one_line
@@ -41,12 +42,17 @@ class CandleStore:
         Seconds after which a connection or a query is given up.
     connections
         The most connections held.
+    metrics
+        Times every read.
     """
 
-    def __init__(self, locate: Callable[[], str | None], timeout_s: float, connections: int) -> None:
+    def __init__(
+        self, locate: Callable[[], str | None], timeout_s: float, connections: int, metrics: Metrics
+    ) -> None:
         self._locate = locate
         self._timeout_s = timeout_s
         self._connections = connections
+        self._metrics = metrics
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] | None = None
         self._looking = asyncio.Lock()
         self._instruments: dict[str, Instrument] = {}
@@ -166,13 +172,12 @@ class CandleStore:
             If there is no database, it lacks a table, or it does not answer in time.
         """
         try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                (await self._pool_or_reason()).connection() as connection,
-                connection.cursor(binary=True) as cursor,
-            ):
-                await cursor.execute(query, given)
-                return await cursor.fetchall()
+            async with asyncio.timeout(self._timeout_s):
+                pool = await self._pool_or_reason()
+                with self._metrics.database_read():
+                    async with pool.connection() as connection, connection.cursor(binary=True) as cursor:
+                        await cursor.execute(query, given)
+                        return await cursor.fetchall()
         except psycopg.errors.UndefinedTable as error:
             log.error("the database lacks a table: %s", one_line(error))
             raise DatabaseUnavailable(

@@ -94,8 +94,8 @@ class Metrics:
         )
         self._database_s = Histogram(
             "kronos_database_seconds",
-            "Time of a read of the database, by named query and outcome (ok, failed)",
-            ("query", "outcome"),
+            "Time of a read of the database with the wait for a connection, by outcome: ok or failed",
+            ("outcome",),
             buckets=_DATABASE_S,
             registry=registry,
         )
@@ -143,14 +143,14 @@ class Metrics:
         self._refusals.labels(reason).inc()
 
     @contextmanager
-    def database_read(self, query: str) -> Iterator[None]:
-        """Time a read of the database under the name of its query; an exception makes it a failed one."""
+    def database_read(self) -> Iterator[None]:
+        """Time a read of the database; an exception makes it a failed one."""
         started, outcome = perf_counter(), "failed"
         try:
             yield
             outcome = "ok"
         finally:
-            self._database_s.labels(query, outcome).observe(perf_counter() - started)
+            self._database_s.labels(outcome).observe(perf_counter() - started)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format, of type `CONTENT_TYPE`."""

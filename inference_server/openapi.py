@@ -6,11 +6,12 @@ from litestar import Router
 from litestar.dto import AbstractDTO
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import SwaggerRenderPlugin
-from litestar.openapi.spec import Reference, Schema
+from litestar.openapi.spec import Components, Reference, Schema, SecurityScheme
 from litestar.static_files import create_static_files_router
 from litestar.typing import FieldDefinition
 from openapi_ui_bundles import swagger_ui
 
+from inference_server.auth import OPEN
 from inference_server.schemas import Problem
 
 API_VERSION = "1.0"
@@ -19,10 +20,14 @@ _FILES = "/docs-files"
 
 _PROBLEMS = {
     400: "The body is not JSON, or a field or query parameter has the wrong type",
+    401: "This server asks for an API key, as a bearer token",
     404: "Unknown symbol, or no stored forecast",
+    408: "The body did not arrive in time",
     413: "The body is larger than this server takes",
     422: "A value cannot be used; `given` and `expected` say why",
-    503: "The model is still loading, or the database does not answer",
+    429: "As many forecasts wait as may wait; Retry-After tells when to try again",
+    503: "The model is still loading, the server is shutting down, or the database does not answer",
+    504: "The request took longer than X-Request-Timeout, or than this server lets one take",
 }
 
 
@@ -37,7 +42,9 @@ def document() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Event-conditioned Kronos forecasts",
         version=API_VERSION,
-        path=PAGE,
+        openapi_router=Router(PAGE, route_handlers=[], include_in_schema=False, opt=OPEN),
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}, {}],
         use_handler_docstrings=True,
         render_plugins=[page],
     )
@@ -46,7 +53,7 @@ def document() -> OpenAPIConfig:
 def page_files() -> Router:
     """Return the route of the page's scripts and styles, from the package that carries them."""
     return create_static_files_router(
-        path=_FILES, directories=[swagger_ui.static_path], include_in_schema=False
+        path=_FILES, directories=[swagger_ui.static_path], include_in_schema=False, opt=OPEN
     )
 
 

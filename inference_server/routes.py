@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, Request, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.params import Dependency
 
+from inference_server.auth import OPEN
 from inference_server.bodies import read_batch, read_predict
-from inference_server.errors import problem_of
+from inference_server.errors import refusal
 from inference_server.forecasts import Forecasts
+from inference_server.metrics import CONTENT_TYPE, Metrics
 from inference_server.openapi import JsonBody, problems
 from inference_server.schemas import (
     BatchItem,
@@ -22,6 +24,7 @@ from inference_server.schemas import (
 )
 
 Service = Annotated[Forecasts, Dependency(skip_validation=True)]
+Counters = Annotated[Metrics, Dependency(skip_validation=True)]
 
 
 class PredictBody(JsonBody):
@@ -47,7 +50,7 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBody,
         return_dto=None,
-        responses=problems(400, 404, 413, 422, 503),
+        responses=problems(400, 401, 404, 408, 413, 422, 429, 503, 504),
     )
     async def predict(self, data: bytes, forecasts: Service) -> PredictAnswer:
         """Forecast one symbol from the candles given, or from the last ones in the database."""
@@ -64,18 +67,19 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBatchBody,
         return_dto=None,
-        responses=problems(400, 413, 422, 503),
+        responses=problems(400, 401, 408, 413, 422, 429, 503, 504),
     )
     async def predict_batch(
         self,
         data: bytes,
         request: Request[Any, Any, Any],
         forecasts: Service,
+        metrics: Counters,
     ) -> PredictBatchAnswer:
         """Forecast several symbols with the same settings; a symbol that fails leaves the others alone."""
         asked, warnings = read_batch(data, forecasts.limits.max_batch_symbols)
         results = [
-            BatchItem(symbol=symbol, error=problem_of(outcome, request.url.path))
+            BatchItem(symbol=symbol, error=refusal(outcome, request.url.path, metrics))
             if isinstance(outcome, Exception)
             else BatchItem(symbol=symbol, result=outcome)
             for symbol, outcome in (await forecasts.answer(asked)).items()
@@ -88,7 +92,7 @@ class ServerController(Controller):
 
     tags: Sequence[str] = ("server",)
 
-    @get("/model", operation_id="model", responses=problems(503))
+    @get("/model", operation_id="model", responses=problems(401, 503))
     async def model(self, forecasts: Service) -> ModelInfo:
         """Tell which bundle is served, what it reads, and the limits of a request."""
         manifest = forecasts.manifest
@@ -105,13 +109,18 @@ class ServerController(Controller):
             manifest=msgspec.to_builtins(manifest),
         )
 
-    @get("/health/live", operation_id="live")
+    @get("/health/live", operation_id="live", opt=OPEN)
     async def live(self) -> Health:
         """Tell that the process answers."""
         return Health(status="live")
 
-    @get("/health/ready", operation_id="ready", responses=problems(503))
+    @get("/health/ready", operation_id="ready", opt=OPEN, responses=problems(503))
     async def ready(self, forecasts: Service) -> Health:
         """Tell that the model is loaded and warmed, or answer 503."""
         _ = forecasts.manifest
         return Health(status="ready")
+
+    @get("/metrics", include_in_schema=False)
+    async def metrics(self, metrics: Counters) -> Response[bytes]:
+        """Tell Prometheus what happened so far; needs a key, since it tells how much the server is used."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE)

@@ -14,6 +14,7 @@ import pytest
 from inference_server.candle_store import CandleStore, find_database
 from inference_server.errors import TYPE_PREFIX, DatabaseUnavailable, NoDatabase
 from inference_server.instruments import Instrument, default_instruments
+from inference_server.metrics import Metrics
 from inference_server.schemas import Candles
 from sql import embedded
 from sql.connect import connect
@@ -42,7 +43,7 @@ def free_port() -> Iterator[int]:
 
 
 def store(url: str | None, timeout_s: float = 5.0) -> CandleStore:
-    return CandleStore(lambda: url, timeout_s, connections=2)
+    return CandleStore(lambda: url, timeout_s, connections=2, metrics=Metrics())
 
 
 def test_the_last_candles_of_several_symbols(database: psycopg.Connection, database_url: str) -> None:
@@ -153,7 +154,7 @@ def test_a_dead_database_is_given_up_and_not_asked_again_at_once() -> None:
 @pytest.mark.parametrize(("url", "error"), [(None, NoDatabase), ("mysql://somewhere", DatabaseUnavailable)])
 def test_no_database_or_no_address(url: str | None, error: type[Exception]) -> None:
     async def scene() -> None:
-        reader = CandleStore(lambda: url and find_database(url), 1.0, 1)
+        reader = CandleStore(lambda: url and find_database(url), 1.0, 1, Metrics())
         async with reader.running():
             with pytest.raises(error):
                 await reader.latest(["BTC-USD"], "1h", 3, LATE)

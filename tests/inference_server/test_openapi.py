@@ -38,7 +38,8 @@ def test_the_document_describes_the_requests(client: TestClient) -> None:
     assert set(document["paths"]) == {"/predict", "/predict-batch", "/model", "/health/live", "/health/ready"}
     predict = document["paths"]["/predict"]["post"]
     assert predict["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictRequest")
-    assert set(predict["responses"]) == {"200", "400", "404", "413", "422", "503"}
+    refusals = {"400", "401", "404", "408", "413", "422", "429", "503", "504"}
+    assert set(predict["responses"]) == {"200", *refusals}
     schema = document["components"]["schemas"]["PredictRequest"]
     assert schema["required"] == ["symbol"]
     assert (schema["properties"]["pred_len"]["default"], schema["properties"]["top_p"]["default"]) == (
