@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.market import job
 from benchmarks.models import bundle
-from inference_server.engine import Engine, ForecastJob
+from inference_server.engine import Engine
+from inference_server.jobs import ForecastJob
 
 LOOKBACK, PRED_LEN = 392, 120
 PAIRS = {"mini": 31, "base": 9}

@@ -9,7 +9,7 @@ import polars as pl
 
 from flows.market import generate_market
 from inference_server.candles import candle_features
-from inference_server.engine import ForecastJob
+from inference_server.jobs import ForecastJob
 
 PRICES = ("open", "high", "low", "close")
 

@@ -1,4 +1,4 @@
-"""The decoder session: rows of a key/value cache, filled by prefill and advanced by steps."""
+"""The decoder's sessions over a pool of key/value caches, and the prefill that fills rows of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,15 +54,16 @@ class CachePool:
             binding.input(f"past_{name}", buffer, shape, offset)
             binding.output(f"present_{name}", buffer, shape, offset)
 
-    def bind_prefix(self, binding: Binding, length: int) -> None:
-        """Bind the pool's first tokens as the prefix that all rows share."""
+    def bind_prefix(self, binding: Binding, length: int, first_token: int) -> None:
+        """Bind tokens of the pool as the prefix that all rows share."""
         for name, buffer, (heads, dim) in zip(self.names, self.buffers, self.widths, strict=True):
-            binding.input(f"prefix_{name}", buffer, (1, heads, length, dim))
+            binding.input(f"prefix_{name}", buffer, (1, heads, length, dim), first_token * heads * dim)
 
-    def repeat(self, rows: int, capacity: int, row: int, count: int, length: int) -> None:
-        """Copy the first `length` tokens of one row to the `count` rows after it."""
+    def copy(self, capacity: int, source: int, target: int, count: int, length: int) -> None:
+        """Copy the first `length` tokens of row `source` to `count` rows from `target` on."""
+        rows = max(source + 1, target + count)
         for buffer, (heads, dim) in zip(self.buffers, self.widths, strict=True):
-            self.device.repeat_row(buffer, (rows, heads, capacity, dim), row, count, length)
+            self.device.copy_row(buffer, (rows, heads, capacity, dim), source, target, count, length)
 
 
 def token_bytes(manifest: Manifest) -> int:
@@ -87,11 +88,18 @@ class Decoder:
         self,
         tokens: Tokens,
         capacity: int,
-        first_row: int = 0,
+        first_token: int,
         sampling: Sampling | None = None,
         uniform: Float32Array | None = None,
     ) -> tuple[Int64Array, Int64Array]:
-        """Fill cache rows of this capacity from `first_row` with B × S tokens; draw the pair that follows.
+        """Fill B cache rows of this capacity with S tokens each; draw the pair that follows.
+
+        Parameters
+        ----------
+        tokens, capacity, first_token
+            What goes into the rows, and where in the pool they begin.
+        sampling, uniform
+            How rows draw, and the draws (B, 2).
 
         Returns
         -------
@@ -99,11 +107,11 @@ class Decoder:
             (B,) each; meaningless where no `sampling` and `uniform` (B, 2) are given.
         """
         rows, length = tokens.s1.shape
-        sampling = sampling or _greedy(rows)
+        sampling = sampling or greedy(rows)
         binding = Binding(self.session)
-        bound = _Bound(self.device, binding)
-        self.pool.bind(binding, rows, capacity, first_row * capacity)
-        _bind_sampling(bound, sampling)
+        bound = BoundValues(self.device, binding)
+        self.pool.bind(binding, rows, capacity, first_token)
+        bind_sampling(bound, sampling)
         bound.input("s1", tokens.s1, np.int64)
         bound.input("s2", tokens.s2, np.int64)
         bound.input("stamp", tokens.stamp, np.int64)
@@ -121,113 +129,13 @@ class Decoder:
         s1, s2 = (buffer.get()[:, 0] for buffer in outputs)
         return s1, s2  # type: ignore[return-value]
 
-    def bind_gate(self, bound: "_Bound", gate: Float32Array | None) -> None:
+    def bind_gate(self, bound: "BoundValues", gate: Float32Array | None) -> None:
         """Bind which rows the adapter acts on, where the bundle has one."""
         if self.adapted and gate is not None:
             bound.input("adapter_gate", gate.reshape(-1, 1, 1), np.float32)
 
 
-class StepLoop:
-    """Steps of a batch: every row's inputs for every step lie on the device before the first one.
-
-    A step reads slice k of each buffer and writes its tokens to slice k + 1, so nothing is copied and
-    no token visits the host until `generated`.
-    """
-
-    def __init__(
-        self,
-        decoder: Decoder,
-        capacity: int,
-        lengths: Int64Array,
-        tokens: Tokens,
-        sampling: Sampling,
-        uniform: Float32Array,
-        prefix_length: int = 0,
-    ) -> None:
-        """Prepare the steps of B rows.
-
-        Parameters
-        ----------
-        decoder, capacity, prefix_length
-            Where the rows' caches lie: B rows of this capacity in the pool, behind a prefix that all
-            of them share, if there is one.
-        lengths
-            Tokens already in each row's own cache, (B,).
-        tokens
-            s1, s2 (B, 1): the tokens of the first step; stamp (B, steps, 5) and event_embedding
-            (B, steps, d_model) of every step's input.
-        sampling, uniform
-            How rows draw, and the draws (B, steps, 2).
-        """
-        device, steps = decoder.device, uniform.shape[1]
-        self.decoder, self.capacity, self.sampling, self.gate = decoder, capacity, sampling, tokens.gate
-        self.prefix_length = prefix_length
-        rows = len(lengths)
-
-        def per_step(values: Array, dtype: type[np.generic]) -> Buffer:
-            return device.buffer(values.shape, dtype).set(values)
-
-        first = np.zeros((steps + 1, rows, 1), np.int64)
-        self.s1, self.s2 = per_step(first, np.int64), per_step(first, np.int64)
-        first[0] = tokens.s1
-        self.s1.set(first)
-        first[0] = tokens.s2
-        self.s2.set(first)
-        seqlens = lengths[None, :] + np.arange(steps)[:, None]
-        self.seqlens = per_step(seqlens, np.int32)
-        self.longest = seqlens + 1
-        self.total = device.cpu.buffer((steps, 1), np.int32)
-        self.stamp = per_step(tokens.stamp.swapaxes(0, 1)[:, :, None], np.int64)
-        self.uniform = per_step(uniform.swapaxes(0, 1), np.float32)
-        self.events = (
-            None
-            if tokens.event_embedding is None
-            else per_step(tokens.event_embedding.swapaxes(0, 1)[:, :, None], np.float32)
-        )
-        self._rows = -1
-
-    def _bind(self, rows: int) -> None:
-        """Bind what stays the same while the number of rows does."""
-        self._rows = rows
-        decoder = self.decoder
-        session = decoder.paths_session if self.prefix_length else decoder.session
-        assert session is not None
-        self._binding = Binding(session)
-        self._bound = _Bound(decoder.device, self._binding)
-        decoder.pool.bind(self._binding, rows, self.capacity, self.prefix_length)
-        if self.prefix_length:
-            decoder.pool.bind_prefix(self._binding, self.prefix_length)
-        s = self.sampling
-        _bind_sampling(self._bound, Sampling(s.temperature[:rows], s.top_k[:rows], s.top_p[:rows]))
-        self._bound.input("last_index", np.zeros((rows, 1)), np.int64)
-        if self.events is not None and self.gate is not None:
-            self.decoder.bind_gate(self._bound, self.gate[:rows])
-        self.total.set(self.longest[:, :rows].max(axis=1, keepdims=True))
-
-    def step(self, k: int, rows: int) -> None:
-        """Advance the first `rows` rows by one token, which is the k-th of the loop."""
-        if rows != self._rows:
-            self._bind(rows)
-        b = self._binding
-        b.input("s1", self.s1, (rows, 1), k)
-        b.input("s2", self.s2, (rows, 1), k)
-        b.input("stamp", self.stamp, (rows, 1, 5), k)
-        b.input("seqlens_k", self.seqlens, (rows,), k)
-        b.input("total_sequence_length", self.total, (1,), k)
-        b.input("uniform", self.uniform, (rows, 2), k)
-        if self.events is not None:
-            b.input("event_embedding", self.events, (rows, 1, self.decoder.width), k)
-        b.output("next_s1", self.s1, (rows, 1), k + 1)
-        b.output("next_s2", self.s2, (rows, 1), k + 1)
-        b.run()
-
-    def generated(self) -> tuple[Int64Array, Int64Array]:
-        """Tokens drawn so far, (B, steps) each."""
-        s1, s2 = (buffer.get()[1:, :, 0].swapaxes(0, 1) for buffer in (self.s1, self.s2))
-        return s1, s2  # type: ignore[return-value]
-
-
-class _Bound:
+class BoundValues:
     """Host values bound as inputs; keeps their memory for as long as the binding lives."""
 
     def __init__(self, device: Device, binding: Binding) -> None:
@@ -235,16 +143,19 @@ class _Bound:
         self._kept: list[Buffer] = []
 
     def input(self, name: str, values: Array, dtype: type[np.generic], device: Device | None = None) -> None:
+        """Copy values to the device and bind them."""
         buffer = (device or self._device).buffer(values.shape, dtype).set(values)
         self._kept.append(buffer)
         self._binding.input(name, buffer, buffer.shape)
 
 
-def _bind_sampling(bound: _Bound, sampling: Sampling) -> None:
+def bind_sampling(bound: BoundValues, sampling: Sampling) -> None:
+    """Bind how each row draws."""
     bound.input("temperature", sampling.temperature[:, None], np.float32)
     bound.input("top_k", sampling.top_k[:, None], np.int64)
     bound.input("top_p", sampling.top_p[:, None], np.float32)
 
 
-def _greedy(rows: int) -> Sampling:
+def greedy(rows: int) -> Sampling:
+    """The most probable token always."""
     return Sampling(np.ones(rows, np.float32), np.ones(rows, np.int64), np.ones(rows, np.float32))

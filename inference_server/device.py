@@ -94,8 +94,10 @@ class Device:
         """Allocate memory; its contents are undefined."""
         return Buffer(self, shape, np.dtype(dtype))
 
-    def repeat_row(self, cache: Buffer, shape: Sequence[int], row: int, count: int, length: int) -> None:
-        """Copy one row of a cache to the `count` rows after it.
+    def copy_row(
+        self, cache: Buffer, shape: Sequence[int], source: int, target: int, count: int, length: int
+    ) -> None:
+        """Copy one row of a cache to `count` rows from `target` on.
 
         Parameters
         ----------
@@ -103,8 +105,8 @@ class Device:
             A flat buffer.
         shape
             The layout it is used with: (rows, heads, capacity, head_dim).
-        row, count
-            The row to copy, and how many copies follow it.
+        source, target, count
+            The row to copy, the first row that gets it, and how many do; `source` is none of them.
         length
             Tokens in use; what lies beyond them need not be copied.
         """
@@ -112,21 +114,26 @@ class Device:
             return
         if self._copy is None:
             rows = cache.host[: int(np.prod(shape))].reshape(shape)
-            rows[row + 1 : row + 1 + count, :, :length] = rows[row, :, :length]
+            rows[target : target + count, :, :length] = rows[source, :, :length]
             return
-        copy_rows(self._copy, cache, shape, row, count)
+        copy_row(self._copy, cache, shape, source, target, count)
 
 
-def copy_rows(
-    session: ort.InferenceSession, cache: Buffer, shape: Sequence[int], row: int, count: int
+def copy_row(
+    session: ort.InferenceSession,
+    cache: Buffer,
+    shape: Sequence[int],
+    source: int,
+    target: int,
+    count: int,
 ) -> None:
-    """Copy a whole row of a cache to the `count` rows after it with the bundle's gather graph."""
+    """Copy a whole row of a cache to `count` rows from `target` on with the bundle's gather graph."""
     size = int(np.prod(shape[1:], dtype=np.int64))
     binding = Binding(session)
     indices = cache.device.buffer((count,), np.int64).set(np.zeros(count, np.int64))
-    binding.input("source", cache, (1, size), row * size)
+    binding.input("source", cache, (1, size), source * size)
     binding.input("indices", indices, (count,))
-    binding.output("rows", cache, (count, size), (row + 1) * size)
+    binding.output("rows", cache, (count, size), target * size)
     binding.run()
 
 

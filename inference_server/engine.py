@@ -1,13 +1,13 @@
 """Candles in, sample paths out: the engine, which knows nothing of HTTP or databases."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_server.batching import Batching
 from inference_server.bundle import (
     COPY_FILE,
     DECODE_FILE,
@@ -19,61 +19,18 @@ from inference_server.bundle import (
 from inference_server.decoder import Decoder, token_bytes
 from inference_server.device import choose_device
 from inference_server.event_schema import align_events
-from inference_server.generation import PathRows, generate, is_exact, shares_prefix
-from inference_server.normalise import Normalised, normalise
-from inference_server.time_features import DatetimeArray, time_features
+from inference_server.jobs import ForecastJob, History, Ticket
+from inference_server.normalise import normalise
+from inference_server.time_features import time_features
 
 Float32Array = NDArray[np.float32]
 CACHE_BYTES = 2 << 30
-# Rows of a final decode that run at once: bounds the attention matrices of many paths.
-DECODE_ROWS = 32
+# Rows beyond which a step gains nothing from another one on a CPU.
+MOST_SLOTS = 64
 
 
 class EngineError(ValueError):
     """A job that this engine cannot run; the message says what was given and what is expected."""
-
-
-@dataclass(frozen=True)
-class ForecastJob:
-    """One history to continue.
-
-    Attributes
-    ----------
-    candles
-        (T, 6): open, high, low, close, volume, amount in raw units, oldest first.
-    timestamps, future_timestamps
-        (T,) and (pred_len,), datetime64 in UTC.
-    seed
-        0 … 2^63 - 1; with the path's index it determines every draw.
-    context_stride
-        Tokens dropped at once when the context is full; 1 is upstream token for token.
-    events
-        (T, 20), where nothing is known of the prediction window, or (T + pred_len, 20); None for a
-        forecast by the base model.
-    """
-
-    candles: NDArray[np.floating]
-    timestamps: DatetimeArray
-    future_timestamps: DatetimeArray
-    sample_count: int = 1
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 0.9
-    seed: int = 0
-    context_stride: int = 1
-    events: Float32Array | None = None
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A job as tokens: what generation reads and what turns its tokens back into candles."""
-
-    job: ForecastJob
-    scale: Normalised
-    s1: NDArray[np.int64]
-    s2: NDArray[np.int64]
-    stamp: NDArray[np.int64]
-    event_embedding: Float32Array | None
 
 
 class Engine:
@@ -87,12 +44,11 @@ class Engine:
         self._encode = self.device.session(folder / ENCODE_FILE)
         self._decode = self.device.session(folder / DECODE_FILE)
         self._events = self.device.session(folder / EVENTS_FILE) if manifest.has_events else None
-        cache_tokens = (CACHE_BYTES if cache_bytes is None else cache_bytes) // token_bytes(manifest)
-        if cache_tokens < manifest.max_context:
-            raise EngineError(
-                f"cache_bytes {cache_bytes} hold {cache_tokens} tokens; one row of {manifest.name} needs "
-                f"{manifest.max_context}, which is {manifest.max_context * token_bytes(manifest)} bytes"
-            )
+        self.max_context = manifest.max_context
+        self.slot_count, self.shared_tokens = self._divide(
+            (CACHE_BYTES if cache_bytes is None else cache_bytes) // token_bytes(manifest)
+        )
+        cache_tokens = self.slot_count * self.max_context + self.shared_tokens
         self.decoder = Decoder(self.device, folder, manifest, cache_tokens)
 
     @classmethod
@@ -116,6 +72,22 @@ class Engine:
             The cache is too small for one row.
         """
         return cls(bundle, load_manifest(bundle), cache_bytes, threads)
+
+    def _divide(self, cache_tokens: int) -> tuple[int, int]:
+        """Slots, and tokens for a job whose paths share their history's cache, that so many tokens make."""
+        context = self.max_context
+        # CUDA's attention kernel doesn't hand out the scores that sharing takes: all rows have slots there.
+        regions = 2 if self.device.kind == "cpu" else 1
+        if cache_tokens < regions * context:
+            raise EngineError(
+                f"cache_bytes hold {cache_tokens} tokens; {self.manifest.name} needs {regions * context}, "
+                f"which are {regions * context * token_bytes(self.manifest)} bytes"
+            )
+        slots = cache_tokens // regions // context
+        if self.device.kind == "cpu":
+            slots = min(slots, MOST_SLOTS)
+            return slots, cache_tokens // regions
+        return slots, 0
 
     def warm_up(self) -> None:
         """Run a small forecast, with events where the bundle has them: the first caller shall not pay."""
@@ -142,18 +114,15 @@ class Engine:
             A job is impossible; nothing was run.
         """
         for job in jobs:
-            self._check(job)
-        prepared = [self._prepare(job) for job in jobs]
-        shapes = [(job.sample_count, len(job.future_timestamps)) for job in jobs]
-        tokens = [(np.zeros(shape, np.int64), np.zeros(shape, np.int64)) for shape in shapes]
-        for batch in self._batches(prepared):
-            generated = generate(self.decoder, batch, self.manifest.max_context)
-            for rows, pair in zip(batch, generated, strict=True):
-                for target, drawn in zip(tokens[rows.job_index], pair, strict=True):
-                    target[rows.first_path : rows.first_path + rows.count] = drawn
-        return [self._restore(p, *pair) for p, pair in zip(prepared, tokens, strict=True)]
+            self.check(job)
+        batching = Batching(self)
+        tickets = [batching.submit(job) for job in jobs]
+        while not batching.idle:
+            batching.advance()
+        return [ticket.paths for ticket in tickets]
 
-    def _check(self, job: ForecastJob) -> None:
+    def check(self, job: ForecastJob) -> None:
+        """Raise `EngineError` where a job is impossible."""
         length, pred_len = len(job.candles), len(job.future_timestamps)
         m = self.manifest
         if job.candles.shape != (length, 6) or len(job.timestamps) != length or length < 2:
@@ -178,11 +147,25 @@ class Engine:
                 f"({length + pred_len}, {channels})"
             )
 
-    def _prepare(self, job: ForecastJob) -> _Prepared:
+    def encode(self, job: ForecastJob) -> History:
+        """Turn a job's history into tokens, and its times and events into what goes with them."""
         scale = normalise(job.candles)
         s1, s2 = self._encode.run(["s1", "s2"], {"candles": scale.values[None]})
         stamp = time_features(np.concatenate([job.timestamps, job.future_timestamps]))
-        return _Prepared(job, scale, s1[0], s2[0], stamp, self._event_embedding(job))
+        return History(s1[0], s2[0], stamp, self._event_embedding(job), scale)
+
+    def decode(self, ticket: Ticket, first: int, count: int) -> Float32Array:
+        """Candles (count, pred_len, 6) of a job's paths, decoded behind the history in view."""
+        history, rows = ticket.encoded, slice(first, first + count)
+        start = max(0, len(history) + ticket.job.pred_len - self.max_context)
+        tokens = {
+            "past_s1": history.s1[None, start:],
+            "past_s2": history.s2[None, start:],
+            "s1": ticket.s1[rows],
+            "s2": ticket.s2[rows],
+        }
+        (candles,) = self._decode.run(["candles"], tokens)
+        return history.scale.restore(candles)
 
     def _event_embedding(self, job: ForecastJob) -> Float32Array | None:
         if job.events is None or self._events is None:
@@ -194,68 +177,3 @@ class Engine:
         (embedding,) = self._events.run(["event_embedding"], {"events": aligned[None]})
         out: Float32Array = embedding[0]
         return out
-
-    def _batches(self, prepared: Sequence[_Prepared]) -> list[list[PathRows]]:
-        """Split jobs into batches whose caches fit.
-
-        A job whose context slides, and one whose paths share their history's cache, run by themselves.
-        """
-        max_context, budget = self.manifest.max_context, self.decoder.pool.tokens
-        batches: list[list[PathRows]] = []
-        current: list[PathRows] = []
-        used, widest = 0, 0
-        for index, p in enumerate(prepared):
-            length, pred_len = len(p.s1), len(p.job.future_timestamps)
-            shared = self.decoder.paths_session is not None and shares_prefix(
-                length, pred_len, p.job.sample_count, max_context
-            )
-            alone = shared or not is_exact(length, pred_len, max_context)
-            need = min(length + pred_len, max_context)
-            first = 0
-            while first < p.job.sample_count:
-                capacity = max(widest, need)
-                room = (budget - length) // pred_len if shared else budget // capacity - used
-                if room < 1 or (current and alone):
-                    batches.append(current)
-                    current, used, widest = [], 0, 0
-                    continue
-                count = min(room, p.job.sample_count - first)
-                current.append(_rows(p, index, first, count, shared))
-                used, widest, first = used + count, capacity, first + count
-                if alone:
-                    batches.append(current)
-                    current, used, widest = [], 0, 0
-        return [*batches, current] if current else batches
-
-    def _restore(self, p: _Prepared, s1: NDArray[np.int64], s2: NDArray[np.int64]) -> Float32Array:
-        """Candles (sample_count, pred_len, 6) of generated tokens, decoded behind the history in view."""
-        length, pred_len = len(p.s1), s1.shape[1]
-        start = max(0, length + pred_len - self.manifest.max_context)
-        past = {"past_s1": p.s1[None, start:], "past_s2": p.s2[None, start:]}
-        parts = [
-            self._decode.run(
-                ["candles"], past | {"s1": s1[i : i + DECODE_ROWS], "s2": s2[i : i + DECODE_ROWS]}
-            )[0]
-            for i in range(0, len(s1), DECODE_ROWS)
-        ]
-        return p.scale.restore(np.concatenate(parts))
-
-
-def _rows(p: _Prepared, index: int, first: int, count: int, shared: bool) -> PathRows:
-    job = p.job
-    return PathRows(
-        job_index=index,
-        first_path=first,
-        count=count,
-        s1=p.s1,
-        s2=p.s2,
-        stamp=p.stamp,
-        event_embedding=p.event_embedding,
-        pred_len=len(job.future_timestamps),
-        temperature=job.temperature,
-        top_k=job.top_k,
-        top_p=job.top_p,
-        seed=job.seed,
-        context_stride=job.context_stride,
-        shared=shared,
-    )

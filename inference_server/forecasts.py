@@ -12,7 +12,7 @@ from inference_server import requests
 from inference_server.bundle import Manifest
 from inference_server.candle_store import CandleStore
 from inference_server.candles import CandleError
-from inference_server.engine import EngineError, ForecastJob
+from inference_server.engine import EngineError
 from inference_server.errors import (
     DatabaseUnavailable,
     InvalidRequest,
@@ -23,6 +23,7 @@ from inference_server.errors import (
 from inference_server.inference import Inference
 from inference_server.instants import parse_instant
 from inference_server.instruments import Instrument, default_instruments
+from inference_server.jobs import ForecastJob
 from inference_server.requests import Window
 from inference_server.responses import predict_answer, sliding_warning
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest

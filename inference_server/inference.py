@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.engine import Engine, EngineError, ForecastJob
+from inference_server.engine import Engine, EngineError
 from inference_server.errors import ModelNotReady
+from inference_server.jobs import ForecastJob
 
 
 class Inference:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_server.candles import candle_features
-from inference_server.engine import ForecastJob
 from inference_server.errors import (
     BeyondLimit,
     InvalidCandles,
@@ -18,6 +17,7 @@ from inference_server.errors import (
 from inference_server.event_schema import EVENT_CHANNELS
 from inference_server.instants import Datetimes, iso, parse_instants
 from inference_server.instruments import Instrument
+from inference_server.jobs import ForecastJob
 from inference_server.schemas import (
     Candles,
     EncodedArray,

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_server.candles import FEATURES
-from inference_server.engine import ForecastJob
 from inference_server.envelope import envelope
+from inference_server.jobs import ForecastJob
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
 
 CLOSE = FEATURES.index("close")

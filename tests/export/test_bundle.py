@@ -17,7 +17,8 @@ from export.onnx_export import export_decoder
 from export.sizes import SIZES
 from export.verify import TOLERANCE, verify_decoder
 from inference_server.bundle import load_manifest
-from inference_server.engine import Engine, ForecastJob
+from inference_server.engine import Engine
+from inference_server.jobs import ForecastJob
 from tests.export.adapters import write_adapter
 from tests.fixtures_bundle import random_events, tokenizer_graphs_of
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server.device import Device, choose_device, copy_rows
+from inference_server.device import Device, choose_device, copy_row
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def filled(device: Device, shape: tuple[int, ...]) -> tuple[object, np.ndarray]:
 def test_a_row_is_repeated_as_far_as_it_is_used(device: Device, row: int, count: int, length: int) -> None:
     shape = (4, 2, 4, 3)
     buffer, values = filled(device, shape)
-    device.repeat_row(buffer, shape, row, count, length)  # type: ignore[arg-type]
+    device.copy_row(buffer, shape, row, row + 1, count, length)  # type: ignore[arg-type]
     values[row + 1 : row + 1 + count, :, :length] = values[row, :, :length]
     np.testing.assert_array_equal(buffer.get().reshape(shape), values)  # type: ignore[attr-defined]
 
@@ -28,7 +28,7 @@ def test_a_row_is_repeated_as_far_as_it_is_used(device: Device, row: int, count:
 def test_the_copy_for_devices_without_a_host_view_does_the_same(device: Device, tiny_bundle: Path) -> None:
     shape = (5, 2, 4, 3)
     buffer, values = filled(device, shape)
-    copy_rows(device.session(tiny_bundle / "copy_rows.onnx"), buffer, shape, 1, 3)  # type: ignore[arg-type]
+    copy_row(device.session(tiny_bundle / "copy_rows.onnx"), buffer, shape, 1, 2, 3)  # type: ignore[arg-type]
     values[2:5] = values[1]
     np.testing.assert_array_equal(buffer.get().reshape(shape), values)  # type: ignore[attr-defined]
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference_server.decoder import token_bytes
-from inference_server.engine import Engine, EngineError, ForecastJob
+from inference_server.engine import Engine, EngineError
+from inference_server.jobs import ForecastJob
 
 Make = Callable[..., ForecastJob]
 
@@ -72,7 +73,7 @@ def test_paths_that_share_their_history_s_cache_are_those_with_a_copy_each(
     """Logits agree to rounding, so a token may differ where a draw falls on a boundary: hardly ever."""
     job = make(300, 40, sample_count=40, events=True)
     (shared,) = engine.forecast([job])
-    monkeypatch.setattr("inference_server.generation.SHARED_PATHS", 1_000)
+    monkeypatch.setattr("inference_server.shared_paths.SHARED_PATHS", 1_000)
     (copied,) = engine.forecast([job])
     same = (shared == copied).all(axis=(1, 2))
     assert same.mean() > 0.9
@@ -86,8 +87,8 @@ def test_sliding_and_exact_jobs_share_a_call(engine: Engine) -> None:
 
 
 def test_a_small_cache_splits_the_paths_and_changes_nothing(tiny_bundle: Path, engine: Engine) -> None:
-    rows = 3
-    small = Engine.load(tiny_bundle, cache_bytes=rows * 512 * token_bytes(engine.manifest))
+    regions, rows = 2, 3
+    small = Engine.load(tiny_bundle, cache_bytes=regions * rows * 512 * token_bytes(engine.manifest))
     jobs = [
         make(500, 12, sample_count=7),
         make(300, 12, walk=1, sample_count=4),
@@ -98,7 +99,7 @@ def test_a_small_cache_splits_the_paths_and_changes_nothing(tiny_bundle: Path, e
 
 
 def test_a_cache_without_room_for_one_row_is_refused(tiny_bundle: Path) -> None:
-    with pytest.raises(EngineError, match="hold 0 tokens; one row of tiny needs 512"):
+    with pytest.raises(EngineError, match="hold 0 tokens; tiny needs 1024"):
         Engine.load(tiny_bundle, cache_bytes=100)
 
 

@@ -8,9 +8,10 @@ from typing import cast
 import numpy as np
 import pytest
 
-from inference_server.engine import Engine, EngineError, ForecastJob
+from inference_server.engine import Engine, EngineError
 from inference_server.errors import ModelNotReady
 from inference_server.inference import Inference
+from inference_server.jobs import ForecastJob
 
 HOURS = np.datetime64("2024-06-28T00:00", "us") + np.arange(40) * np.timedelta64(1, "h")
 

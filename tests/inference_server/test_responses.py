@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inference_server.engine import ForecastJob
+from inference_server.jobs import ForecastJob
 from inference_server.responses import predict_answer, repaired, sliding_warning
 from inference_server.schemas import ModelName, PredictAnswer, PredictRequest
 

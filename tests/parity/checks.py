@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.engine import ForecastJob
+from inference_server.jobs import ForecastJob
 from tests.parity.conftest import Pair
 from tests.parity.oracle import oracle_paths
 from tests.parity.windows import real_job

@@ -11,7 +11,7 @@ import torch
 
 from export.checkpoint import Checkpoint
 from inference_server.draws import path_draws
-from inference_server.engine import ForecastJob
+from inference_server.jobs import ForecastJob
 
 kronos = pytest.importorskip("model.kronos", reason="the oracle kronos-model-arch is not installed")
 

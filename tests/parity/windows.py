@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from inference_server.candles import candle_features
-from inference_server.engine import ForecastJob
+from inference_server.jobs import ForecastJob
 
 PRICES = ("open", "high", "low", "close")
 
