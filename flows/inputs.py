@@ -1,0 +1,76 @@
+"""What a stored forecast was made from, kept beside it: it can be made again with its events or without."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from flows.forecasts import Order
+from inference_server.event_schema import EVENT_SCHEMA
+from inference_server.schemas import PredictAnswer
+from sql.errors import one_line
+from sql.queries import load
+
+
+@dataclass(frozen=True)
+class PredictionInputs:
+    """One row of ``prediction_inputs``.
+
+    Attributes
+    ----------
+    symbol, timeframe, as_of, model_name
+        Those of the row of ``ml_predictions``, which holds the seed and pred_len too.
+    event_schema, events
+        Version of the channels, and (lookback + pred_len) × 20 little-endian float32; None where the forecast
+        was made without events.
+    """
+
+    symbol: str
+    timeframe: str
+    as_of: datetime
+    model_name: str
+    lookback: int
+    sample_count: int
+    temperature: float
+    top_k: int
+    top_p: float
+    event_schema: int | None
+    events: bytes | None = field(repr=False)  # Prefect shows arguments in its messages
+
+
+def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
+    """Return what an answer was made from; events that the server left out are left out here too."""
+    sampling = order.sampling
+    events = order.events if answer.events_used else None
+    return PredictionInputs(
+        symbol=order.symbol,
+        timeframe=sampling.timeframe,
+        as_of=order.window.as_of,
+        model_name=answer.model.name,
+        lookback=answer.lookback_used,
+        sample_count=sampling.sample_count,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        event_schema=None if events is None else EVENT_SCHEMA,
+        events=None if events is None else events.astype(np.dtype("<f4")).tobytes(),
+    )
+
+
+def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -> str | None:
+    """Write what one forecast was made from, over what an earlier run of it left.
+
+    Returns
+    -------
+    str or None
+        Why it could not be written, such as a database without the table: the forecast stands all the same.
+    """
+    try:
+        connection.execute(load("upsert_prediction_inputs"), asdict(inputs))
+        connection.commit()
+    except psycopg.Error as error:
+        connection.rollback()
+        return one_line(error)
+    return None

@@ -1,0 +1,23 @@
+"""The page at / and the routes that it reads: candles, calendar and stored forecasts."""
+
+from litestar import Router
+from litestar.di import Provide
+
+from inference_server.candle_store import CandleStore
+from inference_server.page.assets import page_files
+from inference_server.page.chart import ChartPainter
+from inference_server.page.routes import MarketController, PredictionController
+from inference_server.page.store import PageStore
+
+
+def page_router(store: CandleStore) -> Router:
+    """Return the page with every route that it reads; they share the pool of the candle store."""
+    stored, painter = PageStore(store), ChartPainter()
+    return Router(
+        path="/",
+        route_handlers=[page_files(), MarketController, PredictionController],
+        dependencies={
+            "stored": Provide(lambda: stored, sync_to_thread=False, use_cache=True),
+            "painter": Provide(lambda: painter, sync_to_thread=False, use_cache=True),
+        },
+    )

@@ -1,0 +1,153 @@
+"""A stored forecast as a PNG: candles, envelope, what happened since, and releases on one axis."""
+
+import asyncio
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_server.page.schemas import CalendarEvent, StoredCandles, StoredPrediction, Timeframe
+from inference_server.page.store import PageStore
+
+HISTORY = 120
+"""Candles drawn before a forecast begins."""
+
+_UP, _DOWN, _FAN, _INK, _MUTED = "#0b7a5b", "#b3322c", "#1f5fb4", "#1b2430", "#5a6675"
+_EVENT = "#7a4bb5"
+_NAMES = {"fomc": "FOMC", "cpi": "CPI", "nfp": "NFP", "gdp": "GDP", "pce": "PCE", "rate_decision": "rate"}
+_MARKED_AT_MOST = 12
+_UNIT = {"1h": np.timedelta64(1, "h"), "1d": np.timedelta64(1, "D")}
+
+
+class ChartPainter:
+    """Paints one chart at a time: Matplotlib's caches of fonts are not made for several threads."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def paint(self, stored: PageStore, made: StoredPrediction, timeframe: Timeframe) -> bytes:
+        """Return a PNG of a stored forecast."""
+        future = as_instants(made.timestamps)
+        limit = HISTORY + len(future)
+        candles = await stored.candles(made.symbol, timeframe, limit, future[-1] + np.timedelta64(1, "us"))
+        first = as_instants(candles.timestamp[:1] or [made.as_of])[0]
+        calendar = await stored.calendar(made.symbol, first, future[-1] + _UNIT[timeframe])
+        async with self._turn:
+            return await asyncio.to_thread(draw, made, candles, calendar.events)
+
+
+def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[CalendarEvent]) -> bytes:
+    """Return the PNG.
+
+    Every candle has the same width, so that nights and weekends take no room.
+
+    Parameters
+    ----------
+    made
+        The forecast; its envelope begins at the close of the candle `as_of`, where that is given.
+    candles
+        Before and after `as_of`.
+    events
+        Those in the span of candles and forecast.
+    """
+    from matplotlib.figure import Figure  # here, because a server that draws nothing should start without it
+
+    stamps = np.union1d(as_instants(candles.timestamp), as_instants([made.as_of, *made.timestamps]))
+    now = int(np.searchsorted(stamps, as_instants([made.as_of])[0]))
+    stamps, now = stamps[max(0, now - HISTORY) :], min(now, HISTORY)
+    figure = Figure(figsize=(11, 5.2), dpi=110, layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    _draw_candles(axes, stamps, candles)
+    _draw_envelope(axes, stamps, made, candles)
+    axes.axvline(now + 0.5, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
+    _mark_events(axes, stamps, events, _UNIT[candles.timeframe])
+    _label(axes, stamps, made)
+    with io.BytesIO() as out:
+        figure.savefig(out, format="png")
+        return out.getvalue()
+
+
+def as_instants(moments: Sequence[datetime]) -> NDArray[np.datetime64]:
+    """Return aware datetimes as datetime64[us] in UTC."""
+    return np.array([round(one.timestamp() * 1e6) for one in moments], dtype="datetime64[us]")
+
+
+def _draw_candles(axes: Any, stamps: NDArray[np.datetime64], candles: StoredCandles) -> None:
+    columns = (candles.open, candles.high, candles.low, candles.close)
+    values = np.array(columns, dtype=np.float64).reshape(4, -1)
+    moments = as_instants(candles.timestamp)
+    shown = np.isin(moments, stamps) & np.isfinite(values).all(axis=0)
+    opens, high, low, close = values[:, shown]
+    x = np.searchsorted(stamps, moments[shown])
+    colours = np.where(close >= opens, _UP, _DOWN).tolist()
+    axes.vlines(x, low, high, colors=colours, linewidth=0.8)
+    axes.bar(x, np.abs(close - opens), bottom=np.minimum(opens, close), color=colours, width=0.7)
+
+
+def _draw_envelope(
+    axes: Any, stamps: NDArray[np.datetime64], made: StoredPrediction, candles: StoredCandles
+) -> None:
+    x = np.searchsorted(stamps, as_instants(made.timestamps))
+    levels = np.array([made.p10, made.p50, made.p90], dtype=np.float64)
+    if made.as_of in candles.timestamp:  # the envelope opens from the last close
+        row = candles.timestamp.index(made.as_of)
+        start = np.full((3, 1), candles.close[row], dtype=np.float64)
+        x = np.concatenate([[np.searchsorted(stamps, as_instants([made.as_of])[0])], x])
+        levels = np.concatenate([start, levels], axis=1)
+    p10, p50, p90 = levels
+    axes.fill_between(x, p10, p90, color=_FAN, alpha=0.18, linewidth=0, label="p10 – p90")
+    axes.plot(x, p50, color=_FAN, linewidth=1.8, label="median")
+
+
+def _mark_events(
+    axes: Any, stamps: NDArray[np.datetime64], events: Sequence[CalendarEvent], unit: np.timedelta64
+) -> None:
+    """Mark the releases that the model knows; where they are many, the rate decisions alone."""
+    known = [event for event in events if event.event_type in _NAMES]
+    marked = list({(event.event_time, event.event_type): event for event in known}.values())
+    if len(marked) > _MARKED_AT_MOST:
+        marked = [event for event in marked if event.event_type == "fomc"]
+    for event in marked:
+        when = as_instants([event.event_time])[0]
+        candle = int(np.searchsorted(stamps, when, side="right")) - 1
+        if candle < 0:
+            continue
+        x = candle - 0.5 + min(1.0, float((when - stamps[candle]) / unit))
+        axes.axvline(x, color=_EVENT, linewidth=0.8, linestyle=":")
+        axes.annotate(
+            _NAMES[event.event_type],
+            (x, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -9),
+            textcoords="offset points",
+            color=_EVENT,
+            fontsize=7.5,
+        )
+
+
+def _label(axes: Any, stamps: NDArray[np.datetime64], made: StoredPrediction) -> None:
+    written = made.updated_at or made.created_at
+    model = f"{made.model_name} {(made.model_version or '')[:12]}"
+    axes.set_title(f"{made.symbol} {made.timeframe}", loc="left", fontsize=13, color=_INK, weight="bold")
+    axes.set_title(
+        f"forecast from {made.as_of:%Y-%m-%d %H:%M} UTC · {model} · run {written:%Y-%m-%d %H:%M} UTC",
+        loc="right",
+        fontsize=8.5,
+        color=_MUTED,
+    )
+    step = max(1, len(stamps) // 9)
+    pattern = "%Y-%m-%d" if made.timeframe == "1d" else "%b %d\n%H:%M"
+    ticks = np.arange(0, len(stamps), step)
+    axes.set_xticks(ticks, [one.strftime(pattern) for one in stamps[ticks].tolist()], fontsize=8.5)
+    axes.set_xlim(-1, len(stamps))
+    axes.margins(y=0.08)
+    axes.yaxis.tick_right()
+    axes.tick_params(colors=_MUTED, length=0, labelsize=8.5)
+    axes.grid(axis="y", color="#e3e7ec", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.ticklabel_format(axis="y", useOffset=False, style="plain")
+    axes.legend(loc="upper left", frameon=False, fontsize=8.5)

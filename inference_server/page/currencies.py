@@ -1,0 +1,33 @@
+"""Whose releases concern a symbol."""
+
+import re
+
+from inference_server.instruments import Instrument
+
+HOME = "USD"
+"""Its releases move every market."""
+
+# Currencies of exchanges whose name an instrument's calendar may be; the others count as dollar markets.
+_OF_EXCHANGE = {
+    **dict.fromkeys(("XETR", "XFRA", "XPAR", "XAMS", "XBRU", "XMIL", "XMAD", "XLIS", "XDUB", "XHEL"), "EUR"),
+    "XLON": "GBP",
+    "XTKS": "JPY",
+    "XSWX": "CHF",
+    "XTSE": "CAD",
+    "XASX": "AUD",
+    "XNZE": "NZD",
+    "XSHG": "CNY",
+}
+_NO_CURRENCIES = frozenset({"XAU", "XAG", "XPT", "XPD"})
+_PAIR = re.compile(r"([A-Z]{3})[/_-]?([A-Z]{3})(?![A-Z])")
+
+
+def currencies_of(instrument: Instrument) -> list[str]:
+    """Return the currencies whose releases concern an instrument, the dollar always among them.
+
+    Those of a pair are read from its name (EURUSD, EUR/USD, XAUUSD), that of a share from its exchange.
+    """
+    found = {HOME, _OF_EXCHANGE.get(instrument.calendar.removeprefix("FX:"), HOME)}
+    if instrument.asset_class in ("fx", "metal") and (pair := _PAIR.match(instrument.symbol)):
+        found |= set(pair.groups()) - _NO_CURRENCIES
+    return sorted(found)

@@ -1,0 +1,63 @@
+// Numbers and times as a desk reads them: prices by magnitude, times in UTC.
+
+/** Return how many digits after the point the prices of a market are quoted with, by their magnitude. */
+export function digitsOf(reference, assetClass) {
+  const size = Math.abs(reference);
+  if (assetClass === "fx") return size >= 20 ? 3 : 5;
+  if (size >= 10) return 2;
+  return size >= 0.1 ? 4 : 8;
+}
+
+/** Return a price with so many digits after the point. */
+export function price(value, digits) {
+  if (value === null || !Number.isFinite(value)) return "–";
+  return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+/** Return a change against a price in percent, signed. */
+export function change(value, from) {
+  if (!Number.isFinite(value) || !from) return "";
+  const percent = (value / from - 1) * 100;
+  return `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(2)} %`;
+}
+
+/** Return a figure of a release as it is written, short for thousands and millions. */
+export function figure(value) {
+  if (value === null) return null;
+  const size = Math.abs(value);
+  if (size >= 1e6) return `${trim(value / 1e6)}M`;
+  if (size >= 1e4) return `${trim(value / 1e3)}K`;
+  return trim(value);
+}
+
+function trim(value) {
+  return Number(value.toFixed(3)).toString().replace("-", "−");
+}
+
+/** Return an instant (ms) as 2024-12-18 19:00; a daily candle as its date. */
+export function stamp(ms, timeframe = "1h") {
+  const text = new Date(ms).toISOString();
+  return timeframe === "1d" ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
+}
+
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** Return an instant (ms) as Wed 18 Dec 19:00. */
+export function weekday(ms, timeKnown = true) {
+  const at = new Date(ms);
+  const day = `${DAYS[at.getUTCDay()]} ${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
+  return timeKnown ? `${day} ${at.toISOString().slice(11, 16)}` : day;
+}
+
+/** Return a tick's text, in one or two lines: the date where it changes, else the time. */
+export function tick(ms, previous, timeframe) {
+  const at = new Date(ms);
+  const before = previous === null ? null : new Date(previous);
+  const newYear = before === null || before.getUTCFullYear() !== at.getUTCFullYear();
+  const date = `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
+  if (timeframe === "1d") return newYear ? `${date}<br>${at.getUTCFullYear()}` : date;
+  const time = at.toISOString().slice(11, 16);
+  const newDay = before === null || before.getUTCDate() !== at.getUTCDate() || newYear;
+  return newDay ? `${time}<br>${date}${newYear ? ` ${at.getUTCFullYear()}` : ""}` : time;
+}

@@ -1,0 +1,162 @@
+// What stands around the chart: the readout, the facts of a forecast, its table, the legend and the events.
+
+import { change, figure, price, stamp, weekday } from "./format.js";
+
+const NAMES = { fomc: "FOMC", cpi: "CPI", nfp: "NFP", gdp: "GDP", pce: "PCE", rate_decision: "rate decision" };
+const AHEAD_SHOWN = 8;
+
+/** Make an element with a class and text or children. */
+export function make(tag, { className = "", text = "", children = [] } = {}) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text) node.textContent = text;
+  node.append(...children);
+  return node;
+}
+
+function pairs(node, facts) {
+  node.replaceChildren(...facts.flatMap(([name, value, className]) => {
+    if (value === undefined) return [make("dt", { className: "head", text: name })];
+    const shown = make("dd", { className: className ?? "" });
+    shown.append(...(Array.isArray(value) ? value : [value]));
+    return [make("dt", { text: name }), shown];
+  }));
+}
+
+const small = (text) => make("small", { text });
+
+/** Show what is known of the candle and the forecasts at a place, or at the newest candle. */
+export function showReadout(node, view, place) {
+  const known = view.candles.filter((row) => row.close !== null);
+  const time = place === null ? known.at(-1)?.time : view.timeline.times[place];
+  if (time === undefined) return;
+  const parts = [make("b", { text: `${stamp(time, view.timeframe)}${view.timeframe === "1d" ? "" : " UTC"}` })];
+  const add = (name, text, className) => {
+    const value = make("b", { text, className });
+    parts.push(make("span", { children: [`${name} `, value] }));
+  };
+  const row = known.find((one) => one.time === time);
+  if (row) {
+    for (const name of ["open", "high", "low", "close"]) add(name[0].toUpperCase(), price(row[name], view.digits));
+    if (row.volume) add("Vol", row.volume.toLocaleString("en-US", { maximumFractionDigits: 0 }));
+  }
+  for (const forecast of view.forecasts) {
+    const step = forecast.times.indexOf(time);
+    if (step < 0) continue;
+    const values = ["p10", "p50", "p90"].map((name) => price(forecast[name][step], view.digits));
+    add(forecast.short ?? "p10 / median / p90", values.join(" / "), forecast.look);
+  }
+  node.replaceChildren(...parts);
+}
+
+/** Count the steps that have happened, and those whose close lay within the envelope. */
+export function outcome(view, forecast) {
+  const closes = new Map(view.candles.map((row) => [row.time, row.close]));
+  let known = 0;
+  let inside = 0;
+  forecast.times.forEach((time, step) => {
+    const close = closes.get(time);
+    if (close === undefined || close === null) return;
+    known += 1;
+    if (close >= forecast.p10[step] && close <= forecast.p90[step]) inside += 1;
+  });
+  return { known, inside };
+}
+
+/** Show where a forecast comes from and what it says at its horizon. */
+export function showFacts(node, view) {
+  const facts = [["From candle", `${stamp(view.asOf, view.timeframe)}${view.timeframe === "1d" ? "" : " UTC"}`]];
+  if (view.lastClose !== null) facts.push(["Last close", price(view.lastClose, view.digits)]);
+  const row = view.row;
+  if (row) {
+    facts.push(["Last run", `${stamp(Date.parse(row.updated_at ?? row.created_at))} UTC`]);
+    const active = (row.event_context?.events_active ?? []).map((name) => NAMES[name] ?? name);
+    facts.push(["Active events", active.join(", ") || "none"]);
+  }
+  for (const forecast of view.forecasts) {
+    const last = forecast.times.length - 1;
+    if (last < 0) continue;
+    facts.push([`${forecast.name}`]);
+    facts.push(["Model", [`${forecast.model} `, small((forecast.version ?? "").slice(0, 12))]]);
+    if (forecast.seed !== null) facts.push(["Seed", String(forecast.seed)]);
+    facts.push(["Horizon", `${forecast.times.length} candles, to ${stamp(forecast.times[last], view.timeframe)}`]);
+    for (const [name, label] of [["p90", "p90"], ["p50", "Median"], ["p10", "p10"]]) {
+      const value = forecast[name][last];
+      const moved = small(` ${change(value, view.lastClose)}`);
+      facts.push([label, [price(value, view.digits), moved], forecast.look]);
+    }
+    const { known, inside } = outcome(view, forecast);
+    if (known) {
+      facts.push(["Closes inside", [`${inside} of ${known} `, small(`${Math.round((100 * inside) / known)} %`)]]);
+    }
+  }
+  if (view.forecasts.length === 0) facts.push(["Stored", "none for this symbol"]);
+  if (view.remark) facts.push([view.remark]);
+  pairs(node, facts);
+}
+
+/** Fill the table of values: for readers who do not see the chart, and for copying. */
+export function showValues(details, view) {
+  details.hidden = view.forecasts.length === 0;
+  if (details.hidden) return;
+  const closes = new Map(view.candles.map((row) => [row.time, row.close]));
+  const head = ["Time, UTC"];
+  for (const { short } of view.forecasts) {
+    head.push(...["p10", "median", "p90"].map((name) => (short ? `${name}, ${short}` : name)));
+  }
+  head.push("close since");
+  const times = view.forecasts[0].times;
+  const body = times.map((time, step) => {
+    const cells = view.forecasts.flatMap((one) => [one.p10[step], one.p50[step], one.p90[step]]);
+    const values = [...cells, closes.get(time) ?? null].map((value) => price(value, view.digits));
+    const first = make("th", { text: stamp(time, view.timeframe) });
+    first.scope = "row";
+    return make("tr", { children: [first, ...values.map((text) => make("td", { text }))] });
+  });
+  const titles = head.map((text) => Object.assign(make("th", { text }), { scope: "col" }));
+  const headRow = make("thead", { children: [make("tr", { children: titles })] });
+  details.querySelector("table").replaceChildren(headRow, make("tbody", { children: body }));
+}
+
+/** List the releases after the candle that the forecast starts from. */
+export function showEvents(node, view) {
+  const ahead = view.events.filter((event) => event.time > view.decided).slice(0, AHEAD_SHOWN);
+  node.replaceChildren(...ahead.map((event) => {
+    const time = make("time", { text: weekday(event.time, event.time_known) });
+    time.dateTime = new Date(event.time).toISOString();
+    const figures = ["actual", "forecast", "previous"]
+      .filter((name) => event[name] !== null)
+      .map((name) => `${name} ${figure(event[name])}`);
+    const title = make("span", { text: `${event.currency ?? ""} ${event.title}` });
+    return make("li", { children: [time, title, ...(figures.length ? [small(figures.join(" · "))] : [])] });
+  }));
+  if (ahead.length === 0) node.append(make("li", { text: "none in the calendar" }));
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function swatch(inside) {
+  const node = document.createElementNS(SVG, "svg");
+  node.setAttribute("viewBox", "0 0 22 12");
+  node.setAttribute("aria-hidden", "true");
+  node.innerHTML = inside;
+  return node;
+}
+
+/** Explain what is drawn, and nothing else. */
+export function showLegend(node, view) {
+  const items = [
+    ['<path d="M6 0v12M16 0v12" stroke="var(--muted)"/><rect x="3" y="3" width="6" height="6" fill="var(--surface)" stroke="var(--up)"/><rect x="13" y="3" width="6" height="6" fill="var(--down)"/>', "candle up, down"],
+  ];
+  for (const { look, name, samples, calibrated } of view.forecasts) {
+    const colour = `var(--${look})`;
+    const dash = look === "other" ? ' stroke-dasharray="5 3"' : "";
+    items.push([`<rect width="22" height="12" fill="${colour}" opacity=".2"/><path d="M0 6h22" stroke="${colour}" stroke-width="2"${dash}/>`, `${name}: p10 – p90 and median`]);
+    if (samples?.length) items.push([`<path d="M0 9l6-5 5 4 5-6 6 3" fill="none" stroke="${colour}" opacity=".6"/>`, `${samples.length} sample paths`]);
+    if (calibrated) items.push([`<path d="M0 3h22M0 9h22" stroke="${colour}" stroke-dasharray="1.5 2"/>`, "p10, p90 calibrated"]);
+  }
+  if (view.events.length) {
+    items.push(['<path d="M11 1l5 5-5 5-5-5z" fill="var(--event)"/>', "release: hover or tap for figures"]);
+  }
+  node.replaceChildren(...items.map(([inside, text]) => make("li", { children: [swatch(inside), text] })));
+}

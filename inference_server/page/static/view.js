@@ -1,0 +1,73 @@
+// Gathers what is drawn: one view of a symbol, from the server's answers to what the chart and the panels read.
+
+import * as api from "./api.js";
+import { digitsOf } from "./format.js";
+import { Timeline } from "./timeline.js";
+
+const UNIT = { "1h": 3600e3, "1d": 86400e3 };
+const CALENDAR_AHEAD = { "1h": 14 * 86400e3, "1d": 60 * 86400e3 };
+const LONGEST_CALENDAR = 3 * 365 * 86400e3;
+
+function rowsOf(columns) {
+  return columns.timestamp.map((time, i) => ({
+    time: Date.parse(time),
+    open: columns.open[i], high: columns.high[i], low: columns.low[i], close: columns.close[i],
+    volume: columns.volume[i],
+  }));
+}
+
+/** Return a stored row as a forecast to draw. */
+function storedForecast(row) {
+  const calibrated = row.p10_calibrated && row.p90_calibrated ? [row.p10_calibrated, row.p90_calibrated] : null;
+  return {
+    name: "Stored forecast", look: "fan", times: row.timestamps.map(Date.parse),
+    p10: row.p10, p50: row.p50, p90: row.p90, calibrated,
+    model: row.model_name, version: row.model_version, seed: row.seed,
+  };
+}
+
+/** Return an answer of /predict as a forecast to draw. */
+export function answeredForecast(answer, { name, short, look }, pathsShown) {
+  return {
+    name, short, look, times: answer.timestamps.map(Date.parse),
+    p10: answer.p10, p50: answer.p50, p90: answer.p90, samples: answer.samples.slice(0, pathsShown),
+    model: answer.model.name, version: answer.model.version, seed: answer.seed,
+  };
+}
+
+/** Read everything of a symbol at a stored forecast, or at its newest candles where `row` is null. */
+export async function readView({ symbol, assetClass, timeframe, history, row }) {
+  const times = row ? row.timestamps.map(Date.parse) : [];
+  const end = times.length ? times.at(-1) + UNIT[timeframe] : null;
+  const asked = { timeframe, limit: history + times.length, before: end && new Date(end).toISOString() };
+  const candles = rowsOf(await api.candles(symbol, asked));
+  const asOf = row ? Date.parse(row.as_of) : candles.at(-1)?.time ?? null;
+  const before = candles.filter((one) => one.time <= asOf).slice(-history);
+  const after = candles.filter((one) => one.time > asOf);
+  const shown = [...before, ...after];
+  const lastClose = before.at(-1)?.time === asOf ? before.at(-1).close : null;
+  const decided = times[0] ?? (asOf ?? 0) + UNIT[timeframe];
+  const events = shown.length === 0 ? [] : await readEvents(symbol, shown[0].time, Math.max(end ?? 0, decided + CALENDAR_AHEAD[timeframe]));
+  const view = {
+    key: `${symbol} ${timeframe} ${asOf} ${history}`, symbol, timeframe, candles: shown, asOf, lastClose, decided, events, row,
+    digits: digitsOf(lastClose ?? row?.p50[0] ?? 1, assetClass), forecasts: row ? [storedForecast(row)] : [],
+  };
+  return withTimeline(view);
+}
+
+/** Return a view with other forecasts in it. */
+export function withForecasts(view, forecasts) {
+  return withTimeline({ ...view, forecasts });
+}
+
+function withTimeline(view) {
+  const steps = view.forecasts.flatMap((forecast) => forecast.times);
+  return { ...view, timeline: new Timeline([...view.candles.map((row) => row.time), ...steps], view.timeframe) };
+}
+
+async function readEvents(symbol, from, to) {
+  const start = Math.max(from, to - LONGEST_CALENDAR);
+  const asked = { symbol, start: new Date(start).toISOString(), end: new Date(to).toISOString() };
+  const { events } = await api.calendar(asked);
+  return events.map((event) => ({ ...event, time: Date.parse(event.event_time) }));
+}

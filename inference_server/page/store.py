@@ -1,0 +1,198 @@
+"""Reads what the page shows from Postgres: symbols, candles, the calendar and stored forecasts."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from psycopg.rows import TupleRow
+
+from inference_server.candle_store import CandleStore
+from inference_server.errors import ServiceError, UnknownSymbol
+from inference_server.event_schema import EVENT_CHANNELS
+from inference_server.instruments import Instrument
+from inference_server.page.currencies import currencies_of
+from inference_server.page.schemas import (
+    Calendar,
+    CalendarEvent,
+    PastPrediction,
+    PredictionHistory,
+    PredictionInputs,
+    StoredCandles,
+    StoredPrediction,
+    SymbolInfo,
+    Symbols,
+    Timeframe,
+    TimeframeInfo,
+)
+from inference_server.schemas import EncodedArray
+from sql.queries import load
+
+LONGEST_NAME = 64
+MAX_EVENTS = 2000
+_FLOAT32 = 4
+
+
+class NoPrediction(ServiceError):
+    """No forecast of the symbol is stored."""
+
+    status = 404
+    name = "no-prediction"
+    title = "No stored forecast"
+
+
+class PageStore:
+    """Every read of the page, over the pool of the candle store and with its errors."""
+
+    def __init__(self, store: CandleStore) -> None:
+        self._store = store
+
+    async def symbols(self) -> Symbols:
+        """Return every registered symbol that has candles."""
+        instruments = await self._store.instruments()
+        rows = await self._store.rows(load("symbols"), {"symbols": list(instruments)})
+        found = [_symbol_info(instruments[row[0]], row) for row in rows]
+        return Symbols(symbols=[one for one in found if one.timeframes])
+
+    async def candles(
+        self, symbol: str, timeframe: Timeframe, limit: int, before: np.datetime64
+    ) -> StoredCandles:
+        """Return the last candles that began before an instant; none is no error for a registered symbol.
+
+        Raises
+        ------
+        UnknownSymbol
+            If the symbol is not registered.
+        """
+        await self._registered(symbol)
+        given = {"symbols": [symbol], "n": limit, "before": aware(before)}
+        rows = await self._store.rows(load(f"candles_{timeframe}"), given)
+        columns = list(zip(*rows, strict=True)) or [()] * 8
+        names = ("timestamp", "open", "high", "low", "close", "volume")
+        return StoredCandles(
+            symbol=symbol,
+            timeframe=timeframe,
+            **{name: list(values) for name, values in zip(names, columns[1:7], strict=True)},
+        )
+
+    async def calendar(self, symbol: str, start: np.datetime64, end: np.datetime64) -> Calendar:
+        """Return the high-impact events of a symbol's currencies and its own earnings, oldest first.
+
+        Raises
+        ------
+        UnknownSymbol
+            If the symbol is not registered.
+        """
+        currencies = currencies_of(await self._registered(symbol))
+        given = {
+            "symbol": symbol,
+            "currencies": currencies,
+            "start": aware(start),
+            "end": aware(end),
+            "n": MAX_EVENTS,
+        }
+        rows = await self._store.rows(load("calendar_of_symbol"), given)
+        events = [CalendarEvent(**named(CalendarEvent, row)) for row in rows]
+        return Calendar(currencies=currencies, events=events)
+
+    async def prediction(
+        self, symbol: str, timeframe: Timeframe, as_of: np.datetime64 | None, model_name: str | None
+    ) -> StoredPrediction:
+        """Return a stored forecast: the newest, or that of an `as_of`, of any model or of one.
+
+        Raises
+        ------
+        NoPrediction
+            If there is none.
+        """
+        given = {
+            "symbol": symbol,
+            "timeframe": timeframe,
+            "as_of": None if as_of is None else aware(as_of),
+            "model_name": model_name,
+        }
+        usable = readable(symbol) and (model_name is None or readable(model_name))
+        rows = await self._store.rows(load("stored_prediction"), given) if usable else []
+        if not rows:
+            raise NoPrediction(
+                f"no {timeframe} forecast of {symbol[:LONGEST_NAME]} is stored"
+                + ("" if as_of is None and model_name is None else " for this as_of and model"),
+                given=symbol[:LONGEST_NAME],
+                expected="a symbol that the flow has forecast; …/history lists the forecasts of a symbol",
+            )
+        return StoredPrediction(**named(StoredPrediction, rows[0]))
+
+    async def history(self, symbol: str, timeframe: Timeframe, limit: int) -> PredictionHistory:
+        """Return the stored forecasts of a symbol without their values, newest first."""
+        given = {"symbol": symbol, "timeframe": timeframe, "n": limit}
+        rows = await self._store.rows(load("prediction_history"), given) if readable(symbol) else []
+        return PredictionHistory(predictions=[PastPrediction(**named(PastPrediction, row)) for row in rows])
+
+    async def inputs(
+        self, symbol: str, timeframe: Timeframe, as_of: np.datetime64 | None, model_name: str | None
+    ) -> PredictionInputs:
+        """Return what a stored forecast was made from.
+
+        Raises
+        ------
+        NoPrediction
+            If there is no such forecast, or nobody kept what it was made from.
+        """
+        made = await self.prediction(symbol, timeframe, as_of, model_name)
+        given = {name: getattr(made, name) for name in ("symbol", "timeframe", "as_of", "model_name")}
+        rows = await self._store.rows(load("prediction_inputs"), given)
+        if not rows:
+            raise NoPrediction(
+                "the row is there, and not what it was made from: that is kept for a month",
+                given=symbol,
+                expected="a forecast that the flow stored within a month",
+            )
+        values = named(PredictionInputs, rows[0])
+        return PredictionInputs(**values | {"events": _event_array(values["events"])})
+
+    async def _registered(self, symbol: str) -> Instrument:
+        instruments = await self._store.instruments()
+        if symbol not in instruments:
+            raise UnknownSymbol(
+                f"{symbol[:LONGEST_NAME]} is no registered symbol: register it in the table instruments",
+                given=symbol[:LONGEST_NAME],
+                expected="a registered symbol; /symbols lists those that have candles",
+            )
+        return instruments[symbol]
+
+
+def readable(name: str) -> bool:
+    """Tell whether Postgres could hold a name: short, and no control characters or lone surrogates."""
+    return len(name) <= LONGEST_NAME and name.isprintable()
+
+
+def aware(instant: np.datetime64) -> datetime:
+    """Return an instant as the aware datetime that Postgres takes."""
+    moment: datetime = instant.astype("datetime64[us]").item()
+    return moment.replace(tzinfo=UTC)
+
+
+def named(struct: Any, row: Sequence[Any]) -> dict[str, Any]:
+    """Return a row by the names of a struct's fields, whose order is that of the query's columns."""
+    return dict(zip(struct.__struct_fields__, row, strict=True))
+
+
+def _symbol_info(instrument: Instrument, row: TupleRow) -> SymbolInfo:
+    candles: Mapping[Timeframe, datetime | None] = {"1h": row[1], "1d": row[2]}
+    forecasts: Mapping[Timeframe, datetime | None] = {"1h": row[3], "1d": row[4]}
+    return SymbolInfo(
+        symbol=instrument.symbol,
+        asset_class=instrument.asset_class,
+        timeframes=[
+            TimeframeInfo(timeframe=timeframe, last_candle=last, last_forecast=forecasts[timeframe])
+            for timeframe, last in candles.items()
+            if last is not None
+        ],
+    )
+
+
+def _event_array(stored: bytes | None) -> EncodedArray | None:
+    if stored is None:
+        return None
+    columns = len(EVENT_CHANNELS)
+    return EncodedArray(shape=(len(stored) // (_FLOAT32 * columns), columns), data=bytes(stored))

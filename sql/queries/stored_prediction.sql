@@ -1,0 +1,11 @@
+-- One forecast of a symbol with the columns of its row: the newest, or the one of an as_of; of the models that made
+-- one then, the one that wrote last. Parameters: symbol, timeframe, as_of timestamptz or NULL, model_name or NULL.
+SELECT
+    symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps,
+    p10::float8[], p50::float8[], p90::float8[], seed, created_at, updated_at, event_context
+FROM ml_predictions
+WHERE symbol = %(symbol)s::text AND timeframe = %(timeframe)s::text AND isfinite(as_of)
+    AND as_of = coalesce(%(as_of)s::timestamptz, as_of)
+    AND model_name = coalesce(%(model_name)s::text, model_name)
+ORDER BY as_of DESC, coalesce(updated_at, created_at) DESC, model_name
+LIMIT 1
