@@ -1,4 +1,4 @@
--- A role for the inference server that can read candles and instruments and nothing else. Not a migration, because
+-- A role for the inference server that can read what the server shows and change nothing. Not a migration, because
 -- making roles needs CREATEROLE, which the owner of the tables may lack. Run it once with psql after the migrations,
 -- then give the role a password (ALTER ROLE kronos_server PASSWORD …) and put it into the server's DATABASE_URL.
 DO $$
@@ -10,4 +10,4 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments TO kronos_server;
+GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments, economic_calendar, ml_predictions, prediction_inputs TO kronos_server;

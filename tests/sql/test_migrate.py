@@ -198,7 +198,7 @@ def test_a_connection_in_a_transaction_is_refused(empty_database_url: str) -> No
         migrate(connection)
 
 
-def test_the_servers_role_reads_candles_and_nothing_else(database: psycopg.Connection) -> None:
+def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psycopg.Connection) -> None:
     role = resources.files("sql").joinpath("roles", "server.sql").read_text(encoding="utf-8")
     for _ in range(2):
         database.execute(role)
@@ -207,6 +207,10 @@ def test_the_servers_role_reads_candles_and_nothing_else(database: psycopg.Conne
     for query in ("candles_1h", "candles_1d"):
         assert database.execute(load(query), window).fetchall() == []
     assert database.execute(load("instruments")).fetchall() == []
-    for statement in ("SELECT FROM ml_predictions", "SELECT FROM economic_calendar", "DELETE FROM ohlcv_1h"):
+    asked = {"symbol": "A", "timeframe": "1h", "as_of": None, "model_name": None}
+    for query in ("stored_prediction", "prediction_inputs"):
+        assert database.execute(load(query), asked).fetchall() == []
+    database.execute("SELECT FROM economic_calendar")
+    for statement in ("SELECT FROM central_bank_rates", "DELETE FROM ohlcv_1h", "DELETE FROM ml_predictions"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.execute(statement)
