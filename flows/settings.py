@@ -1,7 +1,7 @@
 """Settings of the flows, each an environment variable with a default, and what a local Prefect run needs."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.settings import (
@@ -27,10 +27,13 @@ class FlowSettings:
     timeout_s
         ``KRONOS_TIMEOUT_S``: seconds for one answer. A request waits in the server's queue behind the other
         symbols of the run, so raise it for large models, many sample paths or a context that slides.
+    api_key
+        ``KRONOS_API_KEY``: set it when the server asks for one, as every server on another machine does.
     """
 
     server_url: str = "http://127.0.0.1:8200"
     timeout_s: float = 600.0
+    api_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_env(cls) -> "FlowSettings":
@@ -48,7 +51,11 @@ class FlowSettings:
             timeout_s = 0.0
         if not timeout_s > 0:
             raise ValueError(f"KRONOS_TIMEOUT_S is {given!r}; give a positive number of seconds, such as 600")
-        return cls(os.environ.get("KRONOS_SERVER", cls.server_url), timeout_s)
+        return cls(
+            os.environ.get("KRONOS_SERVER", cls.server_url),
+            timeout_s,
+            os.environ.get("KRONOS_API_KEY") or None,
+        )
 
 
 def local_prefect_defaults() -> dict[Any, Any]:

@@ -29,7 +29,7 @@ class PredictionRefused(ClientError):
 
 
 class ServerUnavailable(ClientError):
-    """No answer now (no connection, timeout, 429, 5xx): worth another try, after `retry_after_s` if given."""
+    """No answer now (no connection, timeout, 408, 429, 5xx): try again, after `retry_after_s` if given."""
 
     def __init__(self, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -48,14 +48,26 @@ class Client:
         Seconds to wait for an answer: above the time that the longest forecast takes.
     request_id
         Sent as ``X-Request-ID`` with every call, so that both logs can be joined.
+    api_key
+        Sent as a bearer token with every call; a server with keys answers nobody else.
     """
 
-    def __init__(self, base_url: str, timeout_s: float = 300.0, request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float = 300.0,
+        request_id: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
         self._base_url = base_url
+        headers = {
+            "X-Request-ID": request_id,
+            "Authorization": None if api_key is None else f"Bearer {api_key}",
+        }
         self._http = httpx.Client(
             base_url=base_url,
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
-            headers={} if request_id is None else {"X-Request-ID": request_id},
+            headers={name: value for name, value in headers.items() if value is not None},
         )
 
     def __enter__(self) -> Self:
@@ -82,6 +94,8 @@ class Client:
 
         Raises
         ------
+        PredictionRefused
+            If the server knows no such API key.
         ServerUnavailable
             If there is no answer now, for example because the model is still loading.
         """
@@ -102,7 +116,7 @@ class Client:
         PredictionRefused
             If the server refuses the request (4xx): do not repeat it.
         ServerUnavailable
-            If there was no connection, no answer in time, or a 429 or 5xx: worth another try.
+            If there was no connection, no answer in time, or a 408, 429 or 5xx: worth another try.
         """
         if events is not None:
             request = msgspec.structs.replace(request, events=encode_array(events))
@@ -150,7 +164,7 @@ def _failure(response: httpx.Response) -> ClientError:
         problem = msgspec.json.decode(response.content, type=Problem)
     except msgspec.DecodeError:
         problem = Problem(title=response.reason_phrase, status=status, detail=response.text[:500])
-    if status == 429 or status >= 500:
+    if status in (408, 429) or status >= 500:
         return ServerUnavailable(
             f"{problem.title} ({status}): {problem.detail}", status, _retry_after_s(response)
         )

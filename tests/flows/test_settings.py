@@ -8,13 +8,17 @@ from flows.settings import FlowSettings, local_prefect_defaults
 def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KRONOS_SERVER", raising=False)
     monkeypatch.delenv("KRONOS_TIMEOUT_S", raising=False)
-    assert FlowSettings.from_env() == FlowSettings("http://127.0.0.1:8200", 600.0)
+    monkeypatch.setenv("KRONOS_API_KEY", "")
+    assert FlowSettings.from_env() == FlowSettings("http://127.0.0.1:8200", 600.0, None)
 
 
 def test_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KRONOS_SERVER", "http://models:9000")
     monkeypatch.setenv("KRONOS_TIMEOUT_S", "30")
-    assert FlowSettings.from_env() == FlowSettings("http://models:9000", 30.0)
+    monkeypatch.setenv("KRONOS_API_KEY", "key-of-the-flows")
+    settings = FlowSettings.from_env()
+    assert settings == FlowSettings("http://models:9000", 30.0, "key-of-the-flows")
+    assert "key-of-the-flows" not in repr(settings)
 
 
 @pytest.mark.parametrize("given", ["soon", "", "0", "-5", "nan"])

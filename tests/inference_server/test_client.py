@@ -73,13 +73,13 @@ def answering(status: int, content: bytes, headers: dict[str, str] | None = None
 def test_a_request_and_its_answer_survive_the_journey() -> None:
     with (
         answering(200, msgspec.json.encode(ANSWER)) as server,
-        Client(server.url, request_id="run-7") as client,
+        Client(server.url, request_id="run-7", api_key="secret") as client,
     ):
         answer = client.predict(msgspec.structs.replace(ASKED, seed=5))
     assert msgspec.json.encode(answer) == msgspec.json.encode(ANSWER)
     path, headers, sent = server.seen[0]
     assert path == "/predict"
-    assert headers["X-Request-ID"] == "run-7"
+    assert (headers["X-Request-ID"], headers["Authorization"]) == ("run-7", "Bearer secret")
     assert msgspec.json.decode(sent, type=PredictRequest) == PredictRequest(symbol="SPY", seed=5)
 
 
@@ -116,6 +116,7 @@ def test_a_refusal_carries_the_servers_problem() -> None:
         (500, {}, None),
         (429, {"Retry-After": "soon"}, None),
         (504, {}, None),
+        (408, {}, None),
     ],
 )
 def test_what_may_be_tried_again(status: int, headers: dict[str, str], retry_after_s: float | None) -> None:
