@@ -157,7 +157,7 @@ def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_c
 def open_client() -> Client:
     """Return a client of the inference server whose calls carry the id of this flow run."""
     settings = FlowSettings.from_env()
-    return Client(settings.server_url, settings.timeout_s, request_id=flow_run.id)
+    return Client(settings.server_url, settings.timeout_s, flow_run.id, settings.api_key)
 
 
 @task(name="read the model", **RETRIED)
