@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.calibration import Calibration, calibrate
 from flows.candles import Window, epoch_ms
 from flows.seeds import forecast_seed
 from flows.store import PredictionRow
@@ -39,6 +40,10 @@ class Order:
         (T + pred_len, 20) float32, or None for a forecast without events.
     event_context
         What the events amount to, kept in the row when the server has used them.
+    calibration
+        How the envelope is widened beside the raw one; None where nothing is learned yet.
+    store_samples
+        Whether the row keeps the close of every sample path.
     """
 
     symbol: str
@@ -47,6 +52,8 @@ class Order:
     model_version: str
     events: NDArray[np.float32] | None = field(default=None, repr=False)
     event_context: dict[str, Any] | None = None
+    calibration: Calibration | None = field(default=None, repr=False)
+    store_samples: bool = False
 
 
 def build_request(order: Order) -> PredictRequest:
@@ -82,7 +89,9 @@ def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
     """
     if answer.samples is None:
         raise ValueError("the server answered without sample paths; is it of this version?")
-    bands = envelope(np.asarray(answer.samples, dtype=np.float64))
+    paths = np.asarray(answer.samples, dtype=np.float64)
+    bands = envelope(paths)
+    calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
     return PredictionRow(
         symbol=order.symbol,
         timeframe=order.sampling.timeframe,
@@ -96,4 +105,7 @@ def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
         p90=bands.p90.tolist(),
         seed=answer.seed,
         event_context=order.event_context if answer.events_used else None,
+        p10_calibrated=None if calibrated is None else calibrated[0].tolist(),
+        p90_calibrated=None if calibrated is None else calibrated[1].tolist(),
+        samples=paths.tolist() if order.store_samples else None,
     )

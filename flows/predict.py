@@ -5,15 +5,13 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, get_args
 
 import polars as pl
-import psycopg
 from prefect import State, flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -21,33 +19,22 @@ from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.candles import Window, closed_windows, read_candles
+from flows.calibration import Calibration
+from flows.calibration_store import read_calibrations
+from flows.candles import Window, as_utc, closed_windows, read_candles
 from flows.event_plan import EventPlan, plan_events
 from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row
+from flows.inputs import PredictionInputs, build_inputs, keep_inputs
 from flows.report import Outcome, failure_message, notices, outcome_line, summary_table
-from flows.settings import RETRY_DELAYS_S, WORKERS, FlowSettings, local_prefect_defaults
+from flows.retries import RETRIED
+from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
 from flows.store import PredictionRow, upsert_prediction
 from flows.universe import Universe, read_universe, skip_without_candles
-from inference_server.client import Client, ClientError, ServerUnavailable
+from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
 from sql.connect import connect
-from sql.errors import DatabaseError
 
 LONGEST_LOOKBACK = 512
-
-
-def worth_another_try(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a task failed for want of the server or the database; what is refused stays refused."""
-    failure = state.result(raise_on_failure=False)
-    return isinstance(failure, ServerUnavailable | DatabaseError | psycopg.OperationalError)
-
-
-RETRIED: dict[str, Any] = {
-    "retries": len(RETRY_DELAYS_S),
-    "retry_delay_seconds": list(RETRY_DELAYS_S),
-    "retry_condition_fn": worth_another_try,
-    "cache_policy": NO_CACHE,
-}
 
 
 @flow(
@@ -66,6 +53,7 @@ def predict_batch(
     as_of: datetime | None = None,
     with_events: bool = True,
     seed: int | None = None,
+    store_samples: bool = False,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -85,6 +73,9 @@ def predict_batch(
         Whether the forecasts see the economic calendar.
     seed
         Of every symbol; None for a hash of symbol, timeframe, last candle and model version each.
+    store_samples
+        Whether the close of every sample path is stored too, for the CRPS; the flow score-forecasts deletes
+        them a while after they were scored. Four bytes × sample_count × pred_len a forecast.
 
     Returns
     -------
@@ -114,8 +105,18 @@ def predict_batch(
         if with_events
         else EventPlan.without(windows, "turned off for this run")
     )
+    calibrations = read_widenings(model, timeframe, instant)
     orders = [
-        Order(symbol, window, sampling, model.version, events.arrays.get(symbol), events.contexts.get(symbol))
+        Order(
+            symbol,
+            window,
+            sampling,
+            model.version,
+            events.arrays.get(symbol),
+            events.contexts.get(symbol),
+            calibrations.get(window.instrument.asset_class),
+            store_samples,
+        )
         for symbol, window in windows.items()
     ]
     sent = {forecast.submit(order): order for order in orders}
@@ -123,13 +124,6 @@ def predict_batch(
     outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
     outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
     return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, instant)
-
-
-def as_utc(as_of: datetime | None) -> datetime:
-    """Return the instant that a run looks from: now where none is given, UTC where no zone is."""
-    if as_of is None:
-        return datetime.now(UTC)
-    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
 
 
 def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
@@ -192,6 +186,13 @@ def build_events(
     return plan
 
 
+@task(name="read calibrations", **RETRIED)
+def read_widenings(model: ModelInfo, timeframe: Timeframe, as_of: datetime) -> dict[str, Calibration]:
+    """Read what earlier forecasts of this model taught by `as_of`, by asset class."""
+    with connect() as connection:
+        return read_calibrations(connection, timeframe, model.name, model.version, as_of)
+
+
 @task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
 def forecast(order: Order) -> PredictAnswer:
     """Send one symbol's candles, future timestamps and events to the server."""
@@ -200,10 +201,13 @@ def forecast(order: Order) -> PredictAnswer:
 
 
 @task(name="store", task_run_name="store {row.symbol}", **RETRIED)
-def store(row: PredictionRow) -> None:
-    """Write one forecast."""
+def store(row: PredictionRow, inputs: PredictionInputs) -> None:
+    """Write one forecast, and beside it what it was made from."""
     with connect() as connection:
         upsert_prediction(connection, row)
+        failure = keep_inputs(connection, inputs)
+    if failure is not None:
+        get_run_logger().warning("%s: what it was made from is not kept: %s", row.symbol, failure)
 
 
 def settle(order: Order, answer: PrefectFuture[PredictAnswer], without_events: Mapping[str, str]) -> Outcome:
@@ -212,7 +216,7 @@ def settle(order: Order, answer: PrefectFuture[PredictAnswer], without_events: M
     try:
         answered = answer.result()
         row = build_row(order, answered)
-        store(row)
+        store(row, build_inputs(order, answered))
     except Exception as error:  # a symbol's failure of any kind must not stop the others
         return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
     for warning in answered.warnings:

@@ -22,6 +22,10 @@ class PredictionRow:
         One entry per future candle; quantiles of close in price units.
     event_context
         What was going on, or None (stored as SQL NULL) where no event is active or none were used.
+    p10_calibrated, p90_calibrated
+        The envelope after calibration, or None where nothing is learned yet.
+    samples
+        Close of every sample path, sample_count lists of pred_len, or None where they are not kept.
     """
 
     symbol: str
@@ -36,6 +40,9 @@ class PredictionRow:
     p90: list[float]
     seed: int
     event_context: dict[str, Any] | None
+    p10_calibrated: list[float] | None = None
+    p90_calibrated: list[float] | None = None
+    samples: list[list[float]] | None = None
 
 
 def upsert_prediction(connection: psycopg.Connection[Any], row: PredictionRow) -> None:

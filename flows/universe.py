@@ -31,6 +31,12 @@ class Universe:
     skipped: dict[str, str]
 
 
+def known_instruments(connection: psycopg.Connection[Any]) -> dict[str, Instrument]:
+    """Return every instrument by symbol: the table's, and the packaged ones that the table lacks."""
+    rows = connection.execute(load("instruments"))
+    return default_instruments() | {symbol: Instrument(symbol, *about) for symbol, *about, _ in rows}
+
+
 def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | None) -> Universe:
     """Read the instruments of a run: the table's, and the packaged ones for names that the table lacks.
 
@@ -44,17 +50,16 @@ def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
     LookupError
         No symbols were asked for and none is active.
     """
-    rows = connection.execute(load("instruments")).fetchall()
-    stored = {symbol: Instrument(symbol, asset_class, calendar) for symbol, asset_class, calendar, _ in rows}
     if symbols is not None:
-        known = {**default_instruments(), **stored}
+        known = known_instruments(connection)
         missing = "unknown instrument; add it to the table instruments with its asset class and calendar"
         return Universe(
             {symbol: known[symbol] for symbol in symbols if symbol in known},
             {symbol: missing for symbol in symbols if symbol not in known},
             {},
         )
-    active = {symbol: stored[symbol] for symbol, _, _, is_active in rows if is_active}
+    rows = connection.execute(load("instruments"))
+    active = {symbol: Instrument(symbol, *about) for symbol, *about, is_active in rows if is_active}
     if not active:
         raise LookupError(
             "no instrument is active in the table instruments; load candles (python -m flows.load candles), "

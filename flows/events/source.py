@@ -87,7 +87,6 @@ def read_sources(
         A table can't be read.
     """
     first, last, end = _span(requests)
-    window = {"start": first - BEFORE, "end": end + AHEAD}
     daily = [config.leaders[role].symbol for role in LEADERS]
     candles = {"1d": _read_candles(connection, "1d", daily, first - YEAR_OF_VIX, last)}
     if any(request.timeframe == "1h" for request in requests):
@@ -96,10 +95,18 @@ def read_sources(
     if config.leaders["vix"].symbol not in candles["1d"]["symbol"]:
         given = {"series_id": _VIXCLS, "start": first - YEAR_OF_VIX, "end": last}
         vixcls = _read(connection, "economic_indicator", given)
-    return EventSources(
+    calendar, rates = read_calendar(connection, first - BEFORE, end + AHEAD)
+    return EventSources(calendar, rates, Leaders(candles, vixcls))
+
+
+def read_calendar(
+    connection: psycopg.Connection[Any], start: datetime, end: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read the calendar and the central banks' decisions from `start` (included) to `end` (excluded)."""
+    window = {"start": start, "end": end}
+    return (
         _read(connection, "calendar_window", window),
         _read(connection, "central_bank_rates_window", window),
-        Leaders(candles, vixcls),
     )
 
 

@@ -1,11 +1,14 @@
 -- One forecast; a rerun overwrites the row of the same symbol, timeframe, as_of and model_name and keeps created_at.
--- Parameters: the columns but for created_at and updated_at; event_context as Jsonb or NULL.
+-- Parameters: the columns but for created_at and updated_at; event_context as Jsonb or NULL, p10_calibrated,
+-- p90_calibrated and samples may be NULL.
 INSERT INTO ml_predictions (
-    symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps, p10, p50, p90, seed, event_context
+    symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps, p10, p50, p90, seed, event_context,
+    p10_calibrated, p90_calibrated, samples
 )
 VALUES (
     %(symbol)s, %(timeframe)s, %(as_of)s, %(model_name)s, %(model_version)s, %(pred_len)s,
-    %(timestamps)s::timestamptz[], %(p10)s::float8[], %(p50)s::float8[], %(p90)s::float8[], %(seed)s, %(event_context)s
+    %(timestamps)s::timestamptz[], %(p10)s::float8[], %(p50)s::float8[], %(p90)s::float8[], %(seed)s, %(event_context)s,
+    %(p10_calibrated)s::float8[], %(p90_calibrated)s::float8[], %(samples)s::real[]
 )
 ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
     model_version = excluded.model_version,
@@ -16,4 +19,7 @@ ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
     p90 = excluded.p90,
     seed = excluded.seed,
     event_context = excluded.event_context,
+    p10_calibrated = excluded.p10_calibrated,
+    p90_calibrated = excluded.p90_calibrated,
+    samples = excluded.samples,
     updated_at = now()

@@ -13,14 +13,20 @@ DEPLOYMENTS = {deployment["name"]: deployment for deployment in CONTENT["deploym
 
 
 @pytest.mark.parametrize(
-    ("name", "cron", "timeframe"), [("predict-1h", "5 * * * *", "1h"), ("predict-1d", "45 5 * * *", "1d")]
+    ("name", "flow_name", "cron", "timeframe"),
+    [
+        ("predict-1h", "predict-batch", "5 * * * *", "1h"),
+        ("predict-1d", "predict-batch", "45 5 * * *", "1d"),
+        ("score-1h", "score-forecasts", "20 * * * *", "1h"),
+        ("score-1d", "score-forecasts", "30 5 * * *", "1d"),
+    ],
 )
-def test_runs_the_flow_on_its_schedule(name: str, cron: str, timeframe: str) -> None:
+def test_runs_the_flow_on_its_schedule(name: str, flow_name: str, cron: str, timeframe: str) -> None:
     deployment = DEPLOYMENTS[name]
     assert deployment["schedules"] == [{"cron": cron, "timezone": "UTC"}]
     assert deployment["work_pool"] == {"name": "local"}
     flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
-    assert flow.name == "predict-batch"
+    assert flow.name == flow_name
     assert deployment["parameters"] == {"timeframe": timeframe}
     assert flow.validate_parameters(deployment["parameters"])["timeframe"] == timeframe
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from flows.calibration import Calibration
 from flows.candles import Window
 from flows.forecasts import Order, Sampling, build_request, build_row
 from flows.seeds import forecast_seed
@@ -95,3 +96,15 @@ def test_a_forecast_that_did_not_use_its_events_has_no_context() -> None:
 def test_an_answer_without_paths_is_an_error() -> None:
     with pytest.raises(ValueError, match="without sample paths"):
         build_row(ORDER, answer())
+
+
+def test_a_calibration_widens_a_copy_of_the_envelope_and_samples_are_kept_on_demand() -> None:
+    answered = answer(samples=[[10.0, 20.0], [12.0, 24.0], [14.0, 28.0]])
+    raw = build_row(ORDER, answered)
+    assert raw.p10_calibrated is raw.p90_calibrated is raw.samples is None
+    calibration = Calibration(np.array([0.5, 1.0]), np.array([0.25, 0.0]), np.array([99, 99]))
+    row = build_row(replace(ORDER, calibration=calibration, store_samples=True), answered)
+    assert (row.p10, row.p50, row.p90) == (raw.p10, raw.p50, raw.p90)
+    assert row.p10_calibrated == [8.0, 12.0]
+    assert row.p90_calibrated == [15.0, 28.0]
+    assert row.samples == answered.samples

@@ -16,9 +16,10 @@ from prefect import State
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
+from flows.candles import as_utc
 from flows.load import load_calendar
 from flows.market_releases import generated_releases
-from flows.predict import as_utc, predict_batch, usable_lookback
+from flows.predict import predict_batch, usable_lookback
 from flows.report import Outcome
 from flows.seeds import forecast_seed
 from inference_server.instruments import default_instruments
@@ -289,3 +290,40 @@ def test_lookback(lookback: int | None, pred_len: int, max_context: int, used: i
 def test_a_lookback_too_short_to_forecast_from(lookback: int | None, pred_len: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         usable_lookback(lookback, pred_len, 512, 32)
+
+
+def test_a_learned_calibration_stands_beside_the_raw_envelope(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    run()
+    before = stored(market)
+    learned = {
+        "timeframe": "1h", "model_name": "stand-in", "model_version": "v1", "asset_class": "crypto",
+        "as_of": AS_OF, "low": [0.5] * 4, "high": [0.25] * 4, "counts": [99] * 4,
+    }  # fmt: skip
+    market.execute(load("upsert_calibration"), learned)
+    market.execute(
+        load("upsert_calibration"), learned | {"as_of": AS_OF + timedelta(hours=1), "low": [9.0] * 4}
+    )
+    run()
+    after = stored(market)
+    beside = ("p10_calibrated", "p90_calibrated", "updated_at")
+    for symbol, row in after.items():
+        assert {**row, **dict.fromkeys(beside)} == {**before[symbol], **dict.fromkeys(beside)}
+        if symbol in ("BTC-USD", "ETH-USD"):
+            low, high = np.array(row["p10"]), np.array(row["p90"])
+            np.testing.assert_allclose(row["p10_calibrated"], low - 0.5 * (high - low))
+            np.testing.assert_allclose(row["p90_calibrated"], high + 0.25 * (high - low))
+        else:
+            assert row["p10_calibrated"] is row["p90_calibrated"] is None
+
+
+def test_sample_paths_are_stored_only_when_asked_for(market: psycopg.Connection[Any], script: Script) -> None:
+    run()
+    assert all(row["samples"] is None for row in stored(market).values())
+    run(store_samples=True)
+    for row in stored(market).values():
+        assert np.shape(row["samples"]) == (3, 4)
+        np.testing.assert_allclose(np.median(row["samples"], axis=0), row["p50"], rtol=1e-6)
+    run()
+    assert all(row["samples"] is None for row in stored(market).values())

@@ -1,0 +1,259 @@
+"""The flow score-forecasts: what became of stored forecasts, and what that teaches of their envelopes.
+
+``python -m flows.score --timeframe 1h`` runs it once in this process, with or without a Prefect server.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, get_args
+
+import polars as pl
+import psycopg
+from prefect import State, flow, task
+from prefect.artifacts import create_image_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+from prefect.settings import temporary_settings
+
+from flows.calibration_store import Learned, learn_calibrations
+from flows.candles import as_utc, read_candles
+from flows.events import EventError, load_config
+from flows.events.source import read_calendar
+from flows.forecasts import Timeframe
+from flows.retries import RETRIED
+from flows.scoring.matured import Closes, score_forecasts
+from flows.scoring.picture import data_url, reliability_picture
+from flows.scoring.report import learned_lines, score_table
+from flows.scoring.splits import summary
+from flows.scoring.step_events import ReleaseDays
+from flows.scoring.store import (
+    ForecastKey,
+    StoredForecast,
+    delete_samples,
+    forecasts_to_score,
+    read_forecasts,
+    read_steps,
+    upsert_scores,
+)
+from flows.settings import local_prefect_defaults
+from flows.universe import known_instruments
+from inference_server.instruments import Instrument
+from sql.connect import connect
+
+CHUNK: Final = 500
+"""Forecasts scored at once, so that a backlog of years needs no more memory than an hour's."""
+
+_MARGIN: Final = timedelta(days=14)  # of calendar on both sides: the releases of the days that candles touch
+
+
+@dataclass
+class Tally:
+    """What a run did with the forecasts that were due.
+
+    Attributes
+    ----------
+    new, changed, unchanged
+        Scores by what the table held before.
+    left
+        Symbols of forecasts that could not be scored, by reason, with how many of them.
+    without_events
+        Why scores say nothing of events, if so.
+    """
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    left: dict[str, Counter[str]] = field(default_factory=dict)
+    without_events: str | None = None
+
+
+@flow(name="score-forecasts")
+def score(
+    timeframe: Timeframe = "1d",
+    as_of: datetime | None = None,
+    recheck_days: int = 7,
+    summary_days: int = 30,
+    keep_samples_days: int = 30,
+) -> Tally:
+    """Score the stored forecasts whose horizon has passed, learn calibrations, and publish a summary.
+
+    Running it again changes nothing; a forecast that was made again, or a candle that was corrected within
+    `recheck_days`, changes its scores.
+
+    Parameters
+    ----------
+    as_of
+        What had closed by then counts; naive means UTC, None means now.
+    recheck_days
+        Forecasts whose horizon passed within so many days are scored again. More, for corrections that come
+        later.
+    summary_days
+        The table and the picture show forecasts whose horizon passed within so many days.
+    keep_samples_days
+        Stored sample paths of scored forecasts are deleted so many days after the horizon.
+    """
+    instant = as_utc(as_of)
+    tally = score_due(timeframe, instant, timedelta(days=recheck_days))
+    learned = learn(timeframe, instant)
+    forget(timeframe, instant - timedelta(days=keep_samples_days))
+    publish(timeframe, instant, timedelta(days=summary_days), tally, learned)
+    return tally
+
+
+@task(name="score what is due", **RETRIED)
+def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta) -> Tally:
+    """Score forecasts chunk by chunk; each chunk is stored as it is done."""
+    tally = Tally()
+    with connect() as connection:
+        instruments = known_instruments(connection)
+        keys = forecasts_to_score(connection, timeframe, as_of, as_of - recheck)
+        for chunk in _chunks(keys):
+            _score_chunk(
+                connection, read_forecasts(connection, timeframe, chunk), instruments, timeframe, as_of, tally
+            )
+    for reason, symbols in tally.left.items():
+        get_run_logger().warning("not scored: %s: %s", reason, _counted(symbols))
+    if tally.without_events is not None:
+        get_run_logger().warning("SCORES WITHOUT EVENTS: %s", tally.without_events)
+    return tally
+
+
+def _chunks(keys: Sequence[ForecastKey]) -> Iterator[Sequence[ForecastKey]]:
+    for start in range(0, len(keys), CHUNK):
+        yield keys[start : start + CHUNK]
+
+
+def _score_chunk(
+    connection: psycopg.Connection[Any],
+    forecasts: Sequence[StoredForecast],
+    instruments: Mapping[str, Instrument],
+    timeframe: Timeframe,
+    as_of: datetime,
+    tally: Tally,
+) -> None:
+    closes = _read_closes(connection, forecasts, timeframe, as_of)
+    releases = _read_releases(connection, forecasts, tally)
+    rows, left = score_forecasts(forecasts, instruments, timeframe, as_of, closes, releases)
+    new, changed = upsert_scores(connection, rows)
+    connection.commit()
+    tally.new += new
+    tally.changed += changed
+    tally.unchanged += len(rows) - new - changed
+    for reason, symbols in left.items():
+        tally.left.setdefault(reason, Counter()).update(symbols)
+
+
+def _read_closes(
+    connection: psycopg.Connection[Any],
+    forecasts: Sequence[StoredForecast],
+    timeframe: Timeframe,
+    as_of: datetime,
+) -> Closes:
+    """Read the candles from the first forecast's last known one to the last that is asked for."""
+    first = min(forecast.as_of for forecast in forecasts)
+    end = min(
+        as_of, max(time for forecast in forecasts for time in forecast.timestamps) + timedelta(seconds=1)
+    )
+    length = timedelta(hours=1) if timeframe == "1h" else timedelta(days=1)
+    symbols = sorted({forecast.symbol for forecast in forecasts})
+    return Closes(read_candles(connection, timeframe, symbols, int((end - first) / length) + 1, end))
+
+
+def _read_releases(
+    connection: psycopg.Connection[Any], forecasts: Sequence[StoredForecast], tally: Tally
+) -> ReleaseDays | None:
+    """Read the calendar around the forecasts; without one the run says so and scores all the same."""
+    times = [time for forecast in forecasts for time in (forecast.timestamps[:1] + forecast.timestamps[-1:])]
+    if not times:
+        return None
+    calendar, rates = read_calendar(connection, min(times) - _MARGIN, max(times) + _MARGIN)
+    try:
+        if calendar.is_empty():
+            raise EventError(
+                f"no calendar rows between {min(times):%Y-%m-%d} and {max(times):%Y-%m-%d}; load them with "
+                "python -m flows.load calendar FILE"
+            )
+        symbols = sorted({forecast.symbol for forecast in forecasts})
+        return ReleaseDays(calendar, rates, symbols, load_config())
+    except EventError as error:
+        tally.without_events = str(error)
+        return None
+
+
+@task(name="learn calibrations", **RETRIED)
+def learn(timeframe: Timeframe, as_of: datetime) -> list[Learned]:
+    """Learn how far the envelopes must be widened, once a day."""
+    with connect() as connection:
+        return learn_calibrations(connection, timeframe, as_of, known_instruments(connection))
+
+
+@task(name="forget sample paths", **RETRIED)
+def forget(timeframe: Timeframe, matured_before: datetime) -> int:
+    """Delete stored sample paths that have done their service."""
+    with connect() as connection:
+        return delete_samples(connection, timeframe, matured_before)
+
+
+@task(name="publish", **RETRIED)
+def publish(
+    timeframe: Timeframe, as_of: datetime, span: timedelta, tally: Tally, learned: Sequence[Learned]
+) -> None:
+    """Publish the table of splits and the reliability picture of the forecasts that matured in a span."""
+    with connect() as connection:
+        steps = read_steps(connection, timeframe, as_of - span, as_of)
+    days = f"{as_of - span:%Y-%m-%d} to {as_of:%Y-%m-%d %H:%M} UTC"
+    heading = f"{timeframe} forecasts whose horizon passed from {days}"
+    said = f"{tally.new} newly scored, {tally.changed} changed, {tally.unchanged} unchanged."
+    get_run_logger().info(said)
+    remarks = [f"Not scored: {reason}: {_counted(names)}" for reason, names in tally.left.items()]
+    if tally.without_events is not None:
+        remarks.append(f"SCORES WITHOUT EVENTS: {tally.without_events}")
+    create_table_artifact(
+        key=f"score-{timeframe}",
+        table=score_table(summary(steps)),
+        description="\n\n".join([heading, said, *remarks, *learned_lines(learned)]),
+    )
+    for model in _drawable(steps):
+        part = steps.filter(pl.col("model") == model)
+        create_image_artifact(
+            key=f"score-{timeframe}-reliability",
+            image_url=data_url(reliability_picture(part, f"{model}, {heading}")),
+            description=f"Reliability of {model}",
+        )
+
+
+def _drawable(steps: pl.DataFrame) -> list[str]:
+    """Return the models that have a known close, those with the newest forecasts last."""
+    known = steps.filter(pl.col("actual").is_not_null())
+    return known.group_by("model").agg(pl.col("as_of").max()).sort("as_of", "model")["model"].to_list()
+
+
+def _counted(symbols: Mapping[str, int]) -> str:
+    return ", ".join(f"{symbol} ({count})" for symbol, count in sorted(symbols.items()))
+
+
+def run_once(**parameters: Any) -> State[Any]:
+    """Run the flow in this process, with a temporary Prefect server where the user has none."""
+    with temporary_settings(set_defaults=local_prefect_defaults()):
+        return score(**parameters, return_state=True)
+
+
+def main() -> int:
+    """Run the flow once; the exit status is 1 where it failed."""
+    parser = argparse.ArgumentParser(prog="python -m flows.score", description=__doc__)
+    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
+    parser.add_argument(
+        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
+    )
+    parser.add_argument(
+        "--recheck-days", type=int, default=7, help="score forecasts of so many days again (default 7)"
+    )
+    given = parser.parse_args()
+    state = run_once(timeframe=given.timeframe, as_of=given.as_of, recheck_days=given.recheck_days)
+    return 0 if state.is_completed() else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,12 @@
+-- What was learned of one model and asset class at an instant. Parameters: the columns but for created_at.
+INSERT INTO prediction_calibration AS stored (
+    timeframe, model_name, model_version, asset_class, as_of, low, high, counts
+)
+VALUES (
+    %(timeframe)s, %(model_name)s, %(model_version)s, %(asset_class)s, %(as_of)s, %(low)s::float8[],
+    %(high)s::float8[], %(counts)s::integer[]
+)
+ON CONFLICT (timeframe, model_name, model_version, asset_class, as_of) DO UPDATE SET
+    low = excluded.low,
+    high = excluded.high,
+    counts = excluded.counts

@@ -1,0 +1,251 @@
+"""The flow score-forecasts on a real Postgres: what it scores and when; running it again changes nothing."""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from prefect.artifacts import Artifact
+
+from flows import score as module
+from flows.load import load_calendar
+from flows.market_releases import generated_releases
+from flows.score import Tally, score
+from inference_server.instruments import default_instruments
+from inference_server.time_grid import future_timestamps
+from tests.flows.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
+
+CLOSES = walk(60)
+
+
+@pytest.fixture
+def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Sixty hourly closes of one symbol."""
+    add_instrument(database)
+    add_closes(database, "BTC-USD", CLOSES)
+    return database
+
+
+@pytest.fixture(autouse=True)
+def _no_prefect_server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Run the tasks as plain functions; one test below runs the flow whole."""
+    if "prefect_server" in request.fixturenames:
+        return
+    for name in ("score_due", "learn", "forget"):
+        monkeypatch.setattr(module, name, getattr(module, name).fn)
+    monkeypatch.setattr(module, "publish", lambda *_: None)
+    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("score"))
+
+
+def run(hour: float, **parameters: Any) -> Tally:
+    given = {"timeframe": "1h", "as_of": START + timedelta(hours=hour), **parameters}
+    tally = score.fn(**given)
+    assert isinstance(tally, Tally)
+    return tally
+
+
+def test_a_forecast_is_scored_once_its_last_candle_has_closed(market: psycopg.Connection[Any]) -> None:
+    add_forecast(market, CLOSES, 10)
+    assert run(14.99).new == 0
+    assert score_rows(market) == []
+    assert run(15).new == 1
+    (row,) = score_rows(market)
+    assert row["actual"] == CLOSES[11:15].tolist()
+    assert row["last_close"] == CLOSES[10]
+    assert row["matured_at"] == START + timedelta(hours=15)
+    assert row["abs_error"] == pytest.approx(np.abs(CLOSES[11:15] - CLOSES[10] * 1.001))
+    assert row["direction_hit"] == (CLOSES[11:15] > CLOSES[10]).tolist()
+    assert (row["crps"], row["covered_calibrated"]) == (None, None)
+    assert {len(row[name]) for name in ("actual", "covered", "pinball")} == {row["pred_len"]} == {4}
+
+
+def test_running_again_changes_nothing(market: psycopg.Connection[Any]) -> None:
+    for hour in (10, 11):
+        add_forecast(market, CLOSES, hour)
+    assert run(40).new == 2
+    before = score_rows(market)
+    again = run(40)
+    assert (again.new, again.changed, again.unchanged) == (0, 0, 2)
+    assert score_rows(market) == before
+
+
+def test_a_corrected_candle_changes_the_score(market: psycopg.Connection[Any]) -> None:
+    for hour in (10, 20):
+        add_forecast(market, CLOSES, hour)
+    run(40)
+    market.execute("UPDATE ohlcv_1h SET close = 5 WHERE ts = %s", (START + timedelta(hours=12),))
+    again = run(40)
+    assert (again.new, again.changed, again.unchanged) == (0, 1, 1)
+    row = score_rows(market)[0]
+    assert row["actual"][1] == 5
+    assert row["covered"][1] is False
+    assert row["updated_at"] > row["created_at"]
+
+
+def test_later_corrections_take_a_longer_look_back(market: psycopg.Connection[Any]) -> None:
+    add_forecast(market, CLOSES, 10)
+    run(40)
+    market.execute("UPDATE ohlcv_1h SET close = 5 WHERE ts = %s", (START + timedelta(hours=12),))
+    later = 15 + 24 * 7
+    assert run(later) == Tally()
+    assert run(later, recheck_days=8).changed == 1
+
+
+def test_a_forecast_made_again_is_scored_again_at_any_age(market: psycopg.Connection[Any]) -> None:
+    add_forecast(market, CLOSES, 10)
+    run(40)
+    add_forecast(market, CLOSES, 10, width=0.001)
+    tally = run(5000)
+    assert (tally.new, tally.changed) == (0, 1)
+    assert score_rows(market)[0]["covered"] == [False] * 4
+    assert run(5000) == Tally()
+
+
+def test_missing_candles_leave_their_steps_unknown_until_they_come(market: psycopg.Connection[Any]) -> None:
+    market.execute("DELETE FROM ohlcv_1h WHERE ts = %s", (START + timedelta(hours=12),))
+    add_forecast(market, CLOSES, 10)
+    run(40)
+    (row,) = score_rows(market)
+    assert row["actual"][1] is None
+    assert row["covered"][1] is None
+    assert None not in (row["actual"][0], row["covered"][0], row["pinball"][2])
+
+
+def test_without_any_candle_a_forecast_waits(market: psycopg.Connection[Any]) -> None:
+    add_forecast(market, CLOSES, 58, pred_len=1)
+    market.execute("DELETE FROM ohlcv_1h WHERE ts > %s", (START + timedelta(hours=58),))
+    tally = run(400)
+    assert tally.new == 0
+    assert tally.left == {"none of its candles is in the database yet": {"BTC-USD": 1}}
+    market.execute(
+        "INSERT INTO ohlcv_1h (symbol, ts, open, high, low, close) VALUES ('BTC-USD', %s, 1, 1, 1, 1)",
+        (START + timedelta(hours=59),),
+    )
+    assert run(400).new == 1
+
+
+def test_a_broken_forecast_keeps_none_from_being_scored(market: psycopg.Connection[Any]) -> None:
+    add_forecast(market, CLOSES, 10)
+    add_forecast(market, CLOSES, 11, p50=[1.0])
+    add_forecast(market, CLOSES, 12, symbol="NO-SUCH")
+    tally = run(40)
+    assert tally.new == 1
+    reasons = sorted(tally.left.items())
+    assert [symbols for _, symbols in reasons] == [{"NO-SUCH": 1}, {"BTC-USD": 1}]
+    assert "no such instrument" in reasons[0][0]
+    assert "differ in length" in reasons[1][0]
+
+
+def test_samples_give_the_crps_and_are_forgotten(market: psycopg.Connection[Any]) -> None:
+    paths = [[1000.0] * 4, [1010.0] * 4, [990.0] * 4]
+    add_forecast(market, CLOSES, 10, samples=paths)
+    run(40)
+    (before,) = score_rows(market)
+    spread = (10 + 10 + 20) * 2 / (2 * 3 * 2)
+    expected = [np.abs(np.array([1000, 1010, 990]) - close).mean() - spread for close in CLOSES[11:15]]
+    assert before["crps"] == pytest.approx(expected)
+    stored = "SELECT samples FROM ml_predictions"
+    assert market.execute(stored).fetchone() == (paths,)
+    run(15 + 24 * 31, recheck_days=40)
+    assert market.execute(stored).fetchone() == (None,)
+    run(15 + 24 * 31, recheck_days=40)
+    assert score_rows(market) == [before]  # the CRPS stays, the same forecast and the same closes
+
+
+def test_a_score_says_which_releases_fell_on_its_candles(market: psycopg.Connection[Any]) -> None:
+    calendar = generated_releases(START - timedelta(days=60), START + timedelta(days=60), now=START, seed=1)
+    load_calendar(market, calendar)
+    release = market.execute(
+        "SELECT event_time FROM economic_calendar WHERE event_type = 'nfp' AND event_time > %s ORDER BY 1",
+        (START,),
+    ).fetchone()
+    assert release is not None
+    hour = int((release[0] - START) / timedelta(hours=1))
+    closes = walk(hour + 60)
+    market.execute("DELETE FROM ohlcv_1h")
+    add_closes(market, "BTC-USD", closes)
+    context = {"events_active": ["nfp"], "surprise_directions": {}}
+    add_forecast(market, closes, hour - 2, event_context=context)
+    quiet = next(h for h in range(hour, hour + 48, 24) if not on_a_release_day(market, h + 24))
+    add_forecast(market, closes, quiet + 23)
+    tally = run(hour + 60)
+    assert tally.without_events is None
+    eventful, other = score_rows(market)
+    assert eventful["events_active"] == ["nfp"]
+    assert eventful["step_events"] == ["", "nfp", "", ""]
+    assert eventful["event_day"] == [True] * 4
+    assert other["events_active"] == []
+    assert other["step_events"] == [""] * 4
+    assert other["event_day"] == [False] * 4
+
+
+def on_a_release_day(database: psycopg.Connection[Any], hour: int) -> bool:
+    day = (START + timedelta(hours=hour)).date()
+    found = database.execute("SELECT FROM economic_calendar WHERE event_time::date = %s", (day,)).fetchone()
+    return found is not None
+
+
+def test_without_a_calendar_scores_say_nothing_of_events(market: psycopg.Connection[Any]) -> None:
+    add_forecast(market, CLOSES, 10)
+    tally = run(40)
+    assert tally.without_events is not None
+    assert "no calendar rows" in tally.without_events
+    (row,) = score_rows(market)
+    assert (row["step_events"], row["event_day"]) == (None, None)
+
+
+def test_daily_candles_mature_when_their_session_closes(database: psycopg.Connection[Any]) -> None:
+    add_instrument(database, default_instruments()["EURUSD"])
+    friday = np.datetime64("2024-01-05", "us")
+    times = [
+        time.item().replace(tzinfo=UTC)
+        for time in future_timestamps(default_instruments()["EURUSD"], "1d", friday, 2)
+    ]
+    for time in (friday.item().replace(tzinfo=UTC), *times):
+        database.execute(
+            "INSERT INTO ohlcv_1d (symbol, ts, open, high, low, close) VALUES ('EURUSD', %s, 1, 1, 1, 1)",
+            (time,),
+        )
+    changed = {"symbol": "EURUSD", "timeframe": "1d", "pred_len": 2, "timestamps": times}
+    add_forecast(database, CLOSES, 0, as_of=friday.item().replace(tzinfo=UTC), **changed)
+    closing = datetime(2024, 1, 9, 22, tzinfo=UTC)  # Tuesday 17:00 New York
+    assert score.fn(timeframe="1d", as_of=closing - timedelta(minutes=1)).new == 0
+    assert score.fn(timeframe="1d", as_of=closing).new == 1
+    assert score_rows(database)[0]["matured_at"] == closing
+
+
+def test_the_view_has_one_row_per_step(market: psycopg.Connection[Any]) -> None:
+    add_forecast(market, CLOSES, 10)
+    run(40)
+    found = market.execute("SELECT step, actual FROM prediction_score_steps ORDER BY step").fetchall()
+    assert found == list(enumerate(CLOSES[11:15].tolist(), start=1))
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any]) -> None:
+    for hour in range(30):
+        add_forecast(market, CLOSES, hour, p10_calibrated=[1.0] * 4, p90_calibrated=[9999.0] * 4)
+    as_of = START + timedelta(hours=40)
+    state = score(timeframe="1h", as_of=as_of, return_state=True)
+    assert state.is_completed()
+    assert state.result().new == 30
+    table, picture = Artifact.get("score-1h"), Artifact.get("score-1h-reliability")
+    assert table is not None
+    assert picture is not None
+    rows = json.loads(str(table.data))
+    assert rows[0]["split"] == "all"
+    assert rows[0]["closes"] == "120"
+    assert rows[0]["calibrated, %"] == "100.0"
+    assert {row["split"] for row in rows} == {"all", "symbol", "step", "made under"}
+    assert "30 newly scored" in str(table.description)
+    assert "SCORES WITHOUT EVENTS" in str(table.description)
+    assert str(picture.data).startswith("data:image/png;base64,")
+    assert score(timeframe="1h", as_of=as_of, return_state=True).result().unchanged == 30
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_with_nothing_to_score_a_run_completes(market: psycopg.Connection[Any]) -> None:
+    assert score(timeframe="1d", as_of=START, return_state=True).is_completed()
