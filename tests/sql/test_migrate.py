@@ -29,8 +29,8 @@ COLUMNS = {
     "ml_predictions": "symbol timeframe as_of model_name model_version pred_len timestamps p10 p50 p90 seed "
     "created_at updated_at event_context p10_calibrated p90_calibrated samples",
     "prediction_scores": "symbol timeframe as_of model_name model_version pred_len matured_at last_close "
-    "actual covered covered_calibrated pinball abs_error direction_hit crps events_active step_events event_day "
-    "forecast_updated_at",
+    "actual covered covered_calibrated pinball abs_error direction_hit crps events_active step_events "
+    "event_day forecast_updated_at",
     "prediction_calibration": "timeframe model_name model_version asset_class as_of low high counts",
 }
 
