@@ -8,7 +8,11 @@ from inference_server.metrics import Metrics
 
 def figures(metrics: Metrics) -> dict[tuple[str, ...], float]:
     """Every sample by its name and its labels' values, in the order of their names."""
-    families = text_string_to_metric_families(metrics.exposition().decode())
+    return figures_of(metrics.exposition().decode())
+
+
+def figures_of(exposition: str) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(exposition)
     return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
 
 
