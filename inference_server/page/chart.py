@@ -19,6 +19,7 @@ _UP, _DOWN, _FAN, _INK, _MUTED = "#0b7a5b", "#b3322c", "#1f5fb4", "#1b2430", "#5
 _EVENT = "#7a4bb5"
 _NAMES = {"fomc": "FOMC", "cpi": "CPI", "nfp": "NFP", "gdp": "GDP", "pce": "PCE", "rate_decision": "rate"}
 _MARKED_AT_MOST = 12
+_LABEL_SHARE = 0.03  # of the axis: labels that were nearer would lie over each other
 _UNIT = {"1h": np.timedelta64(1, "h"), "1d": np.timedelta64(1, "D")}
 
 
@@ -110,12 +111,14 @@ def _mark_events(
     marked = list({(event.event_time, event.event_type): event for event in known}.values())
     if len(marked) > _MARKED_AT_MOST:
         marked = [event for event in marked if event.event_type == "fomc"]
+    last = -np.inf
     for event in marked:
         when = as_instants([event.event_time])[0]
         candle = int(np.searchsorted(stamps, when, side="right")) - 1
-        if candle < 0:
+        x = candle - 0.5 + min(1.0, float((when - stamps[max(candle, 0)]) / unit))
+        if candle < 0 or x - last < _LABEL_SHARE * len(stamps):
             continue
-        x = candle - 0.5 + min(1.0, float((when - stamps[candle]) / unit))
+        last = x
         axes.axvline(x, color=_EVENT, linewidth=0.8, linestyle=":")
         axes.annotate(
             _NAMES[event.event_type],
@@ -150,4 +153,4 @@ def _label(axes: Any, stamps: NDArray[np.datetime64], made: StoredPrediction) ->
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
-    axes.legend(loc="upper left", frameon=False, fontsize=8.5)
+    axes.legend(loc="lower left", frameon=False, fontsize=8.5)

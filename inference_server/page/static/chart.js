@@ -12,6 +12,7 @@ const KINDS = {
   earnings: ["Earnings", "star"],
 };
 const LABEL_ROOM = 44;
+const MANY_EVENTS = 60;
 
 /** Return the colours of the page's present theme. */
 function theme() {
@@ -54,7 +55,7 @@ function forecastTraces(view, forecast, colour, dash) {
     },
   ];
   for (const path of forecast.samples ?? []) {
-    traces.push({ ...common, y: line(path), line: { color: faded(colour, 0.38), width: 0.8 } });
+    traces.push({ ...common, y: line(path), line: { color: faded(colour, 0.25), width: 0.9 } });
   }
   if (forecast.calibrated) {
     for (const values of forecast.calibrated) {
@@ -74,10 +75,11 @@ function eventGroups(view) {
     if (!groups.has(event.time)) groups.set(event.time, { place, time: event.time, events: [] });
     groups.get(event.time).events.push(event);
   }
-  return [...groups.values()].map((group) => {
+  const all = [...groups.values()].map((group) => {
     const known = group.events.find((event) => event.event_type in KINDS);
     return { ...group, kind: known ? KINDS[known.event_type] : [null, "circle"] };
   });
+  return all.length > MANY_EVENTS ? all.filter((group) => group.kind[0]) : all;
 }
 
 function eventText(group) {
@@ -99,7 +101,7 @@ function eventTrace(groups, colours) {
     x: groups.map((group) => group.place), y: groups.map(() => 0),
     marker: {
       symbol: groups.map((group) => group.kind[1]),
-      size: groups.map((group) => (group.kind[0] ? 10 : 6)),
+      size: groups.map((group) => (group.kind[0] ? (groups.length > 30 ? 8 : 10) : 6)),
       color: groups.map((group) => (group.kind[0] ? colours.event : colours.muted)),
     },
     text: groups.map(eventText), hovertemplate: "%{text}<extra></extra>",
@@ -150,7 +152,7 @@ export class Chart {
   layout(range) {
     const { view, colours } = this;
     const width = Math.max(200, this.node.clientWidth - 70);
-    const ticks = view.timeline.ticks(...range, Math.max(3, Math.floor(width / 95)));
+    const ticks = view.timeline.ticks(...range, Math.max(3, Math.floor(width / (view.timeframe === "1d" ? 64 : 84))));
     const end = view.timeline.times.length - 0.5;
     const now = view.timeline.at(view.asOf) + 0.5;
     const labels = labelled(this.groups, width / (range[1] - range[0]))
@@ -171,7 +173,7 @@ export class Chart {
         fillcolor: colours.ahead, line: { width: 0 }, layer: "below",
       });
       shapes.push(line(now, { color: colours.muted, width: 1.2 }));
-      annotations.push(text(now, "forecast →", colours.muted, 0.075));
+      annotations.push({ ...text(now, "forecast →", colours.muted, 0.085), bgcolor: colours.ahead });
     }
     return {
       margin: { l: 6, r: 64, t: 8, b: 36 }, paper_bgcolor: colours.surface, plot_bgcolor: colours.surface,
@@ -180,7 +182,7 @@ export class Chart {
       modebar: { color: colours.muted, activecolor: colours.ink, bgcolor: "rgba(0,0,0,0)", orientation: "h" },
       xaxis: {
         ...axis, range, tickvals: ticks.places, ticktext: ticks.texts, rangeslider: { visible: false },
-        showgrid: false, anchor: "y2", showspikes: true, spikemode: "across", spikesnap: "cursor",
+        showgrid: false, tickangle: 0, anchor: "y2", showspikes: true, spikemode: "across", spikesnap: "cursor",
         spikethickness: 1, spikedash: "dot", spikecolor: colours.muted,
       },
       yaxis: {

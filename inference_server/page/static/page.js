@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import { stamp } from "./format.js";
-import { make, showEvents, showFacts, showLegend, showReadout, showValues } from "./panels.js";
+import { make, showEvents, showFacts, showHorizon, showLegend, showReadout, showValues } from "./panels.js";
 import { RunForm } from "./run.js";
 import { readView, withForecasts } from "./view.js";
 
@@ -136,6 +136,7 @@ async function show(view) {
   hideNotice();
   $("back").hidden = view === state.stored;
   showFacts($("facts"), view);
+  showHorizon($("horizon"), view);
   showLegend($("legend"), view);
   showValues($("values"), view);
   showEvents($("events"), view);

@@ -3,7 +3,7 @@
 import { change, figure, price, stamp, weekday } from "./format.js";
 
 const NAMES = { fomc: "FOMC", cpi: "CPI", nfp: "NFP", gdp: "GDP", pce: "PCE", rate_decision: "rate decision" };
-const AHEAD_SHOWN = 8;
+const MOMENTS_SHOWN = 8;
 
 /** Make an element with a class and text or children. */
 export function make(tag, { className = "", text = "", children = [] } = {}) {
@@ -15,20 +15,18 @@ export function make(tag, { className = "", text = "", children = [] } = {}) {
 }
 
 function pairs(node, facts) {
-  node.replaceChildren(...facts.flatMap(([name, value, className]) => {
-    if (value === undefined) return [make("dt", { className: "head", text: name })];
-    const shown = make("dd", { className: className ?? "" });
-    shown.append(...(Array.isArray(value) ? value : [value]));
+  node.replaceChildren(...facts.flatMap(([name, value]) => {
+    const shown = make("dd", { children: Array.isArray(value) ? value : [value] });
     return [make("dt", { text: name }), shown];
   }));
 }
 
 const small = (text) => make("small", { text });
 
-/** Show what is known of the candle and the forecasts at a place, or at the newest candle. */
+/** Show what is known of the candle and the forecasts at a place, or at the candle that they start from. */
 export function showReadout(node, view, place) {
   const known = view.candles.filter((row) => row.close !== null);
-  const time = place === null ? known.at(-1)?.time : view.timeline.times[place];
+  const time = place === null ? view.asOf : view.timeline.times[place];
   if (time === undefined) return;
   const parts = [make("b", { text: `${stamp(time, view.timeframe)}${view.timeframe === "1d" ? "" : " UTC"}` })];
   const add = (name, text, className) => {
@@ -73,26 +71,40 @@ export function showFacts(node, view) {
     const active = (row.event_context?.events_active ?? []).map((name) => NAMES[name] ?? name);
     facts.push(["Active events", active.join(", ") || "none"]);
   }
-  for (const forecast of view.forecasts) {
-    const last = forecast.times.length - 1;
-    if (last < 0) continue;
-    facts.push([`${forecast.name}`]);
-    facts.push(["Model", [`${forecast.model} `, small((forecast.version ?? "").slice(0, 12))]]);
-    if (forecast.seed !== null) facts.push(["Seed", String(forecast.seed)]);
-    facts.push(["Horizon", `${forecast.times.length} candles, to ${stamp(forecast.times[last], view.timeframe)}`]);
-    for (const [name, label] of [["p90", "p90"], ["p50", "Median"], ["p10", "p10"]]) {
-      const value = forecast[name][last];
-      const moved = small(` ${change(value, view.lastClose)}`);
-      facts.push([label, [price(value, view.digits), moved], forecast.look]);
-    }
-    const { known, inside } = outcome(view, forecast);
-    if (known) {
-      facts.push(["Closes inside", [`${inside} of ${known} `, small(`${Math.round((100 * inside) / known)} %`)]]);
-    }
+  const [first] = view.forecasts;
+  if (first) {
+    facts.push(["Model", [`${first.model} `, small((first.version ?? "").slice(0, 12))]]);
+    if (first.seed !== null) facts.push(["Seed", String(first.seed)]);
+    facts.push(["Reaches", `${stamp(first.times.at(-1), view.timeframe)} ${view.timeframe === "1d" ? "" : "UTC"}`]);
+  } else {
+    facts.push(["Stored", "none yet"]);
   }
-  if (view.forecasts.length === 0) facts.push(["Stored", "none for this symbol"]);
-  if (view.remark) facts.push([view.remark]);
   pairs(node, facts);
+}
+
+/** Compare what the forecasts say at their horizon, and how many closes since lay within them. */
+export function showHorizon(table, view) {
+  table.hidden = view.forecasts.length === 0;
+  if (table.hidden) return;
+  const heads = view.forecasts.map(({ name, look }) => Object.assign(make("th", { text: name, className: look }), { scope: "col" }));
+  const row = (label, cell) => {
+    const first = Object.assign(make("th", { text: label }), { scope: "row" });
+    return make("tr", { children: [first, ...view.forecasts.map((one) => make("td", { children: cell(one) }))] });
+  };
+  const steps = view.forecasts[0].times.length;
+  const rows = [["p90", "p90"], ["p50", "Median"], ["p10", "p10"]].map(([name, label]) => row(label, (one) => {
+    const value = one[name].at(-1);
+    return [price(value, view.digits), small(change(value, view.lastClose))];
+  }));
+  if (outcome(view, view.forecasts[0]).known) {
+    rows.push(row("Closes inside", (one) => {
+      const { known, inside } = outcome(view, one);
+      return [`${inside} of ${known}`, small(`${Math.round((100 * inside) / known)} %`)];
+    }));
+  }
+  const title = make("th", { text: `After ${steps} candles` });
+  const head = make("thead", { children: [make("tr", { children: [title, ...heads] })] });
+  table.replaceChildren(head, make("tbody", { children: rows }));
 }
 
 /** Fill the table of values: for readers who do not see the chart, and for copying. */
@@ -118,19 +130,26 @@ export function showValues(details, view) {
   details.querySelector("table").replaceChildren(headRow, make("tbody", { children: body }));
 }
 
-/** List the releases after the candle that the forecast starts from. */
+/** List the releases after the candle that the forecast starts from, those of one moment together. */
 export function showEvents(node, view) {
-  const ahead = view.events.filter((event) => event.time > view.decided).slice(0, AHEAD_SHOWN);
-  node.replaceChildren(...ahead.map((event) => {
-    const time = make("time", { text: weekday(event.time, event.time_known) });
-    time.dateTime = new Date(event.time).toISOString();
-    const figures = ["actual", "forecast", "previous"]
-      .filter((name) => event[name] !== null)
-      .map((name) => `${name} ${figure(event[name])}`);
-    const title = make("span", { text: `${event.currency ?? ""} ${event.title}` });
-    return make("li", { children: [time, title, ...(figures.length ? [small(figures.join(" · "))] : [])] });
+  const moments = new Map();
+  for (const event of view.events.filter((one) => one.time > view.decided)) {
+    moments.set(event.time, [...(moments.get(event.time) ?? []), event]);
+  }
+  const shown = [...moments].slice(0, MOMENTS_SHOWN);
+  node.replaceChildren(...shown.map(([moment, events]) => {
+    const time = make("time", { text: weekday(moment, events.every((event) => event.time_known)) });
+    time.dateTime = new Date(moment).toISOString();
+    const lines = events.flatMap((event) => {
+      const figures = ["actual", "forecast", "previous"]
+        .filter((name) => event[name] !== null)
+        .map((name) => `${name} ${figure(event[name])}`);
+      const title = make("span", { text: `${event.currency ?? ""} ${event.title}` });
+      return figures.length ? [title, small(figures.join(" · "))] : [title];
+    });
+    return make("li", { children: [time, ...lines] });
   }));
-  if (ahead.length === 0) node.append(make("li", { text: "none in the calendar" }));
+  if (shown.length === 0) node.append(make("li", { text: "None in the calendar." }));
 }
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -5,6 +5,7 @@ import { answeredForecast } from "./view.js";
 
 const PATHS = [5, 10, 20, 50, 100];
 const PATHS_SHOWN = 20;
+const PATHS_COMPARED = 3;
 const AHEAD = [12, 24, 48, 120];
 const LONGEST_LOOKBACK = 512;
 const LOOKS = {
@@ -103,7 +104,7 @@ export class RunForm {
     const since = performance.now();
     try {
       const answers = await Promise.all(kinds.map((kind) => api.predict(this.request(kind === "with"), signal)));
-      const shown = kinds.length > 1 ? 6 : PATHS_SHOWN;
+      const shown = kinds.length > 1 ? PATHS_COMPARED : PATHS_SHOWN;
       this.onForecasts(view, answers.map((answer, i) => answeredForecast(answer, LOOKS[kinds[i]], shown)));
       const warnings = [...new Set(answers.flatMap((answer) => answer.warnings))];
       const took = `Took ${((performance.now() - since) / 1000).toFixed(1)} s.`;

@@ -2,7 +2,23 @@
 
 import { tick } from "./format.js";
 
-const UNIT = { "1h": 3600e3, "1d": 86400e3 };
+const HOUR = 3600e3;
+const DAY = 24 * HOUR;
+const UNIT = { "1h": HOUR, "1d": DAY };
+
+const every = (span) => (time) => Math.floor(time / span);
+const week = (time) => Math.floor((time / DAY + 3) / 7); // 1 January 1970 was a Thursday; weeks begin on Monday
+const months = (number) => (time) => {
+  const at = new Date(time);
+  return Math.floor((at.getUTCFullYear() * 12 + at.getUTCMonth()) / number);
+};
+
+// Numbers of the period that an instant lies in, from the shortest period to the longest.
+const LONG = [week, months(1), months(3), months(12), months(60)];
+const PERIODS = {
+  "1h": [every(HOUR), every(3 * HOUR), every(6 * HOUR), every(12 * HOUR), every(DAY), every(2 * DAY), ...LONG],
+  "1d": [every(DAY), every(2 * DAY), ...LONG],
+};
 
 export class Timeline {
   /** `times` are instants in ms, of candles and of forecast steps, in any order. */
@@ -32,13 +48,20 @@ export class Timeline {
     return low - 1.5 + Math.min(1, share);
   }
 
-  /** Return some ten round places between two, with their texts. */
+  /** Return at most `count` places between two at which a new hour, day, month … begins, with their texts. */
   ticks(from, to, count) {
-    const first = Math.max(0, Math.ceil(from));
+    const first = Math.max(1, Math.ceil(from));
     const last = Math.min(this.times.length - 1, Math.floor(to));
-    const step = Math.max(1, Math.ceil((last - first + 1) / count));
-    const places = [];
-    for (let place = Math.ceil(first / step) * step; place <= last; place += step) places.push(place);
+    let places = [];
+    for (const period of PERIODS[this.timeframe]) {
+      places = [];
+      for (let place = first; place <= last; place += 1) {
+        if (period(this.times[place]) !== period(this.times[place - 1])) places.push(place);
+      }
+      if (places.length <= count) break;
+    }
+    const room = (0.6 * (to - from)) / count; // after a weekend a period may begin right after another
+    places = places.filter((place, i) => i === 0 || place - places[i - 1] >= room);
     const texts = places.map((place, i) =>
       tick(this.times[place], i ? this.times[places[i - 1]] : null, this.timeframe));
     return { places, texts };
