@@ -1,6 +1,5 @@
 """`python -m inference_server`: serves the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."""
 
-import math
 import signal
 import sys
 from types import FrameType
@@ -10,10 +9,13 @@ import uvicorn
 from inference_server.app import create_app
 from inference_server.bundle import BundleError, load_manifest
 from inference_server.logs import configure_logs
+from inference_server.serving import Server
 from inference_server.settings import Settings, SettingsError
 
 UNUSABLE = 2
 FAILED = 1
+WRITE_S = 5
+"""How long the last answers may take to be written once they are made."""
 
 
 def main() -> int:
@@ -34,15 +36,17 @@ def main() -> int:
         failures.append(True)
         server.should_exit = True
 
-    server = uvicorn.Server(
+    app = create_app(settings, on_failure=stop)
+    server = Server(
         uvicorn.Config(
-            create_app(settings, on_failure=stop),
+            app,
             host=settings.host,
             port=settings.port,
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=math.ceil(settings.grace_s),
-        )
+            timeout_graceful_shutdown=WRITE_S,
+        ),
+        app.state.drain,
     )
     server.run()
     return FAILED if failures else 0

@@ -10,20 +10,24 @@ from typing import Any
 import msgspec
 import numpy as np
 from litestar import Litestar, Request, Response
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from inference_server.auth import KeyGuard
 from inference_server.candle_store import CandleStore, find_database
+from inference_server.connections import time_allowed
 from inference_server.engine import Engine
 from inference_server.errors import headers_of, refusal
 from inference_server.forecasts import Forecasts
-from inference_server.inference import Inference
 from inference_server.instruments import default_instruments
 from inference_server.metrics import Metrics
 from inference_server.middleware import Observed
 from inference_server.openapi import document, page_files
-from inference_server.routes import ForecastController, ServerController
+from inference_server.page import page_router
+from inference_server.result_cache import ResultCache
+from inference_server.routes import AdminController, ForecastController, ServerController
+from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
 from inference_server.time_grid import future_timestamps
 
@@ -41,26 +45,35 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         Called once if the model cannot be loaded, which the log then explains.
     """
     metrics = Metrics()
-    inference = Inference(partial(_load, settings))
+    scheduler = Scheduler(partial(_load, settings), settings.queue_limit, metrics)
     store = CandleStore(
         partial(find_database, settings.database_url),
         settings.database_timeout_s,
         settings.database_connections,
         metrics,
     )
-    forecasts = Forecasts(inference, store, settings.limits)
+    forecasts = Forecasts(scheduler, store, settings.limits, ResultCache(settings.result_cache_bytes))
     app = Litestar(
-        route_handlers=[ForecastController, ServerController, page_files()],
+        route_handlers=[
+            ForecastController,
+            ServerController,
+            AdminController,
+            page_router(store),
+            page_files(),
+        ],
         dependencies={
             "forecasts": Provide(lambda: forecasts, sync_to_thread=False, use_cache=True),
+            "scheduler": Provide(lambda: scheduler, sync_to_thread=False, use_cache=True),
+            "timeout_s": Provide(time_allowed(settings.request_timeout_s), sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False, use_cache=True),
         },
         guards=[KeyGuard(settings.api_keys, settings.admin_keys)],
-        lifespan=[partial(_lifespan, settings, inference, store, on_failure)],
+        lifespan=[partial(_lifespan, settings, scheduler, store, on_failure)],
         exception_handlers=dict.fromkeys((HTTPException, Exception), partial(_answer_error, metrics)),
         request_max_body_size=settings.max_body_bytes,
         openapi_config=document(),
         logging_config=None,
+        state=State({"drain": partial(scheduler.drain, settings.grace_s)}),
     )
     app.asgi_handler = Observed(app.asgi_handler, metrics, settings.body_timeout_s, settings.max_body_bytes)
     return app
@@ -68,7 +81,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
 
 def _load(settings: Settings) -> Engine:
     """Load and warm the engine and, because the first use of a calendar takes a second, the calendars."""
-    engine = Engine.load(settings.bundle, threads=settings.threads)
+    engine = Engine.load(settings.bundle, cache_bytes=settings.cache_bytes, threads=settings.threads)
     engine.warm_up()
     now = np.datetime64("now", "us")
     for instrument in {one.calendar: one for one in default_instruments().values()}.values():
@@ -79,7 +92,7 @@ def _load(settings: Settings) -> Engine:
 
 def _lifespan(
     settings: Settings,
-    inference: Inference,
+    scheduler: Scheduler,
     store: CandleStore,
     on_failure: Callable[[], None],
     app: Litestar,
@@ -88,7 +101,7 @@ def _lifespan(
     async def lifespan() -> AsyncIterator[None]:
         async def start() -> None:
             try:
-                engine = await inference.start()
+                engine = await scheduler.start()
                 manifest, address = engine.manifest, f"http://{settings.host}:{settings.port}"
                 served = (manifest.name, manifest.version, manifest.precision, engine.device.kind, address)
                 log.info("serving %s %s (%s on %s) at %s", *served)
@@ -102,7 +115,7 @@ def _lifespan(
                 yield
             finally:
                 starting.cancel()
-                inference.close()
+                scheduler.close()
 
     return lifespan()
 

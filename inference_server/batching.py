@@ -46,6 +46,9 @@ class Model(Protocol):
 class Observer:
     """Who is told what was done; this one doesn't listen."""
 
+    def begun(self, waited: float) -> None:
+        """A job that had waited so many seconds is being encoded."""
+
     def prefilled(self, seconds: float, tokens: int) -> None:
         """A history of so many tokens was prefilled, or a context refilled."""
 
@@ -111,14 +114,14 @@ class Batching:
         return not (self._batch_waits() or self._slots.parked or self._shared_waits())
 
     @property
-    def waiting(self) -> int:
-        """Jobs that nothing has been done for yet."""
-        return sum(t.started is None for t in (*self._waiting, *self._waiting_shared))
+    def rows(self) -> int:
+        """Slots that are taken."""
+        return self._slots.count - self._slots.free
 
     @property
-    def rows(self) -> int:
-        """Slots that are taken, and rows of the job with many paths."""
-        return self._slots.count - self._slots.free + (self._shared.rows if self._shared else 0)
+    def most_rows(self) -> int:
+        """Slots there are; a job with many paths runs beside them."""
+        return self._slots.count
 
     @property
     def cached_tokens(self) -> int:
@@ -228,6 +231,7 @@ class Batching:
 
     def _encode(self, ticket: Ticket) -> None:
         ticket.started = self._clock()
+        self._observer.begun(ticket.started - ticket.submitted)
         ticket.history = self._model.encode(ticket.job)
 
     def _decode(self, queue: deque[Ticket]) -> list[Ticket]:

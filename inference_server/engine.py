@@ -48,8 +48,8 @@ class Engine:
         self.slot_count, self.shared_tokens = self._divide(
             (CACHE_BYTES if cache_bytes is None else cache_bytes) // token_bytes(manifest)
         )
-        cache_tokens = self.slot_count * self.max_context + self.shared_tokens
-        self.decoder = Decoder(self.device, folder, manifest, cache_tokens)
+        self.cache_tokens = self.slot_count * self.max_context + self.shared_tokens
+        self.decoder = Decoder(self.device, folder, manifest, self.cache_tokens)
 
     @classmethod
     def load(cls, bundle: Path, *, cache_bytes: int | None = None, threads: int | None = None) -> Self:
@@ -88,6 +88,11 @@ class Engine:
             slots = min(slots, MOST_SLOTS)
             return slots, cache_tokens // regions
         return slots, 0
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of cache that one token of one row takes."""
+        return token_bytes(self.manifest)
 
     def warm_up(self) -> None:
         """Run a small forecast, with events where the bundle has them: the first caller shall not pay."""

@@ -49,6 +49,14 @@ class InvalidQuery(ServiceError):
     title = "Invalid query parameter"
 
 
+class InvalidHeader(ServiceError):
+    """A header has the wrong type or a value out of range."""
+
+    status = 400
+    name = "invalid-header"
+    title = "Invalid header"
+
+
 class InvalidRequest(ServiceError):
     """A field has the right type and a value that cannot be used."""
 
@@ -152,6 +160,30 @@ class DeadlineExceeded(ServiceError):
     title = "Deadline exceeded"
 
 
+class ClientGone(ServiceError):
+    """The client closed its connection; nobody reads this answer."""
+
+    status = 499
+    name = "client-gone"
+    title = "Client gone"
+
+    def __init__(self) -> None:
+        super().__init__("the client went away before the answer")
+
+
+class ReloadFailed(ServiceError):
+    """The bundle could not be loaded anew; the one that was served still is."""
+
+    status = 409
+    name = "reload-failed"
+    title = "Reload failed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the bundle in KRONOS_BUNDLE cannot be loaded; the one before serves on, and the log tells why"
+        )
+
+
 class SlowBody(ServiceError):
     """The body did not arrive in time."""
 
@@ -232,10 +264,14 @@ def refusal(error: Exception, instance: str | None, metrics: Metrics) -> Problem
 
 
 def _not_validated(error: ValidationException) -> ServiceError:
-    """Return what Litestar refused by itself: a query parameter, else a body that is not there."""
+    """Return what Litestar refused by itself: a query parameter or header, else a body that is not there."""
     for wrong in error.extra if isinstance(error.extra, list) else []:
         if isinstance(wrong, dict) and wrong.get("source") == "query":
             return InvalidQuery(f"the query parameter {wrong.get('key')}: {wrong.get('message')}")
+        if isinstance(wrong, dict) and wrong.get("source") == "header":
+            return InvalidHeader(
+                f"the header {str(wrong.get('key')).replace('_', '-')}: {wrong.get('message')}"
+            )
     return InvalidBody("the body is empty; expected a JSON object")
 
 

@@ -3,7 +3,7 @@
 import difflib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,13 @@ from inference_server.errors import (
     ServiceError,
     UnknownSymbol,
 )
-from inference_server.inference import Inference
 from inference_server.instants import parse_instant
 from inference_server.instruments import Instrument, default_instruments
 from inference_server.jobs import ForecastJob
 from inference_server.requests import Window
 from inference_server.responses import predict_answer, sliding_warning
+from inference_server.result_cache import ResultCache, job_key
+from inference_server.scheduler import Outcome, Result, Scheduler
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,16 @@ class _Sources:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """An answer and how it came about, for the headers; see `Outcome`."""
+
+    answer: PredictAnswer
+    queue_s: float
+    inference_s: float
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class _Prepared:
     """A request that is ready for the engine."""
 
@@ -52,9 +63,10 @@ class _Prepared:
 class Forecasts:
     """Answers requests, each by its symbol; one that fails leaves the others alone."""
 
-    def __init__(self, inference: Inference, store: CandleStore, limits: Limits) -> None:
-        self._inference = inference
+    def __init__(self, scheduler: Scheduler, store: CandleStore, limits: Limits, cache: ResultCache) -> None:
+        self._scheduler = scheduler
         self._store = store
+        self._cache = cache
         self.limits = limits
 
     @property
@@ -66,22 +78,24 @@ class Forecasts:
         ModelNotReady
             While the model is being loaded.
         """
-        return self._inference.engine.manifest
+        return self._scheduler.engine.manifest
 
     async def answer(
-        self, asked: Mapping[str, PredictRequest | ServiceError]
-    ) -> dict[str, PredictAnswer | Exception]:
+        self, asked: Mapping[str, PredictRequest | ServiceError], timeout_s: float
+    ) -> dict[str, Answered | Exception]:
         """Return an answer or an error for each symbol, in the order asked.
 
         Parameters
         ----------
         asked
             Requests by symbol that differ in nothing but candles, times and events; an error stays one.
+        timeout_s
+            Seconds in which the forecasts must be done.
 
         Raises
         ------
-        ModelNotReady
-            While the model is being loaded.
+        ModelNotReady, Draining, QueueFull, DeadlineExceeded
+            See `Scheduler.forecast`.
         InvalidRequest
             If a setting that all of them share cannot be used.
         """
@@ -105,7 +119,7 @@ class Forecasts:
                 )
             except (ServiceError, CandleError) as error:
                 outcomes[symbol] = error
-        return await self._forecast(outcomes, ModelName(name=manifest.name, version=manifest.version))
+        return await self._forecast(outcomes, timeout_s)
 
     async def _sources(self, asked: list[PredictRequest], as_of: np.datetime64) -> _Sources:
         """Read what the requests need of the database; candles of all symbols in one query."""
@@ -152,30 +166,46 @@ class Forecasts:
         return _Prepared(asked, requests.forecast_job(asked, window, future, events, seed), warnings)
 
     async def _forecast(
-        self, outcomes: Mapping[str, _Prepared | Exception], model: ModelName
-    ) -> dict[str, PredictAnswer | Exception]:
-        """Run all prepared requests as one call to the engine."""
+        self, outcomes: Mapping[str, _Prepared | Exception], timeout_s: float
+    ) -> dict[str, Answered | Exception]:
+        """Run all prepared requests as one call to the scheduler."""
         ready = {symbol: one for symbol, one in outcomes.items() if isinstance(one, _Prepared)}
-        made = await self._inference.forecast([one.job for one in ready.values()]) if ready else []
-        paths = dict(zip(ready, made, strict=True))
-        answers: dict[str, PredictAnswer | Exception] = {}
-        for symbol, outcome in outcomes.items():
-            answers[symbol] = (
-                _answered(outcome, paths[symbol], model) if isinstance(outcome, _Prepared) else outcome
-            )
-        return answers
+        results = await self._results(list(ready.values()), timeout_s) if ready else []
+        paths = dict(zip(ready, results, strict=True))
+        return {
+            symbol: _answered(outcome, paths[symbol]) if isinstance(outcome, _Prepared) else outcome
+            for symbol, outcome in outcomes.items()
+        }
+
+    async def _results(self, prepared: list[_Prepared], timeout_s: float) -> list[Result]:
+        """Run jobs, except for those whose outcome is kept; keep those that have a seed of the caller's."""
+        version = self.manifest.version
+        keys = [
+            job_key(version, one.job) if self._cache.size and one.asked.seed is not None else None
+            for one in prepared
+        ]
+        results: list[Result | None] = [None if key is None else self._cache.get(key) for key in keys]
+        missing = [i for i, result in enumerate(results) if result is None]
+        if missing:
+            made = await self._scheduler.forecast([prepared[i].job for i in missing], timeout_s)
+            for i, result in zip(missing, made, strict=True):
+                results[i] = result
+                key = keys[i]
+                if key is not None and isinstance(result, Outcome):
+                    self._cache.put(key, replace(result, queue_s=0.0, inference_s=0.0, batch_size=0))
+        return [result for result in results if result is not None]
 
 
-def _answered(
-    prepared: _Prepared, paths: NDArray[np.float32] | EngineError, model: ModelName
-) -> PredictAnswer | Exception:
-    if isinstance(paths, EngineError):
-        return InvalidRequest(str(paths))
+def _answered(prepared: _Prepared, result: Result) -> Answered | Exception:
+    if isinstance(result, EngineError):
+        return InvalidRequest(str(result))
+    model = ModelName(name=result.manifest.name, version=result.manifest.version)
     try:
-        return predict_answer(prepared.asked, prepared.job, paths, model, prepared.warnings)
+        answer = predict_answer(prepared.asked, prepared.job, result.paths, model, prepared.warnings)
     except ArithmeticError as error:
         log.error("%s", error)
         return error
+    return Answered(answer, result.queue_s, result.inference_s, result.batch_size)
 
 
 def _stored_window(asked: PredictRequest, sources: _Sources) -> Window:

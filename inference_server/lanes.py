@@ -53,6 +53,6 @@ class FairShare:
         tickets = lane.advance()
         took = self._clock() - before
         lane.used += took
-        for request in {ticket.request for ticket in tickets}:
-            request.served += took / len(tickets)
+        for ticket in tickets:
+            ticket.request.served += took / len(tickets)
         return True

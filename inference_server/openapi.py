@@ -21,7 +21,9 @@ _FILES = "/docs-files"
 _PROBLEMS = {
     400: "The body is not JSON, or a field or query parameter has the wrong type",
     401: "This server asks for an API key, as a bearer token",
+    403: "The key is no admin key",
     404: "Unknown symbol, or no stored forecast",
+    409: "The bundle cannot be loaded; the one served before serves on",
     408: "The body did not arrive in time",
     413: "The body is larger than this server takes",
     422: "A value cannot be used; `given` and `expected` say why",

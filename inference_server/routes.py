@@ -1,5 +1,6 @@
 """The routes: bodies in, answers out; everything else happens elsewhere."""
 
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -7,23 +8,32 @@ import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import Dependency
 
-from inference_server.auth import OPEN
+from inference_server.auth import ADMIN, OPEN
 from inference_server.bodies import read_batch, read_predict
-from inference_server.errors import refusal
-from inference_server.forecasts import Forecasts
+from inference_server.bundle import BundleError
+from inference_server.connections import while_connected
+from inference_server.engine import EngineError
+from inference_server.errors import ReloadFailed, refusal
+from inference_server.forecasts import Answered, Forecasts
 from inference_server.metrics import CONTENT_TYPE, Metrics
 from inference_server.openapi import JsonBody, problems
+from inference_server.scheduler import Scheduler
 from inference_server.schemas import (
     BatchItem,
     Health,
     ModelInfo,
+    ModelName,
     PredictAnswer,
     PredictBatchAnswer,
     PredictBatchRequest,
     PredictRequest,
 )
 
+log = logging.getLogger(__name__)
+
 Service = Annotated[Forecasts, Dependency(skip_validation=True)]
+Owner = Annotated[Scheduler, Dependency(skip_validation=True)]
+Allowed = Annotated[float, Dependency(skip_validation=True)]
 Counters = Annotated[Metrics, Dependency(skip_validation=True)]
 
 
@@ -52,14 +62,21 @@ class ForecastController(Controller):
         return_dto=None,
         responses=problems(400, 401, 404, 408, 413, 422, 429, 503, 504),
     )
-    async def predict(self, data: bytes, forecasts: Service) -> PredictAnswer:
+    async def predict(
+        self,
+        data: bytes,
+        request: Request[Any, Any, Any],
+        forecasts: Service,
+        timeout_s: Allowed,
+    ) -> Response[PredictAnswer]:
         """Forecast one symbol from the candles given, or from the last ones in the database."""
         asked, warnings = read_predict(data)
-        (outcome,) = (await forecasts.answer({asked.symbol: asked})).values()
+        answering = forecasts.answer({asked.symbol: asked}, timeout_s)
+        (outcome,) = (await while_connected(request, answering)).values()
         if isinstance(outcome, Exception):
             raise outcome
-        outcome.warnings = [*warnings, *outcome.warnings]
-        return outcome
+        outcome.answer.warnings = [*warnings, *outcome.answer.warnings]
+        return Response(outcome.answer, headers=_timing([outcome]))
 
     @post(
         "/predict-batch",
@@ -75,16 +92,48 @@ class ForecastController(Controller):
         request: Request[Any, Any, Any],
         forecasts: Service,
         metrics: Counters,
-    ) -> PredictBatchAnswer:
+        timeout_s: Allowed,
+    ) -> Response[PredictBatchAnswer]:
         """Forecast several symbols with the same settings; a symbol that fails leaves the others alone."""
         asked, warnings = read_batch(data, forecasts.limits.max_batch_symbols)
+        outcomes = await while_connected(request, forecasts.answer(asked, timeout_s))
         results = [
             BatchItem(symbol=symbol, error=refusal(outcome, request.url.path, metrics))
             if isinstance(outcome, Exception)
-            else BatchItem(symbol=symbol, result=outcome)
-            for symbol, outcome in (await forecasts.answer(asked)).items()
+            else BatchItem(symbol=symbol, result=outcome.answer)
+            for symbol, outcome in outcomes.items()
         ]
-        return PredictBatchAnswer(results=results, warnings=warnings)
+        answered = [one for one in outcomes.values() if isinstance(one, Answered)]
+        return Response(PredictBatchAnswer(results=results, warnings=warnings), headers=_timing(answered))
+
+
+def _timing(answered: Sequence[Answered]) -> dict[str, str]:
+    """Headers that tell what took how long; of a batch the longest, and the most rows that a step had."""
+    if not answered:
+        return {}
+    return {
+        "X-Queue-Ms": f"{max(one.queue_s for one in answered) * 1000:.1f}",
+        "X-Inference-Ms": f"{max(one.inference_s for one in answered) * 1000:.1f}",
+        "X-Batch-Size": str(max(one.batch_size for one in answered)),
+    }
+
+
+class AdminController(Controller):
+    """What only operators may do."""
+
+    path = "/admin"
+    tags: Sequence[str] = ("admin",)
+    opt = ADMIN
+
+    @post("/reload", operation_id="reload", status_code=200, responses=problems(401, 403, 409, 503))
+    async def reload(self, scheduler: Owner) -> ModelName:
+        """Load the bundle in KRONOS_BUNDLE anew and serve it; what runs is finished by the old one."""
+        try:
+            manifest = (await scheduler.reload()).manifest
+        except (BundleError, EngineError) as error:
+            log.error("the bundle was not reloaded: %s", error)
+            raise ReloadFailed from error
+        return ModelName(name=manifest.name, version=manifest.version)
 
 
 class ServerController(Controller):

@@ -251,7 +251,7 @@ def test_an_unforeseen_error_tells_nothing_and_is_logged(
     def fail(*args: object) -> None:
         raise RuntimeError("secret of /etc")
 
-    monkeypatch.setattr(Engine, "forecast", fail)
+    monkeypatch.setattr(Engine, "encode", fail)
     response = server.post("/predict", json=ASKED)
     assert (response.status_code, response.json()["type"]) == (500, TYPE_PREFIX + "internal-error")
     assert "secret" not in response.text

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from hypothesis import strategies as st
 from inference_server.decoder import token_bytes
 from inference_server.engine import Engine, EngineError
 from inference_server.jobs import ForecastJob
-
-Make = Callable[..., ForecastJob]
+from tests.inference_server.jobs import hourly_job
 
 
 @pytest.fixture(scope="module")
@@ -20,33 +18,23 @@ def engine(tiny_bundle: Path) -> Engine:
     return Engine.load(tiny_bundle)
 
 
-def make(length: int = 100, pred_len: int = 12, walk: int = 0, **settings: Any) -> ForecastJob:
-    hours = np.arange(length + pred_len).astype("datetime64[h]").astype("datetime64[us]")
-    steps = np.random.default_rng(walk).normal(size=(length, 6))
-    job = ForecastJob(steps.cumsum(0) + 100, hours[:length], hours[length:], **settings)
-    if settings.get("events") is True:
-        events = np.random.default_rng(walk).normal(size=(length + pred_len, 20)).astype(np.float32)
-        return replace(job, events=events)
-    return job
-
-
 def test_paths_have_the_shape_asked_for(engine: Engine) -> None:
-    (paths,) = engine.forecast([make(sample_count=3)])
+    (paths,) = engine.forecast([hourly_job(sample_count=3)])
     assert paths.shape == (3, 12, 6)
     assert paths.dtype == np.float32
     assert np.isfinite(paths).all()
 
 
 def test_a_path_is_the_same_whatever_the_number_of_paths_and_steps(engine: Engine) -> None:
-    (many,) = engine.forecast([make(sample_count=5, seed=9)])
-    (one,) = engine.forecast([make(sample_count=1, seed=9)])
+    (many,) = engine.forecast([hourly_job(sample_count=5, seed=9)])
+    (one,) = engine.forecast([hourly_job(sample_count=1, seed=9)])
     np.testing.assert_array_equal(many[:1], one)
     assert len(np.unique(many[:, -1, 3])) > 1
-    assert not np.array_equal(one, engine.forecast([make(sample_count=1, seed=10)])[0])
+    assert not np.array_equal(one, engine.forecast([hourly_job(sample_count=1, seed=10)])[0])
 
 
 JOBS = st.builds(
-    make,
+    hourly_job,
     length=st.integers(2, 130),
     pred_len=st.integers(1, 20),
     walk=st.integers(0, 5),
@@ -71,7 +59,7 @@ def test_paths_that_share_their_history_s_cache_are_those_with_a_copy_each(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Logits agree to rounding, so a token may differ where a draw falls on a boundary: hardly ever."""
-    job = make(300, 40, sample_count=40, events=True)
+    job = hourly_job(300, 40, sample_count=40, events=True)
     (shared,) = engine.forecast([job])
     monkeypatch.setattr("inference_server.shared_paths.SHARED_PATHS", 1_000)
     (copied,) = engine.forecast([job])
@@ -81,7 +69,11 @@ def test_paths_that_share_their_history_s_cache_are_those_with_a_copy_each(
 
 
 def test_sliding_and_exact_jobs_share_a_call(engine: Engine) -> None:
-    jobs = [make(40), make(505, 20, context_stride=4, sample_count=2), make(60, 5, sample_count=2)]
+    jobs = [
+        hourly_job(40),
+        hourly_job(505, 20, context_stride=4, sample_count=2),
+        hourly_job(60, 5, sample_count=2),
+    ]
     for job, result in zip(jobs, engine.forecast(jobs), strict=True):
         np.testing.assert_array_equal(engine.forecast([job])[0], result)
 
@@ -90,9 +82,9 @@ def test_a_small_cache_splits_the_paths_and_changes_nothing(tiny_bundle: Path, e
     regions, rows = 2, 3
     small = Engine.load(tiny_bundle, cache_bytes=regions * rows * 512 * token_bytes(engine.manifest))
     jobs = [
-        make(500, 12, sample_count=7),
-        make(300, 12, walk=1, sample_count=4),
-        make(500, 13, sample_count=99),
+        hourly_job(500, 12, sample_count=7),
+        hourly_job(300, 12, walk=1, sample_count=4),
+        hourly_job(500, 13, sample_count=99),
     ]
     for ours, theirs in zip(small.forecast(jobs), engine.forecast(jobs), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -105,13 +97,13 @@ def test_a_cache_without_room_for_one_row_is_refused(tiny_bundle: Path) -> None:
 
 @pytest.mark.parametrize("stride", [50, 511])
 def test_strides_agree_until_the_context_is_full(engine: Engine, stride: int) -> None:
-    slid, jumped = (engine.forecast([make(500, 24, top_k=1, context_stride=n)])[0] for n in (1, stride))
+    slid, jumped = (engine.forecast([hourly_job(500, 24, top_k=1, context_stride=n)])[0] for n in (1, stride))
     np.testing.assert_array_equal(jumped[:, :13], slid[:, :13])
     assert not np.array_equal(jumped, slid)
 
 
 def test_events_of_the_history_alone_are_followed_by_zero_rows(engine: Engine) -> None:
-    job = make(events=True)
+    job = hourly_job(events=True)
     assert job.events is not None
     history = replace(job, events=job.events[:100])
     zeros = np.zeros((12, 20), np.float32)
@@ -127,7 +119,7 @@ def test_events_of_the_history_alone_are_followed_by_zero_rows(engine: Engine) -
 )
 def test_which_event_rows_reach_the_forecast(engine: Engine, row: int, channel: int, changes: bool) -> None:
     """Alignment "next" moves the schedule of row i to token i - 1; row 0's schedule leaves the window."""
-    quiet = make(events=None)
+    quiet = hourly_job(events=None)
     events = np.zeros((112, 20), np.float32)
     marked = events.copy()
     marked[row, channel] = 3
@@ -153,9 +145,9 @@ def test_an_impossible_job_is_refused_before_anything_runs(
     engine: Engine, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EngineError, match=message):
-        engine.forecast([make(), replace(make(), **change)])
+        engine.forecast([hourly_job(), replace(hourly_job(), **change)])
 
 
 def test_events_need_a_bundle_with_an_encoder(tiny_base_bundle: Path) -> None:
     with pytest.raises(EngineError, match="no EventEncoder"):
-        Engine.load(tiny_base_bundle).forecast([make(events=True)])
+        Engine.load(tiny_base_bundle).forecast([hourly_job(events=True)])

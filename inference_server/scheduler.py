@@ -1,0 +1,322 @@
+"""The one owner of the model: a thread that batches continuously, behind a queue with an end."""
+
+import asyncio
+import itertools
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from inference_server.batching import Batching, Observer
+from inference_server.bundle import Manifest
+from inference_server.engine import Engine, EngineError
+from inference_server.errors import DeadlineExceeded, Draining, ModelNotReady, QueueFull
+from inference_server.jobs import Float32Array, ForecastJob, Request, Ticket
+from inference_server.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# How often the gauges are set while the model runs.
+GAUGES_S = 0.25
+LONGEST_RETRY_S = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job's sample paths (sample_count, pred_len, 6), the bundle that made them, and how it went.
+
+    `batch_size` is the most rows that any step of the job had.
+    """
+
+    paths: Float32Array
+    manifest: Manifest
+    queue_s: float
+    inference_s: float
+    batch_size: int
+
+
+Result = Outcome | EngineError
+
+
+@dataclass(eq=False)
+class _Call:
+    """The jobs of one caller: their results, in order, go to `done` in the caller's event loop."""
+
+    jobs: Sequence[ForecastJob]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[list[Result]]
+    tickets: dict[Ticket, int] = field(default_factory=dict)
+    results: dict[int, Result] = field(default_factory=dict)
+
+    def finish(self, deliver: Callable[[], None]) -> None:
+        """Run something in the caller's loop, unless the caller has gone meanwhile."""
+        self.loop.call_soon_threadsafe(lambda: None if self.done.done() else deliver())
+
+
+class _Serving:
+    """An engine and what runs on it."""
+
+    def __init__(self, engine: Engine, observer: Observer) -> None:
+        self.engine, self.observer = engine, observer
+        self.batching = Batching(engine, observer)
+        self.calls: dict[Ticket, _Call] = {}
+
+
+class _Watch(Observer):
+    """Tells the metrics what the batch does, and the scheduler that a job has left the queue."""
+
+    def __init__(self, metrics: Metrics, left: Callable[[int], None]) -> None:
+        self._metrics, self._left = metrics, left
+
+    def begun(self, waited: float) -> None:
+        self._metrics.queued(waited)
+        self._left(1)
+
+    def prefilled(self, seconds: float, tokens: int) -> None:
+        self._metrics.prefilled(seconds, tokens)
+
+    def stepped(self, seconds: float, rows: int) -> None:
+        self._metrics.stepped(seconds, rows)
+
+
+class Scheduler:
+    """Takes jobs from any number of callers in one event loop, and runs them in one thread.
+
+    Parameters
+    ----------
+    load
+        Returns the engine, loaded and warmed; also what a reload calls.
+    queue_limit
+        Jobs that may wait; more are refused at once.
+    metrics
+        Told what the model does.
+    """
+
+    def __init__(self, load: Callable[[], Engine], queue_limit: int, metrics: Metrics) -> None:
+        self._load, self._limit, self._metrics = load, queue_limit, metrics
+        self._engine: Engine | None = None
+        self._draining = False
+        self._reloading = asyncio.Lock()
+        self._calls: set[_Call] = set()
+        self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._seconds_per_job = 0.0
+        self._serving: list[_Serving] = []
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    # --- in the event loop -----------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that new jobs go to.
+
+        Raises
+        ------
+        ModelNotReady
+            While it is being loaded.
+        Draining
+            Once the server is about to end.
+        """
+        if self._draining:
+            raise Draining
+        if self._engine is None:
+            raise ModelNotReady("the model is still being loaded and warmed; try again shortly")
+        return self._engine
+
+    async def start(self) -> Engine:
+        """Load and warm the engine, and return it; whatever goes wrong is raised."""
+        self._engine = engine = await asyncio.to_thread(self._load)
+        self._commands.put(partial(self._serve, engine))
+        self._thread.start()
+        return engine
+
+    async def reload(self) -> Engine:
+        """Load the bundle anew beside the one being served, and let new jobs go to it.
+
+        What runs is finished by the old engine, which then goes. Whatever goes wrong is raised, and the
+        old engine serves on.
+        """
+        async with self._reloading:
+            _ = self.engine
+            engine = await asyncio.to_thread(self._load)
+            self._commands.put(partial(self._serve, engine))
+            self._engine = engine
+            return engine
+
+    async def forecast(self, jobs: Sequence[ForecastJob], timeout_s: float) -> list[Result]:
+        """Return what became of each job, in order; a job that the engine refuses leaves the others alone.
+
+        A caller that is cancelled, or out of time, frees what its jobs hold.
+
+        Raises
+        ------
+        ModelNotReady, Draining
+            See `engine`; Draining also where the server ends before the jobs do.
+        QueueFull
+            If there is no room for these jobs; nothing of them was queued.
+        DeadlineExceeded
+            If they are not done in `timeout_s` seconds.
+        """
+        _ = self.engine
+        self._admit(len(jobs))
+        loop = asyncio.get_running_loop()
+        call = _Call(jobs, loop, loop.create_future())
+        self._calls.add(call)
+        self._commands.put(partial(self._submit, call))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await call.done
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the forecast was not done within {timeout_s:g} s, the time that the request "
+                "(X-Request-Timeout) or the server (KRONOS_REQUEST_TIMEOUT_S) gives it"
+            ) from None
+        finally:
+            self._calls.discard(call)
+            if call.done.cancelled():
+                self._commands.put(partial(self._cancel, call))
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing new, wait for what runs, and after `grace_s` seconds end it with `Draining`."""
+        self._draining = True
+        waiting = [call.done for call in self._calls]
+        if waiting:
+            await asyncio.wait(waiting, timeout=grace_s)
+        for call in self._calls:
+            if not call.done.done():
+                call.done.set_exception(Draining())
+                self._commands.put(partial(self._cancel, call))
+
+    def close(self) -> None:
+        """Let the thread end after the quantum it is at."""
+        self._commands.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _admit(self, count: int) -> None:
+        with self._lock:
+            # An empty queue takes any request that the limits let through: it would never fit otherwise.
+            if self._waiting and self._waiting + count > self._limit:
+                # By then half of the queue has gone.
+                seconds = math.ceil(self._waiting * self._seconds_per_job / 2)
+                raise QueueFull(max(1, min(LONGEST_RETRY_S, seconds)))
+            self._waiting += count
+        self._metrics.queue_depth(self._waiting)
+
+    # --- in the engine's thread ------------------------------------------------------------------
+
+    def _run(self) -> None:
+        gauges_due = 0.0
+        for turn in itertools.count():
+            if not self._obey():
+                return
+            # Beside an engine that was replaced, the new one gets every other quantum.
+            serving = self._serving[turn % len(self._serving)]
+            self._advance(serving)
+            if serving.batching.idle and serving is not self._serving[-1]:
+                self._serving.remove(serving)
+            now = time.monotonic()
+            if now >= gauges_due or all(one.batching.idle for one in self._serving):
+                gauges_due = now + GAUGES_S
+                self._set_gauges()
+
+    def _obey(self) -> bool:
+        """Do what was asked meanwhile, waiting for something to do; False at the end."""
+        while True:
+            idle = all(one.batching.idle for one in self._serving)
+            try:
+                command = self._commands.get(block=idle)
+            except queue.Empty:
+                return True
+            if command is None:
+                return False
+            command()
+
+    def _serve(self, engine: Engine) -> None:
+        self._serving = [one for one in self._serving if not one.batching.idle]
+        self._serving.append(_Serving(engine, _Watch(self._metrics, self._left)))
+        manifest = engine.manifest
+        self._metrics.bundle(manifest.name, manifest.version, manifest.precision, engine.device.kind)
+        self._set_gauges()
+
+    def _submit(self, call: _Call) -> None:
+        serving, request = self._serving[-1], Request()
+        for index, job in enumerate(call.jobs):
+            try:
+                serving.engine.check(job)
+            except EngineError as error:
+                self._left(1)
+                self._settle(call, index, error)
+                continue
+            ticket = serving.batching.submit(job, request)
+            serving.calls[ticket] = call
+            call.tickets[ticket] = index
+
+    def _cancel(self, call: _Call) -> None:
+        for serving in self._serving:
+            for ticket in [ticket for ticket, owner in serving.calls.items() if owner is call]:
+                serving.batching.cancel(ticket)
+                del serving.calls[ticket]
+                if ticket.started is None:
+                    self._left(1)
+
+    def _advance(self, serving: _Serving) -> None:
+        try:
+            finished = serving.batching.advance()
+        except Exception as error:
+            log.exception("the engine failed; every forecast that was running fails with it")
+            self._fail(serving, error)
+            return
+        for ticket in finished:
+            call = serving.calls.pop(ticket)
+            assert ticket.started is not None
+            assert ticket.finished is not None
+            inference_s = ticket.finished - ticket.started
+            self._note_pace(inference_s / max(1, len(serving.calls) + 1))
+            outcome = Outcome(
+                ticket.paths,
+                serving.engine.manifest,
+                ticket.started - ticket.submitted,
+                inference_s,
+                ticket.most_rows,
+            )
+            self._settle(call, call.tickets[ticket], outcome)
+
+    def _settle(self, call: _Call, index: int, result: Result) -> None:
+        call.results[index] = result
+        if len(call.results) == len(call.jobs):
+            results = [call.results[i] for i in range(len(call.jobs))]
+            call.finish(lambda: call.done.set_result(results))
+
+    def _fail(self, serving: _Serving, error: Exception) -> None:
+        for ticket in serving.calls:
+            if ticket.started is None:
+                self._left(1)
+        for call in set(serving.calls.values()):
+            call.finish(partial(call.done.set_exception, error))
+        serving.calls.clear()
+        serving.batching = Batching(serving.engine, serving.observer)
+
+    def _left(self, count: int) -> None:
+        """Note that jobs wait no more."""
+        with self._lock:
+            self._waiting -= count
+        self._metrics.queue_depth(self._waiting)
+
+    def _note_pace(self, seconds: float) -> None:
+        """Keep a moving average of the seconds in which the server gets one job done."""
+        self._seconds_per_job += 0.2 * (seconds - self._seconds_per_job)
+
+    def _set_gauges(self) -> None:
+        current = self._serving[-1]
+        running = [one.batching for one in self._serving]
+        self._metrics.slots(sum(one.rows for one in running), current.batching.most_rows)
+        per_token = current.engine.token_bytes
+        self._metrics.cache_bytes(
+            sum(one.cached_tokens for one in running) * per_token, current.engine.cache_tokens * per_token
+        )
