@@ -1,7 +1,7 @@
 """The upstream predictor as the oracle: the same weights, and draws that are given to its sampler."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,29 @@ def oracle_predictor(checkpoint: Checkpoint, max_context: int) -> Any:
     )
 
 
-def oracle_paths(predictor: Any, job: ForecastJob, columns: int = 6) -> np.ndarray:
+Tokens = tuple[np.ndarray, np.ndarray]
+
+
+def oracle_paths(
+    predictor: Any, job: ForecastJob, columns: int = 6, guess: list[Tokens] | None = None
+) -> np.ndarray:
     """Sample paths (sample_count, pred_len, 6) of upstream's predictor for a job, one path at a time.
 
     Upstream averages the paths of a request; asked for one path with the draws of path k it gives path k.
-    `columns` is 6, 5 (no amount) or 4 (prices only).
+
+    Parameters
+    ----------
+    columns
+        6, 5 (no amount) or 4 (prices only).
+    guess
+        For each path its history's and its generated tokens, s1 and s2, (1, T + pred_len); see `guessing`.
     """
     frame = pd.DataFrame({name: job.candles[:, i] for i, name in enumerate(COLUMNS[:columns])})
     past, future = (pd.Series(pd.to_datetime(t)) for t in (job.timestamps, job.future_timestamps))
     paths = []
     for k in range(job.sample_count):
-        with given_draws(path_draws(job.seed, k, len(future))):
+        guessed = guessing(predictor, *guess[k]) if guess is not None else nullcontext()
+        with guessed, given_draws(path_draws(job.seed, k, len(future))):
             out = predictor.predict(
                 frame,
                 past,
@@ -56,6 +68,41 @@ def oracle_paths(predictor: Any, job: ForecastJob, columns: int = 6) -> np.ndarr
             )
         paths.append(out[COLUMNS].to_numpy())
     return np.stack(paths)
+
+
+@contextmanager
+def guessing(predictor: Any, s1: np.ndarray, s2: np.ndarray) -> Iterator[None]:
+    """Let upstream's transformer run once over a guessed sequence, as speculative decoding does.
+
+    Its blocks are causal, so its states of the first n tokens are those of a window of n tokens. A step
+    whose window is not what was guessed is computed as ever, so a wrong guess costs time and no result;
+    sampling, the dependency layer, the final decode and de-normalisation stay upstream's, step by step.
+    """
+    model, given = predictor.model, (torch.from_numpy(s1), torch.from_numpy(s2))
+    original = model.decode_s1
+    states: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def decode_s1(a: torch.Tensor, b: torch.Tensor, stamp: torch.Tensor) -> Any:
+        n = a.shape[1]
+        if not (torch.equal(a, given[0][:, :n]) and torch.equal(b, given[1][:, :n])):
+            return original(a, b, stamp)
+        if not states:
+            states.append(original(*given, full_stamp))
+        logits, context = states[0]
+        return logits[:, :n], context[:, :n]
+
+    def infer(*arguments: Any, **settings: Any) -> Any:
+        nonlocal full_stamp
+        full_stamp = torch.cat(arguments[3:5], dim=1)
+        return inference(*arguments, **settings)
+
+    full_stamp, inference = torch.empty(0), kronos.auto_regressive_inference
+    model.decode_s1, kronos.auto_regressive_inference = decode_s1, infer
+    try:
+        yield
+    finally:
+        del model.decode_s1
+        kronos.auto_regressive_inference = inference
 
 
 @contextmanager
