@@ -184,7 +184,7 @@ class CandleStore:
                 "the database lacks its tables; apply the migrations with `python -m sql migrate`"
             ) from error
         except (psycopg.Error, TimeoutError, OSError) as error:
-            log.warning("database read failed: %s", error or type(error).__name__)
+            log.warning("database read failed: %s", one_line(error))
             raise DatabaseUnavailable(
                 "the database does not answer; requests with inline candles still work"
             ) from error
