@@ -11,3 +11,9 @@ END
 $$;
 
 GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments, economic_calendar, ml_predictions, prediction_inputs TO kronos_server;
+
+-- The server gives a read up before this (KRONOS_DATABASE_TIMEOUT_S); this ends the reads of one
+-- that was killed. Raise both where reads take longer.
+ALTER ROLE kronos_server SET statement_timeout = '15s';
+ALTER ROLE kronos_server SET idle_in_transaction_session_timeout = '15s';
+ALTER ROLE kronos_server SET default_transaction_read_only = on;

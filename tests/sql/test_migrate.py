@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 
 import sql.migrate as module
@@ -220,3 +221,12 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
     for statement in ("SELECT FROM central_bank_rates", "DELETE FROM ohlcv_1h", "DELETE FROM ml_predictions"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.execute(statement)
+    database.execute("RESET ROLE")
+    database.execute("ALTER ROLE kronos_server PASSWORD 'only for this test'")
+    info = conninfo_to_dict(database.info.dsn)
+    place = {name: info[name] for name in ("host", "port", "dbname")}
+    with psycopg.connect(**place, user="kronos_server", password="only for this test") as server:
+        assert server.execute("SHOW statement_timeout").fetchone() == ("15s",)
+        server.execute(load("candles_1h"), window)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            server.execute("CREATE TABLE mine (a int)")
