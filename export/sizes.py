@@ -1,6 +1,6 @@
-"""The published sizes, and a tiny one for tests and demonstrations."""
+"""The published sizes, a small one that is shipped, and a tiny one for tests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from export.config import DecoderConfig, TokenizerConfig
 
@@ -51,7 +51,20 @@ def _tokenizer(group_size: int, d_model: int = 256, ff_dim: int = 512, layers: i
     )
 
 
+# Small enough to be trained on two cores in an hour and to be shipped. Fewer bits than the published ones:
+# a vocabulary of 1,024 × 1,024 has more pairs than the candles that it would be trained on.
+_DEMO_DECODER = replace(
+    _decoder(4, 128, 2, 384),
+    s1_bits=9,
+    s2_bits=9,
+    ffn_dropout_p=0.05,
+    resid_dropout_p=0.05,
+    token_dropout_p=0.05,
+)
+_DEMO_TOKENIZER = replace(_tokenizer(6, d_model=64, ff_dim=128, layers=3), n_heads=2, s1_bits=9, s2_bits=9)
+
 SIZES = {
+    "demo": Size(_DEMO_DECODER, _DEMO_TOKENIZER, 512),
     "tiny": Size(_decoder(2, 64, 2, 128), _tokenizer(4, d_model=32, ff_dim=64, layers=2), 512),
     "mini": Size(_decoder(4, 256, 4, 512), _tokenizer(5), 2048),
     "small": Size(_decoder(8, 512, 8, 1024), _tokenizer(4), 512),
