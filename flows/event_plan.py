@@ -72,19 +72,28 @@ def plan_events(
     unusable = why_unusable(model)
     if unusable is not None:
         return EventPlan.without(windows, unusable)
+    try:
+        results = events_from_database(connection, event_requests(windows, timeframe, as_of), load_config())
+    except psycopg.Error as error:
+        return EventPlan.without(windows, f"the calendar can't be read: {one_line(error)}")
+    except EventError as error:
+        return EventPlan.without(windows, str(error))
+    return plan_of(results)
+
+
+def event_requests(windows: Mapping[str, Window], timeframe: str, as_of: datetime) -> list[EventRequest]:
+    """Return what to ask for the event arrays of some windows."""
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
-    requests = [
+    return [
         EventRequest(
             symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant
         )
         for symbol, window in windows.items()
     ]
-    try:
-        results = events_from_database(connection, requests, load_config())
-    except psycopg.Error as error:
-        return EventPlan.without(windows, f"the calendar can't be read: {one_line(error)}")
-    except EventError as error:
-        return EventPlan.without(windows, str(error))
+
+
+def plan_of(results: Mapping[str, EventResult]) -> EventPlan:
+    """Return event arrays as the plan of a run."""
     return EventPlan(
         {symbol: result.array for symbol, result in results.items() if result.array is not None},
         {symbol: result.context for symbol, result in results.items() if result.array is not None},

@@ -16,6 +16,8 @@ from inference_server.schemas import PredictAnswer, PredictRequest
 
 Timeframe = Literal["1h", "1d"]
 
+LONGEST_LOOKBACK = 512
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -54,6 +56,28 @@ class Order:
     event_context: dict[str, Any] | None = None
     calibration: Calibration | None = field(default=None, repr=False)
     store_samples: bool = False
+
+
+def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
+    """Return the lookback of a run; by default the longest at which the context never slides, at most 512.
+
+    Raises
+    ------
+    ValueError
+        Less than the model forecasts from, given so or left over by `pred_len`.
+    """
+    if lookback is not None and lookback < min_candles:
+        raise ValueError(
+            f"lookback {lookback} given; the model forecasts from at least {min_candles} candles"
+        )
+    longest = min(LONGEST_LOOKBACK, max_context - pred_len)
+    if lookback is None and longest < min_candles:
+        raise ValueError(
+            f"pred_len {pred_len} leaves {max(longest, 0)} of the model's {max_context} candles for a past; "
+            f"expected a pred_len of at most {max_context - min_candles}, or a lookback: the context "
+            "then slides, which is slow"
+        )
+    return longest if lookback is None else lookback
 
 
 def build_request(order: Order) -> PredictRequest:

@@ -23,7 +23,7 @@ from flows.calibration import Calibration
 from flows.calibration_store import read_calibrations
 from flows.candles import Window, as_utc, closed_windows, read_candles
 from flows.event_plan import EventPlan, plan_events
-from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row
+from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row, usable_lookback
 from flows.inputs import PredictionInputs, build_inputs, keep_inputs
 from flows.report import Outcome, failure_message, notices, outcome_line, summary_table
 from flows.retries import RETRIED
@@ -33,8 +33,6 @@ from flows.universe import Universe, read_universe, skip_without_candles
 from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
 from sql.connect import connect
-
-LONGEST_LOOKBACK = 512
 
 
 @flow(
@@ -124,28 +122,6 @@ def predict_batch(
     outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
     outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
     return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, instant)
-
-
-def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
-    """Return the lookback of a run; by default the longest at which the context never slides, at most 512.
-
-    Raises
-    ------
-    ValueError
-        Less than the model forecasts from, given so or left over by `pred_len`.
-    """
-    if lookback is not None and lookback < min_candles:
-        raise ValueError(
-            f"lookback {lookback} given; the model forecasts from at least {min_candles} candles"
-        )
-    longest = min(LONGEST_LOOKBACK, max_context - pred_len)
-    if lookback is None and longest < min_candles:
-        raise ValueError(
-            f"pred_len {pred_len} leaves {max(longest, 0)} of the model's {max_context} candles for a past; "
-            f"expected a pred_len of at most {max_context - min_candles}, or a lookback: the context "
-            "then slides, which is slow"
-        )
-    return longest if lookback is None else lookback
 
 
 def open_client() -> Client:

@@ -17,9 +17,10 @@ from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
 from flows.candles import as_utc
+from flows.forecasts import usable_lookback
 from flows.load import load_calendar
 from flows.market_releases import generated_releases
-from flows.predict import predict_batch, usable_lookback
+from flows.predict import predict_batch
 from flows.report import Outcome
 from flows.seeds import forecast_seed
 from inference_server.instruments import default_instruments
