@@ -82,7 +82,8 @@ def last_known(signal: Signal, opens: DatetimeArray) -> tuple[Floats, DatetimeAr
 
 def is_known(signal: Signal, first: np.datetime64, last: np.datetime64) -> bool:
     """Tell whether a leader has news between two instants; for the VIX, whether it has any level by then."""
-    start, end = signal.known_at.searchsorted(np.array([first, last]), side="right")
+    span = np.array([first, last]).view(np.int64)
+    start, end = signal.known_at.view(np.int64).searchsorted(span, side="right")
     return bool(end > (1 if signal.channel == VIX_CHANNEL else start))
 
 

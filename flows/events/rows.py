@@ -195,5 +195,5 @@ def _numbers(column: pl.Series) -> Floats:
 
 def _flags(column: pl.Series) -> BoolArray:
     """Return truths, (n,) bool, true where they are null."""
-    flags = column.cast(pl.Boolean)
-    return (flags.fill_null(True) if flags.null_count() else flags).to_numpy()
+    # As a number null is NaN, which is not 0; fill_null would start a query for a handful of rows.
+    return np.asarray(column.cast(pl.Boolean).cast(pl.Float64).to_numpy() != 0)

@@ -35,6 +35,25 @@ def test_arrays_of_all_symbols_of_a_run(market, timeframe, lookback, pred_len):
         np.testing.assert_array_equal(result.array, market.build(request).array)
 
 
+def test_symbols_on_one_grid_share_rows_but_no_memory(market):
+    euro = market.request("EURUSD", "1h", "2022-02-15T12:00")
+    pound = replace(market.request("GBPUSD", "1h", "2022-02-15T12:00"), timestamps=euro.timestamps)
+    results = build_event_arrays([euro, pound], market.calendar, Leaders(market.candles), market.config)
+    first, second = results["EURUSD"], results["GBPUSD"]
+    np.testing.assert_array_equal(first.array, second.array)
+    assert first.context == second.context
+    first.array[:] = 7
+    assert not (second.array == 7).any()
+
+
+def test_a_symbol_with_earnings_on_the_grid_of_others_keeps_them_to_itself(market):
+    shares, company = (market.request(each, "1h", "2023-03-15T12:00") for each in ("SPY", "NVDA"))
+    requests = [shares, replace(company, timestamps=shares.timestamps)]
+    results = build_event_arrays(requests, market.calendar, Leaders(market.candles), market.config)
+    assert not results["SPY"].array[:, 8].any()
+    assert results["NVDA"].array[:, 8].any()
+
+
 def test_one_symbols_failure_is_its_own(market):
     good = market.request("EURUSD", "1h", "2022-06-15T12:00")
     backwards = replace(good, symbol="BACK", timestamps=good.timestamps[::-1])
