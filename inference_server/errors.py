@@ -1,5 +1,6 @@
 """Everything that can go wrong, and the one place that turns it into RFC 9457 problem details."""
 
+import re
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -272,6 +273,9 @@ def _not_validated(error: ValidationException) -> ServiceError:
             return InvalidHeader(
                 f"the header {str(wrong.get('key')).replace('_', '-')}: {wrong.get('message')}"
             )
+    missing = re.match("Missing required query parameter '([^']+)'", error.detail)
+    if missing is not None:
+        return InvalidQuery(f"the query parameter {missing[1]} is missing; /docs tells what it may be")
     return InvalidBody("the body is empty; expected a JSON object")
 
 

@@ -84,6 +84,10 @@ class StoredPrediction(Struct, kw_only=True):
     created_at: datetime
     updated_at: Annotated[datetime | None, Meta(description="when the row was last written")]
     event_context: dict[str, Any] | None
+    p10_calibrated: Annotated[
+        list[float | None] | None, Meta(description="after calibration; null until one is learned")
+    ]
+    p90_calibrated: list[float | None] | None
 
 
 class PastPrediction(Struct, kw_only=True):

@@ -35,7 +35,7 @@ def test_scripts_and_styles_fetch_nothing_by_themselves(client: TestClient) -> N
 
 def test_the_document_describes_the_requests(client: TestClient) -> None:
     document = client.get("/docs/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/predict-batch", "/model", "/health/live", "/health/ready"}
+    assert {"/predict", "/predict-batch", "/model", "/health/live", "/health/ready"} <= set(document["paths"])
     predict = document["paths"]["/predict"]["post"]
     assert predict["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictRequest")
     refusals = {"400", "401", "404", "408", "413", "422", "429", "503", "504"}
@@ -48,3 +48,18 @@ def test_the_document_describes_the_requests(client: TestClient) -> None:
     )
     batch = document["components"]["schemas"]["PredictBatchRequest"]["properties"]
     assert {"symbols", "events", "candles", "future_timestamps"} <= set(batch)
+
+
+def test_the_document_describes_what_the_page_reads(client: TestClient) -> None:
+    document = client.get("/docs/openapi.json").json()
+    stored = ("", "/history", "/inputs", "/chart.png")
+    described = {
+        "/symbols",
+        "/candles/{symbol}",
+        "/calendar",
+        *(f"/predictions/{{symbol}}{one}" for one in stored),
+    }
+    assert described <= set(document["paths"])
+    assert not {"/", "/page-plotly.min.js"} & set(document["paths"])  # for browsers, not for callers
+    row = document["components"]["schemas"]["StoredPrediction"]["properties"]
+    assert {"as_of", "timestamps", "p10", "p50", "p90", "event_context", "updated_at"} <= set(row)

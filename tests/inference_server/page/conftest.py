@@ -1,0 +1,121 @@
+"""A headless Chromium, a filled database and the server, for tests that use the page as a person would."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.local_server import local_server
+from inference_server.client import Client
+from inference_server.schemas import PredictRequest
+from sql.connect import connect
+from tests import fixtures_database
+from tests.inference_server.page.stored import (
+    HOUR,
+    NOW,
+    add_candles,
+    add_event,
+    row_of,
+    store_inputs,
+    store_row,
+)
+
+PRED_LEN = 12
+LOOKBACK = 40
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@dataclass
+class Watched:
+    """A tab, and everything that a user of it must not have to see."""
+
+    tab: Any
+    console: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+
+    def shown(self, what: str) -> None:
+        """Wait until the page has drawn what is named."""
+        self.tab.locator(f'body[data-shown*="{what}"]').wait_for(timeout=20_000)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Chromium: apt-get install chromium, or name the program in CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watched(chromium: Any) -> Iterator[Watched]:
+    """A fresh tab with an eye on its console and its requests."""
+    with chromium.new_context(viewport={"width": 1280, "height": 900}) as context:
+        seen = Watched(context.new_page())
+        seen.tab.on("console", lambda message: seen.console.append(f"{message.type}: {message.text}"))
+        seen.tab.on("pageerror", lambda error: seen.console.append(f"uncaught: {error}"))
+        context.on("request", lambda request: seen.addresses.append(request.url))
+        yield seen
+
+
+@contextmanager
+def serving(bundle: Path, folder: Path, **environment: str) -> Iterator[str]:
+    """A server as a process of its own; gives its address."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with local_server(bundle, folder / "log") as address:
+            yield address
+
+
+@pytest.fixture(scope="package")
+def page(
+    tiny_bundle: Path,
+    postgres_url: str,
+    _migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """A server with two symbols, releases, and forecasts of EURUSD that it made itself; gives its address."""
+    url = fixtures_database._created(postgres_url, _migrated_template)
+    with (
+        serving(tiny_bundle, tmp_path_factory.mktemp("page"), DATABASE_URL=url) as address,
+        connect(url, autocommit=True) as connection,
+    ):
+        add_candles(connection, "EURUSD", "1h", 120)
+        add_candles(connection, "EURUSD", "1d", 60)
+        add_candles(connection, "SPY", "1d", 80)
+        add_event(connection, NOW + 5 * HOUR, "Federal Funds Rate", actual=4.5, forecast=4.5, previous=4.75)
+        add_event(connection, NOW - 9 * HOUR, "CPI m/m", event_type="cpi", actual=0.3, forecast=0.2)
+        with Client(address) as client:
+            for hours in (0, 5):
+                store_forecast(connection, client, hours)
+        yield address
+
+
+def store_forecast(connection: Any, client: Client, hours: int) -> None:
+    """Store a forecast with events, made so many hours before `NOW`."""
+    asked = PredictRequest(
+        symbol="EURUSD", timeframe="1h", pred_len=PRED_LEN, sample_count=4, top_p=1.0, lookback=LOOKBACK,
+        as_of=(NOW - hours * HOUR).isoformat(), seed=hours + 1,
+    )  # fmt: skip
+    events = np.random.default_rng(hours).normal(size=(LOOKBACK + PRED_LEN, 20)).astype(np.float32)
+    row = row_of(client.predict(asked, events))
+    store_row(connection, row)
+    store_inputs(connection, row, events)

@@ -1,0 +1,25 @@
+"""Which currencies' releases concern a symbol."""
+
+import pytest
+
+from inference_server.instruments import Instrument
+from inference_server.page.currencies import currencies_of
+
+
+@pytest.mark.parametrize(
+    ("symbol", "asset_class", "calendar", "expected"),
+    [
+        ("EURUSD", "fx", "FX", ["EUR", "USD"]),
+        ("EUR/GBP", "fx", "FX", ["EUR", "GBP", "USD"]),
+        ("USDJPY", "fx", "FX", ["JPY", "USD"]),
+        ("XAUUSD", "metal", "METAL", ["USD"]),
+        ("XAUEUR", "metal", "METAL", ["EUR", "USD"]),
+        ("BTC-USD", "crypto", "24/7", ["USD"]),
+        ("GOOGLE", "equity", "XNYS", ["USD"]),  # six letters do not make a pair
+        ("VOD", "equity", "XLON", ["GBP", "USD"]),
+        ("DXY", "index", "FX:XNYS", ["USD"]),
+        ("DAX", "index", "XETR", ["EUR", "USD"]),
+    ],
+)
+def test_currencies(symbol: str, asset_class: str, calendar: str, expected: list[str]) -> None:
+    assert currencies_of(Instrument(symbol, asset_class, calendar)) == expected
