@@ -125,12 +125,13 @@ def parse_calendar(
         mine = ~own | (rows.series[order] == names[name])
         with_earnings[name.removeprefix(EARNINGS)] = found.take(order[mine])
     scheduled = releases.take(releases.scheduled)
+    times = instants(calendar["event_time"])
     return Calendar(
         releases,
         releases.take(np.isfinite(releases.score)),
         {kind: scheduled.times[scheduled.kind == KINDS.index(kind)] for kind in FAMILIES},
         with_earnings,
-        np.sort(instants(calendar["event_time"].drop_nulls()), kind="stable"),  # quick: as good as sorted
+        np.sort(times[~np.isnat(times)], kind="stable"),  # quick: as good as sorted
     )
 
 
