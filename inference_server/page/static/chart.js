@@ -152,7 +152,7 @@ export class Chart {
   layout(range) {
     const { view, colours } = this;
     const width = Math.max(200, this.node.clientWidth - 70);
-    const ticks = view.timeline.ticks(...range, Math.max(3, Math.floor(width / (view.timeframe === "1d" ? 64 : 84))));
+    const ticks = view.timeline.ticks(...range, Math.max(3, Math.floor(width / 64)));
     const end = view.timeline.times.length - 0.5;
     const now = view.timeline.at(view.asOf) + 0.5;
     const labels = labelled(this.groups, width / (range[1] - range[0]))

@@ -50,13 +50,13 @@ export function weekday(ms, timeKnown = true) {
   return timeKnown ? `${day} ${at.toISOString().slice(11, 16)}` : day;
 }
 
-/** Return a tick's text, in one or two lines: the date where it changes, else the time. */
-export function tick(ms, previous, timeframe) {
+/** Return a tick's text, in one or two lines: a date, or the time with the date where that changes. */
+export function tick(ms, previous, dates) {
   const at = new Date(ms);
   const before = previous === null ? null : new Date(previous);
   const newYear = before === null || before.getUTCFullYear() !== at.getUTCFullYear();
   const date = `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
-  if (timeframe === "1d") return newYear ? `${date}<br>${at.getUTCFullYear()}` : date;
+  if (dates) return newYear ? `${date}<br>${at.getUTCFullYear()}` : date;
   const time = at.toISOString().slice(11, 16);
   const newDay = before === null || before.getUTCDate() !== at.getUTCDate() || newYear;
   return newDay ? `${time}<br>${date}${newYear ? ` ${at.getUTCFullYear()}` : ""}` : time;

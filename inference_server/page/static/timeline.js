@@ -15,8 +15,9 @@ const months = (number) => (time) => {
 
 // Numbers of the period that an instant lies in, from the shortest period to the longest.
 const LONG = [week, months(1), months(3), months(12), months(60)];
+const SHORT = [every(HOUR), every(3 * HOUR), every(6 * HOUR), every(12 * HOUR)];
 const PERIODS = {
-  "1h": [every(HOUR), every(3 * HOUR), every(6 * HOUR), every(12 * HOUR), every(DAY), every(2 * DAY), ...LONG],
+  "1h": [...SHORT, every(DAY), every(2 * DAY), ...LONG],
   "1d": [every(DAY), every(2 * DAY), ...LONG],
 };
 
@@ -50,20 +51,22 @@ export class Timeline {
 
   /** Return at most `count` places between two at which a new hour, day, month … begins, with their texts. */
   ticks(from, to, count) {
-    const first = Math.max(1, Math.ceil(from));
+    const first = Math.max(1, Math.ceil(from + 0.03 * (to - from))); // a text at the edge would be cut off
     const last = Math.min(this.times.length - 1, Math.floor(to));
     let places = [];
+    let dates = true;
     for (const period of PERIODS[this.timeframe]) {
       places = [];
       for (let place = first; place <= last; place += 1) {
         if (period(this.times[place]) !== period(this.times[place - 1])) places.push(place);
       }
+      dates = this.timeframe === "1d" || !SHORT.includes(period);
       if (places.length <= count) break;
     }
     const room = (0.6 * (to - from)) / count; // after a weekend a period may begin right after another
     places = places.filter((place, i) => i === 0 || place - places[i - 1] >= room);
     const texts = places.map((place, i) =>
-      tick(this.times[place], i ? this.times[places[i - 1]] : null, this.timeframe));
+      tick(this.times[place], i ? this.times[places[i - 1]] : null, dates));
     return { places, texts };
   }
 }
