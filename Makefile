@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test demo bench clean
+.PHONY: help install lint test demo bench bench-load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder f
 
 bench: $(INSTALLED) ## Every benchmark; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+bench-load: $(INSTALLED) ## The server under load and with faults, for two hours; LOAD="soak --soak 60" for a part
+	$(BIN)/python -m pip install --quiet --group load
+	$(BIN)/python -m benchmarks.load $(LOAD)
 
 clean: ## Remove the environment, caches and the demo's data
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .data build *.egg-info

@@ -1,0 +1,59 @@
+"""``make bench-load``: the server under load, against upstream's, over time and with faults; writes LOAD.md.
+
+``python -m benchmarks.load [section …]``; ``--help`` lists what can be made shorter.
+"""
+
+import argparse
+import re
+from collections.abc import Callable
+
+from benchmarks.__main__ import ROOT, machine
+from benchmarks.load import fairness, faults, soak, throughput
+
+RESULTS = ROOT / "benchmarks" / "LOAD.md"
+SECTIONS = {
+    "throughput": "Clients and answers",
+    "fairness": "A single forecast beside the hourly batch",
+    "soak": "Memory over time",
+    "faults": "Faults under load",
+}
+
+
+def main() -> None:
+    """Run the sections that are named, or all; replace those in LOAD.md."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all unless given"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", default=["mini", "base"], help="models; the first serves the rest"
+    )
+    parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 32, 128])
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each run with clients")
+    parser.add_argument("--soak", type=float, default=600.0, help="seconds of the soak")
+    parser.add_argument(
+        "--singles", type=int, default=100, help="single forecasts, idle and beside the batch"
+    )
+    given = parser.parse_args()
+    if strangers := set(given.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(strangers))}; there are {', '.join(SECTIONS)}")
+    first = given.sizes[0]
+    runs: dict[str, Callable[[], str]] = {
+        "throughput": lambda: throughput.measure(given.sizes, given.clients, given.seconds),
+        "fairness": lambda: fairness.measure(first, given.singles),
+        "soak": lambda: soak.measure(first, given.soak),
+        "faults": lambda: faults.measure(first),
+    }
+    for section in given.sections or SECTIONS:
+        _write(section, f"{runs[section]()}\n\n*{machine()}*")
+
+
+def _write(section: str, table: str) -> None:
+    text = RESULTS.read_text() if RESULTS.is_file() else ""
+    found = dict(re.findall(r"(?ms)^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", text)) | {SECTIONS[section]: table}
+    parts = [f"## {title}\n\n{found[title].strip()}\n" for title in SECTIONS.values() if title in found]
+    RESULTS.write_text("# Results of `make bench-load`\n\n" + "\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What the load asks for: one forecast of hourly candles given inline, as a person or a flow would."""
+
+from datetime import UTC
+from typing import Any
+
+import msgspec
+
+from benchmarks.market import PRICES, hourly_candles
+
+LOOKBACK, PRED_LEN = 392, 24
+
+
+def forecast(pred_len: int = PRED_LEN, **settings: Any) -> dict[str, Any]:
+    """A request of /predict with `LOOKBACK` candles of BTC-USD."""
+    window = hourly_candles("BTC-USD")[500 : 500 + LOOKBACK]
+    columns = {name: window[name].to_list() for name in (*PRICES, "volume")}
+    stamps = [stamp.astimezone(UTC).isoformat() for stamp in window["timestamp"]]
+    asked = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": pred_len, "lookback": LOOKBACK}
+    return asked | {"candles": {"timestamp": stamps, **columns}} | settings
+
+
+def batch(symbols: int, paths: int, pred_len: int) -> dict[str, Any]:
+    """A request of /predict-batch: that window under several names, with their future given."""
+    one = forecast(pred_len)
+    candles = one.pop("candles")
+    del one["symbol"]
+    future = hourly_candles("BTC-USD")[500 + LOOKBACK : 500 + LOOKBACK + pred_len]["timestamp"]
+    stamps = [stamp.astimezone(UTC).isoformat() for stamp in future]
+    names = [f"S{number}" for number in range(symbols)]
+    return one | {
+        "symbols": names,
+        "sample_count": paths,
+        "candles": dict.fromkeys(names, candles),
+        "future_timestamps": dict.fromkeys(names, stamps),
+    }
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """A body as JSON."""
+    return msgspec.json.encode(body)

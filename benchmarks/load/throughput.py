@@ -1,0 +1,47 @@
+"""How many forecasts a second, and how long one takes, by the number of clients; ours and upstream."""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.load import servers
+from benchmarks.load.bodies import LOOKBACK, PRED_LEN
+from benchmarks.load.closed_loop import Seen, load
+from benchmarks.models import bundle
+
+NOTE = (
+    f"Each client asks for one path of {LOOKBACK} + {PRED_LEN} hourly candles sent inline, reads the answer, "
+    "and asks again; Locust runs on the same cores as the server. Upstream: its predictor behind FastAPI, "
+    'one request at a time. Requests that were unanswered at the end count in the percentiles, with "> " and '
+    "the time they had waited. Memory is the process's after the run."
+)
+
+
+def measure(sizes: Sequence[str], clients: Sequence[int], seconds: float) -> str:
+    """The table over all sizes, servers and numbers of clients."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        for size in sizes:
+            for name in ("this server", "upstream"):
+                server = (
+                    servers.ours(bundle(size), log) if name == "this server" else servers.upstream(size, log)
+                )
+                with server as running:
+                    for count in clients:
+                        seen = load(running.url, count, seconds)
+                        rows.append(_row(size, name, count, seen, running.memory_mb()))
+                        print(rows[-1], file=sys.stderr, flush=True)
+    head = [
+        "| model | server | clients | forecasts/s | p50 | p95 | p99 | errors | memory |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows, "", f"{NOTE} {seconds:g} s each."])
+
+
+def _row(size: str, name: str, clients: int, seen: Seen, memory_mb: float) -> str:
+    waits = " | ".join(seen.percentile(share) for share in (0.5, 0.95, 0.99))
+    errors = len(seen.answered) - seen.outcomes["200"]
+    cells = (size, name, clients, f"{seen.a_second:.2f}", waits, errors, f"{memory_mb / 1e3:.2f} GB")
+    return f"| {' | '.join(map(str, cells))} |"

@@ -1,0 +1,39 @@
+"""Upstream's predictor as its users put it on the web: FastAPI, one model, one request at a time.
+
+``UPSTREAM_SIZE=mini KRONOS_PORT=8201 python -m benchmarks.load.upstream``
+"""
+
+import os
+import threading
+from typing import Any
+
+import pandas as pd
+import uvicorn
+from fastapi import FastAPI
+
+from benchmarks.models import MAX_CONTEXT, checkpoint
+from inference_server.candles import candle_features
+from tests.parity.oracle import COLUMNS, oracle_predictor
+
+app = FastAPI()
+predictor = oracle_predictor(checkpoint(os.environ.get("UPSTREAM_SIZE", "mini")), MAX_CONTEXT)
+one_at_a_time = threading.Lock()  # the predictor is not made for more
+
+
+@app.post("/predict")
+def predict(asked: dict[str, Any]) -> dict[str, list[float]]:
+    """Answer the mean path, which is all that upstream's predictor gives."""
+    columns = dict(asked["candles"])
+    past = pd.Series(pd.to_datetime(columns.pop("timestamp")).tz_localize(None))
+    hour = pd.Timedelta(hours=1)
+    future = pd.Series(pd.date_range(past.iloc[-1] + hour, periods=asked["pred_len"], freq=hour))
+    frame = pd.DataFrame(candle_features(**columns), columns=COLUMNS)
+    with one_at_a_time:
+        made = predictor.predict(
+            frame, past, future, asked["pred_len"], T=1.0, top_k=0, top_p=0.9, sample_count=1, verbose=False
+        )
+    return {name: made[name].tolist() for name in COLUMNS}
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(os.environ["KRONOS_PORT"]), log_level="warning")
