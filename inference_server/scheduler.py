@@ -220,19 +220,20 @@ class Scheduler:
             self._advance(serving)
             if serving.batching.idle and serving is not self._serving[-1]:
                 self._serving.remove(serving)
-            now = time.monotonic()
-            if now >= gauges_due or all(one.batching.idle for one in self._serving):
-                gauges_due = now + GAUGES_S
+            if time.monotonic() >= gauges_due:
                 self._set_gauges()
+                gauges_due = time.monotonic() + GAUGES_S
 
     def _obey(self) -> bool:
         """Do what was asked meanwhile, waiting for something to do; False at the end."""
         while True:
-            idle = all(one.batching.idle for one in self._serving)
             try:
-                command = self._commands.get(block=idle)
+                command = self._commands.get(block=False)
             except queue.Empty:
-                return True
+                if not all(one.batching.idle for one in self._serving):
+                    return True
+                self._set_gauges()
+                command = self._commands.get()
             if command is None:
                 return False
             command()
@@ -242,7 +243,6 @@ class Scheduler:
         self._serving.append(_Serving(engine, _Watch(self._metrics, self._left)))
         manifest = engine.manifest
         self._metrics.bundle(manifest.name, manifest.version, manifest.precision, engine.device.kind)
-        self._set_gauges()
 
     def _submit(self, call: _Call) -> None:
         serving, request = self._serving[-1], Request()
@@ -313,6 +313,8 @@ class Scheduler:
         self._seconds_per_job += 0.2 * (seconds - self._seconds_per_job)
 
     def _set_gauges(self) -> None:
+        if not self._serving:
+            return
         current = self._serving[-1]
         running = [one.batching for one in self._serving]
         self._metrics.slots(sum(one.rows for one in running), current.batching.most_rows)
