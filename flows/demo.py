@@ -23,17 +23,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from flows.comparison import compare, comparison_table, price
 from flows.load import load_calendar, load_candles
 from flows.local_server import local_server
 from flows.market import generate_market
 from flows.report import event_words
 from flows.tables import read_file
+from inference_server.client import Client
 from sql import embedded
 from sql.connect import connect
 from sql.migrate import migrate
 from sql.queries import load
 
 SHARED = Path("../shared/data")
+CHECKPOINT = Path(__file__).resolve().parents[1] / "export" / "kronos_demo"
 FILES = ("candles_1h", "candles_1d", "economic_calendar")
 
 AHEAD = timedelta(hours=6)
@@ -75,8 +78,8 @@ def demonstrate(data: Path | None, started: ExitStack) -> int:
     folder.chmod(0o711)  # as root, the account that runs Postgres passes through
     isolate(folder)
     frames = read_market(data)
-    with step("Exporting a tiny checkpoint with RANDOM weights, whose forecasts mean nothing"):
-        bundle = export_random_model(folder)
+    with step("Exporting kronos-demo, a small trained checkpoint: it shows the way and is no trading model"):
+        bundle = export_demo_model(folder)
     with step("Starting Postgres"):
         started.callback(embedded.stop, folder / "postgres")
         os.environ["DATABASE_URL"] = embedded.start(folder / "postgres")
@@ -92,6 +95,7 @@ def demonstrate(data: Path | None, started: ExitStack) -> int:
                 failures += run_flow(timeframe, as_of)
     with connect() as connection:
         console.print(forecast_table(connection))
+        show_what_events_change(connection)
     for failure in failures:
         console.print(failure, style="red", markup=False)
     return 1 if failures else 0
@@ -139,15 +143,15 @@ def read_market(data: Path | None) -> dict[str, pl.DataFrame]:
     return frames
 
 
-def export_random_model(folder: Path) -> Path:
-    """Write a checkpoint with random weights and export it with the command that users call."""
-    checkpoint, bundle = folder / "checkpoint", folder / "random-tiny"
-    run_module("flows.demo_checkpoint", str(checkpoint))
+def export_demo_model(folder: Path) -> Path:
+    """Export the checkpoint that comes with the product, by the command that users call."""
+    bundle = folder / "kronos-demo"
     run_module(
         "export",
-        *("--model", str(checkpoint / "model")),
-        *("--tokenizer", str(checkpoint / "tokenizer")),
-        *("--events", str(checkpoint / "events.safetensors")),
+        *("--model", str(CHECKPOINT / "model")),
+        *("--tokenizer", str(CHECKPOINT / "tokenizer")),
+        *("--events", str(CHECKPOINT / "events.safetensors")),
+        *("--adapter", str(CHECKPOINT / "adapter")),
         *("--out", str(bundle)),
     )
     return bundle
@@ -206,6 +210,20 @@ def run_flow(timeframe: str, as_of: datetime) -> list[str]:
     return [] if state.is_completed() else [state.message or "the run failed"]
 
 
+def show_what_events_change(connection: psycopg.Connection[Any]) -> None:
+    """Print one forecast of the run with its events and without: the first hourly one that had any."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(load("forecast_horizons")).fetchall()
+    active = [row for row in rows if row["timeframe"] == "1h" and row["event_context"] is not None]
+    # The euro reacts to the dollar's releases, and trades around the clock on weekdays.
+    active.sort(key=lambda row: row["symbol"] != "EURUSD")
+    if active:
+        with Client(os.environ["KRONOS_SERVER"]) as client:
+            found = compare(connection, client, active[0]["symbol"], "1h")
+        if found is not None:
+            console.print(comparison_table(found))
+
+
 def forecast_table(connection: psycopg.Connection[Any]) -> Table:
     """Return the stored forecasts at their horizon, with the last candle that each was made from."""
     table = Table(title="Close after 120 candles", box=box.SIMPLE_HEAD, padding=0)
@@ -224,12 +242,6 @@ def forecast_table(connection: psycopg.Connection[Any]) -> Table:
                 row["symbol"], row["timeframe"], last_candle, *prices, event_words(row["event_context"])
             )
     return table
-
-
-def price(value: float) -> str:
-    """Return a price with five digits, or all of those before the point."""
-    before_the_point = len(f"{abs(value):.0f}")
-    return f"{value:,.{max(0, 5 - before_the_point)}f}"
 
 
 if __name__ == "__main__":

@@ -45,20 +45,6 @@ def test_reads_times_of_a_csv_file() -> None:
     assert demo.instants(frame, "ts") == [datetime(2024, 12, 1, 12, tzinfo=UTC)]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (104883.42, "104,883"),
-        (3893.54, "3,893.5"),
-        (130.347, "130.35"),
-        (1.049051, "1.0491"),
-        (0.69143, "0.6914"),
-    ],
-)
-def test_prices_have_five_digits(value: float, shown: str) -> None:
-    assert demo.price(value) == shown
-
-
 def test_a_folder_without_candles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(demo.DemoError, match="neither candles_1h nor candles_1d"):
         demo.read_market(tmp_path)
@@ -104,7 +90,7 @@ def test_forecasts_every_symbol_of_a_folder_and_stops_what_it_started(
     for name in ("DATABASE_URL", "KRONOS_SERVER"):
         monkeypatch.setenv(name, "restored after the test")
     monkeypatch.setattr(demo, "isolate", lambda folder: None)
-    monkeypatch.setattr(demo, "export_random_model", lambda folder: tiny_bundle)
+    monkeypatch.setattr(demo, "export_demo_model", lambda folder: tiny_bundle)
     monkeypatch.setattr(demo, "console", Console(width=100))
     with ExitStack() as started:
         assert demo.demonstrate(tmp_path, started) == 0
@@ -112,6 +98,7 @@ def test_forecasts_every_symbol_of_a_folder_and_stops_what_it_started(
     assert f"as of {END:%Y-%m-%d %H:%M} UTC" in printed
     lines = [line.split()[:2] for line in printed.splitlines() if line.strip().startswith(("EURUSD", "SPY"))]
     assert lines == [["EURUSD", "1d"], ["EURUSD", "1h"], ["SPY", "1d"], ["SPY", "1h"]]
-    assert printed.count("fomc") == 4
+    assert "EURUSD 1h with its events and without, from one seed" in printed
+    assert printed.count("fomc") == 5
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=2)
