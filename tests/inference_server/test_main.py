@@ -59,8 +59,9 @@ def free_port() -> int:
 
 def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) -> None:
     port = free_port()
-    with process(tmp_path, KRONOS_BUNDLE=tiny_bundle, KRONOS_PORT=port) as server:
-        with Client(f"http://127.0.0.1:{port}") as client:
+    key = "key-that-nobody-may-see"
+    with process(tmp_path, KRONOS_BUNDLE=tiny_bundle, KRONOS_PORT=port, KRONOS_API_KEYS=key) as server:
+        with Client(f"http://127.0.0.1:{port}", request_id="run-7", api_key=key) as client:
             give_up = time.monotonic() + PATIENCE_S
             while not client.ready():
                 assert server.poll() is None
@@ -75,6 +76,11 @@ def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) ->
         assert server.returncode == 0
     assert f"serving {info.name} {info.version} (fp32 on cpu) at http://127.0.0.1:{port}" in log
     assert "Traceback" not in log
+    lines = [json.loads(line) for line in log.splitlines()]
+    requests = [(one["path"], one["outcome"]) for one in lines if one.get("request_id") == "run-7"]
+    assert requests == [("/model", "200"), ("/predict", "200")]
+    assert key not in log
+    assert str(candles()["close"][0]) not in log
 
 
 @pytest.mark.parametrize(
@@ -83,6 +89,7 @@ def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) ->
         ({}, "KRONOS_BUNDLE is not set"),
         ({"KRONOS_BUNDLE": "nowhere"}, "no bundle in nowhere"),
         ({"KRONOS_BUNDLE": "x", "KRONOS_PORT": "http"}, "KRONOS_PORT is 'http'"),
+        ({"KRONOS_BUNDLE": "x", "KRONOS_HOST": "0.0.0.0"}, "there are no API keys: set KRONOS_API_KEYS"),
     ],
 )
 def test_what_cannot_be_served_is_one_line_and_an_exit_code(
