@@ -151,6 +151,26 @@ def test_a_dead_database_is_given_up_and_not_asked_again_at_once() -> None:
         asyncio.run(scene(port))
 
 
+def test_any_number_of_reads_share_the_connections_there_may_be(
+    database: psycopg.Connection, database_url: str
+) -> None:
+    insert(database, "BTC-USD", candles(40))
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    async def scene() -> None:
+        reader = store(database_url)
+        async with reader.running():
+            reads = [reader.latest(["BTC-USD"], "1h", 20, LATE) for _ in range(30)]
+            assert all(len(windows["BTC-USD"]) == 22 for windows in await asyncio.gather(*reads))
+            count = database.execute(query).fetchone()
+            assert count is not None
+            assert 1 <= count[0] <= 2
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize(("url", "error"), [(None, NoDatabase), ("mysql://somewhere", DatabaseUnavailable)])
 def test_no_database_or_no_address(url: str | None, error: type[Exception]) -> None:
     async def scene() -> None:
