@@ -73,14 +73,20 @@ def _shares(steps: pl.DataFrame, quantiles: Sequence[str]) -> Floats:
 
 
 def _draw_coverage(axes: Axes, known: pl.DataFrame) -> None:
-    by_step = known.group_by("step").agg(pl.col("covered", "covered_calibrated").mean()).sort("step")
+    widened = pl.col("covered_calibrated").is_not_null()
+    by_step = known.group_by("step").agg(
+        raw=pl.col("covered").mean(),
+        before=pl.col("covered").filter(widened).mean(),
+        calibrated=pl.col("covered_calibrated").mean(),
+    )
     axes.axhline(LEVELS[2] - LEVELS[0], color=GUIDE, linewidth=0.8)
-    for column, colour, label in (
-        ("covered", RAW, "raw"),
-        ("covered_calibrated", CALIBRATED, "calibrated"),
+    for column, line, colour, label in (
+        ("raw", "-", RAW, "raw"),
+        ("before", ":", RAW, "raw, of those calibrated"),
+        ("calibrated", "-", CALIBRATED, "calibrated"),
     ):
-        if by_step[column].count():
-            shares = by_step[column].to_numpy().astype(np.float64)
-            axes.plot(by_step["step"].to_numpy(), shares, color=colour, label=label)
+        found = by_step.drop_nulls(column).sort("step")
+        if not found.is_empty():
+            axes.plot(found["step"].to_numpy(), found[column].to_numpy(), line, color=colour, label=label)
     axes.set_xlabel("step")
     axes.set_ylabel("share of closes within p10–p90")

@@ -13,6 +13,7 @@ _HEADINGS: Final = {
     "forecasts": "forecasts",
     "closes": "closes",
     "coverage": "coverage, %",
+    "coverage_before": "of those calibrated: raw, %",
     "coverage_calibrated": "calibrated, %",
     "pinball_bp": "pinball, bp",
     "crps_bp": "CRPS, bp",

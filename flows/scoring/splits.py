@@ -9,7 +9,8 @@ SHOWN_STEPS: Final = (1, 6, 24, 120)
 BASIS_POINTS: Final = 1e4
 
 FIGURES: Final = (
-    "forecasts", "closes", "coverage", "coverage_calibrated", "pinball_bp", "crps_bp", "mae_bp", "direction",
+    "forecasts", "closes", "coverage", "coverage_before", "coverage_calibrated", "pinball_bp", "crps_bp", "mae_bp",
+    "direction",
 )  # fmt: skip
 
 
@@ -24,12 +25,12 @@ def summary(steps: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        model, split, value, then `FIGURES`: how many forecasts and known closes, the shares of closes within
-        p10–p90 raw and calibrated, mean pinball loss, CRPS and absolute error of p50 in basis points of the
-        last close (prices of different symbols can't be averaged), and the share of right directions. Null
-        where nothing is known. The splits, in this order: all; symbol; step (of `SHOWN_STEPS`, and the last);
-        release (on the step's candle; "none"); day ("event" or "quiet"); made under (an event active when the
-        forecast was made; "none").
+        model, split, value, then `FIGURES`: how many forecasts and known closes, the share of closes within
+        p10–p90 of all and, before and after, of those with a calibrated envelope, mean pinball loss, CRPS and
+        absolute error of p50 in basis points of the last close (prices of different symbols can't be
+        averaged), and the share of right directions. Null where nothing is known. The splits, in this order:
+        all; symbol; step (of `SHOWN_STEPS`, and the last); release (on the step's candle; "none"); day
+        ("event" or "quiet"); made under (an event active when the forecast was made; "none").
     """
     known = steps.filter(pl.col("actual").is_not_null())
     releases = known.filter(pl.col("step_events").is_not_null()).with_columns(
@@ -69,6 +70,7 @@ def _figures(steps: pl.DataFrame, split: str) -> pl.DataFrame:
             forecasts=pl.struct("symbol", "as_of").n_unique().cast(pl.Int64),
             closes=pl.len().cast(pl.Int64),
             coverage=pl.col("covered").mean(),
+            coverage_before=pl.col("covered").filter(pl.col("covered_calibrated").is_not_null()).mean(),
             coverage_calibrated=pl.col("covered_calibrated").mean(),
             pinball_bp=_relative("pinball"),
             crps_bp=_relative("crps"),

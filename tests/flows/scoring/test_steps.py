@@ -96,6 +96,13 @@ def test_every_split() -> None:
     assert figure(table, "all", "", "crps_bp") is None
 
 
+def test_coverage_before_and_after_is_that_of_the_same_closes() -> None:
+    widened = forecast(as_of=AS_OF.replace(hour=11), covered=[False, False], covered_calibrated=[True, False])
+    table = summary(frame(forecast(), widened))
+    names = ("coverage", "coverage_before", "coverage_calibrated")
+    assert [figure(table, "all", "", name) for name in names] == [0.25, 0.0, 0.5]
+
+
 def test_unknown_closes_do_not_count() -> None:
     missing = {
         name: [value, None] for name, value in [("actual", 100.5), ("covered", True), ("pinball", 0.2)]
@@ -123,6 +130,7 @@ def test_the_table_a_person_reads() -> None:
         "forecasts": "1",
         "closes": "2",
         "coverage, %": "50.0",
+        "of those calibrated: raw, %": "–",
         "calibrated, %": "–",
         "pinball, bp": "40.0",
         "CRPS, bp": "–",
@@ -144,6 +152,7 @@ def test_a_sentence_for_what_was_learned() -> None:
 
 @pytest.mark.parametrize("calibrated", [None, [98.0, 97.0]])
 def test_the_picture_is_a_png_in_a_url(calibrated: list[float] | None) -> None:
-    steps = frame(forecast(p10_calibrated=calibrated, p90_calibrated=calibrated))
+    covered = None if calibrated is None else [True, False]
+    steps = frame(forecast(p10_calibrated=calibrated, p90_calibrated=calibrated, covered_calibrated=covered))
     url = data_url(reliability_picture(steps, "m"))
     assert base64.b64decode(url.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
