@@ -9,8 +9,8 @@ SHOWN_STEPS: Final = (1, 6, 24, 120)
 BASIS_POINTS: Final = 1e4
 
 FIGURES: Final = (
-    "forecasts", "closes", "coverage", "coverage_before", "coverage_calibrated", "pinball_bp", "crps_bp", "mae_bp",
-    "direction",
+    "forecasts", "closes", "coverage", "coverage_before", "coverage_calibrated", "pinball_bp", "crps_bp",
+    "mae_bp", "direction",
 )  # fmt: skip
 
 
