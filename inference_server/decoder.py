@@ -78,9 +78,11 @@ class Decoder:
     def __init__(self, device: Device, folder: Path, manifest: Manifest, cache_tokens: int) -> None:
         self.device, self.width = device, manifest.d_model
         self.adapted = manifest.has_adapter
-        self.session = device.session(folder / DECODER_FILE)
+        self.session = device.session(folder / DECODER_FILE, steady=True)
         # CUDA's attention kernel doesn't hand out its scores, which joining prefix and suffix takes.
-        self.paths_session = device.session(folder / PATHS_FILE) if device.kind == "cpu" else None
+        self.paths_session = (
+            device.session(folder / PATHS_FILE, steady=True) if device.kind == "cpu" else None
+        )
         dtype = np.float16 if manifest.precision == "fp16" else np.float32
         self.pool = CachePool(device, manifest.caches, cache_tokens, dtype)
 

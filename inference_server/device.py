@@ -75,20 +75,34 @@ class Device:
     """The CPU or one CUDA device: makes sessions and buffers, and copies rows."""
 
     def __init__(self, kind: str, threads: int | None, copy_graph: Path) -> None:
-        self.kind = kind
-        self._options = ort.SessionOptions()
-        self._options.log_severity_level = 3
-        if threads:
-            self._options.intra_op_num_threads = threads
+        self.kind, self._threads = kind, threads
         self._copy = self.session(copy_graph) if kind != "cpu" else None
         self.cpu = self if kind == "cpu" else Device("cpu", threads, copy_graph)
 
-    def session(self, file: Path) -> ort.InferenceSession:
-        """Load a graph on this device."""
+    def session(
+        self, file: Path, *, steady: bool = False, threads: int | None = None
+    ) -> ort.InferenceSession:
+        """Load a graph on this device.
+
+        Parameters
+        ----------
+        file
+            The graph.
+        steady
+            Whether it runs again and again without a pause. Only then do its threads spin between two runs:
+            those of a graph that runs once a request would spin on while the next one needs the cores,
+            which took a fifth of a whole request of Kronos-mini.
+        threads
+            As many as the device unless given.
+        """
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or self._threads or 0  # 0: every core
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(steady)))
         providers = ["CPUExecutionProvider"]
         if self.kind == "cuda":
             providers.insert(0, "CUDAExecutionProvider")
-        return ort.InferenceSession(file, self._options, providers=providers)
+        return ort.InferenceSession(file, options, providers=providers)
 
     def buffer(self, shape: Sequence[int], dtype: type[np.generic]) -> Buffer:
         """Allocate memory; its contents are undefined."""

@@ -43,7 +43,8 @@ class Engine:
         self.device = choose_device(threads, folder / COPY_FILE, manifest.precision)
         self._encode = self.device.session(folder / ENCODE_FILE)
         self._decode = self.device.session(folder / DECODE_FILE)
-        self._events = self.device.session(folder / EVENTS_FILE) if manifest.has_events else None
+        # One small product: a second thread costs more than it brings.
+        self._events = self.device.session(folder / EVENTS_FILE, threads=1) if manifest.has_events else None
         self.max_context = manifest.max_context
         self.slot_count, self.shared_tokens = self._divide(
             (CACHE_BYTES if cache_bytes is None else cache_bytes) // token_bytes(manifest)
