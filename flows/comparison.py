@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from rich import box
 from rich.table import Table
 
+from flows.report import price
 from inference_server.client import Client
 from inference_server.event_schema import EVENT_CHANNELS
 from inference_server.schemas import PredictAnswer, PredictRequest
@@ -86,12 +87,6 @@ def comparison_table(comparison: Comparison) -> Table:
             f"× {width / without:.2f}" if without else "–",
         )
     return table
-
-
-def price(value: float) -> str:
-    """Return a price with five digits, or all of those before the point."""
-    before_the_point = len(f"{abs(value):.0f}")
-    return f"{value:,.{max(0, 5 - before_the_point)}f}"
 
 
 def _releases(events: NDArray[np.float32], pred_len: int) -> dict[int, list[str]]:

@@ -23,11 +23,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.comparison import compare, comparison_table, price
+from flows.comparison import compare, comparison_table
 from flows.load import load_calendar, load_candles
 from flows.local_server import local_server
 from flows.market import generate_market
-from flows.report import event_words
+from flows.report import event_words, price
 from flows.tables import read_file
 from inference_server.client import Client
 from sql import embedded

@@ -48,13 +48,19 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
         "symbol": outcome.symbol,
         "result": "stored",
         "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
-        "last close": outcome.last_close,
+        "last close": None if outcome.last_close is None else price(outcome.last_close),
         "horizon": f"{row.timestamps[-1]:%Y-%m-%d %H:%M}",
-        "p10": row.p10[-1],
-        "p50": row.p50[-1],
-        "p90": row.p90[-1],
+        "p10": price(row.p10[-1]),
+        "p50": price(row.p50[-1]),
+        "p90": price(row.p90[-1]),
         "events": event_words(row.event_context, outcome.without_events),
     }
+
+
+def price(value: float) -> str:
+    """Return a price with five digits, or all of those before the point."""
+    before_the_point = len(f"{abs(value):.0f}")
+    return f"{value:,.{max(0, 5 - before_the_point)}f}"
 
 
 def event_words(context: dict[str, Any] | None, without_events: str | None = None) -> str:

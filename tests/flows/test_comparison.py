@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import numpy as np
-import pytest
 from rich.console import Console
 
 from flows import comparison
@@ -45,17 +44,3 @@ def test_releases_are_those_of_the_prediction_window() -> None:
     events = np.zeros((10, 20), np.float32)
     events[2, 0] = events[7, 1] = events[9, 2] = events[9, 0] = events[8, 9] = 1
     assert comparison._releases(events, 4) == {1: ["cpi"], 3: ["fomc", "nfp"]}
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (104883.42, "104,883"),
-        (3893.54, "3,893.5"),
-        (130.347, "130.35"),
-        (1.049051, "1.0491"),
-        (0.69143, "0.6914"),
-    ],
-)
-def test_prices_have_five_digits(value: float, shown: str) -> None:
-    assert comparison.price(value) == shown

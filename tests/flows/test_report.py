@@ -11,6 +11,7 @@ from flows.report import (
     failure_message,
     notices,
     outcome_line,
+    price,
     summary_table,
 )
 from flows.store import PredictionRow
@@ -40,11 +41,11 @@ def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
             "symbol": "EURUSD",
             "result": "stored",
             "last candle": "2024-12-18 11:00",
-            "last close": 1.05,
+            "last close": "1.0500",
             "horizon": "2024-12-18 13:00",
-            "p10": 1.03,
-            "p50": 1.055,
-            "p90": 1.07,
+            "p10": "1.0300",
+            "p50": "1.0550",
+            "p90": "1.0700",
             "events": "none active",
         },
         {"symbol": "SPY", "result": "FAILED: PredictionRefused: Bad Request (400): no"},
@@ -110,3 +111,17 @@ def test_a_late_candle_is_marked() -> None:
 )
 def test_a_run_fails_with_the_names_of_what_failed(outcomes: list[Outcome], message: str | None) -> None:
     assert failure_message(outcomes) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (104883.42, "104,883"),
+        (3893.54, "3,893.5"),
+        (130.347, "130.35"),
+        (1.049051, "1.0491"),
+        (0.69143, "0.6914"),
+    ],
+)
+def test_prices_have_five_digits(value: float, shown: str) -> None:
+    assert price(value) == shown
