@@ -80,8 +80,8 @@ def outcome_line(outcome: Outcome) -> str:
     if outcome.row is None:
         return f"{outcome.symbol}: {row['result']}"
     return (
-        f"{outcome.symbol}: from {row['last close']:g} at {row['last candle']} to {row['p50']:g} "
-        f"({row['p10']:g} … {row['p90']:g}) at {row['horizon']} UTC; events: {row['events']}"
+        f"{outcome.symbol}: from {row['last close']} at {row['last candle']} to {row['p50']} "
+        f"({row['p10']} … {row['p90']}) at {row['horizon']} UTC; events: {row['events']}"
     )
 
 

@@ -72,7 +72,7 @@ def test_event_words(context: dict[str, Any] | None, without: str | None, words:
 
 def test_lines_of_the_log() -> None:
     assert outcome_line(STORED) == (
-        "EURUSD: from 1.05 at 2024-12-18 11:00 to 1.055 (1.03 … 1.07) at 2024-12-18 13:00 UTC; "
+        "EURUSD: from 1.0500 at 2024-12-18 11:00 to 1.0550 (1.0300 … 1.0700) at 2024-12-18 13:00 UTC; "
         "events: none active"
     )
     assert outcome_line(FAILED) == "SPY: FAILED: PredictionRefused: Bad Request (400): no"
