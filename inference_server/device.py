@@ -162,6 +162,8 @@ def choose_device(threads: int | None, copy_graph: Path, precision: str) -> Devi
 
 
 def _try_cuda(threads: int | None, copy_graph: Path) -> Device | None:
+    # Our one line says what there is to say; ONNX Runtime's own would fill a screen where there is no GPU.
+    ort.set_default_logger_severity(4)
     try:
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()
@@ -170,4 +172,6 @@ def _try_cuda(threads: int | None, copy_graph: Path) -> Device | None:
             return device
     except Exception as e:  # any fault of the driver or the libraries: the CPU serves
         log.info("CUDA is not usable here (%s)", str(e).splitlines()[0] if str(e) else type(e).__name__)
+    finally:
+        ort.set_default_logger_severity(2)
     return None

@@ -81,8 +81,8 @@ class Engine:
         regions = 2 if self.device.kind == "cpu" else 1
         if cache_tokens < regions * context:
             raise EngineError(
-                f"cache_bytes hold {cache_tokens} tokens; {self.manifest.name} needs {regions * context}, "
-                f"which are {regions * context * token_bytes(self.manifest)} bytes"
+                f"the cache (KRONOS_CACHE_BYTES) holds {cache_tokens} tokens; {self.manifest.name} needs "
+                f"{regions * context}, which are {regions * context * token_bytes(self.manifest)} bytes"
             )
         slots = cache_tokens // regions // context
         if self.device.kind == "cpu":
