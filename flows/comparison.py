@@ -70,7 +70,7 @@ def compare(
 def comparison_table(comparison: Comparison) -> Table:
     """Return both envelopes at each release and at the horizon, and the ratio of their widths."""
     ours, base = comparison.with_events, comparison.without
-    title = f"{comparison.symbol} {ours.timeframe} with its events and without, from one seed ({ours.seed})"
+    title = f"With its events and without, from one seed: {comparison.symbol} {ours.timeframe}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
     table.add_column("candle, UTC", no_wrap=True)
     table.add_column("release")

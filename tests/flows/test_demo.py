@@ -98,7 +98,7 @@ def test_forecasts_every_symbol_of_a_folder_and_stops_what_it_started(
     assert f"as of {END:%Y-%m-%d %H:%M} UTC" in printed
     lines = [line.split()[:2] for line in printed.splitlines() if line.strip().startswith(("EURUSD", "SPY"))]
     assert lines == [["EURUSD", "1d"], ["EURUSD", "1h"], ["SPY", "1d"], ["SPY", "1h"]]
-    assert "EURUSD 1h with its events and without, from one seed" in printed
+    assert "With its events and without, from one seed: EURUSD 1h" in printed
     assert printed.count("fomc") == 5
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=2)
