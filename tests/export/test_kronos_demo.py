@@ -1,0 +1,57 @@
+"""The checkpoint that is shipped: that it loads, is small, and was trained on what may be passed on."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from export.adapter import load_adapter
+from export.checkpoint import load_checkpoint
+from export.events import load_events
+from export.sizes import SIZES
+
+DEMO = Path(str(files("export"))) / "kronos_demo"
+RECORDS = ("tokenizer/training.json", "model/training.json", "training.json")
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return load_checkpoint(str(DEMO / "model"), str(DEMO / "tokenizer"))
+
+
+def test_it_loads_with_its_events_and_adapter(checkpoint):
+    assert checkpoint.decoder.config == SIZES["demo"].decoder
+    assert checkpoint.tokenizer.config == SIZES["demo"].tokenizer
+    events = load_events(DEMO / "events.safetensors", checkpoint.decoder.config.d_model)
+    assert events.alignment == "next"
+    assert load_adapter(DEMO / "adapter", checkpoint.decoder).rank == 8
+
+
+def test_it_is_small():
+    assert sum(file.stat().st_size for file in DEMO.rglob("*.safetensors")) < 6e6
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_nothing_from_2022_on_and_only_free_licences_went_into_it(name):
+    record = json.loads((DEMO / name).read_text())
+    assert record["validation_from"] >= "2021-01-01"
+    for part, end in (("training_data", record["validation_from"]), ("validation_data", "2022-01-01")):
+        assert record[part]
+        for each in record[part]:
+            assert each["last"] < end
+            assert each["licence"].startswith(("MIT", "Apache-2.0", "ODC-PDDL"))
+            assert each["symbol"] != "EURUSD"
+
+
+def test_channels_that_its_training_never_showed_have_no_effect(checkpoint):
+    silent = json.loads((DEMO / "training.json").read_text())["silent_channels"]
+    events = load_events(DEMO / "events.safetensors", checkpoint.decoder.config.d_model)
+    assert not events.encoder.proj.weight[:, silent].any()
+
+
+def test_the_card_shows_the_figures_that_were_measured():
+    card = (DEMO / "MODEL_CARD.md").read_text()
+    figures = json.loads((DEMO / "evaluation.json").read_text())
+    for figure in (figure for part in figures.values() for figure in part):
+        assert f"| {figure['name']} |" in card
