@@ -29,7 +29,7 @@ lint: $(INSTALLED) ## Ruff and mypy
 	$(BIN)/mypy
 
 test: lint ## The whole check: lint, types, and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder for your own candles
 	$(BIN)/python -m flows.demo $(if $(DATA),--data $(DATA))
@@ -37,7 +37,7 @@ demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder f
 bench: $(INSTALLED) ## Every benchmark; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
-bench-load: $(INSTALLED) ## The server under load and with faults, for two hours; LOAD="soak --soak 60" for a part
+bench-load: $(INSTALLED) ## The server under load and with faults, for 40 minutes; LOAD="soak --soak 60" for a part
 	$(BIN)/python -m pip install --quiet --group load
 	$(BIN)/python -m benchmarks.load $(LOAD)
 

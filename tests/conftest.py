@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Each of two workers has a core: threads that wait for one of the other worker's take several times as long.
+for variable in ("OMP_NUM_THREADS", "KRONOS_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 pytest_plugins = ["tests.fixtures_bundle", "tests.fixtures_database"]
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -49,7 +49,7 @@ def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkp
 def test_without_events_an_event_capable_bundle_is_the_base_bundle_to_the_bit(
     tiny_bundle: Path, tiny_base_bundle: Path
 ) -> None:
-    base, capable = (Engine.load(b).forecast([job()])[0] for b in (tiny_base_bundle, tiny_bundle))
+    base, capable = (Engine.load(b, threads=1).forecast([job()])[0] for b in (tiny_base_bundle, tiny_bundle))
     np.testing.assert_array_equal(base, capable)
 
 
@@ -72,7 +72,9 @@ def test_an_adapter_acts_on_rows_with_events_and_on_no_other(
 ) -> None:
     """The export has compared the adapted rows with torch's merged weights already."""
     assert load_manifest(adapter_bundle).has_adapter
-    adapted, plain, base = (Engine.load(b) for b in (adapter_bundle, tiny_bundle, tiny_base_bundle))
+    adapted, plain, base = (
+        Engine.load(b, threads=1) for b in (adapter_bundle, tiny_bundle, tiny_base_bundle)
+    )
     untouched = base.forecast([job()])[0]
     np.testing.assert_array_equal(adapted.forecast([job()])[0], untouched)
     with_events = adapted.forecast([job(events=some_events())])[0]
@@ -92,7 +94,7 @@ def test_half_precision_states_its_effect(
         manifest = export_bundle(Plan(tiny_checkpoint, 128, precision="fp16"), tmp_path / "half")
     worst = max(v for k, v in manifest.parity.items() if "logits" in k)
     assert 1e-5 < worst < TOLERANCE["fp16"]
-    paths = Engine.load(tmp_path / "half").forecast(
+    paths = Engine.load(tmp_path / "half", threads=1).forecast(
         [replace(job(), candles=job().candles[:60], timestamps=job().timestamps[:60])]
     )[0]
     assert np.isfinite(paths).all()

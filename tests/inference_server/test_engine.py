@@ -15,7 +15,7 @@ from tests.inference_server.jobs import hourly_job
 
 @pytest.fixture(scope="module")
 def engine(tiny_bundle: Path) -> Engine:
-    return Engine.load(tiny_bundle)
+    return Engine.load(tiny_bundle, threads=1)
 
 
 def test_paths_have_the_shape_asked_for(engine: Engine) -> None:
@@ -80,7 +80,9 @@ def test_sliding_and_exact_jobs_share_a_call(engine: Engine) -> None:
 
 def test_a_small_cache_splits_the_paths_and_changes_nothing(tiny_bundle: Path, engine: Engine) -> None:
     regions, rows = 2, 3
-    small = Engine.load(tiny_bundle, cache_bytes=regions * rows * 512 * token_bytes(engine.manifest))
+    small = Engine.load(
+        tiny_bundle, cache_bytes=regions * rows * 512 * token_bytes(engine.manifest), threads=1
+    )
     jobs = [
         hourly_job(500, 12, sample_count=7),
         hourly_job(300, 12, walk=1, sample_count=4),
@@ -150,4 +152,4 @@ def test_an_impossible_job_is_refused_before_anything_runs(
 
 def test_events_need_a_bundle_with_an_encoder(tiny_base_bundle: Path) -> None:
     with pytest.raises(EngineError, match="no EventEncoder"):
-        Engine.load(tiny_base_bundle).forecast([hourly_job(events=True)])
+        Engine.load(tiny_base_bundle, threads=1).forecast([hourly_job(events=True)])

@@ -63,7 +63,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
             max_context = min(512, SIZES[size].max_context)
             with nullcontext() if size == "tiny" else _only_what_the_oracle_checks():
                 export_bundle(Plan(checkpoint, max_context), folder / "bundle")
-            engine = Engine.load(folder / "bundle")
+            engine = Engine.load(folder / "bundle", threads=1)
             oracle = oracle_predictor(checkpoint, max_context)
             made[size] = Pair(checkpoint, folder / "bundle", engine, oracle, max_context)
         return made[size]

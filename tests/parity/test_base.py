@@ -25,4 +25,4 @@ def test_greedy_path_where_the_context_slides_at_every_step(base: Pair, market_d
 
 @pytest.mark.parametrize("settings", [{"top_p": 0.9}, {"top_k": 40, "temperature": 0.7}])
 def test_sampled_paths_of_the_same_draws(base: Pair, market_data: Path, settings: dict[str, Any]) -> None:
-    checks.sampled_paths_of_the_same_draws(base, market_data, 60, sample_count=2, guess=True, **settings)
+    checks.sampled_paths_of_the_same_draws(base, market_data, 16, sample_count=2, guess=True, **settings)

@@ -51,7 +51,7 @@ class Watched:
         self.tab.locator(f'body[data-shown*="{what}"]').wait_for(timeout=20_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """The system's Chromium, driven by Playwright."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
