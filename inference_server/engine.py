@@ -21,6 +21,7 @@ from inference_server.device import choose_device
 from inference_server.event_schema import align_events
 from inference_server.jobs import ForecastJob, History, Ticket
 from inference_server.normalise import normalise
+from inference_server.shared_paths import SHARED_PATHS
 from inference_server.time_features import time_features
 
 Float32Array = NDArray[np.float32]
@@ -101,7 +102,10 @@ class Engine:
         candles = np.linspace(1.0, 2.0, 32 * 6).reshape(32, 6)
         events = np.zeros((32, 20), np.float32)
         for given in (None, events) if self.manifest.has_events else (None,):
-            self.forecast([ForecastJob(candles, hours[:32], hours[32:], sample_count=2, events=given)])
+            for paths in (2, SHARED_PATHS):  # each has a graph of its own
+                self.forecast(
+                    [ForecastJob(candles, hours[:32], hours[32:], sample_count=paths, events=given)]
+                )
 
     def forecast(self, jobs: Sequence[ForecastJob]) -> list[Float32Array]:
         """Sample paths of every job, in raw units.
