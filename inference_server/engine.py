@@ -1,6 +1,7 @@
 """Candles in, sample paths out: the engine, which knows nothing of HTTP or databases."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
