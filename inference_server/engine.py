@@ -102,11 +102,10 @@ class Engine:
         hours = np.arange(40).astype("datetime64[h]").astype("datetime64[us]")
         candles = np.linspace(1.0, 2.0, 32 * 6).reshape(32, 6)
         events = np.zeros((32, 20), np.float32)
+        job = ForecastJob(candles, hours[:32], hours[32:])
         for given in (None, events) if self.manifest.has_events else (None,):
             for paths in (2, SHARED_PATHS):  # each has a graph of its own
-                self.forecast(
-                    [ForecastJob(candles, hours[:32], hours[32:], sample_count=paths, events=given)]
-                )
+                self.forecast([replace(job, sample_count=paths, events=given)])
 
     def forecast(self, jobs: Sequence[ForecastJob]) -> list[Float32Array]:
         """Sample paths of every job, in raw units.
