@@ -59,9 +59,10 @@ _DEMO_DECODER = replace(
     s2_bits=9,
     ffn_dropout_p=0.05,
     resid_dropout_p=0.05,
-    token_dropout_p=0.05,
 )
-_DEMO_TOKENIZER = replace(_tokenizer(6, d_model=64, ff_dim=128, layers=3), n_heads=2, s1_bits=9, s2_bits=9)
+_DEMO_TOKENIZER = replace(
+    _tokenizer(9, d_model=64, ff_dim=128, layers=3), n_dec_layers=4, n_heads=2, s1_bits=9, s2_bits=9
+)
 
 SIZES = {
     "demo": Size(_DEMO_DECODER, _DEMO_TOKENIZER, 512),

@@ -1,7 +1,9 @@
 """``python -m export.train evaluate``: what a checkpoint is worth on candles that it never saw."""
 
 import json
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,7 +84,15 @@ def evaluate(
     """
     if not any(len(each) and each.timestamps[-1] >= start for each in held_out):
         raise TrainingError(f"no candles from {start.astype('datetime64[D]')} on to evaluate with")
-    found: dict[str, list[Figure]] = dict(_figures(subject, training, held_out, start))
+    found: dict[str, list[Figure]] = {}
+    since = time.monotonic()
+    for title, figures in _figures(subject, training, held_out, start):
+        found[title] = figures
+        print(
+            f"{title}: {len(figures)} figures after {time.monotonic() - since:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
     out.mkdir(parents=True, exist_ok=True)
     record = {title: [asdict(figure) for figure in figures] for title, figures in found.items()}
     (out / "evaluation.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -16,6 +16,7 @@ from export.decoder import KronosDecoder
 from export.events import EventEncoder, save_events
 from export.tokenizer import KronosTokenizer
 from export.train.data import Stretch
+from export.train.folding import fits, fold
 from export.train.loop import Progression, Schedule, Task, train
 from export.train.lora import add_lora, save_lora
 from export.train.objective import token_nll, weighted_mean
@@ -25,6 +26,7 @@ from export.train.windows import Batch, Sampler
 
 EVENT_WEIGHT: Final = 3.0  # of a candle in which a release falls
 VALIDATION_BATCHES: Final = 12
+FOLDED_ON: Final = 16  # batches whose values decide the cells of a folding quantiser
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,17 @@ class Job:
 
 
 def train_tokenizer(config: TokenizerConfig, job: Job) -> Progression:
-    """Train a tokenizer; `out` becomes a folder that `python -m export --tokenizer` takes."""
+    """Train a tokenizer; `out` becomes a folder that `python -m export --tokenizer` takes.
+
+    One that is large enough begins as a folding quantiser, of which the encoder is kept; see `folding`.
+    """
     tokenizer = KronosTokenizer(config)
     randomise(tokenizer, job.schedule.seed)
-    tokenizer.to(job.device)
     drawn, held_out = job.samplers(mirror=job.mirror)
+    if fits(config):
+        sample = torch.cat([drawn.batch(step).values.flatten(0, 1) for step in range(FOLDED_ON)])
+        fold(tokenizer, sample.double().numpy())
+    tokenizer.to(job.device)
 
     def loss(step: int) -> tuple[Tensor, int]:
         batch = drawn.batch(step).to(job.device)

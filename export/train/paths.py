@@ -6,6 +6,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from export.train.baselines import crps_normal, crps_samples, walk_spread
 from export.train.data import Stretch
@@ -25,6 +27,7 @@ _WEEKS: Final = (-1, 1, -2, 2, -3, 3, -4, 4)
 _Z80: Final = 1.2815515655446004  # of a normal distribution's 10 % and 90 % quantiles
 
 Floats = NDArray[np.float64]
+_console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class Paths:
     def closes(self, origins: Sequence[Origin], *, events: bool) -> list[Floats]:
         """Sampled closes, (samples, pred_len) for each origin."""
         found: list[Floats] = []
-        for start in range(0, len(origins), 4):  # a few at a time: their caches share the engine's memory
+        what = f"{len(origins)} forecasts {'with' if events else 'without'} events"
+        # A few at a time: their caches share the engine's memory.
+        for start in track(range(0, len(origins), 4), what, console=_console, transient=True):
             jobs = [
                 self._job(each, start + i, events=events) for i, each in enumerate(origins[start : start + 4])
             ]

@@ -27,7 +27,8 @@ def tokenizer_loss(tokenizer: KronosTokenizer, batch: Batch) -> Tensor:
     code = straight_through(z)
     whole = _decoded(tokenizer, tokenizer.post_quant_embed(code))
     coarse = _decoded(tokenizer, tokenizer.post_quant_embed_pre(code[..., : tokenizer.config.s1_bits]))
-    rebuilt = reconstruction_error(whole, batch.values) + reconstruction_error(coarse, batch.values)
+    # What s1 alone can't tell is not held against it in units of a move, which s2 is there to resolve.
+    rebuilt = reconstruction_error(whole, batch.values) + F.mse_loss(coarse, batch.values)
     return rebuilt + quantiser_loss(z, code.detach(), tokenizer.config)
 
 
