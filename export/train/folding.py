@@ -120,7 +120,7 @@ def _cells(sample: Floats, count: int) -> Floats:
 
 
 def _wave(bit: int, place: Floats) -> Floats:
-    """Triangle wave over [0, 1] whose sign is a Gray code's bit, counted from 0: ±1 at multiples of 2^-bit."""
+    """Triangle wave over [0, 1], ±1 at multiples of 2^-bit, whose sign is a bit of the Gray code."""
     phase = place * 2**bit % 2
     return np.where(phase <= 1, 2 * phase - 1, 3 - 2 * phase)
 
