@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.local_server import free_port
 from inference_server.client import Client
 from inference_server.schemas import Candles, PredictRequest
 from tests.inference_server.serving import PATIENCE_S, candles
@@ -49,12 +49,6 @@ def process(folder: Path, **environment: object) -> Iterator[subprocess.Popen[st
         for stream in (server.stdout, server.stderr):
             assert stream is not None
             stream.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) -> None:

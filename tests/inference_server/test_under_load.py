@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.inference_server.serving import PATIENCE_S, candles
-from tests.inference_server.test_main import free_port, process
+from tests.inference_server.test_main import process
 
 KEY = "an-admin-key-for-tests"
 SHORT: dict[str, Any] = {
