@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flows.local_server import free_port
 from tests.inference_server.serving import PATIENCE_S, candles
 from tests.inference_server.test_main import process
 
