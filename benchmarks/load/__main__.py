@@ -29,7 +29,9 @@ def main() -> None:
         "--sizes", nargs="+", default=["mini", "base"], help="models; the first serves the rest"
     )
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 32, 128])
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each run with clients")
+    parser.add_argument(
+        "--seconds", type=float, default=45.0, help="of each run with clients; base three times that"
+    )
     parser.add_argument("--soak", type=float, default=600.0, help="seconds of the soak")
     parser.add_argument(
         "--singles", type=int, default=100, help="single forecasts, idle and beside the batch"
