@@ -122,7 +122,7 @@ def _cells(sample: Floats, count: int) -> Floats:
 def _wave(bit: int, place: Floats) -> Floats:
     """Triangle wave over [0, 1], ±1 at multiples of 2^-bit, whose sign is a bit of the Gray code."""
     phase = place * 2**bit % 2
-    return np.where(phase <= 1, 2 * phase - 1, 3 - 2 * phase)
+    return np.asarray(np.where(phase <= 1, 2 * phase - 1, 3 - 2 * phase))
 
 
 def _set_encoder(tokenizer: KronosTokenizer, layout: _Layout) -> None:
@@ -132,7 +132,8 @@ def _set_encoder(tokenizer: KronosTokenizer, layout: _Layout) -> None:
     nn.init.zeros_(tokenizer.embed.bias)
     tokenizer.embed.weight[:count] = torch.from_numpy(_VALUES).float()
     tokenizer.embed.bias[count] = _ENCODER_CONSTANT
-    first, second, *_ = blocks = list(tokenizer.encoder)
+    blocks: list[TransformerBlock] = list(tokenizer.encoder)  # type: ignore[arg-type]
+    first, second, *_ = blocks
     for block in blocks:
         _undo_norms(block, _ENCODER_CONSTANT, _ENCODER_CONSTANT * config.d_model**-0.5, count)
     neurons = _Neurons(first.ffn, count)
@@ -160,7 +161,8 @@ def _set_decoder(tokenizer: KronosTokenizer, layout: _Layout) -> None:
         nn.init.zeros_(embed.bias)
         embed.weight[:used, :used] = torch.eye(used) * bits**0.5
         embed.bias[constant] = _DECODER_CONSTANT
-    first, second, third, *_ = blocks = list(tokenizer.decoder)
+    blocks: list[TransformerBlock] = list(tokenizer.decoder)  # type: ignore[arg-type]
+    first, second, third, *_ = blocks
     for block in blocks:
         rms = ((_DECODER_CONSTANT**2 + bits) / config.d_model) ** 0.5
         _undo_norms(block, _DECODER_CONSTANT, rms, constant)

@@ -142,7 +142,7 @@ class EventModel(nn.Module):
         self.encoder = EventEncoder(decoder.config.d_model)
         with torch.no_grad():
             for parameter in self.encoder.parameters():
-                parameter /= ENCODER_GAIN
+                parameter.div_(ENCODER_GAIN)
 
     def embedding(self, events: Tensor) -> Tensor:
         """What is added to the token embedding, (B, L, d_model)."""
@@ -154,7 +154,7 @@ class EventModel(nn.Module):
         encoder = copy.deepcopy(self.encoder)
         with torch.no_grad():
             for parameter in encoder.parameters():
-                parameter *= ENCODER_GAIN
+                parameter.mul_(ENCODER_GAIN)
         return encoder
 
     def nll(self, tokenizer: KronosTokenizer, batch: Batch) -> Tensor:

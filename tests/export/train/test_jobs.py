@@ -82,7 +82,7 @@ def test_the_base_is_left_as_it_was_and_the_export_computes_what_was_trained(tra
     batch = Sampler([with_flags(stretch(60, seed=4))], 48, 2, 0).batch(0)
     with torch.no_grad():
         s1, s2 = checkpoint.tokenizer.encode(batch.values)
-        embedding = model.encoder(batch.events)
+        embedding = model.embedding(batch.events)
         ours = token_nll(model.decoder, s1, s2, batch.stamp, embedding).candle
         theirs = token_nll(exported, s1, s2, batch.stamp, embedding).candle
     torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)  # written in float16
@@ -101,7 +101,7 @@ def test_event_steps_weigh_three_times(trained):
     batch = Sampler([with_flags(stretch(60, seed=4))], 48, 2, 0).batch(0)
     with torch.no_grad():
         s1, s2 = checkpoint.tokenizer.encode(batch.values)
-        nll = token_nll(model.decoder, s1, s2, batch.stamp, model.encoder(batch.events)).candle
+        nll = token_nll(model.decoder, s1, s2, batch.stamp, model.embedding(batch.events)).candle
         weight = torch.where(batch.event_steps[:, 1:], 3.0, 1.0) * batch.future
         expected = (nll * weight).sum() / weight.sum()
         torch.testing.assert_close(model.nll(checkpoint.tokenizer, batch), expected)
