@@ -62,7 +62,8 @@ class Paths:
         found: list[Floats] = []
         what = f"{len(origins)} forecasts {'with' if events else 'without'} events"
         # A few at a time: their caches share the engine's memory.
-        for start in track(range(0, len(origins), 4), what, console=_console, transient=True):
+        starts = range(0, len(origins), 4)
+        for start in track(starts, what, console=_console, disable=not _console.is_terminal):
             jobs = [
                 self._job(each, start + i, events=events) for i, each in enumerate(origins[start : start + 4])
             ]
