@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# Each of two workers has a core: threads that wait for one of the other worker's take several times as long.
+# Each worker keeps to one thread: those that wait for one of another worker's take several times as long.
 for variable in ("OMP_NUM_THREADS", "KRONOS_THREADS"):
     os.environ.setdefault(variable, "1")
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,18 +58,25 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return random_checkpoint(tmp_path_factory.mktemp("tiny"), "tiny", seed=1)
 
 
+def once_for_all_workers(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A folder that the first worker process of a run to need it makes; `make` is given its path."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out = shared / name
+    with FileLock(shared / f"{name}.lock"):
+        if not out.is_dir():
+            make(out)
+    return out
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint) -> Path:
     """Bundle of the tiny checkpoint with an EventEncoder (alignment "next"), max_context 512."""
-    # One for all worker processes of a run: each has a folder of its own in the run's.
-    base = tmp_path_factory.getbasetemp()
-    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    out = folder / "tiny"
-    with FileLock(folder / "tiny.lock"):
-        if not out.is_dir():
-            events = random_events(tiny_checkpoint.decoder.config.d_model)
-            export_bundle(Plan(tiny_checkpoint, 512, events=events, events_name="random"), out)
-    return out
+    events = random_events(tiny_checkpoint.decoder.config.d_model)
+    plan = Plan(tiny_checkpoint, 512, events=events, events_name="random")
+    return once_for_all_workers(tmp_path_factory, "tiny", lambda out: export_bundle(plan, out))
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +84,7 @@ def tiny_base_bundle(
     tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint, tiny_bundle: Path
 ) -> Path:
     """Bundle of the tiny checkpoint without events."""
-    out = tmp_path_factory.mktemp("bundles") / "tiny-base"
     with tokenizer_graphs_of(tiny_bundle):
-        export_bundle(Plan(tiny_checkpoint, 512), out)
-    return out
+        return once_for_all_workers(
+            tmp_path_factory, "tiny-base", lambda out: export_bundle(Plan(tiny_checkpoint, 512), out)
+        )

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import pytest
 
 from export.bundle import Plan, export_bundle
 from export.checkpoint import Checkpoint
-from export.onnx_export import export_decoder
-from export.sizes import SIZES
-from inference_server.bundle import DECODER_FILE
+from export.onnx_export import export_decoder, export_decoder_of_tokens, export_encoder
+from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE
 from inference_server.engine import Engine
-from tests.fixtures_bundle import random_checkpoint
+from tests.fixtures_bundle import once_for_all_workers, random_checkpoint, tokenizer_graphs_of
 from tests.parity.oracle import oracle_predictor
+
+CONTEXT = 512
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,36 @@ def _only_what_the_oracle_checks() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], Pair]:
     """A function from a size's name to its Pair; the sizes keep to a context of 512 here."""
     made: dict[str, Pair] = {}
 
     def of(size: str) -> Pair:
         if size not in made:
             made.clear()  # one model at a time: base and its oracle take a gigabyte
-            folder = tmp_path_factory.mktemp(size)
-            checkpoint = random_checkpoint(folder, size, seed=1)
-            max_context = min(512, SIZES[size].max_context)
-            with nullcontext() if size == "tiny" else _only_what_the_oracle_checks():
-                export_bundle(Plan(checkpoint, max_context), folder / "bundle")
-            engine = Engine.load(folder / "bundle", threads=1)
-            oracle = oracle_predictor(checkpoint, max_context)
-            made[size] = Pair(checkpoint, folder / "bundle", engine, oracle, max_context)
+            if size == "tiny":
+                checkpoint = request.getfixturevalue("tiny_checkpoint")
+                bundle = request.getfixturevalue("tiny_base_bundle")
+            else:
+                checkpoint, bundle = _exported(size, tmp_path_factory)
+            engine = Engine.load(bundle, threads=1)
+            made[size] = Pair(checkpoint, bundle, engine, oracle_predictor(checkpoint, CONTEXT), CONTEXT)
         return made[size]
 
     return of
+
+
+def _exported(size: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Path]:
+    folder = tmp_path_factory.mktemp(size)
+    checkpoint = random_checkpoint(folder, size, seed=1)
+
+    def tokenizer_graphs(out: Path) -> None:
+        out.mkdir()
+        export_encoder(checkpoint.tokenizer, out / ENCODE_FILE)
+        export_decoder_of_tokens(checkpoint.tokenizer, out / DECODE_FILE)
+
+    # The sizes have one tokenizer: what differs in its configuration matters to its training alone.
+    graphs = once_for_all_workers(tmp_path_factory, "published-tokenizer", tokenizer_graphs)
+    with _only_what_the_oracle_checks(), tokenizer_graphs_of(graphs):
+        export_bundle(Plan(checkpoint, CONTEXT), folder / "bundle")
+    return checkpoint, folder / "bundle"
