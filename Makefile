@@ -29,7 +29,7 @@ lint: $(INSTALLED) ## Ruff and mypy
 	$(BIN)/mypy
 
 test: lint ## The whole check: lint, types, and every test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder for your own candles
 	$(BIN)/python -m flows.demo $(if $(DATA),--data $(DATA))

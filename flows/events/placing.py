@@ -3,6 +3,8 @@
 - A release belongs to the first candle that closes after it. So one before the open of a session falls on
   the session's first candle; one after the close, on a weekend or on a holiday on the next candle there is;
   one at the very instant of a close on the candle after it.
+- A release more than two weeks before a candle's open belongs to no candle: no market is shut for as long, so
+  the feed has a hole there, and what happened in it is not news on the candle after it.
 - The candle before the first row, taken from the time grid, tells which releases still belong to that row.
 - Point in time t is the close of the last candle used. A scheduled event is known ahead, on history and in
   the prediction window; an unscheduled one is there only if it happened by t, and never in a countdown.
@@ -30,6 +32,7 @@ FLAG_CHANNELS: Final = np.array([0, 1, 2, 3, 4, 9, 8])
 SURPRISE_CHANNELS: Final = np.array([6, 5, 7, -1, -1, -1, -1])
 COUNTDOWNS: Final = {"fomc": (10, 45.0), "cpi": (12, 31.0)}  # first of two channels, days until it is capped
 _DAY_US: Final = 86_400e6
+_LONGEST_BREAK_US: Final = 14 * 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,16 @@ class Window:
         moment: np.datetime64 = self.closes[self.history]
         return moment
 
+    @property
+    def since(self) -> NDArray[np.int64]:
+        """From when releases belong to each row, (rows,) microseconds: the close before, or two weeks ago."""
+        return np.maximum(_ints(self.closes)[:-1], _ints(self.opens)[1:] - _LONGEST_BREAK_US)
+
     def row_of(self, times: DatetimeArray) -> NDArray[np.int64]:
-        """Return the row of each instant, (n,); −1 or `rows` where it belongs to a candle outside."""
-        return _ints(self.closes).searchsorted(_ints(times), side="right") - 1
+        """Return the row of each instant, (n,); −1 or `rows` where it belongs to none of them."""
+        rows = _ints(self.closes).searchsorted(_ints(times), side="right") - 1
+        rows[_ints(times) < self.since[rows.clip(0, self.rows - 1)]] = -1
+        return rows
 
 
 def window_of(
@@ -117,7 +127,7 @@ def _surprise(array: Float32Array, window: Window, scored: Releases) -> None:
 
 
 def _countdown(array: Float32Array, channel: int, cap: float, window: Window, times: DatetimeArray) -> None:
-    following = _ints(times).searchsorted(_ints(window.closes[:-1]))  # the first that no earlier candle has
+    following = _ints(times).searchsorted(window.since)  # the first that no earlier candle has
     known = following.searchsorted(len(times))  # rows before this one have a next release
     if known == 0:
         return

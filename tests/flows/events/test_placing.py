@@ -60,6 +60,16 @@ def test_a_release_falls_on_the_first_candle_that_closes_after_it(
     assert not_on not in rows
 
 
+def test_what_happened_in_a_hole_of_the_feed_is_not_news_after_it(market):
+    """EURUSD has no candles from 2020-10-15 to 2022-01-03; the next FOMC decision came on January 26."""
+    request = market.request("EURUSD", "1h", "2022-01-13T20:00", lookback=250, pred_len=0)
+    after = int(np.flatnonzero(np.diff(request.timestamps) > np.timedelta64(365, "D"))[0]) + 1
+    row = market.build(request).array[after]
+    assert not row[[0, 1, 2, 3, 4, 9]].any()
+    days = (np.datetime64("2022-01-26T19:00") - request.timestamps[after]) / np.timedelta64(1, "D")
+    np.testing.assert_allclose(row[10:12], [np.sin(np.pi * days / 45), np.cos(np.pi * days / 45)], rtol=1e-5)
+
+
 def test_a_release_on_a_half_day_after_its_close_belongs_to_the_next_session(market):
     request = market.request("SPY", "1h", "2022-11-29T22:00")
     rows = {

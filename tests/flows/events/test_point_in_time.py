@@ -21,7 +21,8 @@ REAL = settings(
 )
 OTHERS = [channel for channel in range(20) if channel not in SCHEDULE_CHANNELS]
 REQUESTS = [
-    ("EURUSD", "1h", "2022-01-10T12:00", "2024-06-20T12:00"),
+    # A window reaches back 240 candles at most; before 2022-01-03 EURUSD has none for over a year.
+    ("EURUSD", "1h", "2022-01-24T12:00", "2024-06-20T12:00"),
     ("BTC-USD", "1h", "2020-02-20T12:00", "2024-06-20T12:00"),
     ("SPY", "1h", "2023-01-10T12:00", "2024-06-20T12:00"),
     ("NVDA", "1d", "2018-07-10T12:00", "2024-06-20T12:00"),
