@@ -3,7 +3,7 @@
 Training from random weights finds few of the bits: of 9 + 9, about 6 + 6 came to be used, and a close was
 rounded by half of an hourly move. A folding converter does by construction what gradients find slowly: the
 first layers map a value to triangle waves of falling period, whose signs are its Gray code (van de Plassche
-2003, "CMOS Integrated Analog-to-Digital and Digital-to-Analog Converters", chapter 3). In a Gray code
+2003, "CMOS Integrated Analog-to-Digital and Digital-to-Analog Converters"). In a Gray code
 neighbouring cells differ in one bit, so a value near a boundary is rounded to either side and no further.
 """
 
