@@ -18,19 +18,12 @@ from export.sizes import SIZES
 from export.verify import TOLERANCE, verify_decoder
 from inference_server.bundle import load_manifest
 from inference_server.engine import Engine
-from inference_server.jobs import ForecastJob
 from tests.export.adapters import write_adapter
 from tests.fixtures_bundle import random_events, tokenizer_graphs_of
+from tests.inference_server.jobs import hourly_job
 
-
-def job(**settings: object) -> ForecastJob:
-    hours = np.arange(140).astype("datetime64[h]").astype("datetime64[us]")
-    walk = np.random.default_rng(0).normal(size=(120, 6)).cumsum(0) + 100
-    return ForecastJob(walk, hours[:120], hours[120:], sample_count=3, seed=4, **settings)  # type: ignore[arg-type]
-
-
-def some_events() -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(140, 20)).astype(np.float32)
+JOB = hourly_job(120, 20, sample_count=3, seed=4)
+JOB_WITH_EVENTS = hourly_job(120, 20, sample_count=3, seed=4, events=True)
 
 
 def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkpoint: Checkpoint) -> None:
@@ -49,7 +42,7 @@ def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkp
 def test_without_events_an_event_capable_bundle_is_the_base_bundle_to_the_bit(
     tiny_bundle: Path, tiny_base_bundle: Path
 ) -> None:
-    base, capable = (Engine.load(b, threads=1).forecast([job()])[0] for b in (tiny_base_bundle, tiny_bundle))
+    base, capable = (Engine.load(b, threads=1).forecast([JOB])[0] for b in (tiny_base_bundle, tiny_bundle))
     np.testing.assert_array_equal(base, capable)
 
 
@@ -75,29 +68,16 @@ def test_an_adapter_acts_on_rows_with_events_and_on_no_other(
     adapted, plain, base = (
         Engine.load(b, threads=1) for b in (adapter_bundle, tiny_bundle, tiny_base_bundle)
     )
-    untouched = base.forecast([job()])[0]
-    np.testing.assert_array_equal(adapted.forecast([job()])[0], untouched)
-    with_events = adapted.forecast([job(events=some_events())])[0]
-    assert not np.array_equal(with_events, plain.forecast([job(events=some_events())])[0])
+    untouched = base.forecast([JOB])[0]
+    np.testing.assert_array_equal(adapted.forecast([JOB])[0], untouched)
+    with_events = adapted.forecast([JOB_WITH_EVENTS])[0]
+    assert not np.array_equal(with_events, plain.forecast([JOB_WITH_EVENTS])[0])
     # Both kinds of row in one batch, in both orders.
     for order in ((0, 1), (1, 0)):
-        jobs = [job(), job(events=some_events())]
+        jobs = [JOB, JOB_WITH_EVENTS]
         results = adapted.forecast([jobs[i] for i in order])
         np.testing.assert_array_equal(results[order.index(0)], untouched)
         np.testing.assert_array_equal(results[order.index(1)], with_events)
-
-
-def test_half_precision_states_its_effect(
-    tiny_checkpoint: Checkpoint, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    with tokenizer_graphs_of(tiny_bundle):
-        manifest = export_bundle(Plan(tiny_checkpoint, 128, precision="fp16"), tmp_path / "half")
-    worst = max(v for k, v in manifest.parity.items() if "logits" in k)
-    assert 1e-5 < worst < TOLERANCE["fp16"]
-    paths = Engine.load(tmp_path / "half", threads=1).forecast(
-        [replace(job(), candles=job().candles[:60], timestamps=job().timestamps[:60])]
-    )[0]
-    assert np.isfinite(paths).all()
 
 
 def test_heads_that_the_kernel_can_not_take_are_padded_exactly(tmp_path: Path) -> None:

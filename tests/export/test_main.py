@@ -1,26 +1,35 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from export.__main__ import main
 from export.checkpoint import Checkpoint
+from export.verify import TOLERANCE
 from inference_server.bundle import load_manifest
+from inference_server.engine import Engine
 from tests.fixtures_bundle import tokenizer_graphs_of
+from tests.inference_server.jobs import hourly_job
 
 
-def test_the_command_writes_a_bundle(
+def test_the_command_writes_a_bundle_and_half_precision_states_its_effect(
     tiny_checkpoint: Checkpoint, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = [str(s.folder) for s in (tiny_checkpoint.decoder_source, tiny_checkpoint.tokenizer_source)]
     out = tmp_path / "my-model"
-    arguments = ["--model", folders[0], "--tokenizer", folders[1], "--out", str(out), "--max-context", "128"]
+    arguments = ["--model", folders[0], "--tokenizer", folders[1], "--out", str(out)]
     with tokenizer_graphs_of(tiny_bundle):
-        assert main(arguments) == 0
+        assert main([*arguments, "--max-context", "128", "--precision", "fp16"]) == 0
     manifest = load_manifest(out)
     assert (manifest.name, manifest.max_context, manifest.has_events) == ("my-model", 128, False)
     said = capsys.readouterr().err
     assert manifest.version in said
     assert "verification against torch" in said
+
+    worst = max(v for k, v in manifest.parity.items() if "logits" in k)
+    assert 1e-5 < worst < TOLERANCE["fp16"]
+    (paths,) = Engine.load(out, threads=1).forecast([hourly_job(60, 20, sample_count=3)])
+    assert np.isfinite(paths).all()
 
 
 @pytest.mark.parametrize(
