@@ -137,9 +137,10 @@ def build_event_arrays(
             results[request.symbol] = _built(*arguments)
             continue
         grid = _grid(request)
-        if grid not in built:
-            built[grid] = _built(*arguments)
-        results[request.symbol] = _copy(built[grid])
+        if grid in built:
+            results[request.symbol] = _copy(built[grid])
+        else:
+            results[request.symbol] = built[grid] = _built(*arguments)
     return {symbol: results[symbol] for symbol in symbols}
 
 

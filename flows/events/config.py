@@ -5,17 +5,20 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
 from inference_server.instruments import Instrument
 from inference_server.time_grid import DatetimeArray
 
 FAMILIES: Final = ("fomc", "cpi", "nfp", "gdp", "pce")
 LEADERS: Final = ("btc", "spy", "dxy", "vix")
+RATE: Final = "rate_decision "  # with the currency or bank: the series of one central bank's decisions
 
 
 class EventError(ValueError):
@@ -52,6 +55,30 @@ class EventConfig:
     rate_decisions: Mapping[str, tuple[str, ...]]
     leaders: Mapping[str, Instrument]
     unscheduled: DatetimeArray
+
+    @cached_property
+    def series(self) -> dict[str, int]:
+        """Number of each series of releases: those of `releases`, then `RATE` with a currency."""
+        names = *self.releases, *(RATE + currency for currency in self.rate_decisions)
+        return {name: number for number, name in enumerate(names)}
+
+    @cached_property
+    def places(self) -> dict[tuple[str, str], list[tuple[int, bool]]]:
+        """Numbers of the series of a row by its currency and title, and whether it carries their figures."""
+        places: dict[tuple[str, str], list[tuple[int, bool]]] = {}
+        for family, found in self.releases.items():
+            for title in dict.fromkeys((*found.titles, *found.surprise)):
+                place = self.series[family], title in found.surprise
+                places.setdefault((found.currency, title), []).append(place)
+        for currency, titles in self.rate_decisions.items():
+            for title in titles:
+                places.setdefault((currency, title), []).append((self.series[RATE + currency], False))
+        return places
+
+    @cached_property
+    def titles(self) -> pl.Enum:
+        """Every title that is the key of a place."""
+        return pl.Enum(sorted({title for _, title in self.places}))
 
 
 def load_config(path: Path | None = None) -> EventConfig:

@@ -118,7 +118,11 @@ def _closes(candles: pl.DataFrame | None, symbol: str) -> tuple[DatetimeArray, F
     """Return timestamps and closes of one symbol, oldest first, each timestamp once, bad prices left out."""
     if candles is None:
         return np.zeros(0, dtype="datetime64[us]"), np.zeros(0)
-    closes = candles["close"].cast(pl.Float64).to_numpy()
-    mine = (candles["symbol"] == symbol).to_numpy() & np.isfinite(closes) & (closes > 0)
-    stamps, first = np.unique(instants(candles["ts"])[mine], return_index=True)
-    return stamps, closes[mine][first]
+    mine = candles["symbol"] == symbol
+    stamps = instants(candles["ts"].filter(mine))
+    closes = candles["close"].filter(mine).cast(pl.Float64).to_numpy()
+    sound = np.isfinite(closes) & (closes > 0)
+    if sound.all() and (stamps[1:] > stamps[:-1]).all():
+        return stamps, closes
+    stamps, first = np.unique(stamps[sound], return_index=True)
+    return stamps, closes[sound][first]

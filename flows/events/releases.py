@@ -139,15 +139,16 @@ def _releases(names: Mapping[str, int], rows: Rows) -> Releases:
     """Return all releases in the order of the rows, scored."""
     kinds = np.array([KINDS.index(name.split(" ")[0]) for name in names], dtype=np.int64)
     public_at = np.where(rows.timed, rows.times, rows.times + _DAY)
+    order = np.lexsort((public_at, rows.series))
+    actual, forecast, previous, override = rows.figures[order].T
+    ends = rows.series.searchsorted(np.arange(len(names) + 1))
     score, way = np.full((2, len(public_at)), np.nan)
-    for family in (each for each in FAMILIES if each in names):
-        start, end = rows.series.searchsorted([names[family], names[family] + 1])
-        order = start + np.argsort(public_at[start:end], kind="stable")
-        actual, forecast, previous, override = rows.figures[order].T
+    way[order] = direction(actual, forecast)
+    for family in ("fomc", *_SCORED):
+        one = slice(*ends[names[family] :][:2])
         if family == "fomc":
-            score[order] = hawkish_score(actual, forecast, previous, override)
-            way[order] = np.sign(score[order])
+            score[order[one]] = hawkish_score(actual[one], forecast[one], previous[one], override[one])
+            way[order[one]] = np.sign(score[order[one]])
         else:
-            score[order] = surprise_z(actual, forecast) if family in _SCORED else np.nan
-            way[order] = direction(actual, forecast)
+            score[order[one]] = surprise_z(actual[one], forecast[one])
     return Releases(kinds[rows.series], rows.times, rows.timed, rows.scheduled, public_at, score, way)

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flows.events.config import EventConfig, EventError
+from flows.events.config import RATE, EventConfig, EventError
 from flows.events.figures import Floats
 from inference_server.time_grid import BoolArray, DatetimeArray
 
@@ -36,7 +36,6 @@ CALENDAR_SCHEMA: Final = {
     "previous": pl.Float64(),
     "hawkish_score": pl.Float64(),
 }
-RATE: Final = "rate_decision "  # with the currency or bank: the series of one central bank's decisions
 EARNINGS: Final = "earnings "  # with the symbol
 FIGURES: Final = ("actual", "forecast", "previous", "hawkish_score")
 
@@ -82,13 +81,9 @@ def read_rows(
     missing = sorted(set(CALENDAR_SCHEMA) - set(calendar.columns))
     if missing:
         raise EventError(f"the calendar lacks the columns {', '.join(missing)}; select them in the query")
-    titles = _titles(config)
-    tracked = pl.col("title").is_in({title for _, title in titles}) | (
-        (pl.col("event_type") == "earnings") & pl.col("symbol").is_in(list(symbols))
-    )
-    kept = calendar.filter(tracked & pl.col("event_time").is_not_null())
-    names, found = _found(kept, titles, config)
-    if not calendar.is_empty() and all(name.startswith(EARNINGS) for name in names):
+    names = dict(config.series)
+    found = _found(_tracked(calendar, config), names, symbols, config)
+    if not calendar.is_empty() and not (found.series < len(config.series)).any():
         raise EventError(
             f"none of the {len(calendar)} calendar rows has a configured currency and title such as "
             f"USD {config.releases['fomc'].titles[0]!r}; name yours in a copy of flows/events/events.toml"
@@ -102,38 +97,41 @@ def _joined(*parts: Rows) -> Rows:
     return Rows(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Rows)))
 
 
-def _titles(config: EventConfig) -> dict[tuple[str, str], list[tuple[str, bool]]]:
-    """Return for each currency and title the series it belongs to, and whether it carries their figures."""
-    titles: dict[tuple[str, str], list[tuple[str, bool]]] = {}
-    for family, found in config.releases.items():
-        for title in dict.fromkeys((*found.titles, *found.surprise)):
-            titles.setdefault((found.currency, title), []).append((family, title in found.surprise))
-    for currency, names in config.rate_decisions.items():
-        for title in names:
-            titles.setdefault((currency, title), []).append((RATE + currency, False))
-    return titles
+def _tracked(calendar: pl.DataFrame, config: EventConfig) -> dict[str, pl.Series]:
+    """Return the columns of the schema, of the rows with configured titles and of all earnings.
+
+    In operations on single columns: a query takes longer to start than these take.
+    """
+    titles = calendar["title"].cast(config.titles, strict=False)  # null for any other title
+    kept = (titles == titles) | _are_earnings(calendar["event_type"])  # a row that gets a null is left out
+    if calendar["event_time"].null_count():
+        kept &= calendar["event_time"].is_not_null()
+    return {name: calendar[name].filter(kept) for name in CALENDAR_SCHEMA}
+
+
+def _are_earnings(event_type: pl.Series) -> pl.Series:
+    return event_type.cast(pl.String) == "earnings"
 
 
 def _found(
-    kept: pl.DataFrame, titles: Mapping[tuple[str, str], list[tuple[str, bool]]], config: EventConfig
-) -> tuple[dict[str, int], Rows]:
-    """Return the number of each series by name, and the rows under those numbers."""
-    index: dict[tuple[str, bool], list[int]] = {}  # rows by series and whether they carry its figures
-    columns = (kept[name].to_list() for name in ("currency", "title", "event_type", "symbol"))
-    for row, (currency, title, event_type, symbol) in enumerate(zip(*columns, strict=True)):
-        earnings = event_type == "earnings" and symbol is not None
-        for place in [(EARNINGS + symbol, False)] if earnings else titles.get((currency, title), ()):
-            index.setdefault(place, []).append(row)
-    names = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in index))}
-    counts = [len(found) for found in index.values()]
-    rows = np.array([row for found in index.values() for row in found], dtype=np.int64)
+    kept: Mapping[str, pl.Series], names: dict[str, int], symbols: Collection[str], config: EventConfig
+) -> Rows:
+    """Return the rows under the numbers of their series; each symbol's earnings get one in `names`."""
+    pairs = zip(kept["currency"].to_list(), kept["title"].to_list(), strict=True)
+    belongs = [config.places.get(pair, []) for pair in pairs]
+    earnings = _are_earnings(kept["event_type"]).cast(pl.Float64).to_numpy() == 1.0
+    for row in np.flatnonzero(earnings).tolist():
+        symbol = kept["symbol"][row]
+        asked = symbol in symbols
+        belongs[row] = [(names.setdefault(EARNINGS + symbol, len(names)), False)] if asked else []
+    rows = np.repeat(np.arange(len(belongs)), [len(found) for found in belongs])
     times, timed, scheduled = _schedule(kept, "event_time", config)
-    return names, Rows(
-        np.repeat(np.array([names[name] for name, _ in index], dtype=np.int64), counts),
+    return Rows(
+        np.array([number for found in belongs for number, _ in found], dtype=np.int64),
         times[rows],
         timed[rows],
         scheduled[rows],
-        np.repeat(np.array([carries for _, carries in index], dtype=np.bool_), counts),
+        np.array([carries for found in belongs for _, carries in found], dtype=np.bool_),
         np.column_stack([_numbers(kept[name]) for name in FIGURES])[rows],
     )
 
@@ -143,21 +141,21 @@ def _found_rates(names: dict[str, int], rates: pl.DataFrame, config: EventConfig
     kept = rates.drop_nulls("decision_time")
     return Rows(
         np.array([names.setdefault(RATE + str(bank), len(names)) for bank in kept["bank"]], dtype=np.int64),
-        *_schedule(kept, "decision_time", config),
+        *_schedule(kept.to_dict(), "decision_time", config),
         np.zeros(len(kept), dtype=np.bool_),
         np.full((len(kept), len(FIGURES)), np.nan),
     )
 
 
 def _schedule(
-    rows: pl.DataFrame, time_column: str, config: EventConfig
+    rows: Mapping[str, pl.Series], time_column: str, config: EventConfig
 ) -> tuple[DatetimeArray, BoolArray, BoolArray]:
     """Return times, whether they are known to the minute, and whether they were known ahead."""
     timed = _flags(rows["time_known"])
     times = instants(rows[time_column])
     dates = times.astype("datetime64[D]").astype("datetime64[us]")
-    expected = _flags(rows["scheduled"]) & ~np.isin(times, config.unscheduled)
-    return np.where(timed, times, dates), timed, expected
+    unexpected = (times[:, None] == config.unscheduled).any(axis=1)
+    return np.where(timed, times, dates), timed, _flags(rows["scheduled"]) & ~unexpected
 
 
 def _one_per_release(rows: Rows) -> Rows:

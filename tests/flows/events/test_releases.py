@@ -22,6 +22,24 @@ def test_rows_match_by_currency_and_title_not_by_event_type(config):
     assert times_of(parse_calendar(calendar, None, [], config)) == ["2022-06-10T12:30"]
 
 
+@pytest.mark.parametrize("dtype", [pl.Categorical(), pl.Null()])
+def test_event_types_may_be_categories_or_all_missing(config, dtype):
+    rows = calendar_rows({"event_time": "2022-06-10T12:30", "title": CPI, "event_type": None})
+    rows = rows.with_columns(pl.col("event_type").cast(dtype), pl.col("title").cast(pl.Categorical()))
+    assert times_of(parse_calendar(rows, None, [], config)) == ["2022-06-10T12:30"]
+
+
+def test_another_symbols_earnings_are_nobodys(config):
+    cpi, own, others = (
+        {"event_time": "2022-06-10T12:30", "title": CPI},
+        {"event_time": "2022-06-08T20:00", "event_type": "earnings", "title": "NVDA", "symbol": "NVDA"},
+        {"event_time": "2022-06-09T20:00", "event_type": "earnings", "title": CPI, "symbol": "MSFT"},
+    )
+    parsed = parse_calendar(calendar_rows(cpi, own, others), None, ["NVDA", "AAPL"], config)
+    assert len(parsed.of("NVDA").times) == 2
+    assert len(parsed.of("AAPL").times) == len(parsed.of("MSFT").times) == 1
+
+
 def test_duplicate_rows_of_a_date_are_one_event_and_a_known_time_beats_a_date(config):
     calendar = calendar_rows(
         {"event_time": "2022-06-10T00:00", "title": CPI, "time_known": False},
