@@ -37,7 +37,7 @@ demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder f
 bench: $(INSTALLED) ## Every benchmark; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
-bench-load: $(INSTALLED) ## The server under load and with faults, for 50 minutes; LOAD="soak --soak 60" for a part
+bench-load: $(INSTALLED) ## The server under load and with faults, for an hour; LOAD="soak --soak 60" for a part
 	$(BIN)/python -m pip install --quiet --group load
 	$(BIN)/python -m benchmarks.load $(LOAD)
 

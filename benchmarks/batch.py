@@ -39,7 +39,7 @@ def measure(symbols: int = SYMBOLS, size: str = "base") -> dict[str, Any]:
                 migrate(connection)
                 names = _load(connection, frame, symbols)
                 load_calendar(connection, calendar)
-            with local_server(bundle(size, events=True), Path(folder) / "server.log") as address:
+            with local_server(bundle(size, "events"), Path(folder) / "server.log") as address:
                 seconds, stored = _run(address, names, as_of)
         finally:
             embedded.stop()

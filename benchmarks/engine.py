@@ -29,7 +29,7 @@ NOTE = (
 
 def measure(size: str) -> list[dict[str, Any]]:
     """Seconds of one request for every case, ours and upstream's."""
-    engine = Engine.load(bundle(size, events=True))
+    engine = Engine.load(bundle(size, "events"))
     engine.warm_up()
     predictor = oracle_predictor(checkpoint(size), MAX_CONTEXT)
     rows = []

@@ -5,19 +5,30 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import torch
+from torch import nn
 
+from export.adapter import TARGETS, Adapter, LowRank
 from export.bundle import Plan, export_bundle
 from export.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
 from export.decoder import KronosDecoder
 from export.events import EventEncoder, TrainedEvents
+from export.layers import Attention
 from export.sizes import SIZES
 from export.tokenizer import KronosTokenizer
+from export.train.lora import RANK
 
 FOLDER = Path(".data/benchmarks")
 PUBLISHED = ("mini", "small", "base")
 MAX_CONTEXT = 512
+Kind = Literal["base-only", "events", "adapter"]
+LABELS: dict[Kind, str] = {
+    "base-only": "base-only",
+    "events": "with EventEncoder",
+    "adapter": "with EventEncoder and adapter",
+}
 
 
 def checkpoint(size: str) -> Checkpoint:
@@ -35,20 +46,34 @@ def checkpoint(size: str) -> Checkpoint:
     return load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
 
 
-def bundle(size: str, *, events: bool = False) -> Path:
-    """A bundle of a size, base-only or with a random EventEncoder."""
-    out = FOLDER / size / ("events" if events else "base-only")
+def bundle(size: str, kind: Kind = "base-only") -> Path:
+    """A bundle of a size: base-only, with a random EventEncoder, or with that and a random adapter."""
+    out = FOLDER / size / kind
     if not out.is_dir():
         loaded = checkpoint(size)
         torch.manual_seed(0)
         encoder = EventEncoder(loaded.decoder.config.d_model).eval()
+        events = None if kind == "base-only" else TrainedEvents(encoder, "next")
+        adapter = _random_adapter(loaded.decoder) if kind == "adapter" else None
         start = time.perf_counter()
-        export_bundle(
-            Plan(loaded, MAX_CONTEXT, events=TrainedEvents(encoder, "next") if events else None), out
-        )
-        took = f"{size} {'with events' if events else 'base-only'}: {time.perf_counter() - start:.0f} s"
+        export_bundle(Plan(loaded, MAX_CONTEXT, events=events, adapter=adapter), out)
+        took = f"{size} {LABELS[kind]}: {time.perf_counter() - start:.0f} s"
         (out.parent / f"{out.name}.seconds").write_text(f"{took}\n")
     return out
+
+
+def _random_adapter(decoder: KronosDecoder) -> Adapter:
+    """An adapter of the rank that we train, on all attention layers."""
+    updates = {
+        name: {
+            target: LowRank(torch.randn(RANK, linear.in_features), torch.randn(linear.out_features, RANK))
+            for target in TARGETS
+            if isinstance(linear := getattr(layer, target), nn.Linear)
+        }
+        for name, layer in decoder.named_modules()
+        if isinstance(layer, Attention)
+    }
+    return Adapter(RANK, updates)
 
 
 def export_times() -> list[str]:
@@ -59,7 +84,8 @@ def export_times() -> list[str]:
 
 if __name__ == "__main__":
     for name in PUBLISHED:
-        bundle(name, events=True)
+        bundle(name, "events")
     for name in ("mini", "base"):  # what event_overhead compares
         bundle(name)
+        bundle(name, "adapter")
     print("\n".join(export_times()))

@@ -26,13 +26,13 @@ def main() -> None:
         "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all unless given"
     )
     parser.add_argument(
-        "--sizes", nargs="+", default=["mini", "base"], help="models; the first serves the rest"
+        "--sizes", nargs="+", default=["mini", "base"], help="models; the first serves fairness and faults"
     )
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 32, 128])
     parser.add_argument(
         "--seconds", type=float, default=45.0, help="of each run with clients; base three times that"
     )
-    parser.add_argument("--soak", type=float, default=600.0, help="seconds of the soak")
+    parser.add_argument("--soak", type=float, default=600.0, help="seconds of each model's soak")
     parser.add_argument(
         "--singles", type=int, default=100, help="single forecasts, idle and beside the batch"
     )
@@ -43,7 +43,7 @@ def main() -> None:
     runs: dict[str, Callable[[], str]] = {
         "throughput": lambda: throughput.measure(given.sizes, given.clients, given.seconds),
         "fairness": lambda: fairness.measure(first, given.singles),
-        "soak": lambda: soak.measure(first, given.soak),
+        "soak": lambda: soak.measure(given.sizes, given.soak),
         "faults": lambda: faults.measure(first),
     }
     for section in given.sections or SECTIONS:

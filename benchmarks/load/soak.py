@@ -1,40 +1,52 @@
 """Memory of the server under a steady load: it has to end where it was once it was warm."""
 
+import sys
 import tempfile
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.load import servers
-from benchmarks.load.closed_loop import load
+from benchmarks.load.closed_loop import Seen, load
 from benchmarks.models import bundle
 
 CLIENTS = 8
 POINTS = 10
 
 
-def measure(size: str, seconds: float) -> str:
-    """The table of memory over the time, and its growth over the second half."""
+def measure(sizes: Sequence[str], seconds: float) -> str:
+    """The table of memory over the time for each size, and its growth over the second half."""
+    ticks = [f"{number * seconds / POINTS / 60:.1f} min" for number in range(POINTS + 1)]
+    rows, notes = [], []
+    for size in sizes:
+        memory, seen = _soaked(size, seconds)
+        rows.append([size, *(f"{one:.0f} MB" for one in memory)])
+        errors = {outcome: count for outcome, count in seen.outcomes.items() if outcome != "200"}
+        growth = memory[-1] - memory[POINTS // 2]
+        notes.append(
+            f"{size}: {seen.outcomes['200']} forecasts, other outcomes: {errors or 'none'}; growth over the "
+            f"second half {growth:+.1f} MB."
+        )
+        print("; ".join(rows[-1]), notes[-1], file=sys.stderr, flush=True)
+    head = [["model", *ticks], ["---"] * (len(ticks) + 1)]
+    lines = [f"| {' | '.join(row)} |" for row in (*head, *rows)]
+    return "\n".join([*lines, "", f"{CLIENTS} clients for {seconds:g} s. {' '.join(notes)}"])
+
+
+def _soaked(size: str, seconds: float) -> tuple[list[float], Seen]:
+    """Memory in MB before the load and at `POINTS` instants of it, and what the clients saw."""
     with tempfile.TemporaryDirectory() as folder, servers.ours(bundle(size), Path(folder) / "log") as running:
-        before = running.memory_mb()
-        memory: list[float] = []
-        ended = threading.Event()
+        memory = [running.memory_mb()]
 
         def watch() -> None:
-            while not ended.wait(seconds / POINTS):
+            for number in range(1, POINTS + 1):
+                time.sleep(max(0.0, start + number * seconds / POINTS - time.monotonic()))
                 memory.append(running.memory_mb())
 
+        start = time.monotonic()
         watching = threading.Thread(target=watch)
         watching.start()
         seen = load(running.url, CLIENTS, seconds)
-        ended.set()
         watching.join()
-    shown = [before, *memory[:POINTS]]
-    ticks = [f"{number * seconds / POINTS / 60:.1f} min" for number in range(len(shown))]
-    rows = [ticks, ["---"] * len(shown), [f"{one:.0f} MB" for one in shown]]
-    growth = memory[-1] - memory[len(memory) // 2]
-    errors = {outcome: count for outcome, count in seen.outcomes.items() if outcome != "200"}
-    note = (
-        f"{size}, {CLIENTS} clients for {seconds:g} s, {seen.outcomes['200']} forecasts, other outcomes: "
-        f"{errors or 'none'}. Growth over the second half: {growth:+.1f} MB."
-    )
-    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", note])
+    return memory, seen

@@ -144,7 +144,8 @@ export class Chart {
     const range = [-1, view.timeline.times.length];
     const config = {
       displaylogo: false, responsive: true, showTips: false, doubleClick: "reset",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+      // Named one by one: Plotly's own choice has a button that uploads the chart.
+      modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
     };
     return globalThis.Plotly.react(this.node, traces, this.layout(range), config).then(() => this.bind());
   }

@@ -57,6 +57,8 @@ def test_it_draws_candles_envelope_and_releases(page: str, watched: Watched) -> 
     assert re.search(r"From candle\s+2024-12-18 06:00 UTC", facts)
     assert re.search(rf"Closes inside\s+\d+ of {PRED_LEN}", watched.tab.inner_text("#horizon"))
     assert "Federal Funds Rate" in watched.tab.inner_text("#events")
+    buttons = watched.tab.locator(".modebar-btn").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert buttons == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]  # none that uploads the chart
     clean(watched, page)
 
 
