@@ -66,7 +66,10 @@ def _random_adapter(decoder: KronosDecoder) -> Adapter:
     """An adapter of the rank that we train, on all attention layers."""
     updates = {
         name: {
-            target: LowRank(torch.randn(RANK, linear.in_features), torch.randn(linear.out_features, RANK))
+            target: LowRank(
+                torch.randn(RANK, linear.in_features) / linear.in_features**0.5,
+                torch.randn(linear.out_features, RANK) * 0.1,
+            )
             for target in TARGETS
             if isinstance(linear := getattr(layer, target), nn.Linear)
         }
