@@ -3,7 +3,6 @@
 Symbols whose candles have the same times share their rows too: only earnings are a symbol's own.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -58,7 +57,8 @@ class EventResult:
     array : (T + pred_len, 20) float32 or None
         C-contiguous and finite; channels as `inference_server.event_schema.EVENT_CHANNELS`.
     context
-        See `flows.events.context.event_context`; None where no event is active.
+        See `flows.events.context.event_context`; None where no event is active. Shared by symbols whose
+        candles have the same times: it is there to be read.
     error
         Why there is no array, else None.
     warnings
@@ -155,9 +155,8 @@ def _grid(request: EventRequest) -> _Grid:
 
 
 def _copy(result: EventResult) -> EventResult:
-    """Return a result of its own: what one caller does to its array is no other's concern."""
-    array = None if result.array is None else result.array.copy()
-    return replace(result, array=array, context=copy.deepcopy(result.context))
+    """Return a result with an array of its own: what one caller does to it is no other's concern."""
+    return result if result.array is None else replace(result, array=result.array.copy())
 
 
 def _closed_window(request: EventRequest, grids: dict[_Grid, Window]) -> Window:
