@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from export.adapter import Adapter
@@ -166,6 +167,8 @@ def _export(
             verbose=False,
         )
     assert program is not None
+    # The exporter notes where each operation was written: paths, and another version on each machine.
+    ClearMetadataAndDocStringPass()(program.model)
     model = program.model_proto
     for name, shape in (optional or {}).items():
         _make_optional(model, name, shape)

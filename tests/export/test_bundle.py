@@ -39,6 +39,15 @@ def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkp
     assert 0 < max(logits.values()) < TOLERANCE["fp32"]
 
 
+def test_no_file_tells_where_it_was_exported(tiny_bundle: Path) -> None:
+    """Nor would the bundle's version, a hash of its files, be the same anywhere else."""
+    here = str(Path(__file__).parents[2]).encode()
+    for file in tiny_bundle.iterdir():
+        content = file.read_bytes()
+        assert here not in content
+        assert b"onnx_export.py" not in content
+
+
 def test_without_events_an_event_capable_bundle_is_the_base_bundle_to_the_bit(
     tiny_bundle: Path, tiny_base_bundle: Path
 ) -> None:
