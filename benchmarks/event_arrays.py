@@ -67,7 +67,7 @@ def _best_ms(
     requests: list[EventRequest], calendar: pl.DataFrame, leaders: Leaders, config: EventConfig
 ) -> float:
     times = []
-    for _ in range(1 + max(3, 60 // len(requests))):
+    for _ in range(1 + max(10, 60 // len(requests))):
         start = time.perf_counter()
         results = build_event_arrays(requests, calendar, leaders, config)
         times.append(1e3 * (time.perf_counter() - start))
