@@ -122,8 +122,10 @@ def _found(
     earnings = _are_earnings(kept["event_type"]).cast(pl.Float64).to_numpy() == 1.0
     for row in np.flatnonzero(earnings).tolist():
         symbol = kept["symbol"][row]
-        asked = symbol in symbols
-        belongs[row] = [(names.setdefault(EARNINGS + symbol, len(names)), False)] if asked else []
+        if symbol in symbols:
+            belongs[row] = [(names.setdefault(EARNINGS + symbol, len(names)), False)]
+        elif symbol is not None:
+            belongs[row] = []
     rows = np.repeat(np.arange(len(belongs)), [len(found) for found in belongs])
     times, timed, scheduled = _schedule(kept, "event_time", config)
     return Rows(

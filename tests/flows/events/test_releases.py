@@ -29,6 +29,11 @@ def test_event_types_may_be_categories_or_all_missing(config, dtype):
     assert times_of(parse_calendar(rows, None, [], config)) == ["2022-06-10T12:30"]
 
 
+def test_earnings_without_a_symbol_go_by_their_title(config):
+    rows = calendar_rows({"event_time": "2022-06-10T12:30", "title": CPI, "event_type": "earnings"})
+    assert times_of(parse_calendar(rows, None, ["NVDA"], config)) == ["2022-06-10T12:30"]
+
+
 def test_another_symbols_earnings_are_nobodys(config):
     cpi, own, others = (
         {"event_time": "2022-06-10T12:30", "title": CPI},
