@@ -12,6 +12,7 @@ from export.bundle import DTYPES, Plan, export_bundle
 from export.checkpoint import load_checkpoint
 from export.errors import ExportError
 from export.events import load_events
+from export.verify import largest, logit_figures
 
 DEFAULT_CONTEXT = 512
 # Published models that were trained on a longer context than the default.
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     for source in (checkpoint.decoder_source, checkpoint.tokenizer_source):
         if source.revision:
             console.print(f"{source.name} is pinned by revision {source.revision}")
-    worst = max(v for k, v in manifest.parity.items() if "logits" in k)
+    _, worst = largest(logit_figures(manifest.parity))
     console.print(
         f"{given.out}: {manifest.name} version {manifest.version}, {manifest.precision}, "
         f"{manifest.parameters / 1e6:.1f} M parameters, context {manifest.max_context}, "

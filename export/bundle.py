@@ -24,6 +24,7 @@ from export.onnx_export import (
     export_encoder,
     export_event_encoder,
 )
+from export.swap import put_in_place, restore
 from export.verify import verify_decoder, verify_tokenizer
 from inference_server import bundle as layout
 from inference_server.event_schema import EVENT_CHANNELS, EVENT_SCHEMA
@@ -48,6 +49,9 @@ class Plan:
 def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, seconds: None) -> layout.Manifest:
     """Write a verified bundle to `out`, replacing a bundle that is there.
 
+    The bundle that is there stays until the new one is verified; if the process is killed, one of the two is
+    there (`export.swap`).
+
     Parameters
     ----------
     plan
@@ -64,6 +68,7 @@ def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, secon
     ParityError
         The graphs differ from torch by more than the tolerance; `out` is as it was.
     """
+    restore(out)
     if (
         out.exists()
         and not (out / layout.MANIFEST_FILE).is_file()
@@ -79,9 +84,7 @@ def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, secon
         folder = Path(temporary) / "bundle"
         folder.mkdir()
         manifest = _write(plan, folder, progress, out.name)
-        if out.exists():
-            out.replace(Path(temporary) / "replaced")
-        folder.replace(out)
+        put_in_place(folder, out)
     return manifest
 
 
@@ -107,8 +110,10 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
             export_event_encoder(plan.events.encoder, folder / layout.EVENTS_FILE)
     with _timed(progress, "verification against torch"):
         encoder = None if plan.events is None else plan.events.encoder
-        parity = verify_tokenizer(folder, checkpoint.tokenizer)
-        parity |= verify_decoder(folder, checkpoint.decoder, plan.adapter, encoder, plan.precision)
+        parity = verify_tokenizer(folder, checkpoint.tokenizer, plan.max_context)
+        parity |= verify_decoder(
+            folder, checkpoint.decoder, plan.adapter, encoder, plan.precision, plan.max_context
+        )
     with _timed(progress, "manifest"):
         manifest = _manifest(plan, folder, parity, name)
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)

@@ -1,5 +1,7 @@
-"""Compare the exported graphs with torch, for prefill and cached steps, with and without events."""
+"""Compare the exported graphs with torch, up to the end of the context, with and without events."""
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,20 @@ from export.decoder import KronosDecoder
 from export.errors import ParityError
 from export.events import EventEncoder
 from export.graph import cache_layouts
+from export.half import half_figures
 from export.tokenizer import KronosTokenizer
 from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE, EVENTS_FILE, PATHS_FILE
 
 PREFILL, STEPS, ROWS = 40, 10, 2
+# Of rows that enter one call with different lengths: the padding of the short one must change nothing.
+UNEVEN = (PREFILL, 23)
+# Steps up to the last position that the context holds.
+END_STEPS = 3
 # Largest difference of a logit, relative to the largest logit (at least 1).
 TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2}
+# Largest difference of a value of EventEncoder, which is exported in float32 whatever the decoder is,
+# relative to the largest value (at least 1).
+EVENT_TOLERANCE = 1e-5
 CANDLE_TOLERANCE = 1e-4
 # A bit whose quantiser input is this near zero may fall differently in two runtimes.
 NEAR_ZERO = 1e-5
@@ -57,71 +67,136 @@ class _Sequence:
         )
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """Torch's logits in float32 of every prefix of a sequence, from one pass: the decoder is causal."""
+
+    decoder: KronosDecoder
+    hidden: Tensor  # (B, N, d)
+
+    @classmethod
+    def of(cls, decoder: KronosDecoder, sequence: _Sequence) -> "_Reference":
+        with torch.no_grad():
+            return cls(
+                decoder,
+                decoder.hidden(sequence.s1, sequence.s2, sequence.stamp, sequence.event_embedding),
+            )
+
+    def logits(self, stops: Sequence[int], next_s1: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Logits (B, V) after the first `stops` tokens of each row, those of s2 for its s1 (B, 1)."""
+        s1, s2 = [], []
+        with torch.no_grad():
+            for row, stop in enumerate(stops):
+                hidden = self.hidden[row : row + 1, :stop]
+                s1.append(self.decoder.s1_logits(hidden[:, -1:])[0, 0])
+                drawn = torch.from_numpy(next_s1[row : row + 1])
+                s2.append(self.decoder.s2_logits(hidden, drawn)[0, 0])
+        return {"s1_logits": torch.stack(s1).numpy(), "s2_logits": torch.stack(s2).numpy()}
+
+
 def verify_decoder(
     folder: Path,
     decoder: KronosDecoder,
     adapter: Adapter | None,
     encoder: EventEncoder | None,
     precision: str,
+    max_context: int,
 ) -> dict[str, float]:
     """Largest relative logit differences of `decoder.onnx` and `paths.onnx` from torch in float32.
+
+    Compared are a prefill and single steps, rows of different lengths in one call, steps behind a shared
+    prefix, prefills of half the context and of all but the last tokens, and the steps to the context's end;
+    without events and, where there is an `encoder`, with them. In half precision torch in half precision is
+    compared too (`export.half`).
 
     Raises
     ------
     ParityError
-        A difference is beyond the tolerance of the precision.
+        A difference is beyond the tolerance of the precision, or no number.
     """
     sessions = _session(folder / DECODER_FILE), _session(folder / PATHS_FILE)
 
     def measure(
-        reference: KronosDecoder, sequence: _Sequence, gate: NDArray[np.float32] | None, suffix: str
+        reference: KronosDecoder, embedding: Tensor | None, gate: NDArray[np.float32] | None, suffix: str
     ) -> dict[str, float]:
-        own = _measure(sessions[0], reference, sequence, gate, precision, suffix)
-        return own | _measure_shared(sessions, reference, sequence, gate, precision, suffix)
+        sequence = _random_sequence(decoder, embedding, max_context)
+        found = _measure(sessions, reference, sequence, gate, precision, max_context)
+        if precision == "fp16":
+            found |= half_figures(reference, sequence.s1, sequence.s2, sequence.stamp, embedding)
+        return {f"{name}{suffix}": figure for name, figure in found.items()}
 
-    figures = measure(decoder, _random_sequence(decoder, None), None, "")
+    figures = measure(decoder, None, None, "")
     if encoder is not None:
-        sequence = _random_sequence(decoder, _verified_embedding(folder, encoder, figures))
+        embedding, figures["event_encoder"] = _verified_embedding(folder, encoder, max_context)
         gate = None
         reference = decoder
         if adapter is not None:
             reference = KronosDecoder(decoder.config).eval()
             reference.load_state_dict(merged(decoder, adapter))
             gate = np.ones((ROWS, 1, 1), np.float32)
-        figures |= measure(reference, sequence, gate, "_events")
-    worst = max(figures, key=figures.__getitem__)
-    if not figures[worst] <= TOLERANCE[precision]:
+        figures |= measure(reference, embedding, gate, "_events")
+    worst, figure = largest(logit_figures(figures))
+    if not figure <= TOLERANCE[precision]:
         raise ParityError(
-            f"the exported decoder differs from torch: {worst} is {figures[worst]:.2e}, the tolerance in "
+            f"the exported decoder differs from torch: {worst} is {figure:.2e}, the tolerance in "
             f"{precision} is {TOLERANCE[precision]:.0e}; no bundle was written"
         )
     return figures
 
 
-def verify_tokenizer(folder: Path, tokenizer: KronosTokenizer) -> dict[str, float]:
+def logit_figures(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the relative logit differences among a bundle's parity figures."""
+    return {name: figure for name, figure in figures.items() if "logits" in name}
+
+
+def largest(figures: Mapping[str, float]) -> tuple[str, float]:
+    """Return the largest figure and its name; NaN is larger than any number.
+
+    Python's `max` keeps whichever comes first where one of two is NaN.
+    """
+    return max(figures.items(), key=lambda item: math.inf if math.isnan(item[1]) else item[1])
+
+
+def verify_tokenizer(folder: Path, tokenizer: KronosTokenizer, max_context: int) -> dict[str, float]:
     """Token mismatches (bits near zero aside) and the largest difference of a decoded candle.
 
     Raises
     ------
     ParityError
-        A token differs, or a candle by more than the tolerance.
+        A token differs, or a candle by more than the tolerance, or something is no number.
     """
     generator = torch.Generator().manual_seed(1)
-    walk = torch.randn(2, 200, 6, generator=generator).cumsum(1)
+    length = max(200, max_context)
+    past = length * 3 // 4
+    walk = torch.randn(2, length, 6, generator=generator).cumsum(1)
     candles = ((walk - walk.mean(1, keepdim=True)) / walk.std(1, keepdim=True)).clamp(-5, 5)
     encode, decode = _session(folder / ENCODE_FILE), _session(folder / DECODE_FILE)
     with torch.no_grad():
         expected = tokenizer.encode(candles)
-        certain = (tokenizer.quantiser_input(candles).abs() > NEAR_ZERO).all(-1)
+        quantised = tokenizer.quantiser_input(candles)
+        # A NaN is never near zero: it is no excuse for a token that differs, and refused below itself.
+        certain = ~(quantised.abs() <= NEAR_ZERO).any(-1)
         s1, s2 = (torch.from_numpy(t) for t in encode.run(["s1", "s2"], {"candles": candles.numpy()}))
         wrong = ((s1 != expected[0]) | (s2 != expected[1])) & certain
-        whole = tokenizer.decode(s1, s2)[:, 150:].numpy()
-    past = {"past_s1": s1[:1, :150].numpy(), "past_s2": s2[:1, :150].numpy()}
-    (decoded,) = decode.run(["candles"], past | {"s1": s1[:1, 150:].numpy(), "s2": s2[:1, 150:].numpy()})
+        whole = tokenizer.decode(s1, s2)[:, past:].numpy()
+    (decoded,) = decode.run(
+        ["candles"],
+        {
+            "past_s1": s1[:1, :past].numpy(),
+            "past_s2": s2[:1, :past].numpy(),
+            "s1": s1[:1, past:].numpy(),
+            "s2": s2[:1, past:].numpy(),
+        },
+    )
     figures = {
         "tokenizer_mismatches": float(wrong.sum()),
         "tokenizer_decode": float(np.abs(decoded - whole[:1]).max()),
     }
+    if not bool(torch.isfinite(quantised).all()):
+        raise ParityError(
+            "the tokenizer makes ordinary candles into something that is no number, so its tokens mean "
+            "nothing; is the checkpoint whole? No bundle was written"
+        )
     if figures["tokenizer_mismatches"] or not figures["tokenizer_decode"] <= CANDLE_TOLERANCE:
         raise ParityError(f"the exported tokenizer differs from torch: {figures}; no bundle was written")
     return figures
@@ -133,66 +208,87 @@ def _session(file: Path) -> ort.InferenceSession:
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def _verified_embedding(folder: Path, encoder: EventEncoder, figures: dict[str, float]) -> Tensor:
+def _verified_embedding(folder: Path, encoder: EventEncoder, max_context: int) -> tuple[Tensor, float]:
+    """The event embedding of random events (B, N, d), and how far the graph's is from it, relatively."""
     events = torch.randn(
-        ROWS, PREFILL + STEPS, encoder.proj.in_features, generator=torch.Generator().manual_seed(2)
+        ROWS, max_context, encoder.proj.in_features, generator=torch.Generator().manual_seed(2)
     )
     (out,) = _session(folder / EVENTS_FILE).run(["event_embedding"], {"events": events.numpy()})
     with torch.no_grad():
         expected: Tensor = encoder(events)
-    figures["event_encoder"] = float((torch.from_numpy(out) - expected).abs().max())
-    return expected
+    difference = _relative_difference(out, expected.numpy())
+    if not difference <= EVENT_TOLERANCE:
+        raise ParityError(
+            f"the exported EventEncoder differs from torch by {difference:.2e}, the tolerance is "
+            f"{EVENT_TOLERANCE:.0e}; no bundle was written"
+        )
+    return expected, difference
 
 
-def _random_sequence(decoder: KronosDecoder, event_embedding: Tensor | None) -> _Sequence:
-    config, shape = decoder.config, (ROWS, PREFILL + STEPS)
+def _relative_difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the largest difference relative to the largest value expected (at least 1); NaN where any is."""
+    scale = np.maximum(1.0, np.abs(expected).max())
+    return float(np.abs(found - expected).max() / scale)
+
+
+def _random_sequence(decoder: KronosDecoder, event_embedding: Tensor | None, max_context: int) -> _Sequence:
+    config, shape = decoder.config, (ROWS, max_context)
     generator = torch.Generator().manual_seed(3)
     s1 = torch.randint(2**config.s1_bits, shape, generator=generator)
     s2 = torch.randint(2**config.s2_bits, shape, generator=generator)
     hours = torch.arange(shape[1])
-    stamp = torch.stack([hours * 0, hours % 24, hours // 24 % 7, 1 + hours // 24, hours * 0 + 6], dim=-1)
+    stamp = torch.stack(
+        [hours * 7 % 60, hours % 24, hours // 24 % 7, 1 + hours // 24 % 31, 1 + hours // 24 % 12], dim=-1
+    )
     return _Sequence(s1, s2, stamp.expand(ROWS, -1, -1), event_embedding)
 
 
 def _measure(
-    session: ort.InferenceSession,
-    reference: KronosDecoder,
-    sequence: _Sequence,
-    gate: NDArray[np.float32] | None,
-    precision: str,
-    suffix: str,
-) -> dict[str, float]:
-    """Feed a prefill and then single tokens; compare the logits after each call."""
-    worst: dict[str, float] = {}
-    past = _empty_caches(reference, precision, ROWS, PREFILL + STEPS)
-    for stop in range(PREFILL, PREFILL + STEPS + 1):
-        start = 0 if stop == PREFILL else stop - 1
-        outputs = _call(session, sequence, start, stop, past, gate)
-        past = _presents(outputs)
-        _compare(worst, outputs, reference, sequence, stop, f"{'step' if start else 'prefill'}{suffix}")
-    return worst
-
-
-def _measure_shared(
     sessions: tuple[ort.InferenceSession, ort.InferenceSession],
-    reference: KronosDecoder,
+    decoder: KronosDecoder,
     sequence: _Sequence,
     gate: NDArray[np.float32] | None,
     precision: str,
-    suffix: str,
+    max_context: int,
 ) -> dict[str, float]:
-    """Prefill the first row, and let every row continue it by tokens of its own."""
+    """Every comparison of one decoder, by the name of the logits and of the comparison."""
     worst: dict[str, float] = {}
-    prefill, paths = sessions
-    sequence = sequence.with_prefix_of_first_row(PREFILL)
-    empty = _empty_caches(reference, precision, 1, PREFILL)
-    outputs = _call(prefill, sequence.rows(1), 0, PREFILL, empty, None if gate is None else gate[:1])
-    prefix = {k.replace("past", "prefix"): v for k, v in _presents(outputs).items()}
-    past = _empty_caches(reference, precision, ROWS, STEPS)
-    for stop in range(PREFILL + 1, PREFILL + STEPS + 1):
-        outputs = _call(paths, sequence, stop - 1, stop, past | prefix, gate, prefix_length=PREFILL)
-        past = _presents(outputs)
-        _compare(worst, outputs, reference, sequence, stop, f"shared{suffix}")
+    reference = _Reference.of(decoder, sequence)
+    end = max_context - END_STEPS
+
+    def continued(lengths: Sequence[int], steps: int, prefill: str, step: str) -> None:
+        """Feed rows of these lengths in one call, then single tokens; compare the logits after each."""
+        capacity = max(lengths) + steps
+        past = _empty_caches(decoder, precision, ROWS, capacity)
+        starts = [0] * ROWS
+        stops = list(lengths)
+        for name in [prefill] + [step] * steps:
+            outputs = _call(sessions[0], sequence, starts, stops, past, gate)
+            past = _presents(outputs)
+            _compare(worst, outputs, reference, stops, name)
+            starts, stops = stops, [stop + 1 for stop in stops]
+
+    def shared(length: int, steps: int, name: str) -> None:
+        """Prefill the first row, and let every row continue it by tokens of its own."""
+        joined = sequence.with_prefix_of_first_row(length)
+        own = _Reference.of(decoder, joined)
+        empty = _empty_caches(decoder, precision, 1, length)
+        first_gate = None if gate is None else gate[:1]
+        outputs = _call(sessions[0], joined.rows(1), [0], [length], empty, first_gate)
+        prefix = {k.replace("past", "prefix"): v for k, v in _presents(outputs).items()}
+        past = _empty_caches(decoder, precision, ROWS, steps)
+        for stop in range(length + 1, length + steps + 1):
+            starts, stops = [stop - 1] * ROWS, [stop] * ROWS
+            outputs = _call(sessions[1], joined, starts, stops, past | prefix, gate, prefix_length=length)
+            past = _presents(outputs)
+            _compare(worst, outputs, own, stops, name)
+
+    continued([PREFILL] * ROWS, STEPS, "prefill", "step")
+    continued(UNEVEN, STEPS, "uneven", "uneven")
+    shared(PREFILL, STEPS, "shared")
+    continued([max_context // 2] * ROWS, 0, "middle", "middle")
+    continued([end] * ROWS, END_STEPS, "end", "end")
+    shared(end, END_STEPS, "shared_end")
     return worst
 
 
@@ -203,31 +299,15 @@ def _presents(outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 def _compare(
     worst: dict[str, float],
     outputs: dict[str, NDArray[Any]],
-    reference: KronosDecoder,
-    sequence: _Sequence,
-    stop: int,
+    reference: _Reference,
+    stops: Sequence[int],
     name: str,
 ) -> None:
-    """Keep the largest relative difference of the logits after the first `stop` tokens."""
-    embedding = sequence.event_embedding
-    with torch.no_grad():
-        hidden = reference.hidden(
-            sequence.s1[:, :stop],
-            sequence.s2[:, :stop],
-            sequence.stamp[:, :stop],
-            None if embedding is None else embedding[:, :stop],
-        )
-        drawn = torch.from_numpy(outputs["next_s1"])
-        expected = {
-            "s1_logits": reference.s1_logits(hidden)[:, -1],
-            "s2_logits": reference.s2_logits(hidden, drawn)[:, -1],
-        }
-    for head, logits in expected.items():
-        scale = max(1.0, float(logits.abs().max()))
-        difference = float(np.abs(outputs[head] - logits.numpy()).max()) / scale
+    """Keep the largest relative difference of the logits after the first `stops` tokens of each row."""
+    for head, logits in reference.logits(stops, outputs["next_s1"]).items():
         key = f"{head}_{name}"
-        # max() would drop a NaN.
-        worst[key] = difference if not difference <= worst.get(key, 0.0) else worst[key]
+        # Not max(), which may drop a NaN.
+        worst[key] = float(np.maximum(_relative_difference(outputs[head], logits), worst.get(key, 0.0)))
 
 
 def _empty_caches(decoder: KronosDecoder, precision: str, rows: int, tokens: int) -> dict[str, NDArray[Any]]:
@@ -242,27 +322,37 @@ def _empty_caches(decoder: KronosDecoder, precision: str, rows: int, tokens: int
 def _call(
     session: ort.InferenceSession,
     sequence: _Sequence,
-    start: int,
-    stop: int,
+    starts: Sequence[int],
+    stops: Sequence[int],
     past: dict[str, NDArray[Any]],
     gate: NDArray[np.float32] | None,
     prefix_length: int = 0,
 ) -> dict[str, NDArray[Any]]:
-    rows, cached = len(sequence.s1), stop - prefix_length
+    """Feed each row's tokens from its start to its stop, short rows padded on the right with zeros."""
+    rows = len(sequence.s1)
+    new = [stop - start for start, stop in zip(starts, stops, strict=True)]
+
+    def fed(values: Tensor) -> NDArray[Any]:
+        padded = values.new_zeros(rows, max(new), *values.shape[2:])
+        for row, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+            padded[row, : stop - start] = values[row, start:stop]
+        return padded.numpy()
+
+    cached = np.array(stops) - prefix_length
     feeds = {
-        "s1": sequence.s1[:, start:stop].numpy(),
-        "s2": sequence.s2[:, start:stop].numpy(),
-        "stamp": sequence.stamp[:, start:stop].contiguous().numpy(),
-        "last_index": np.full((rows, 1), stop - start - 1),
-        "seqlens_k": np.full(rows, cached - 1, np.int32),
-        "total_sequence_length": np.array([cached], np.int32),
+        "s1": fed(sequence.s1),
+        "s2": fed(sequence.s2),
+        "stamp": fed(sequence.stamp),
+        "last_index": np.array(new)[:, None] - 1,
+        "seqlens_k": (cached - 1).astype(np.int32),
+        "total_sequence_length": np.array([cached.max()], np.int32),
         "uniform": np.zeros((rows, 2), np.float32),
         "temperature": np.ones((rows, 1), np.float32),
         "top_k": np.ones((rows, 1), np.int64),
         "top_p": np.ones((rows, 1), np.float32),
     } | past
     if sequence.event_embedding is not None:
-        feeds["event_embedding"] = sequence.event_embedding[:, start:stop].numpy()
+        feeds["event_embedding"] = fed(sequence.event_embedding)
     if gate is not None:
         feeds["adapter_gate"] = gate
     names = [output.name for output in session.get_outputs()]

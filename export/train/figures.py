@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from export.train.data import TrainingError
+
 Floats = NDArray[np.float64]
 DRAWS: Final = 2000
 
@@ -29,7 +31,13 @@ class Figure:
 
 
 def mean(name: str, values: ArrayLike) -> Figure:
-    """Mean of (n,) values."""
+    """Mean of (n,) values.
+
+    Raises
+    ------
+    TrainingError
+        A value is no number: a model that made it is broken, and a dash in a table does not say so.
+    """
     return _statistic(name, np.asarray(values, np.float64), lambda cases: float(cases.mean()))
 
 
@@ -47,6 +55,9 @@ def paired_ratio(name: str, above: ArrayLike, below: ArrayLike) -> Figure:
 def _statistic(name: str, cases: Floats, figure: Callable[[Floats], float]) -> Figure:
     if not len(cases):
         return Figure(name, np.nan, np.nan, np.nan, 0)
+    broken = ~np.isfinite(cases)
+    if broken.any():
+        raise TrainingError(f"{name}: {int(broken.sum())} of {cases.size} values are no numbers")
     rng = np.random.default_rng(0)
     drawn = [figure(cases[rng.integers(len(cases), size=len(cases))]) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, [0.025, 0.975])

@@ -99,7 +99,7 @@ def train(task: Task, schedule: Schedule, folder: Path, *, resume: bool) -> Prog
     ------
     TrainingError
         There is a state and `resume` is false, there is none and it is true, it is of another training, or
-        the loss is no number.
+        a loss is no number.
     """
     state_file = folder / STATE_FILE
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,6 +156,11 @@ def _evaluate(task: Task, done: Progression, training_loss: float) -> None:
     task.module.eval()
     with torch.no_grad():
         loss = task.validate()
+    # A NaN is never the better loss, so the training would go on and end without a word.
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the validation loss is {loss} at step {done.step}; try a smaller --learning-rate"
+        )
     done.losses.append((done.step, training_loss, loss))
     if loss < done.best:
         done.best, done.best_step, done.stale = loss, done.step, 0

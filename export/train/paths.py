@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from export.train.baselines import crps_normal, crps_samples, walk_spread
-from export.train.data import Stretch
+from export.train.data import Stretch, TrainingError
 from export.train.figures import Figure, mean, paired_ratio, share
 from export.train.windows import event_steps, hide_after
 from inference_server.engine import Engine
@@ -58,7 +58,13 @@ class Paths:
     samples: int
 
     def closes(self, origins: Sequence[Origin], *, events: bool) -> list[Floats]:
-        """Sampled closes, (samples, pred_len) for each origin."""
+        """Sampled closes, (samples, pred_len) for each origin.
+
+        Raises
+        ------
+        TrainingError
+            One is no number: every comparison with it would count as a miss of the forecast.
+        """
         found: list[Floats] = []
         what = f"{len(origins)} forecasts {'with' if events else 'without'} events"
         # A few at a time: their caches share the engine's memory.
@@ -68,6 +74,9 @@ class Paths:
                 self._job(each, start + i, events=events) for i, each in enumerate(origins[start : start + 4])
             ]
             found += [paths[..., 3].astype(np.float64) for paths in self.engine.forecast(jobs)]
+        broken = sum(not np.isfinite(closes).all() for closes in found)
+        if broken:
+            raise TrainingError(f"{broken} of {what} hold values that are no numbers")
         return found
 
     def _job(self, origin: Origin, seed: int, *, events: bool) -> ForecastJob:

@@ -156,13 +156,13 @@ def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Fl
     median, sigma, actual = np.broadcast_arrays(
         *(np.asarray(values, dtype=np.float64) for values in (median, sigma, actual))
     )
-    spread = np.where(sigma > 0, sigma, 1.0)
+    spread = np.where(sigma == 0, 1.0, sigma)
     z = np.log(actual / median) / spread
     mean = median * np.exp(spread**2 / 2)
     score = actual * (2 * _normal_cdf(z) - 1) - 2 * mean * (
         _normal_cdf(z - spread) + _normal_cdf(spread / math.sqrt(2)) - 1
     )
-    return np.where(sigma > 0, score, np.abs(actual - median))
+    return np.where(sigma == 0, np.abs(actual - median), score)
 
 
 def _normal_cdf(z: Floats) -> Floats:

@@ -15,7 +15,7 @@ from export.decoder import KronosDecoder
 from export.errors import ExportError, ParityError
 from export.onnx_export import export_decoder
 from export.sizes import SIZES
-from export.verify import TOLERANCE, verify_decoder
+from export.verify import TOLERANCE, largest, logit_figures, verify_decoder
 from inference_server.bundle import load_manifest
 from inference_server.engine import Engine
 from tests.export.adapters import write_adapter
@@ -33,10 +33,10 @@ def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkp
     assert manifest.event_alignment == "next"
     assert manifest.source.model.name == tiny_checkpoint.decoder_source.folder.name
     assert set(manifest.files) == {f.name for f in tiny_bundle.iterdir()} - {"manifest.json"}
-    logits = {k: v for k, v in manifest.parity.items() if "logits" in k}
-    # s1 and s2; prefill, step and step behind a shared prefix; with and without events
-    assert len(logits) == 12
-    assert 0 < max(logits.values()) < TOLERANCE["fp32"]
+    logits = logit_figures(manifest.parity)
+    # s1 and s2; seven comparisons; with and without events
+    assert len(logits) == 28
+    assert 0 < largest(logits)[1] < TOLERANCE["fp32"]
 
 
 def test_no_file_tells_where_it_was_exported(tiny_bundle: Path) -> None:
@@ -97,8 +97,8 @@ def test_heads_that_the_kernel_can_not_take_are_padded_exactly(tmp_path: Path) -
     randomise(decoder, 3)
     export_decoder(decoder.eval(), None, 64, torch.float32, tmp_path / "decoder.onnx")
     export_decoder(decoder, None, 64, torch.float32, tmp_path / "paths.onnx", shared_prefix=True)
-    figures = verify_decoder(tmp_path, decoder, None, None, "fp32")
-    assert max(figures.values()) < TOLERANCE["fp32"]
+    figures = verify_decoder(tmp_path, decoder, None, None, "fp32", 64)
+    assert largest(figures)[1] < TOLERANCE["fp32"]
 
 
 def _other_decoder(config: DecoderConfig) -> KronosDecoder:
@@ -110,8 +110,9 @@ def _other_decoder(config: DecoderConfig) -> KronosDecoder:
 def test_a_graph_that_differs_from_torch_is_refused(
     tiny_base_bundle: Path, tiny_checkpoint: Checkpoint
 ) -> None:
+    other = _other_decoder(tiny_checkpoint.decoder.config)
     with pytest.raises(ParityError, match="no bundle was written"):
-        verify_decoder(tiny_base_bundle, _other_decoder(tiny_checkpoint.decoder.config), None, None, "fp32")
+        verify_decoder(tiny_base_bundle, other, None, None, "fp32", 512)
 
 
 def test_a_refused_bundle_leaves_what_was_there(

@@ -5,7 +5,7 @@ import pytest
 
 from export.__main__ import main
 from export.checkpoint import Checkpoint
-from export.verify import TOLERANCE
+from export.verify import TOLERANCE, largest, logit_figures
 from inference_server.bundle import load_manifest
 from inference_server.engine import Engine
 from tests.fixtures_bundle import tokenizer_graphs_of
@@ -26,8 +26,8 @@ def test_the_command_writes_a_bundle_and_half_precision_states_its_effect(
     assert manifest.version in said
     assert "verification against torch" in said
 
-    worst = max(v for k, v in manifest.parity.items() if "logits" in k)
-    assert 1e-5 < worst < TOLERANCE["fp16"]
+    assert 1e-5 < largest(logit_figures(manifest.parity))[1] < TOLERANCE["fp16"]
+    assert {"s1_logits_half", "s2_logits_half", "largest_activation"} <= set(manifest.parity)
     (paths,) = Engine.load(out, threads=1).forecast([hourly_job(60, 20, sample_count=3)])
     assert np.isfinite(paths).all()
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from export.train.data import TrainingError
 from export.train.figures import mean, paired_ratio, share, table
 
 RNG = np.random.default_rng(3)
@@ -25,6 +26,11 @@ def test_no_cases_give_no_figure_rather_than_a_crash():
     assert figure.n == 0
     assert np.isnan(figure.value)
     assert "| none | – | – to – | 0 |" in table("Nothing", [figure])
+
+
+def test_a_value_that_is_no_number_is_an_error_rather_than_a_dash():
+    with pytest.raises(TrainingError, match="a mean: 1 of 3 values are no numbers"):
+        mean("a mean", [1.0, np.nan, 3.0])
 
 
 def test_a_table_has_a_row_for_each_figure():

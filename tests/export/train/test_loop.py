@@ -53,6 +53,15 @@ def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path):
     assert torch.equal(weights(resumed), weights(unbroken))
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_validation_loss_that_is_no_number_is_an_error_and_saves_nothing(tmp_path, value):
+    saved = []
+    task = regression(saved)
+    with pytest.raises(TrainingError, match=f"the validation loss is {value} at step 4"):
+        train(Task(task.module, task.loss, lambda: value, task.save), PLAN, tmp_path, resume=False)
+    assert not saved
+
+
 def test_it_stops_when_validation_no_longer_improves(tmp_path):
     task = regression()
     worse = iter(range(100))

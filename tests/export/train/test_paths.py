@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from export.train.data import TrainingError
 from export.train.paths import Paths, _pairs, spaced_origins, surprise_origins, walk_figures, width_figures
 from inference_server.engine import Engine
 from tests.export.train.markets import stretch
@@ -70,6 +71,19 @@ def test_events_act_and_everything_is_counted(paths):
     names = {figure.name: figure for figure in width_figures(paths, [whole], START, (1,))}
     assert names["step 1, with events: CPI alone"].n == 1
     assert names["step 1, with events: NFP alone"].n == 0
+
+
+def test_paths_that_are_no_numbers_are_an_error_and_no_misses(paths):
+    origins = spaced_origins([with_rows()], START, LOOKBACK, 2)
+
+    class Broken:
+        def forecast(self, jobs):
+            made = [each.copy() for each in paths.engine.forecast(jobs)]
+            made[-1][0, 3] = np.nan
+            return made
+
+    with pytest.raises(TrainingError, match="1 of 2 forecasts without events hold values"):
+        walk_figures(Paths(Broken(), LOOKBACK, 4), origins, events=False)
 
 
 def test_what_serving_cannot_know_changes_nothing(paths):

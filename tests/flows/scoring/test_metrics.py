@@ -95,6 +95,10 @@ def test_a_certain_forecast_has_its_error_as_crps() -> None:
     np.testing.assert_allclose(lognormal_crps([10.0, 10.0], 0.0, [12.0, NAN]), [2.0, NAN])
 
 
+def test_an_unknown_spread_has_no_crps() -> None:
+    np.testing.assert_allclose(lognormal_crps(10.0, [NAN, 0.0], 12.0), [NAN, 2.0])
+
+
 def test_a_forecast_is_scored_step_by_step() -> None:
     scores = score_steps(
         [[9, 9, 9], [10.5, 10.5, 10.5], [11, 11, 11]],
