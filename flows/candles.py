@@ -44,6 +44,8 @@ class Window:
         (pred_len,) datetime64[us] UTC on the instrument's calendar.
     late
         The first of them had closed already: the feed behind the table is late, or has ended.
+    warnings
+        What is odd about the window, each with its code.
     """
 
     instrument: Instrument
@@ -51,6 +53,7 @@ class Window:
     columns: Mapping[str, Floats] = field(repr=False)
     future_timestamps: Instants = field(repr=False)
     late: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def as_of(self) -> datetime:

@@ -31,17 +31,29 @@ class EventPlan:
         Why a symbol is forecast without events: never a silent array of zeros.
     warnings
         What the arrays lack, such as a leader without candles, and the symbols it is about.
+    settled
+        Whether no later run could have events for the symbols without: they are turned off, or the bundle
+        takes none.
     """
 
     arrays: Mapping[str, NDArray[np.float32]]
     contexts: Mapping[str, dict[str, Any] | None]
     reasons: Mapping[str, str]
     warnings: Mapping[str, list[str]] = field(default_factory=dict)
+    settled: bool = False
 
     @classmethod
-    def without(cls, symbols: Iterable[str], reason: str) -> "EventPlan":
+    def without(cls, symbols: Iterable[str], reason: str, *, settled: bool = False) -> "EventPlan":
         """Return the plan of a run in which no symbol has events."""
-        return cls({}, {}, dict.fromkeys(symbols, reason))
+        return cls({}, {}, dict.fromkeys(symbols, reason), settled=settled)
+
+    def warnings_by_symbol(self) -> dict[str, tuple[str, ...]]:
+        """Return what each symbol's array lacks, for those that lack anything."""
+        found: dict[str, tuple[str, ...]] = {}
+        for text, symbols in self.warnings.items():
+            for symbol in symbols:
+                found[symbol] = (*found.get(symbol, ()), text)
+        return found
 
 
 def why_unusable(model: ModelInfo) -> str | None:
@@ -71,7 +83,7 @@ def plan_events(
     """
     unusable = why_unusable(model)
     if unusable is not None:
-        return EventPlan.without(windows, unusable)
+        return EventPlan.without(windows, unusable, settled=not model.has_events)
     try:
         results = events_from_database(connection, event_requests(windows, timeframe, as_of), load_config())
     except psycopg.Error as error:

@@ -13,6 +13,7 @@ from flows.store import PredictionRow
 from inference_server.envelope import envelope
 from inference_server.event_schema import EVENT_SCHEMA
 from inference_server.schemas import PredictAnswer, PredictRequest
+from inference_server.warning_codes import WarningCode, code_of, warning
 
 Timeframe = Literal["1h", "1d"]
 
@@ -46,6 +47,10 @@ class Order:
         How the envelope is widened beside the raw one; None where nothing is learned yet.
     store_samples
         Whether the row keeps the close of every sample path.
+    warnings
+        What is known to be odd before the server is asked, each beginning with its code.
+    fingerprint
+        What the forecast follows from (`flows.fingerprint`); None where no stored one counts as the same.
     """
 
     symbol: str
@@ -56,6 +61,8 @@ class Order:
     event_context: dict[str, Any] | None = None
     calibration: Calibration | None = field(default=None, repr=False)
     store_samples: bool = False
+    warnings: tuple[str, ...] = ()
+    fingerprint: str | None = None
 
 
 def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
@@ -103,8 +110,17 @@ def build_request(order: Order) -> PredictRequest:
     )
 
 
-def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
+def build_row(
+    order: Order, answer: PredictAnswer, *, late: bool = False, without_events: str | None = None
+) -> PredictionRow:
     """Return the row of one forecast, its envelope taken from the answer's sample paths.
+
+    Parameters
+    ----------
+    late
+        Newer candles had closed, and were not in the database.
+    without_events
+        Why the forecast was made without events, if it was.
 
     Raises
     ------
@@ -116,6 +132,16 @@ def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
     paths = np.asarray(answer.samples, dtype=np.float64)
     bands = envelope(paths)
     calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
+    warnings = [*order.warnings, *answer.warnings]
+    if late:
+        text = "newer candles had closed when this was made, and were not in the database"
+        warnings.append(warning(WarningCode.CANDLES_LATE, text))
+    if without_events is not None and not any(
+        code_of(text) == WarningCode.EVENTS_NOT_USED for text in warnings
+    ):
+        warnings.append(warning(WarningCode.EVENTS_NOT_USED, without_events))
+    # A server that left the events out may take them next time.
+    as_planned = answer.events_used or order.events is None
     return PredictionRow(
         symbol=order.symbol,
         timeframe=order.sampling.timeframe,
@@ -132,4 +158,6 @@ def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
         p10_calibrated=None if calibrated is None else calibrated[0].tolist(),
         p90_calibrated=None if calibrated is None else calibrated[1].tolist(),
         samples=paths.tolist() if order.store_samples else None,
+        warnings=list(dict.fromkeys(warnings)) or None,
+        fingerprint=order.fingerprint if as_planned else None,
     )

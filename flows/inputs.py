@@ -62,15 +62,23 @@ def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
 def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -> str | None:
     """Write what one forecast was made from, over what an earlier run of it left.
 
+    Within a transaction of the caller's, a refusal undoes this alone and leaves the rest of it whole.
+
     Returns
     -------
     str or None
         Why it could not be written, such as a database without the table: the forecast stands all the same.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        The connection is lost.
     """
     try:
-        connection.execute(load("upsert_prediction_inputs"), asdict(inputs))
-        connection.commit()
+        with connection.transaction():
+            connection.execute(load("upsert_prediction_inputs"), asdict(inputs))
+    except psycopg.OperationalError:
+        raise  # the connection is gone, or the database is: no word on whether this table could be written
     except psycopg.Error as error:
-        connection.rollback()
         return one_line(error)
     return None

@@ -5,8 +5,9 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import polars as pl
 from prefect import State, flow, task
@@ -23,16 +24,34 @@ from flows.calibration import Calibration
 from flows.calibration_store import read_calibrations
 from flows.candles import Window, as_utc, closed_windows, read_candles
 from flows.event_plan import EventPlan, plan_events
+from flows.fingerprint import with_fingerprint
 from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row, usable_lookback
 from flows.inputs import PredictionInputs, build_inputs, keep_inputs
-from flows.report import Outcome, failure_message, notices, outcome_line, summary_table
+from flows.report import (
+    Outcome,
+    failure_message,
+    notices,
+    other_warnings,
+    outcome_line,
+    summary_table,
+    warning_lines,
+)
 from flows.retries import RETRIED
 from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
-from flows.store import PredictionRow, upsert_prediction
+from flows.store import PredictionRow, unchanged_predictions, upsert_prediction
 from flows.universe import Universe, read_universe, skip_without_candles
 from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
+from inference_server.warning_codes import WarningCode, warning
 from sql.connect import connect
+
+MODELS_PER_RUN: Final = 3
+"""Models that a run follows the server to, before it says that the server does not stay with one."""
+
+_RESTLESS: Final = (
+    f"the server changed its model {MODELS_PER_RUN} times during the run, or several servers with different "
+    "models answer at one address; run again when it is settled"
+)
 
 
 @flow(
@@ -52,6 +71,7 @@ def predict_batch(
     with_events: bool = True,
     seed: int | None = None,
     store_samples: bool = False,
+    force: bool = False,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -74,6 +94,9 @@ def predict_batch(
     store_samples
         Whether the close of every sample path is stored too, for the CRPS; the flow score-forecasts deletes
         them a while after they were scored. Four bytes × sample_count × pred_len a forecast.
+    force
+        Make every forecast, also those whose row is there already from the same candles, events, settings and
+        model.
 
     Returns
     -------
@@ -81,47 +104,109 @@ def predict_batch(
         One per symbol, or a failed state that names the symbols that failed; the others are stored.
     """
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
-    instant = as_utc(as_of)
-    try:
-        model = read_model()
-    except ClientError as error:
-        hint = "start it with python -m inference_server, or set KRONOS_SERVER to where it is"
-        return Failed(message=f"the inference server says nothing of its model: {error}; {hint}")
-    lookback = usable_lookback(lookback, pred_len, model.max_context, model.limits.min_candles)
-    universe, candles = read_history(symbols, timeframe, lookback, instant)
+    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, force)
+    outcomes: list[Outcome] = []
+    asked = symbols
+    for _ in range(MODELS_PER_RUN):
+        try:
+            model = read_model()
+        except ClientError as error:
+            hint = "start it with python -m inference_server, or set KRONOS_SERVER to where it is"
+            failure = f"the inference server says nothing of its model: {error}; {hint}"
+            if asked is symbols:
+                return Failed(message=failure)
+            outcomes += [Outcome(symbol, error=failure) for symbol in asked or ()]
+            break
+        made, asked = forecast_all(model, run, asked)
+        outcomes += made
+        if not asked:
+            break
+        get_run_logger().warning(
+            "the server went on to another model than %s %s during the run: %s are forecast anew, with its "
+            "limits, seeds and calibration",
+            model.name,
+            model.version,
+            ", ".join(asked),
+        )
+    else:
+        outcomes += [Outcome(symbol, error=_RESTLESS) for symbol in asked or ()]
+    return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, run.as_of)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every symbol of a run has in common; see `predict_batch`."""
+
+    sampling: Sampling
+    as_of: datetime
+    lookback: int | None
+    with_events: bool
+    store_samples: bool
+    force: bool
+
+
+def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple[list[Outcome], list[str]]:
+    """Forecast symbols with the model that the server said it serves.
+
+    Returns
+    -------
+    outcomes, moved
+        What came of the symbols, and those that another model answered for: nothing of them is stored, since
+        seed, lookback, events and calibration of their rows would be those of this one.
+    """
+    timeframe, pred_len = run.sampling.timeframe, run.sampling.pred_len
+    lookback = usable_lookback(run.lookback, pred_len, model.max_context, model.limits.min_candles)
+    universe, candles = read_history(symbols, timeframe, lookback, run.as_of)
     windows, unusable = closed_windows(
         candles,
         universe.instruments,
         timeframe,
-        instant,
+        run.as_of,
         lookback=lookback,
         pred_len=pred_len,
         min_candles=model.limits.min_candles,
     )
     events = (
-        build_events(model, windows, timeframe, instant)
-        if with_events
-        else EventPlan.without(windows, "turned off for this run")
+        build_events(model, windows, timeframe, run.as_of)
+        if run.with_events
+        else EventPlan.without(windows, "turned off for this run", settled=True)
     )
-    calibrations = read_widenings(model, timeframe, instant)
+    remarks = events.warnings_by_symbol()
+    calibrations = read_widenings(model, timeframe, run.as_of)
     orders = [
-        Order(
-            symbol,
-            window,
-            sampling,
-            model.version,
-            events.arrays.get(symbol),
-            events.contexts.get(symbol),
-            calibrations.get(window.instrument.asset_class),
-            store_samples,
+        with_fingerprint(
+            Order(
+                symbol,
+                window,
+                run.sampling,
+                model.version,
+                events.arrays.get(symbol),
+                events.contexts.get(symbol),
+                calibrations.get(window.instrument.asset_class),
+                run.store_samples,
+                (*window.warnings, *remarks.get(symbol, ())),
+            ),
+            settled=events.settled or symbol in events.arrays,
         )
         for symbol, window in windows.items()
     ]
-    sent = {forecast.submit(order): order for order in orders}
-    outcomes = [settle(sent[answer], answer, events.reasons) for answer in as_completed(list(sent))]
+    unchanged = {} if run.force else read_unchanged(model, orders)
+    outcomes = [
+        outcome_of(order, unchanged[order.symbol], events.reasons.get(order.symbol), unchanged=True)
+        for order in orders
+        if order.symbol in unchanged
+    ]
+    sent = {forecast.submit(order): order for order in orders if order.symbol not in unchanged}
+    moved = []
+    for answer in as_completed(list(sent)):
+        outcome = settle(sent[answer], answer, events.reasons)
+        if outcome is None:
+            moved.append(sent[answer].symbol)
+        else:
+            outcomes.append(outcome)
     outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
     outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
-    return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, instant)
+    return outcomes, sorted(moved)
 
 
 def open_client() -> Client:
@@ -157,8 +242,8 @@ def build_events(
     """Build the event arrays of all symbols, or say why there are none."""
     with connect() as connection:
         plan = plan_events(connection, model, windows, timeframe, as_of)
-    for warning, symbols in plan.warnings.items():
-        get_run_logger().warning("%s (%s)", warning, ", ".join(symbols))
+    for text, symbols in plan.warnings.items():
+        get_run_logger().warning("%s (%s)", text, ", ".join(symbols))
     return plan
 
 
@@ -176,36 +261,72 @@ def forecast(order: Order) -> PredictAnswer:
         return client.predict(build_request(order), order.events)
 
 
-@task(name="store", task_run_name="store {row.symbol}", **RETRIED)
-def store(row: PredictionRow, inputs: PredictionInputs) -> None:
-    """Write one forecast, and beside it what it was made from."""
+@task(name="look for what is stored already", **RETRIED)
+def read_unchanged(model: ModelInfo, orders: Sequence[Order]) -> dict[str, PredictionRow]:
+    """Read the rows that the answers to some orders would only write again, by symbol."""
+    wanted = {
+        (order.symbol, order.window.as_of): order.fingerprint
+        for order in orders
+        if order.fingerprint is not None
+    }
+    if not wanted:
+        return {}
     with connect() as connection:
-        upsert_prediction(connection, row)
+        return unchanged_predictions(connection, orders[0].sampling.timeframe, model.name, wanted)
+
+
+@task(name="store", task_run_name="store {row.symbol}", **RETRIED)
+def store(row: PredictionRow, inputs: PredictionInputs) -> PredictionRow:
+    """Write one forecast and what it was made from in one transaction; return the row as it is stored."""
+    with connect() as connection, connection.transaction():
         failure = keep_inputs(connection, inputs)
-    if failure is not None:
-        get_run_logger().warning("%s: what it was made from is not kept: %s", row.symbol, failure)
+        if failure is not None:
+            text = f"what the forecast was made from is not kept: {failure}"
+            row = replace(row, warnings=[*(row.warnings or ()), warning(WarningCode.INPUTS_NOT_KEPT, text)])
+        upsert_prediction(connection, row)
+    return row
 
 
-def settle(order: Order, answer: PrefectFuture[PredictAnswer], without_events: Mapping[str, str]) -> Outcome:
-    """Store what the server answered for one symbol; whatever goes wrong is that symbol's outcome."""
-    logger = get_run_logger()
+def settle(
+    order: Order, answer: PrefectFuture[PredictAnswer], without_events: Mapping[str, str]
+) -> Outcome | None:
+    """Store what the server answered for one symbol; whatever goes wrong is that symbol's outcome.
+
+    None where another model answered than the order was made for.
+    """
     try:
         answered = answer.result()
-        row = build_row(order, answered)
-        store(row, build_inputs(order, answered))
+        if answered.model.version != order.model_version:
+            return None
+        reason = without_events.get(order.symbol)
+        if reason is None and not answered.events_used:
+            reason = "the server left them out"
+        row = build_row(order, answered, late=order.window.late, without_events=reason)
+        row = store(row, build_inputs(order, answered))
     except Exception as error:  # a symbol's failure of any kind must not stop the others
         return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
-    for warning in answered.warnings:
-        logger.warning("%s: the server warns: %s", order.symbol, warning)
-    reason = without_events.get(order.symbol)
-    if reason is None and not answered.events_used:
-        reason = "the server left them out"
-    window = order.window
-    outcome = Outcome(
-        order.symbol, row, last_close=window.last_close, late=window.late, without_events=reason
-    )
-    logger.info(outcome_line(outcome))
+    outcome = outcome_of(order, row, reason)
+    told = set(order.warnings) - set(order.window.warnings)  # once for all symbols, when events were built
+    for text in other_warnings(row):
+        if text not in told:
+            get_run_logger().warning("%s: %s", order.symbol, text)
+    get_run_logger().info(outcome_line(outcome))
     return outcome
+
+
+def outcome_of(
+    order: Order, row: PredictionRow, without_events: str | None, *, unchanged: bool = False
+) -> Outcome:
+    """Return the outcome of a symbol that has a row."""
+    window = order.window
+    return Outcome(
+        order.symbol,
+        row,
+        last_close=window.last_close,
+        late=window.late,
+        without_events=without_events,
+        unchanged=unchanged,
+    )
 
 
 def conclude(
@@ -224,7 +345,9 @@ def conclude(
     create_table_artifact(
         key=f"predict-batch-{timeframe}",
         table=summary_table(outcomes),
-        description="\n\n".join([heading, *([] if failure is None else [failure]), *remarks]),
+        description="\n\n".join(
+            [heading, *([] if failure is None else [failure]), *remarks, *warning_lines(outcomes)]
+        ),
     )
     return list(outcomes) if failure is None else Failed(message=failure)
 
@@ -243,9 +366,12 @@ def main() -> int:
     parser.add_argument(
         "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="make forecasts again that are stored already from the same data"
+    )
     given = parser.parse_args()
     symbols = given.symbols.split(",") if given.symbols else None
-    state = run_once(timeframe=given.timeframe, symbols=symbols, as_of=given.as_of)
+    state = run_once(timeframe=given.timeframe, symbols=symbols, as_of=given.as_of, force=given.force)
     return 0 if state.is_completed() else 1
 
 

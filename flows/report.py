@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.store import PredictionRow
+from inference_server.warning_codes import WarningCode, code_of, warning
+
+_NOTICED = (WarningCode.CANDLES_LATE, WarningCode.EVENTS_NOT_USED)
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Outcome:
         Newer candles had closed, but are not in the database.
     without_events
         Why this symbol's forecast was made without events; None where it had them.
+    unchanged
+        The row was there already, and was left as it is.
     """
 
     symbol: str
@@ -32,6 +37,7 @@ class Outcome:
     last_close: float | None = None
     late: bool = False
     without_events: str | None = None
+    unchanged: bool = False
 
 
 def summary_table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -46,7 +52,7 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
         return {"symbol": outcome.symbol, "result": result}
     return {
         "symbol": outcome.symbol,
-        "result": "stored",
+        "result": "unchanged" if outcome.unchanged else "stored",
         "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
         "last close": None if outcome.last_close is None else price(outcome.last_close),
         "horizon": f"{row.timestamps[-1]:%Y-%m-%d %H:%M}",
@@ -54,6 +60,7 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
         "p50": price(row.p50[-1]),
         "p90": price(row.p90[-1]),
         "events": event_words(row.event_context, outcome.without_events),
+        "warnings": ", ".join(dict.fromkeys(code_of(text) for text in row.warnings or ())),
     }
 
 
@@ -79,8 +86,9 @@ def outcome_line(outcome: Outcome) -> str:
     row = _table_row(outcome)
     if outcome.row is None:
         return f"{outcome.symbol}: {row['result']}"
+    kept = "unchanged, " if outcome.unchanged else ""
     return (
-        f"{outcome.symbol}: from {row['last close']} at {row['last candle']} to {row['p50']} "
+        f"{outcome.symbol}: {kept}from {row['last close']} at {row['last candle']} to {row['p50']} "
         f"({row['p10']} … {row['p90']}) at {row['horizon']} UTC; events: {row['events']}"
     )
 
@@ -91,22 +99,46 @@ def notices(outcomes: Sequence[Outcome]) -> list[str]:
     lines = []
     late = [outcome.symbol for outcome in stored if outcome.late]
     if late:
-        lines.append(f"LATE CANDLES: {', '.join(late)}: newer ones have closed and are not in the database")
+        lines.append(
+            warning(
+                WarningCode.CANDLES_LATE,
+                f"LATE CANDLES: {', '.join(late)}: newer ones have closed and are not in the database",
+            )
+        )
     by_reason: dict[str, list[str]] = {}
     for outcome in stored:
         if outcome.without_events is not None:
             by_reason.setdefault(outcome.without_events, []).append(outcome.symbol)
-    return lines + [f"WITHOUT EVENTS: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    return lines + [
+        warning(WarningCode.EVENTS_NOT_USED, f"WITHOUT EVENTS: {', '.join(names)}: {reason}")
+        for reason, names in by_reason.items()
+    ]
+
+
+def warning_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the warnings of the rows that no notice holds, each once with the symbols that it is about."""
+    by_text: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for text in () if outcome.row is None else other_warnings(outcome.row):
+            by_text.setdefault(text, []).append(outcome.symbol)
+    return [f"{text} ({', '.join(names)})" for text, names in by_text.items()]
+
+
+def other_warnings(row: PredictionRow) -> list[str]:
+    """Return the warnings of a row but for those that `notices` gathers."""
+    return [text for text in row.warnings or () if code_of(text) not in _NOTICED]
 
 
 def failure_message(outcomes: Sequence[Outcome]) -> str | None:
     """Return the symbols that failed and why, or None where none did and at least one was stored."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
-    stored = sum(outcome.row is not None for outcome in outcomes)
+    rows = [outcome for outcome in outcomes if outcome.row is not None]
     if failed:
         reasons = "; ".join(f"{outcome.symbol}: {outcome.error}" for outcome in failed)
-        return f"{len(failed)} of {len(outcomes)} symbols failed, {stored} stored. {reasons}"
-    if stored == 0:
+        unchanged = sum(outcome.unchanged for outcome in rows)
+        found = f"{len(rows) - unchanged} stored{f', {unchanged} unchanged' if unchanged else ''}"
+        return f"{len(failed)} of {len(outcomes)} symbols failed, {found}. {reasons}"
+    if not rows:
         reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped}" for outcome in outcomes)
         return f"nothing was forecast. {reasons}"
     return None

@@ -40,6 +40,7 @@ from flows.scoring.store import (
 from flows.settings import local_prefect_defaults
 from flows.universe import known_instruments
 from inference_server.instruments import Instrument
+from inference_server.warning_codes import WarningCode, warning
 from sql.connect import connect
 
 CHUNK: Final = 500
@@ -114,10 +115,18 @@ def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta) -> Tall
                 connection, read_forecasts(connection, timeframe, chunk), instruments, timeframe, as_of, tally
             )
     for reason, symbols in tally.left.items():
-        get_run_logger().warning("not scored: %s: %s", reason, _counted(symbols))
+        get_run_logger().warning(_not_scored(reason, symbols))
     if tally.without_events is not None:
-        get_run_logger().warning("SCORES WITHOUT EVENTS: %s", tally.without_events)
+        get_run_logger().warning(_without_events(tally.without_events))
     return tally
+
+
+def _not_scored(reason: str, symbols: Mapping[str, int]) -> str:
+    return warning(WarningCode.NOT_SCORED, f"{reason}: {_counted(symbols)}")
+
+
+def _without_events(reason: str) -> str:
+    return warning(WarningCode.SCORES_WITHOUT_EVENTS, f"SCORES WITHOUT EVENTS: {reason}")
 
 
 def _chunks(keys: Sequence[ForecastKey]) -> Iterator[Sequence[ForecastKey]]:
@@ -207,9 +216,9 @@ def publish(
     heading = f"{timeframe} forecasts whose horizon passed from {days}"
     said = f"{tally.new} newly scored, {tally.changed} changed, {tally.unchanged} unchanged."
     get_run_logger().info(said)
-    remarks = [f"Not scored: {reason}: {_counted(names)}" for reason, names in tally.left.items()]
+    remarks = [_not_scored(reason, names) for reason, names in tally.left.items()]
     if tally.without_events is not None:
-        remarks.append(f"SCORES WITHOUT EVENTS: {tally.without_events}")
+        remarks.append(_without_events(tally.without_events))
     create_table_artifact(
         key=f"score-{timeframe}",
         table=score_table(summary(steps)),

@@ -16,6 +16,7 @@ from inference_server.schemas import (
     PredictBatchRequest,
     PredictRequest,
 )
+from inference_server.warning_codes import WarningCode, warning
 
 T = TypeVar("T")
 
@@ -68,11 +69,13 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
     warnings = _ignored(body, PredictBatchRequest)
     repeated = [symbol for symbol, times in Counter(batch.symbols).items() if times > 1]
     if repeated:
-        warnings.append(f"listed more than once, answered once: {_names(repeated)}")
+        text = f"listed more than once, answered once: {_names(repeated)}"
+        warnings.append(warning(WarningCode.SYMBOLS_REPEATED, text))
     for field in ("candles", "future_timestamps", "events"):
         strangers = sorted(set(getattr(batch, field) or {}) - set(batch.symbols))
         if strangers:
-            warnings.append(f"{field} of symbols that are not in symbols were ignored: {_names(strangers)}")
+            text = f"{field} of symbols that are not in symbols were ignored: {_names(strangers)}"
+            warnings.append(warning(WarningCode.SYMBOLS_IGNORED, text))
     return {symbol: _one_of(batch, symbol) for symbol in batch.symbols}, warnings
 
 
@@ -121,7 +124,8 @@ def _ignored(body: bytes, kind: type[PredictRequest | PredictBatchRequest]) -> l
         of_symbols = {f"candles.{symbol}.": part for symbol, part in columns.items()}
         for prefix, part in ({"candles.": raw} if kind is PredictRequest else of_symbols).items():
             names += [f"{prefix}{name}" for name in _keys(part) if name not in Candles.__struct_fields__]
-    return [f"unknown fields were ignored: {_names(names)}"] if names else []
+    text = f"unknown fields were ignored: {_names(names)}"
+    return [warning(WarningCode.FIELDS_IGNORED, text)] if names else []
 
 
 def _keys(raw: Raw) -> list[str]:

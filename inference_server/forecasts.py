@@ -28,6 +28,7 @@ from inference_server.responses import predict_answer, sliding_warning
 from inference_server.result_cache import ResultCache, job_key
 from inference_server.scheduler import Outcome, Result, Scheduler
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
+from inference_server.warning_codes import WarningCode, warning
 
 log = logging.getLogger(__name__)
 
@@ -149,9 +150,8 @@ class Forecasts:
             window = requests.usable(given, asked, instrument, as_of, self.limits)
             still_open = int((given.timestamps > window.timestamps[-1]).sum())
             if still_open:
-                warnings.append(
-                    f"{still_open} of the candles given had not closed by as_of and were left out"
-                )
+                text = f"{still_open} of the candles given had not closed by as_of and were left out"
+                warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
         future = requests.future_of(asked, window, instrument)
         events: NDArray[np.float32] | None = None
         if asked.events is not None:
@@ -159,7 +159,8 @@ class Forecasts:
             events = requests.event_array(asked.events, len(window), asked.pred_len)
             if not manifest.has_events:
                 events = None
-                warnings.append("this bundle has no EventEncoder: the forecast was made without the events")
+                text = "this bundle has no EventEncoder: the forecast was made without the events"
+                warnings.append(warning(WarningCode.EVENTS_NOT_USED, text))
         sliding = sliding_warning(len(window), asked.pred_len, manifest.max_context, asked.context_stride)
         if sliding is not None:
             warnings.append(sliding)

@@ -11,6 +11,7 @@ from inference_server.candles import FEATURES
 from inference_server.envelope import envelope
 from inference_server.jobs import ForecastJob
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
+from inference_server.warning_codes import WarningCode, warning
 
 CLOSE = FEATURES.index("close")
 
@@ -83,10 +84,11 @@ def sliding_warning(lookback_used: int, pred_len: int, max_context: int, context
     """Return what a caller should know where the context slides at every step, else None."""
     if context_stride > 1 or lookback_used + pred_len <= max_context + 1:
         return None
-    return (
+    return warning(
+        WarningCode.SLIDING_CONTEXT,
         f"{lookback_used} candles and pred_len {pred_len} do not fit the context of {max_context}: with "
         "context_stride 1 every further step runs the whole window again, as slowly as upstream's predictor; "
-        f"a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride avoids it"
+        f"a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride avoids it",
     )
 
 

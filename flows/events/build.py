@@ -19,6 +19,7 @@ from flows.events.releases import Calendar, parse_calendar
 from inference_server.event_schema import Float32Array
 from inference_server.instruments import Instrument
 from inference_server.time_grid import DatetimeArray, TimeGridError
+from inference_server.warning_codes import WarningCode, warning
 
 _QUIET: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # no whole calendar is silent for longer
 
@@ -202,6 +203,9 @@ def _warnings(window: Window, calendar: Calendar, signals: Sequence[Signal]) -> 
     found = [signal.warning for signal in signals if not is_known(signal, first, last)]
     if calendar.rows[-1] < window.closes[-1]:
         found.append(
-            f"the calendar ends at {calendar.rows[-1]}: the prediction window goes on without a schedule"
+            warning(
+                WarningCode.CALENDAR_ENDS,
+                f"the calendar ends at {calendar.rows[-1]}: the prediction window goes on without a schedule",
+            )
         )
     return found

@@ -23,6 +23,7 @@ from flows.events.figures import Floats, level_z
 from flows.events.rows import instants
 from inference_server.instruments import Instrument
 from inference_server.time_grid import DatetimeArray, candle_bounds
+from inference_server.warning_codes import WarningCode, warning
 
 RETURN_CHANNELS: Final = {"btc": 14, "spy": 15, "dxy": 16}
 VIX_CHANNEL: Final = 17
@@ -69,8 +70,8 @@ def leader_signals(leaders: Leaders, timeframe: str, config: EventConfig) -> lis
         stamps, closes = _closes(candles, leader.symbol)
         known_at = candle_bounds(leader, timeframe, stamps)[1]
         returns = np.diff(np.log(closes)) if closes.size else closes
-        warning = f"leader {leader.symbol} has no {timeframe} candles for the window: its channel is 0"
-        signals.append(_signal(channel, known_at[1:], returns, warning))
+        text = f"leader {leader.symbol} has no {timeframe} candles for the window: its channel is 0"
+        signals.append(_signal(channel, known_at[1:], returns, text))
     return [*signals, _vix(leaders, config.leaders["vix"])]
 
 
@@ -94,13 +95,14 @@ def _vix(leaders: Leaders, leader: Instrument) -> Signal:
     else:
         dates, levels, known_at = _vixcls(leaders.vixcls)
     z = level_z(levels, dates.searchsorted(dates - _YEAR), _FEWEST_CLOSES)
-    warning = f"leader {leader.symbol} has neither daily candles nor VIXCLS for the window: its channel is 0"
-    return _signal(VIX_CHANNEL, known_at, z, warning)
+    text = f"leader {leader.symbol} has neither daily candles nor VIXCLS for the window: its channel is 0"
+    return _signal(VIX_CHANNEL, known_at, z, text)
 
 
-def _signal(channel: int, known_at: DatetimeArray, values: Floats, warning: str) -> Signal:
+def _signal(channel: int, known_at: DatetimeArray, values: Floats, text: str) -> Signal:
     known_at = np.concatenate([[_NEVER], known_at])
-    return Signal(channel, known_at, np.concatenate([[0.0], values]), warning)
+    missing = warning(WarningCode.LEADER_MISSING, text)
+    return Signal(channel, known_at, np.concatenate([[0.0], values]), missing)
 
 
 def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Floats, DatetimeArray]:

@@ -24,12 +24,14 @@ class Closes:
     """
 
     def __init__(self, candles: pl.DataFrame) -> None:
+        # A close that is no number is unknown, as an absent one is.
+        usable = candles.filter(pl.col("close").cast(pl.Float64).is_finite())
         self._series = {
             str(symbol): (
                 part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]"),
                 part["close"].cast(pl.Float64).to_numpy(),
             )
-            for (symbol,), part in candles.drop_nulls("close").partition_by("symbol", as_dict=True).items()
+            for (symbol,), part in usable.partition_by("symbol", as_dict=True).items()
         }
 
     def at(self, symbol: str, timestamps: DatetimeArray) -> Floats:

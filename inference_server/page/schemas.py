@@ -88,6 +88,10 @@ class StoredPrediction(Struct, kw_only=True):
         list[float | None] | None, Meta(description="after calibration; null until one is learned")
     ]
     p90_calibrated: list[float | None] | None
+    warnings: Annotated[
+        list[str] | None,
+        Meta(description="what was reported of the forecast, each beginning with its code; null: nothing"),
+    ]
 
 
 class PastPrediction(Struct, kw_only=True):

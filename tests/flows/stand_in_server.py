@@ -58,12 +58,21 @@ class Script:
         By symbol, seconds before each answer.
     requests
         Every request of /predict in the order of arrival.
+    models_after
+        By number of requests, the model that is served from that request on.
+    warnings
+        By symbol, what its answers warn of.
+    without_events
+        Symbols whose events are left out.
     """
 
     model: ModelInfo = MODEL
     statuses: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     slow_s: dict[str, float] = field(default_factory=dict)
     requests: list[PredictRequest] = field(default_factory=list)
+    models_after: dict[int, ModelInfo] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    without_events: set[str] = field(default_factory=set)
 
     @property
     def calls(self) -> Counter[str]:
@@ -74,6 +83,7 @@ class Script:
 @contextmanager
 def stand_in_server(script: Script) -> Iterator[str]:
     """Serve a script on a free port and give its address."""
+    counting = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -82,11 +92,14 @@ def stand_in_server(script: Script) -> Iterator[str]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             request = msgspec.json.decode(body, type=PredictRequest)
-            script.requests.append(request)
+            with counting:
+                script.requests.append(request)
+                script.model = script.models_after.get(len(script.requests), script.model)
+                model = script.model
             time.sleep(script.slow_s.get(request.symbol, 0.0))
             status = script.statuses[request.symbol].pop(0) if script.statuses[request.symbol] else 200
             if status == 200:
-                self.reply(200, answer_of(request))
+                self.reply(200, answer_of(request, model, script))
             else:
                 self.reply(
                     status, Problem(title="Told to fail", status=status, detail=f"{request.symbol} fails")
@@ -113,7 +126,7 @@ def stand_in_server(script: Script) -> Iterator[str]:
         server.server_close()
 
 
-def answer_of(request: PredictRequest) -> PredictAnswer:
+def answer_of(request: PredictRequest, model: ModelInfo, script: Script) -> PredictAnswer:
     """Return paths that spread from the last close, the same for the same request."""
     assert request.candles is not None
     assert request.future_timestamps is not None
@@ -136,9 +149,9 @@ def answer_of(request: PredictRequest) -> PredictAnswer:
         seed=request.seed or 0,
         sample_count=request.sample_count,
         lookback_used=len(request.candles.close),
-        model=ModelName(name="stand-in", version="v1"),
-        events_used=request.events is not None,
-        warnings=[],
+        model=ModelName(name=model.name, version=model.version),
+        events_used=request.events is not None and request.symbol not in script.without_events,
+        warnings=script.warnings.get(request.symbol, []),
     )
 
 

@@ -16,6 +16,7 @@ from prefect import State
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
+from flows import predict
 from flows.candles import as_utc
 from flows.forecasts import usable_lookback
 from flows.load import load_calendar
@@ -81,10 +82,10 @@ def test_forecasts_every_active_symbol(market: psycopg.Connection[Any], script: 
         assert row["seed"] == forecast_seed(symbol, "1h", row["as_of"], "v1")
 
 
-def test_a_rerun_gives_the_identical_row(market: psycopg.Connection[Any], script: Script) -> None:
+def test_a_forced_rerun_gives_the_identical_row(market: psycopg.Connection[Any], script: Script) -> None:
     run()
     before = stored(market)
-    run()
+    run(force=True)
     after = stored(market)
     for symbol in SYMBOLS:
         assert after[symbol].pop("updated_at") > before[symbol].pop("updated_at")
@@ -242,11 +243,15 @@ def test_forecasts_without_events_are_made_and_said_loudly(
     assert run(with_events=with_events).is_completed()
     assert all(request.events is None for request in script.requests)
     assert [row["event_context"] for row in stored(market).values()] == [None] * len(SYMBOLS)
-    said = [record.message for record in caplog.records if record.message.startswith("WITHOUT EVENTS: ")]
+    said = [record.message for record in caplog.records if "WITHOUT EVENTS: " in record.message]
     assert len(said) == 1
-    assert said[0].startswith("WITHOUT EVENTS: BTC-USD, ETH-USD, EURUSD, SPY: ")
+    assert said[0].startswith("events-not-used: WITHOUT EVENTS: BTC-USD, ETH-USD, EURUSD, SPY: ")
     assert reason in said[0]
     assert reason in artifact()[0]
+    for row in stored(market).values():
+        (text,) = row["warnings"]
+        assert text.startswith("events-not-used: ")
+        assert reason in text
 
 
 def test_late_candles_are_said_loudly(market: psycopg.Connection[Any], script: Script) -> None:
@@ -254,6 +259,9 @@ def test_late_candles_are_said_loudly(market: psycopg.Connection[Any], script: S
     description, table = artifact()
     assert "LATE CANDLES: BTC-USD, ETH-USD, EURUSD:" in description  # the exchange of SPY has not opened yet
     assert table[0]["last candle"] == "2024-12-18 11:00 (late)"
+    late = "candles-late: newer candles had closed when this was made, and were not in the database"
+    assert late in stored(market)["EURUSD"]["warnings"]
+    assert late not in stored(market)["SPY"]["warnings"]
 
 
 @pytest.mark.parametrize(
@@ -328,3 +336,148 @@ def test_sample_paths_are_stored_only_when_asked_for(market: psycopg.Connection[
         np.testing.assert_allclose(np.median(row["samples"], axis=0), row["p50"], rtol=1e-6)
     run()
     assert all(row["samples"] is None for row in stored(market).values())
+
+
+def test_a_run_that_would_write_what_is_there_already_does_not(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    add_releases(market)
+    run()
+    before, asked = stored(market), len(script.requests)
+    for _ in range(2):
+        state = run(as_of=AS_OF + timedelta(minutes=20))  # an hour missed, an hour run late
+        assert state.is_completed()
+        assert [outcome.unchanged for outcome in state.result()] == [True] * len(SYMBOLS)
+    assert len(script.requests) == asked
+    assert stored(market) == before
+    description, table = artifact()
+    assert [row["result"] for row in table] == ["unchanged"] * len(SYMBOLS)
+    assert table[0]["p50"] == table[1]["p50"] != ""
+    assert "failed" not in description
+
+
+def test_a_corrected_candle_or_force_makes_a_row_again(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    add_releases(market)
+    run()
+    script.requests.clear()
+    newest = "(SELECT max(ts) FROM ohlcv_1h WHERE symbol = 'ETH-USD')"
+    market.execute(f"UPDATE ohlcv_1h SET close = 101 WHERE symbol = 'ETH-USD' AND ts = {newest}")
+    outcomes = run().result()
+    assert script.calls == {"ETH-USD": 1}
+    assert [outcome.symbol for outcome in outcomes if not outcome.unchanged] == ["ETH-USD"]
+    run(force=True)
+    assert set(script.calls) == set(SYMBOLS)
+
+
+def test_a_row_that_could_not_have_its_events_is_made_again(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    only: dict[str, Any] = {"symbols": ["SPY", "EURUSD"]}
+    run(**only)
+    run(**only)
+    assert script.calls == {"SPY": 2, "EURUSD": 2}  # no calendar: it may be there the next time
+    add_releases(market)
+    script.without_events = {"SPY"}
+    script.requests.clear()
+    run(**only)
+    run(**only)
+    assert script.calls == {"SPY": 2, "EURUSD": 1}
+
+
+@pytest.mark.parametrize(("model", "with_events"), [({"has_events": False}, True), ({}, False)])
+def test_a_row_without_events_by_choice_or_by_its_bundle_stays(
+    market: psycopg.Connection[Any], script: Script, model: dict[str, Any], with_events: bool
+) -> None:
+    script.model = msgspec.structs.replace(script.model, **model)
+    for _ in range(2):
+        assert run(symbols=["SPY"], with_events=with_events).is_completed()
+    assert script.calls == {"SPY": 1}
+
+
+def test_a_server_that_is_given_another_model_mixes_no_versions(
+    market: psycopg.Connection[Any], script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = msgspec.structs.replace(script.model, version="v2", max_context=46)  # of 42 candles, no events
+    script.models_after = {3: msgspec.structs.replace(other, has_events=False)}
+    learned = {
+        "timeframe": "1h", "model_name": "stand-in", "model_version": "v1", "asset_class": "crypto",
+        "as_of": AS_OF, "low": [0.5] * 4, "high": [0.25] * 4, "counts": [99] * 4,
+    }  # fmt: skip
+    market.execute(load("upsert_calibration"), learned)
+    add_releases(market)
+    assert run(lookback=None).is_completed()
+    rows = stored(market)
+    assert set(rows) == set(SYMBOLS)
+    versions = {symbol: row["model_version"] for symbol, row in rows.items()}
+    assert set(versions.values()) == {"v1", "v2"}
+    for symbol, row in rows.items():
+        version = row["model_version"]
+        assert row["seed"] == forecast_seed(symbol, "1h", row["as_of"], version)
+        crypto = symbol in ("BTC-USD", "ETH-USD")
+        assert (row["p10_calibrated"] is not None) == (version == "v1" and crypto)
+        asked = [request for request in script.requests if request.symbol == symbol]
+        assert len(asked) == (1 if version == "v1" else 2)
+        assert (asked[-1].lookback == 42) == (version == "v2")
+        assert (asked[-1].events is None) == (version == "v2")
+    said = "the server went on to another model than stand-in v1 during the run"
+    assert any(said in record.message for record in caplog.records)
+
+
+def test_a_server_whose_model_never_settles_is_a_failure_that_says_so(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    script.models_after = {
+        number: msgspec.structs.replace(script.model, version=f"v{number + 1}") for number in range(1, 99)
+    }
+    state = run(symbols=["SPY"])
+    assert state.is_failed()
+    assert state.message is not None
+    assert "SPY: the server changed its model 3 times during the run" in state.message
+    assert stored(market) == {}
+
+
+def test_warnings_of_the_server_travel_with_the_row(
+    market: psycopg.Connection[Any], script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_releases(market)
+    script.warnings = {"SPY": ["split: a step of 2:1 at 2024-12-17"]}
+    run()
+    rows = stored(market)
+    told = {symbol: row["warnings"] for symbol, row in rows.items()}
+    lacking = told["EURUSD"]  # the leaders that this market has no candles of
+    assert [text.partition(":")[0] for text in lacking] == ["leader-missing"] * 2
+    assert told["SPY"] == [*lacking, *script.warnings["SPY"]]
+    description, table = artifact()
+    assert table[3]["warnings"] == "leader-missing, split"
+    assert "split: a step of 2:1 at 2024-12-17 (SPY)" in description
+    assert any("SPY: split: a step of 2:1" in record.message for record in caplog.records)
+
+
+def test_a_forecast_and_what_it_was_made_from_are_one_transaction(
+    market: psycopg.Connection[Any], database_url: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost after the first of the two is written."""
+    run(symbols=["SPY"])
+    before = stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()
+    whole = predict.keep_inputs
+
+    def killed(connection: psycopg.Connection[Any], inputs: Any) -> str | None:
+        failure = whole(connection, inputs)
+        market.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        return failure
+
+    monkeypatch.setattr(predict, "keep_inputs", killed)
+    state = run(symbols=["SPY"], temperature=0.5)
+    assert state.is_failed()
+    assert (stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()) == before
+
+
+def test_a_row_stands_where_its_inputs_can_not_be_kept_and_says_so(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    market.execute("DROP TABLE prediction_inputs")
+    assert run(symbols=["SPY"]).is_completed()
+    (text,) = [text for text in stored(market)["SPY"]["warnings"] if text.startswith("inputs-not-kept")]
+    assert "prediction_inputs" in text

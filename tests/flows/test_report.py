@@ -1,5 +1,6 @@
 """What a person reads of a run."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from flows.report import (
     outcome_line,
     price,
     summary_table,
+    warning_lines,
 )
 from flows.store import PredictionRow
 
@@ -31,6 +33,7 @@ ROW = PredictionRow(
     event_context=None,
 )
 STORED = Outcome("EURUSD", ROW, last_close=1.05)
+UNCHANGED = Outcome("GBPUSD", ROW, last_close=1.05, unchanged=True)
 FAILED = Outcome("SPY", error="PredictionRefused: Bad Request (400): no")
 SKIPPED = Outcome("SPX", skipped="no 1h candles")
 
@@ -47,6 +50,7 @@ def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
             "p50": "1.0550",
             "p90": "1.0700",
             "events": "none active",
+            "warnings": "",
         },
         {"symbol": "SPY", "result": "FAILED: PredictionRefused: Bad Request (400): no"},
         {"symbol": "SPX", "result": "skipped: no 1h candles"},
@@ -78,6 +82,24 @@ def test_lines_of_the_log() -> None:
     assert outcome_line(FAILED) == "SPY: FAILED: PredictionRefused: Bad Request (400): no"
 
 
+def test_a_row_that_was_there_already_is_shown_as_unchanged() -> None:
+    (row,) = summary_table([UNCHANGED])
+    (stored,) = summary_table([STORED])
+    assert row == {**stored, "symbol": "GBPUSD", "result": "unchanged"}
+    assert outcome_line(UNCHANGED).startswith("GBPUSD: unchanged, from 1.0500")
+
+
+def test_warnings_are_codes_in_the_table_and_words_below_it() -> None:
+    texts = ["split: a step of 2:1", "split: another", "candles-late: newer ones had closed"]
+    outcomes = [
+        Outcome("A", replace(ROW, warnings=texts)),
+        Outcome("B", replace(ROW, warnings=texts[:1])),
+        FAILED,
+    ]
+    assert [row.get("warnings") for row in summary_table(outcomes)] == ["split, candles-late", "split", None]
+    assert warning_lines(outcomes) == ["split: a step of 2:1 (A, B)", "split: another (A)"]
+
+
 def test_the_notices_gather_symbols_by_reason() -> None:
     outcomes = [
         Outcome(name, ROW, without_events=reason, late=late)
@@ -89,9 +111,9 @@ def test_the_notices_gather_symbols_by_reason() -> None:
         ]
     ]
     assert notices(outcomes) == [
-        "LATE CANDLES: A, B: newer ones have closed and are not in the database",
-        "WITHOUT EVENTS: A, C: calendar empty",
-        "WITHOUT EVENTS: D: bad row",
+        "candles-late: LATE CANDLES: A, B: newer ones have closed and are not in the database",
+        "events-not-used: WITHOUT EVENTS: A, C: calendar empty",
+        "events-not-used: WITHOUT EVENTS: D: bad row",
     ]
     assert notices([STORED, FAILED]) == []
 
@@ -107,6 +129,11 @@ def test_a_late_candle_is_marked() -> None:
         ([STORED, SKIPPED], None),
         ([STORED, FAILED], "1 of 2 symbols failed, 1 stored. SPY: PredictionRefused: Bad Request (400): no"),
         ([SKIPPED], "nothing was forecast. SPX: no 1h candles"),
+        ([UNCHANGED], None),
+        (
+            [UNCHANGED, FAILED, STORED],
+            "1 of 3 symbols failed, 1 stored, 1 unchanged. SPY: PredictionRefused: Bad Request (400): no",
+        ),
     ],
 )
 def test_a_run_fails_with_the_names_of_what_failed(outcomes: list[Outcome], message: str | None) -> None:

@@ -16,6 +16,7 @@ from flows.market_releases import generated_releases
 from flows.score import Tally, score
 from inference_server.instruments import default_instruments
 from inference_server.time_grid import future_timestamps
+from sql.queries import load
 from tests.flows.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
 
 CLOSES = walk(60)
@@ -112,6 +113,38 @@ def test_missing_candles_leave_their_steps_unknown_until_they_come(market: psyco
     assert row["actual"][1] is None
     assert row["covered"][1] is None
     assert None not in (row["actual"][0], row["covered"][0], row["pinball"][2])
+
+
+@pytest.mark.parametrize(
+    "late", [2, 0]
+)  # a step in the middle, and the candle that the forecast started from
+def test_a_candle_that_comes_late_is_scored_at_any_age(market: psycopg.Connection[Any], late: int) -> None:
+    at = START + timedelta(hours=10 + late)
+    market.execute("DELETE FROM ohlcv_1h WHERE ts = %s", (at,))
+    add_forecast(market, CLOSES, 10)
+    add_forecast(market, CLOSES, 30)
+    run(40)
+    month = 40 + 24 * 30
+    assert run(month) == Tally()  # nothing has come: nothing is looked at again
+    add = "INSERT INTO ohlcv_1h (symbol, ts, open, high, low, close) VALUES ('BTC-USD', %s, 1, 1, 1, %s)"
+    market.execute(add, (at, float("nan")))
+    assert run(month) == Tally()
+    market.execute("UPDATE ohlcv_1h SET close = %s WHERE ts = %s", (CLOSES[10 + late], at))
+    tally = run(month)
+    assert (tally.new, tally.changed, tally.unchanged) == (0, 1, 0)
+    row = score_rows(market)[0]
+    assert row["actual"] == CLOSES[11:15].tolist()
+    assert row["last_close"] == CLOSES[10]
+    assert None not in row["covered"] + row["direction_hit"]
+    assert run(month) == Tally()
+
+
+def test_only_scores_that_lack_a_close_are_looked_through(database: psycopg.Connection[Any]) -> None:
+    query = load("forecasts_to_score")
+    given = {"timeframe": "1h", "as_of": START, "recheck_from": START}
+    database.execute("SET enable_seqscan = off")
+    plan = "\n".join(line for (line,) in database.execute(f"EXPLAIN {query}", given))
+    assert "prediction_scores_incomplete" in plan
 
 
 def test_without_any_candle_a_forecast_waits(market: psycopg.Connection[Any]) -> None:

@@ -85,7 +85,7 @@ def test_a_seed_gives_the_same_result_alone_or_in_a_batch(server: TestClient) ->
         "symbols": ["ETH-USD", "BTC-USD"],
     }
     batch = server.post("/predict-batch", json={**ASKED, **other, "sample_count": 2}).json()
-    assert batch["warnings"] == ["unknown fields were ignored: symbol"]
+    assert batch["warnings"] == ["fields-ignored: unknown fields were ignored: symbol"]
     assert [item["symbol"] for item in batch["results"]] == ["ETH-USD", "BTC-USD"]
     assert batch["results"][1] == {"symbol": "BTC-USD", "result": alone, "error": None}
 
@@ -118,7 +118,9 @@ def test_events_change_the_forecast_and_travel_in_two_ways(server: TestClient) -
 def test_a_bundle_without_an_event_encoder_says_that_it_did_without(base_server: TestClient) -> None:
     made = answer(base_server, events=encoded(np.zeros((40, 20))), event_schema=9)
     assert not made["events_used"]
-    assert made["warnings"] == ["this bundle has no EventEncoder: the forecast was made without the events"]
+    assert made["warnings"] == [
+        "events-not-used: this bundle has no EventEncoder: the forecast was made without the events"
+    ]
     assert {**made, "warnings": []} == answer(base_server)
 
 
@@ -130,7 +132,9 @@ def test_without_events_both_bundles_agree_to_the_bit(server: TestClient, base_s
 def test_candles_not_closed_by_as_of_are_left_out(server: TestClient) -> None:
     made = answer(server, as_of="2024-03-05T14:30:00Z")
     assert (made["as_of"], made["lookback_used"]) == ("2024-03-05T13:00:00Z", 38)
-    assert made["warnings"] == ["2 of the candles given had not closed by as_of and were left out"]
+    assert made["warnings"] == [
+        "candles-not-closed: 2 of the candles given had not closed by as_of and were left out"
+    ]
 
 
 def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient) -> None:

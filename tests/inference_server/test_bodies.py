@@ -34,7 +34,7 @@ def test_unknown_fields_are_ignored_and_named() -> None:
     raw = body(symbol="SPY", model="base", verbose=True, candles={**CANDLES, "trades": [5]})
     asked, warnings = read_predict(raw)
     assert asked.candles == Candles(timestamp=[1], open=[1.0], high=[1.0], low=[1.0], close=[1.0])
-    assert warnings == ["unknown fields were ignored: model, verbose, candles.trades"]
+    assert warnings == ["fields-ignored: unknown fields were ignored: model, verbose, candles.trades"]
 
 
 def test_many_unknown_fields_are_counted() -> None:
@@ -118,9 +118,9 @@ def test_odd_parts_of_a_batch_are_named() -> None:
     asked, warnings = read_batch(raw, max_symbols=3)
     assert list(asked) == ["A", "B"]
     assert warnings == [
-        "unknown fields were ignored: page, candles.A.n",
-        "listed more than once, answered once: A",
-        "events of symbols that are not in symbols were ignored: C",
+        "fields-ignored: unknown fields were ignored: page, candles.A.n",
+        "symbols-repeated: listed more than once, answered once: A",
+        "symbols-ignored: events of symbols that are not in symbols were ignored: C",
     ]
 
 

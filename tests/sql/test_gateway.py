@@ -28,6 +28,7 @@ RERUN: dict[str, Any] = {
     "model_version": "2", "pred_len": 1, "timestamps": [datetime(2024, 1, 2, tzinfo=UTC)],
     "p10": [1.5], "p50": [2.5], "p90": [3.5], "seed": 7, "event_context": Jsonb({"events_active": ["fomc"]}),
     "p10_calibrated": [1.4], "p90_calibrated": [3.6], "samples": [[2.5]],
+    "warnings": ["candles-late: newer ones had closed"], "fingerprint": "f",
 }  # fmt: skip
 
 

@@ -95,6 +95,7 @@ def test_a_whole_older_installation_can_be_upserted_into(empty: psycopg.Connecti
         "timestamps": [datetime(2024, 1, 2, tzinfo=UTC)], "p10": [1.5], "p50": [2.5], "p90": [3.5], "seed": 7,
         "event_context": Jsonb({"events_active": ["fomc"]}),
         "p10_calibrated": None, "p90_calibrated": None, "samples": None,
+        "warnings": None, "fingerprint": None,
     }  # fmt: skip
     empty.execute(load("upsert_prediction"), prediction)
     query = "SELECT p50, seed, updated_at IS NULL, event_context FROM ml_predictions WHERE symbol = %s"

@@ -28,8 +28,10 @@ PREDICTION: dict[str, Any] = {
     "p10_calibrated": None,
     "p90_calibrated": None,
     "samples": None,
+    "warnings": None,
+    "fingerprint": None,
 }
-STORED_BESIDE = ("p10_calibrated", "p90_calibrated", "samples")
+STORED_BESIDE = ("p10_calibrated", "p90_calibrated", "samples", "warnings", "fingerprint")
 
 
 def rows(database: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -3,7 +3,9 @@
 import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import { stamp } from "./format.js";
-import { make, showEvents, showFacts, showHorizon, showLegend, showReadout, showValues } from "./panels.js";
+import {
+  make, showEvents, showFacts, showHorizon, showLegend, showReadout, showValues, showWarnings,
+} from "./panels.js";
 import { RunForm } from "./run.js";
 import { readView, withForecasts } from "./view.js";
 
@@ -137,6 +139,7 @@ async function show(view) {
   $("back").hidden = view === state.stored;
   showFacts($("facts"), view);
   showHorizon($("horizon"), view);
+  showWarnings($("warnings"), view);
   showLegend($("legend"), view);
   showValues($("values"), view);
   showEvents($("events"), view);

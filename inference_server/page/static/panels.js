@@ -82,6 +82,13 @@ export function showFacts(node, view) {
   pairs(node, facts);
 }
 
+/** List what was reported of a stored forecast. */
+export function showWarnings(list, view) {
+  const texts = view.row?.warnings ?? [];
+  list.replaceChildren(...texts.map((text) => make("li", { text })));
+  list.hidden = texts.length === 0;
+}
+
 /** Compare what the forecasts say at their horizon, and how many closes since lay within them. */
 export function showHorizon(table, view) {
   table.hidden = view.forecasts.length === 0;

@@ -148,10 +148,10 @@ def test_without_candles_of_the_vix_fred_counts_from_the_day_it_was_known(market
 @pytest.mark.parametrize(
     ("missing", "channel", "text"),
     [
-        ("BTC-USD", 14, "leader BTC-USD has no 1d candles"),
-        ("SPY", 15, "leader SPY has no 1d candles"),
-        ("DXY", 16, "leader DXY has no 1d candles"),
-        ("VIX", 17, "leader VIX has neither daily candles nor VIXCLS"),
+        ("BTC-USD", 14, "leader-missing: leader BTC-USD has no 1d candles"),
+        ("SPY", 15, "leader-missing: leader SPY has no 1d candles"),
+        ("DXY", 16, "leader-missing: leader DXY has no 1d candles"),
+        ("VIX", 17, "leader-missing: leader VIX has neither daily candles nor VIXCLS"),
     ],
 )
 def test_a_missing_leader_gives_zeros_and_one_warning(market, missing, channel, text):

@@ -67,6 +67,8 @@ def prediction_row(**columns: Any) -> dict[str, Any]:
         "p10_calibrated": None,
         "p90_calibrated": None,
         "samples": None,
+        "warnings": None,
+        "fingerprint": None,
         **columns,
     }
 

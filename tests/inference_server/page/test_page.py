@@ -57,6 +57,7 @@ def test_it_draws_candles_envelope_and_releases(page: str, watched: Watched) -> 
     assert re.search(r"From candle\s+2024-12-18 06:00 UTC", facts)
     assert re.search(rf"Closes inside\s+\d+ of {PRED_LEN}", watched.tab.inner_text("#horizon"))
     assert "Federal Funds Rate" in watched.tab.inner_text("#events")
+    assert watched.tab.inner_text("#warnings") == "candles-late: newer candles had closed"
     buttons = watched.tab.locator(".modebar-btn").evaluate_all("all => all.map(one => one.ariaLabel)")
     assert buttons == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]  # none that uploads the chart
     clean(watched, page)
@@ -65,8 +66,10 @@ def test_it_draws_candles_envelope_and_releases(page: str, watched: Watched) -> 
 def test_symbol_timeframe_and_forecast_can_be_switched(page: str, watched: Watched) -> None:
     watched.tab.goto(page)
     watched.shown("EURUSD 1h")
+    assert watched.tab.is_hidden("#warnings")
     watched.tab.click("#earlier")
     watched.tab.locator("#facts", has_text="2024-12-18 06:00").wait_for()
+    assert watched.tab.is_visible("#warnings")
     watched.tab.check('input[name="timeframe"][value="1d"]')
     watched.shown("EURUSD 1d")
     assert watched.tab.inner_text("#stored").strip() == "nothing stored: newest candles"

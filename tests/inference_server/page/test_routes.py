@@ -117,17 +117,19 @@ def test_the_newest_forecast_has_every_column_of_its_row(
     client: TestClient, database: psycopg.Connection[Any]
 ) -> None:
     store_row(database, prediction_row(as_of=NOW - 2 * HOUR, p50=[1.0, 1.0]))
-    store_row(database, prediction_row(p10_calibrated=[1.0, 0.9], p90_calibrated=[1.1, 1.2]))
+    told = ["candles-late: newer ones had closed"]
+    store_row(database, prediction_row(p10_calibrated=[1.0, 0.9], p90_calibrated=[1.1, 1.2], warnings=told))
     found = answer(client, "/predictions/EURUSD", **HOURLY)
     assert found.pop("created_at") == found.pop("updated_at")
     assert found == {
         "symbol": "EURUSD", "timeframe": "1h", "as_of": "2024-12-18T11:00:00Z", "model_name": "tiny",
         "model_version": "abc", "pred_len": 2, "timestamps": ["2024-12-18T12:00:00Z", "2024-12-18T13:00:00Z"],
         "p10": [1.04, 1.03], "p50": [1.05, 1.05], "p90": [1.06, 1.07], "seed": 7, "event_context": CONTEXT,
-        "p10_calibrated": [1.0, 0.9], "p90_calibrated": [1.1, 1.2],
+        "p10_calibrated": [1.0, 0.9], "p90_calibrated": [1.1, 1.2], "warnings": told,
     }  # fmt: skip
     earlier = answer(client, "/predictions/EURUSD", **HOURLY, as_of="2024-12-18T10:00:00Z")
     assert earlier["p50"] == [1.0, 1.0]
+    assert earlier["warnings"] is None
 
 
 def test_of_two_models_the_last_to_write_or_the_one_asked_for(
