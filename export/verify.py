@@ -19,7 +19,14 @@ from export.events import EventEncoder
 from export.graph import cache_layouts
 from export.half import half_figures
 from export.tokenizer import KronosTokenizer
-from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE, EVENTS_FILE, PATHS_FILE
+from inference_server.bundle import (
+    DECODE_FILE,
+    DECODER_FILE,
+    ENCODE_FILE,
+    EVENTS_FILE,
+    PATHS_FILE,
+    TIME_FILE,
+)
 
 PREFILL, STEPS, ROWS = 40, 10, 2
 # Of rows that enter one call with different lengths: the padding of the short one must change nothing.
@@ -38,12 +45,16 @@ NEAR_ZERO = 1e-5
 
 @dataclass(frozen=True)
 class _Sequence:
-    """Random tokens (B, N), stamps (B, N, 5) and, optionally, an event embedding (B, N, d)."""
+    """Random tokens (B, N), stamps (B, N, 5) and, optionally, an event embedding (B, N, d).
+
+    `conditioning` (B, N, d) is what the exported graphs make of the stamps and the events.
+    """
 
     s1: Tensor
     s2: Tensor
     stamp: Tensor
     event_embedding: Tensor | None
+    conditioning: Tensor
 
     def rows(self, count: int) -> "_Sequence":
         """The first rows."""
@@ -53,6 +64,7 @@ class _Sequence:
             self.s2[:count],
             self.stamp[:count],
             None if embedding is None else embedding[:count],
+            self.conditioning[:count],
         )
 
     def with_prefix_of_first_row(self, length: int) -> "_Sequence":
@@ -63,7 +75,11 @@ class _Sequence:
 
         embedding = self.event_embedding
         return _Sequence(
-            joined(self.s1), joined(self.s2), self.stamp, None if embedding is None else joined(embedding)
+            joined(self.s1),
+            joined(self.s2),
+            self.stamp,
+            None if embedding is None else joined(embedding),
+            joined(self.conditioning),
         )
 
 
@@ -102,7 +118,7 @@ def verify_decoder(
     precision: str,
     max_context: int,
 ) -> dict[str, float]:
-    """Largest relative logit differences of `decoder.onnx` and `paths.onnx` from torch in float32.
+    """Largest relative logit differences of `decoder.onnx` and, if there, `paths.onnx` from torch in float32.
 
     Compared are a prefill and single steps, rows of different lengths in one call, steps behind a shared
     prefix, prefills of half the context and of all but the last tokens, and the steps to the context's end;
@@ -114,27 +130,27 @@ def verify_decoder(
     ParityError
         A difference is beyond the tolerance of the precision, or no number.
     """
-    sessions = _session(folder / DECODER_FILE), _session(folder / PATHS_FILE)
+    paths = _session(folder / PATHS_FILE) if (folder / PATHS_FILE).is_file() else None
+    sessions = _session(folder / DECODER_FILE), paths
 
     def measure(
-        reference: KronosDecoder, embedding: Tensor | None, gate: NDArray[np.float32] | None, suffix: str
+        reference: KronosDecoder, embedding: Tensor | None, gated: bool, suffix: str
     ) -> dict[str, float]:
-        sequence = _random_sequence(decoder, embedding, max_context)
+        gate = None if adapter is None else np.full((ROWS, 1, 1), gated, _dtype(precision))
+        sequence = _random_sequence(folder, decoder, embedding, max_context)
         found = _measure(sessions, reference, sequence, gate, precision, max_context)
         if precision == "fp16":
             found |= half_figures(reference, sequence.s1, sequence.s2, sequence.stamp, embedding)
         return {f"{name}{suffix}": figure for name, figure in found.items()}
 
-    figures = measure(decoder, None, None, "")
+    figures = measure(decoder, None, False, "")
     if encoder is not None:
         embedding, figures["event_encoder"] = _verified_embedding(folder, encoder, max_context)
-        gate = None
         reference = decoder
         if adapter is not None:
             reference = KronosDecoder(decoder.config).eval()
             reference.load_state_dict(merged(decoder, adapter))
-            gate = np.ones((ROWS, 1, 1), np.float32)
-        figures |= measure(reference, embedding, gate, "_events")
+        figures |= measure(reference, embedding, True, "_events")
     worst, figure = largest(logit_figures(figures))
     if not figure <= TOLERANCE[precision]:
         raise ParityError(
@@ -231,7 +247,9 @@ def _relative_difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(found - expected).max() / scale)
 
 
-def _random_sequence(decoder: KronosDecoder, event_embedding: Tensor | None, max_context: int) -> _Sequence:
+def _random_sequence(
+    folder: Path, decoder: KronosDecoder, event_embedding: Tensor | None, max_context: int
+) -> _Sequence:
     config, shape = decoder.config, (ROWS, max_context)
     generator = torch.Generator().manual_seed(3)
     s1 = torch.randint(2**config.s1_bits, shape, generator=generator)
@@ -240,14 +258,19 @@ def _random_sequence(decoder: KronosDecoder, event_embedding: Tensor | None, max
     stamp = torch.stack(
         [hours * 7 % 60, hours % 24, hours // 24 % 7, 1 + hours // 24 % 31, 1 + hours // 24 % 12], dim=-1
     )
-    return _Sequence(s1, s2, stamp.expand(ROWS, -1, -1), event_embedding)
+    stamp = stamp.expand(ROWS, -1, -1).contiguous()
+    (time,) = _session(folder / TIME_FILE).run(["time_embedding"], {"stamp": stamp.numpy()})
+    conditioning = torch.from_numpy(time)
+    if event_embedding is not None:
+        conditioning = conditioning + event_embedding
+    return _Sequence(s1, s2, stamp, event_embedding, conditioning)
 
 
 def _measure(
-    sessions: tuple[ort.InferenceSession, ort.InferenceSession],
+    sessions: tuple[ort.InferenceSession, ort.InferenceSession | None],
     decoder: KronosDecoder,
     sequence: _Sequence,
-    gate: NDArray[np.float32] | None,
+    gate: NDArray[np.floating] | None,
     precision: str,
     max_context: int,
 ) -> dict[str, float]:
@@ -268,7 +291,7 @@ def _measure(
             _compare(worst, outputs, reference, stops, name)
             starts, stops = stops, [stop + 1 for stop in stops]
 
-    def shared(length: int, steps: int, name: str) -> None:
+    def shared(paths: ort.InferenceSession, length: int, steps: int, name: str) -> None:
         """Prefill the first row, and let every row continue it by tokens of its own."""
         joined = sequence.with_prefix_of_first_row(length)
         own = _Reference.of(decoder, joined)
@@ -279,16 +302,17 @@ def _measure(
         past = _empty_caches(decoder, precision, ROWS, steps)
         for stop in range(length + 1, length + steps + 1):
             starts, stops = [stop - 1] * ROWS, [stop] * ROWS
-            outputs = _call(sessions[1], joined, starts, stops, past | prefix, gate, prefix_length=length)
+            outputs = _call(paths, joined, starts, stops, past | prefix, gate, prefix_length=length)
             past = _presents(outputs)
             _compare(worst, outputs, own, stops, name)
 
     continued([PREFILL] * ROWS, STEPS, "prefill", "step")
     continued(UNEVEN, STEPS, "uneven", "uneven")
-    shared(PREFILL, STEPS, "shared")
     continued([max_context // 2] * ROWS, 0, "middle", "middle")
     continued([end] * ROWS, END_STEPS, "end", "end")
-    shared(end, END_STEPS, "shared_end")
+    if sessions[1] is not None:
+        shared(sessions[1], PREFILL, STEPS, "shared")
+        shared(sessions[1], end, END_STEPS, "shared_end")
     return worst
 
 
@@ -311,12 +335,15 @@ def _compare(
 
 
 def _empty_caches(decoder: KronosDecoder, precision: str, rows: int, tokens: int) -> dict[str, NDArray[Any]]:
-    dtype = np.float16 if precision == "fp16" else np.float32
     return {
-        f"past_{kind}.{i}": np.zeros((rows, c.heads, tokens, c.head_dim), dtype)
+        f"past_{kind}.{i}": np.zeros((rows, c.heads, tokens, c.head_dim), _dtype(precision))
         for i, c in enumerate(cache_layouts(decoder))
         for kind in ("key", "value")
     }
+
+
+def _dtype(precision: str) -> type[np.floating]:
+    return np.float16 if precision == "fp16" else np.float32
 
 
 def _call(
@@ -325,12 +352,15 @@ def _call(
     starts: Sequence[int],
     stops: Sequence[int],
     past: dict[str, NDArray[Any]],
-    gate: NDArray[np.float32] | None,
+    gate: NDArray[np.floating] | None,
     prefix_length: int = 0,
 ) -> dict[str, NDArray[Any]]:
     """Feed each row's tokens from its start to its stop, short rows padded on the right with zeros."""
     rows = len(sequence.s1)
     new = [stop - start for start, stop in zip(starts, stops, strict=True)]
+    length, width = sequence.conditioning.shape[1:]
+    table = sequence.conditioning.reshape(-1, width).numpy()
+    positions = torch.arange(rows)[:, None] * length + torch.arange(length)
 
     def fed(values: Tensor) -> NDArray[Any]:
         padded = values.new_zeros(rows, max(new), *values.shape[2:])
@@ -342,7 +372,8 @@ def _call(
     feeds = {
         "s1": fed(sequence.s1),
         "s2": fed(sequence.s2),
-        "stamp": fed(sequence.stamp),
+        "position": fed(positions),
+        "conditioning": table.astype(past["past_key.0"].dtype),
         "last_index": np.array(new)[:, None] - 1,
         "seqlens_k": (cached - 1).astype(np.int32),
         "total_sequence_length": np.array([cached.max()], np.int32),
@@ -351,8 +382,6 @@ def _call(
         "top_k": np.ones((rows, 1), np.int64),
         "top_p": np.ones((rows, 1), np.float32),
     } | past
-    if sequence.event_embedding is not None:
-        feeds["event_embedding"] = fed(sequence.event_embedding)
     if gate is not None:
         feeds["adapter_gate"] = gate
     names = [output.name for output in session.get_outputs()]
