@@ -126,8 +126,11 @@ def stand_in_server(script: Script) -> Iterator[str]:
         server.server_close()
 
 
-def answer_of(request: PredictRequest, model: ModelInfo, script: Script) -> PredictAnswer:
+def answer_of(
+    request: PredictRequest, model: ModelInfo = MODEL, script: Script | None = None
+) -> PredictAnswer:
     """Return paths that spread from the last close, the same for the same request."""
+    told = Script() if script is None else script
     assert request.candles is not None
     assert request.future_timestamps is not None
     last = request.candles.close[-1]
@@ -150,8 +153,8 @@ def answer_of(request: PredictRequest, model: ModelInfo, script: Script) -> Pred
         sample_count=request.sample_count,
         lookback_used=len(request.candles.close),
         model=ModelName(name=model.name, version=model.version),
-        events_used=request.events is not None and request.symbol not in script.without_events,
-        warnings=script.warnings.get(request.symbol, []),
+        events_used=request.events is not None and request.symbol not in told.without_events,
+        warnings=told.warnings.get(request.symbol, []),
     )
 
 

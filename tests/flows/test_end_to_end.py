@@ -62,8 +62,9 @@ def test_forecasts_on_each_calendar_with_events_and_again_the_same(
             for low, middle, high in zip(row["p10"], row["p50"], row["p90"], strict=True)
         )
         assert "fomc" in row["event_context"]["events_active"]
-    assert predict_batch(timeframe=timeframe, **SHORT, return_state=True).is_completed()
+    assert predict_batch(timeframe=timeframe, **SHORT, force=True, return_state=True).is_completed()
     for before, after in zip(rows, stored(market), strict=True):
+        assert after["updated_at"] > before["updated_at"]
         assert {**after, "updated_at": None} == {**before, "updated_at": None}
 
 

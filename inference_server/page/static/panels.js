@@ -67,7 +67,7 @@ export function showFacts(node, view) {
   if (view.lastClose !== null) facts.push(["Last close", price(view.lastClose, view.digits)]);
   const row = view.row;
   if (row) {
-    facts.push(["Last run", `${stamp(Date.parse(row.updated_at ?? row.created_at))} UTC`]);
+    facts.push(["Last written", `${stamp(Date.parse(row.updated_at ?? row.created_at))} UTC`]);
     const active = (row.event_context?.events_active ?? []).map((name) => NAMES[name] ?? name);
     facts.push(["Active events", active.join(", ") || "none"]);
   }

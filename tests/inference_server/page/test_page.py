@@ -53,7 +53,7 @@ def test_it_draws_candles_envelope_and_releases(page: str, watched: Watched) -> 
     assert len(events["x"]) == 2  # one on either side of now
     assert events["x"][0] < median["x"][0] < events["x"][1] < median["x"][-1] + 10
     facts = watched.tab.inner_text("#facts")
-    assert re.search(r"Last run\s+\d{4}-\d\d-\d\d \d\d:\d\d UTC", facts)
+    assert re.search(r"Last written\s+\d{4}-\d\d-\d\d \d\d:\d\d UTC", facts)
     assert re.search(r"From candle\s+2024-12-18 06:00 UTC", facts)
     assert re.search(rf"Closes inside\s+\d+ of {PRED_LEN}", watched.tab.inner_text("#horizon"))
     assert "Federal Funds Rate" in watched.tab.inner_text("#events")
