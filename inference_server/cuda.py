@@ -213,7 +213,10 @@ class CudaDevice(Device):
         """
         options = session_options(1, steady)  # the CPU does nothing but small arithmetic of shapes here
         chosen = provider_options(self._stream.value or 0, self.index, graphs and self.cuda_graphs)
-        session = ort.InferenceSession(file, options, providers=[(PROVIDER, chosen), "CPUExecutionProvider"])
+        # By default whatever fails on the card, now or at any later run, goes on with the CPU without a word.
+        session = ort.InferenceSession(
+            file, options, providers=[(PROVIDER, chosen), "CPUExecutionProvider"], enable_fallback=0
+        )
         if PROVIDER not in session.get_providers():
             raise DeviceError(
                 f"ONNX Runtime did not load {file.name} on {self.name}, though its libraries are there; its "

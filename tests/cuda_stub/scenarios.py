@@ -110,7 +110,12 @@ def memory(bundle: str, cache_bytes: str) -> Any:
 def choose(bundle: str, kind: str) -> Any:
     """Load a bundle as the server does."""
     engine = load_engine(Path(bundle), DeviceChoice(kind), CpuDevice(1, CACHE))
-    return {"device": engine.device.kind, "name": engine.device.name, "fallback": engine.fallback}
+    return {
+        "device": engine.device.kind,
+        "name": engine.device.name,
+        "fallback": engine.fallback,
+        "graphs": engine.graph_count > 0,
+    }
 
 
 def recover(bundle: str, fault: str) -> Any:

@@ -152,7 +152,16 @@ def test_a_cache_that_does_not_fit_is_tried_smaller(
 @pytest.mark.parametrize("kind", ["auto", "cuda"])
 def test_a_gpu_that_works_is_used(cuda_stub: CudaStub, half_bundle: Path, tmp_path: Path, kind: str) -> None:
     run = cuda_stub.run(tmp_path, "choose", half_bundle, kind)
-    assert run.printed == {"device": "cuda", "name": "Stub H100", "fallback": None}
+    assert run.printed == {"device": "cuda", "name": "Stub H100", "fallback": None, "graphs": True}
+    assert run.errors == ""
+
+
+def test_a_card_that_captures_no_graphs_runs_without_them(
+    cuda_stub: CudaStub, half_bundle: Path, tmp_path: Path
+) -> None:
+    run = cuda_stub.run(tmp_path, "choose", half_bundle, "auto", STUB_NO_CAPTURE="1")
+    assert run.printed == {"device": "cuda", "name": "Stub H100", "fallback": None, "graphs": False}
+    assert "runs, but not with CUDA graphs" in run.errors
 
 
 def test_without_a_card_the_cpu_serves_and_says_why(
@@ -171,6 +180,7 @@ def test_a_card_that_fails_at_the_first_run_leaves_its_work_to_the_cpu(
     assert run.printed["device"] == "cpu"
     assert "illegal memory access" in run.printed["fallback"]
     assert "the CPU serves instead of a GPU" in run.errors
+    assert "Falling back" not in run.errors  # ONNX Runtime's own way to the CPU, which says nothing of why
 
 
 def test_a_bundle_for_the_cpu_beside_a_gpu_is_worth_a_warning(
