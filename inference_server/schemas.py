@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 Instant = str | int
-"""ISO 8601 text (without a zone it is UTC; a date alone is its midnight) or epoch milliseconds."""
+"""ISO 8601 text (without a zone it is UTC; a date alone is its midnight) or a Unix time: seconds,
+milliseconds, microseconds or nanoseconds, told apart by their size."""
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 
