@@ -89,7 +89,7 @@ class CandleStore:
             self._instruments_failure = failure
             self._instruments_due = time.monotonic() + FAILURE_KEPT_S
             raise
-        stored = {symbol: Instrument(symbol, kind, calendar) for symbol, kind, calendar, _ in rows}
+        stored = {symbol: Instrument(symbol, *about) for symbol, *about, _ in rows}
         self._instruments = {**default_instruments(), **stored}
         self._instruments_failure = None
         self._instruments_due = time.monotonic() + INSTRUMENTS_KEPT_S
@@ -178,10 +178,10 @@ class CandleStore:
                     async with pool.connection() as connection, connection.cursor(binary=True) as cursor:
                         await cursor.execute(query, given)
                         return await cursor.fetchall()
-        except psycopg.errors.UndefinedTable as error:
-            log.error("the database lacks a table: %s", one_line(error))
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            log.error("the database lacks a table or a column: %s", one_line(error))
             raise DatabaseUnavailable(
-                "the database lacks its tables; apply the migrations with `python -m sql migrate`"
+                "the database lacks its tables or columns; apply the migrations with `python -m sql migrate`"
             ) from error
         except (psycopg.Error, TimeoutError, OSError) as error:
             log.warning("database read failed: %s", one_line(error))

@@ -13,15 +13,19 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 
 
 class Candles(Struct, kw_only=True):
-    """Past candles as columns of equal length, oldest first; without volume, volume and amount are zero."""
+    """Past candles as columns of equal length, oldest first; without volume, volume and amount are zero.
+
+    A volume or an amount that is unknown is null: the forecast is then made without that column. Prices must
+    all be there.
+    """
 
     timestamp: list[Instant]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    volume: list[float] | None = None
-    amount: list[float] | None = None
+    open: list[float | None]
+    high: list[float | None]
+    low: list[float | None]
+    close: list[float | None]
+    volume: list[float | None] | None = None
+    amount: list[float | None] | None = None
 
 
 class EncodedArray(Struct, kw_only=True):
