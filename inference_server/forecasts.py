@@ -155,10 +155,9 @@ class Forecasts:
                     f"{still_open} of the candles given had not closed by as_of and were left out"
                 )
         future = requests.future_of(asked, window, instrument)
-        warnings += candle_warnings(
-            Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, instrument),
-            as_of if stored else None,
-        )
+        known = self._store.instruments_at_hand().get(asked.symbol, instrument)
+        odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
+        warnings += candle_warnings(odd, as_of if stored else None)
         events: NDArray[np.float32] | None = None
         if asked.events is not None:
             requests.check_event_schema(asked, manifest.event_schema if manifest.has_events else None)

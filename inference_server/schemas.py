@@ -20,10 +20,10 @@ class Candles(Struct, kw_only=True):
     """
 
     timestamp: list[Instant]
-    open: list[float | None]
-    high: list[float | None]
-    low: list[float | None]
-    close: list[float | None]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
     volume: list[float | None] | None = None
     amount: list[float | None] | None = None
 

@@ -136,6 +136,15 @@ def test_a_shut_market_is_forecast_once() -> None:
     assert len(times["EURUSD"]) == len(times["SPY"]) == 1
 
 
+def test_candles_on_the_clock_hour_are_forecast_and_scored_there() -> None:
+    clock = pl.when(symbol="SPY").then(pl.col("ts").dt.offset_by("-30m")).otherwise("ts")
+    past = replace(history(), candles=history().candles.with_columns(ts=clock))
+    found, _ = walked(past, START, START)
+    (spy,) = (each for each in found.scored if each.symbol == "SPY" and each.model != RANDOM_WALK)
+    assert {stamp.minute for stamp in spy.timestamps.tolist()} == {0}
+    assert np.isfinite(spy.scores.actual).all()
+
+
 def without(*spans: tuple[datetime, datetime]) -> History:
     kept = history().candles
     for start, end in spans:

@@ -68,7 +68,6 @@ def test_inline_candles_become_a_window() -> None:
         ({"timestamp": ["2024-06-04", "2024-06-03"]}, InvalidRequest),
         ({"close": [1.0]}, CandleError),
         ({"close": [1.0, float("nan")]}, CandleError),
-        ({"close": [1.0, None]}, CandleError),
         ({"volume": [1.0]}, CandleError),
         ({"volume": [1.0, 1e18]}, CandleError),
     ],
