@@ -201,8 +201,15 @@ def _changes(seen: BoolArray, there: BoolArray, kinds: Ints) -> tuple[BoolArray,
     # The first and the last row are parts of one; rows without candles are holidays or holes.
     whole = np.flatnonzero(seen.any(axis=1))
     whole = whole[(whole > 0) & (whole < len(seen) - 1)]
+    # An empty one beside others with candles may be a habit, as of a feed that rests at the weekend.
+    beside = np.convolve(seen.any(axis=1), np.ones(7))[3 : 3 + len(seen)] > 0
     added, removed = (np.zeros((7, seen.shape[1]), dtype=np.bool_) for _ in range(2))
     for kind in range(7):
+        alike = np.flatnonzero((kinds == kind) & beside)
+        alike = alike[(alike > 0) & (alike < len(seen) - 1)][-_SESSIONS:]
+        if kinds.any() and len(alike) >= _FEWEST and not seen[alike].any():
+            removed[kind] = there[alike].any(axis=0)
+            continue
         rows = whole[kinds[whole] == kind][-_SESSIONS:]
         if len(rows) < _FEWEST:
             rows = whole[-_SESSIONS:]

@@ -97,6 +97,19 @@ def test_a_feed_without_sunday_evenings() -> None:
     assert grid.missing(stamps).sum() == 0
 
 
+def test_a_feed_that_rests_at_the_weekend() -> None:
+    bitcoin = KNOWN["BTC-USD"]
+    stamps = past_timestamps(bitcoin, "1h", np.datetime64("2026-06-05T23:30"), 800)
+    stamps = stamps[np.is_busday(stamps.astype("datetime64[D]"))][-392:]
+    grid = feed_grid(bitcoin, "1h", stamps)
+    assert texts(grid.after(stamps[-1], 2)) == ["06-08 00:00", "06-08 01:00"]
+    assert grid.missing(stamps).sum() == 0
+    # A feed that was away for weeks, and is back since Wednesday, rests on no Monday.
+    whole = past_timestamps(bitcoin, "1h", np.datetime64("2026-06-05T23:30"), 2000)
+    away = whole[(whole < np.datetime64("2026-05-01")) | (whole > np.datetime64("2026-06-03"))]
+    assert not feed_grid(bitcoin, "1h", away).own
+
+
 def test_daily_candles_on_sundays() -> None:
     euro = KNOWN["EURUSD"]
     days = np.arange("2026-03-01", "2026-06-06", dtype="datetime64[D]").astype("datetime64[us]")
@@ -152,3 +165,15 @@ def test_the_end_of_the_calendar_is_an_error() -> None:
     stamps = hourly(APPLE, 20, CLOCK)
     with pytest.raises(TimeGridError, match=r"50000 candles after .* reach outside the calendar"):
         feed_grid(APPLE, "1h", stamps).after(stamps[-1], 50_000)
+
+
+@pytest.mark.parametrize("timeframe", ["1h", "1d"])
+@pytest.mark.parametrize("calendar", ["24/7", "FX", "XNYS"])
+@pytest.mark.parametrize("hole", [3, 10, 20, 40, 80])
+@pytest.mark.parametrize("since", [1, 2, 4, 9])
+def test_a_hole_is_no_habit(calendar: str, timeframe: str, hole: int, since: int) -> None:
+    instrument = Instrument("X", "equity", calendar)
+    stamps = past_timestamps(instrument, timeframe, np.datetime64("2026-06-05T12:30"), 2500)
+    days = np.unique(stamps.astype("datetime64[D]"))
+    kept = (stamps < days[-hole - since]) | (stamps >= days[-since])
+    assert not feed_grid(instrument, timeframe, stamps[kept]).own
