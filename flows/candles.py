@@ -238,6 +238,7 @@ def _window(
                 f"{len(keep)} {timeframe} candles follow the last hole in the feed; expected at least "
                 f"{min_candles} ({notes[0]})"
             )
+        grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
     future = grid.after(timestamps[-1], pred_len)
     late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
     return Window(instrument, timestamps, _columns(part[keep.tolist()]), future, late, notes)

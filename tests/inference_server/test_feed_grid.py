@@ -88,6 +88,22 @@ def test_hours_of_its_own_are_found(
     assert grid.missing(stamps[-100:]).sum() == 0
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    hours=st.sets(st.integers(-5, 11), min_size=1),
+    minute=st.sampled_from([0, 15, 30, 45, 59]),
+    sessions=st.integers(6, 30),
+)
+def test_what_a_feed_does_every_session_it_goes_on_doing(hours: set[int], minute: int, sessions: int) -> None:
+    whole = hourly(APPLE, 36, [hour + minute / 60 for hour in sorted(hours)], "2026-01-20")
+    known = len(hours) * sessions
+    grid = feed_grid(APPLE, "1h", whole[:known])
+    np.testing.assert_array_equal(
+        grid.after(whole[known - 1], 6 * len(hours)), whole[known:][: 6 * len(hours)]
+    )
+    assert grid.missing(whole[:known]).sum() == 0
+
+
 def test_a_feed_without_sunday_evenings() -> None:
     euro = KNOWN["EURUSD"]
     stamps = past_timestamps(euro, "1h", np.datetime64("2026-06-05T20:30"), 600)
