@@ -5,28 +5,32 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, get_args
 
-import polars as pl
-from prefect import State, flow, task
+from prefect import State, flow
 from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.calibration import Calibration
-from flows.calibration_store import read_calibrations
-from flows.candles import Window, as_utc, closed_windows, read_candles
-from flows.event_plan import EventPlan, plan_events
+from flows.candles import as_utc, closed_windows
+from flows.event_plan import EventPlan
 from flows.fingerprint import with_fingerprint
-from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row, usable_lookback
-from flows.inputs import PredictionInputs, build_inputs, keep_inputs
+from flows.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
+from flows.inputs import build_inputs
+from flows.predict_tasks import (
+    build_events,
+    forecast,
+    read_history,
+    read_model,
+    read_unchanged,
+    read_widenings,
+    store,
+)
 from flows.report import (
     Outcome,
     failure_message,
@@ -36,14 +40,10 @@ from flows.report import (
     summary_table,
     warning_lines,
 )
-from flows.retries import RETRIED
-from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
-from flows.store import PredictionRow, unchanged_predictions, upsert_prediction
-from flows.universe import Universe, read_universe, skip_without_candles
-from inference_server.client import Client, ClientError
+from flows.settings import WORKERS, local_prefect_defaults
+from flows.store import PredictionRow
+from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
-from inference_server.warning_codes import WarningCode, warning
-from sql.connect import connect
 
 MODELS_PER_RUN: Final = 3
 """Models that a run follows the server to, before it says that the server does not stay with one."""
@@ -71,6 +71,7 @@ def predict_batch(
     with_events: bool = True,
     seed: int | None = None,
     store_samples: bool = False,
+    stale_after: int | None = None,
     force: bool = False,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
@@ -94,6 +95,9 @@ def predict_batch(
     store_samples
         Whether the close of every sample path is stored too, for the CRPS; the flow score-forecasts deletes
         them a while after they were scored. Four bytes × sample_count × pred_len a forecast.
+    stale_after
+        A symbol is skipped as stale when more candles of its calendar than these have closed since its newest
+        one; None for 24 hourly or 5 daily ones, the longest hole that a window may have.
     force
         Make every forecast, also those whose row is there already from the same candles, events, settings and
         model.
@@ -104,7 +108,7 @@ def predict_batch(
         One per symbol, or a failed state that names the symbols that failed; the others are stored.
     """
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
-    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, force)
+    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force)
     outcomes: list[Outcome] = []
     asked = symbols
     for _ in range(MODELS_PER_RUN):
@@ -142,6 +146,7 @@ class Run:
     lookback: int | None
     with_events: bool
     store_samples: bool
+    stale_after: int | None
     force: bool
 
 
@@ -157,7 +162,7 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
     timeframe, pred_len = run.sampling.timeframe, run.sampling.pred_len
     lookback = usable_lookback(run.lookback, pred_len, model.max_context, model.limits.min_candles)
     universe, candles = read_history(symbols, timeframe, lookback, run.as_of)
-    windows, unusable = closed_windows(
+    windows, unusable, stale = closed_windows(
         candles,
         universe.instruments,
         timeframe,
@@ -165,6 +170,7 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
         lookback=lookback,
         pred_len=pred_len,
         min_candles=model.limits.min_candles,
+        stale_after=run.stale_after,
     )
     events = (
         build_events(model, windows, timeframe, run.as_of)
@@ -206,85 +212,8 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
             outcomes.append(outcome)
     outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
     outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
+    outcomes += [Outcome(symbol, stale=reason) for symbol, reason in stale.items()]
     return outcomes, sorted(moved)
-
-
-def open_client() -> Client:
-    """Return a client of the inference server whose calls carry the id of this flow run."""
-    settings = FlowSettings.from_env()
-    return Client(settings.server_url, settings.timeout_s, flow_run.id, settings.api_key)
-
-
-@task(name="read the model", **RETRIED)
-def read_model() -> ModelInfo:
-    """Ask the server which model it serves and what its limits are."""
-    with open_client() as client:
-        return client.model()
-
-
-@task(name="read instruments and candles", **RETRIED)
-def read_history(
-    symbols: list[str] | None, timeframe: Timeframe, lookback: int, as_of: datetime
-) -> tuple[Universe, pl.DataFrame]:
-    """Read the instruments of the run, and the last candles of all of them in one query."""
-    with connect() as connection:
-        universe = read_universe(connection, symbols)
-        candles = read_candles(connection, timeframe, list(universe.instruments), lookback, as_of)
-    if symbols is None:
-        universe = skip_without_candles(universe, candles, timeframe)
-    return universe, candles
-
-
-@task(name="build event arrays", cache_policy=NO_CACHE)
-def build_events(
-    model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
-) -> EventPlan:
-    """Build the event arrays of all symbols, or say why there are none."""
-    with connect() as connection:
-        plan = plan_events(connection, model, windows, timeframe, as_of)
-    for text, symbols in plan.warnings.items():
-        get_run_logger().warning("%s (%s)", text, ", ".join(symbols))
-    return plan
-
-
-@task(name="read calibrations", **RETRIED)
-def read_widenings(model: ModelInfo, timeframe: Timeframe, as_of: datetime) -> dict[str, Calibration]:
-    """Read what earlier forecasts of this model taught by `as_of`, by asset class."""
-    with connect() as connection:
-        return read_calibrations(connection, timeframe, model.name, model.version, as_of)
-
-
-@task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
-def forecast(order: Order) -> PredictAnswer:
-    """Send one symbol's candles, future timestamps and events to the server."""
-    with open_client() as client:
-        return client.predict(build_request(order), order.events)
-
-
-@task(name="look for what is stored already", **RETRIED)
-def read_unchanged(model: ModelInfo, orders: Sequence[Order]) -> dict[str, PredictionRow]:
-    """Read the rows that the answers to some orders would only write again, by symbol."""
-    wanted = {
-        (order.symbol, order.window.as_of): order.fingerprint
-        for order in orders
-        if order.fingerprint is not None
-    }
-    if not wanted:
-        return {}
-    with connect() as connection:
-        return unchanged_predictions(connection, orders[0].sampling.timeframe, model.name, wanted)
-
-
-@task(name="store", task_run_name="store {row.symbol}", **RETRIED)
-def store(row: PredictionRow, inputs: PredictionInputs) -> PredictionRow:
-    """Write one forecast and what it was made from in one transaction; return the row as it is stored."""
-    with connect() as connection, connection.transaction():
-        failure = keep_inputs(connection, inputs)
-        if failure is not None:
-            text = f"what the forecast was made from is not kept: {failure}"
-            row = replace(row, warnings=[*(row.warnings or ()), warning(WarningCode.INPUTS_NOT_KEPT, text)])
-        upsert_prediction(connection, row)
-    return row
 
 
 def settle(
@@ -336,7 +265,7 @@ def conclude(
     logger = get_run_logger()
     failure = failure_message(outcomes)
     for outcome in outcomes:
-        if outcome.skipped is not None:
+        if outcome.skipped is not None or outcome.stale is not None:
             logger.info(outcome_line(outcome))
     remarks = notices(outcomes)
     for remark in remarks:
@@ -367,11 +296,22 @@ def main() -> int:
         "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
     )
     parser.add_argument(
+        "--stale-after",
+        type=int,
+        help="closed candles that may be missing at the end before a symbol is skipped (24 hourly, 5 daily)",
+    )
+    parser.add_argument(
         "--force", action="store_true", help="make forecasts again that are stored already from the same data"
     )
     given = parser.parse_args()
     symbols = given.symbols.split(",") if given.symbols else None
-    state = run_once(timeframe=given.timeframe, symbols=symbols, as_of=given.as_of, force=given.force)
+    state = run_once(
+        timeframe=given.timeframe,
+        symbols=symbols,
+        as_of=given.as_of,
+        stale_after=given.stale_after,
+        force=given.force,
+    )
     return 0 if state.is_completed() else 1
 
 

@@ -20,6 +20,8 @@ class Outcome:
         Why the symbol failed.
     skipped
         Why the symbol was left out, which is no failure.
+    stale
+        Why its newest candle is too old to forecast from; left out likewise, and named in the notices.
     last_close
         Close of the last candle used, where there was one.
     late
@@ -34,6 +36,7 @@ class Outcome:
     row: PredictionRow | None = None
     error: str | None = None
     skipped: str | None = None
+    stale: str | None = None
     last_close: float | None = None
     late: bool = False
     without_events: str | None = None
@@ -48,7 +51,8 @@ def summary_table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 def _table_row(outcome: Outcome) -> dict[str, Any]:
     row = outcome.row
     if row is None:
-        result = f"skipped: {outcome.skipped}" if outcome.error is None else f"FAILED: {outcome.error}"
+        left_out = f"skipped: {outcome.skipped}" if outcome.stale is None else f"STALE: {outcome.stale}"
+        result = left_out if outcome.error is None else f"FAILED: {outcome.error}"
         return {"symbol": outcome.symbol, "result": result}
     return {
         "symbol": outcome.symbol,
@@ -94,9 +98,13 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def notices(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return what a person should know of the stored forecasts: late candles, and why some have no events."""
+    """Return what a person should know of a run: stale and late candles, and why some have no events."""
     stored = [outcome for outcome in outcomes if outcome.row is not None]
-    lines = []
+    lines = [
+        warning(WarningCode.STALE_CANDLES, f"STALE: {outcome.symbol}: not forecast: {outcome.stale}")
+        for outcome in outcomes
+        if outcome.stale is not None
+    ]
     late = [outcome.symbol for outcome in stored if outcome.late]
     if late:
         lines.append(
@@ -139,6 +147,6 @@ def failure_message(outcomes: Sequence[Outcome]) -> str | None:
         found = f"{len(rows) - unchanged} stored{f', {unchanged} unchanged' if unchanged else ''}"
         return f"{len(failed)} of {len(outcomes)} symbols failed, {found}. {reasons}"
     if not rows:
-        reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped}" for outcome in outcomes)
+        reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped or outcome.stale}" for outcome in outcomes)
         return f"nothing was forecast. {reasons}"
     return None

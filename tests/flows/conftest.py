@@ -6,7 +6,7 @@ import pytest
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import predict
+from flows import predict_tasks
 from tests.flows.stand_in_server import Script, stand_in_server
 
 
@@ -23,7 +23,8 @@ def prefect_server() -> Iterator[None]:
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without the waits between them."""
-    for task in (predict.read_model, predict.read_history, predict.forecast, predict.store):
+    for name in ("read_model", "read_history", "forecast", "store"):
+        task = getattr(predict_tasks, name)
         monkeypatch.setattr(task, "retry_delay_seconds", [0.0] * task.retries)
 
 

@@ -16,7 +16,7 @@ from prefect import State
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
-from flows import predict
+from flows import predict_tasks
 from flows.candles import as_utc
 from flows.forecasts import usable_lookback
 from flows.load import load_calendar
@@ -24,7 +24,7 @@ from flows.market_releases import generated_releases
 from flows.predict import predict_batch
 from flows.report import Outcome
 from flows.seeds import forecast_seed
-from inference_server.instruments import default_instruments
+from inference_server.instruments import Instrument, default_instruments
 from inference_server.schemas import EncodedArray
 from inference_server.time_grid import past_timestamps
 from sql.queries import load
@@ -47,8 +47,7 @@ def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 
 def add_candles(database: psycopg.Connection[Any], symbol: str, count: int) -> None:
     instrument = default_instruments()[symbol]
-    names = {"symbol": symbol, "asset_class": instrument.asset_class, "calendar": instrument.calendar}
-    database.execute(load("upsert_instruments"), {**names, "active": True})
+    database.execute(load("upsert_instruments"), {**vars(instrument), "active": True})
     times = past_timestamps(instrument, "1h", np.datetime64(AS_OF.replace(tzinfo=None), "us"), count)
     rows = [(symbol, time.item().replace(tzinfo=UTC), 100.0 + i) for i, time in enumerate(times)]
     with database.cursor() as cursor:
@@ -127,8 +126,8 @@ def test_a_timeout_is_tried_again_and_named(
 
 def test_symbols_that_cannot_be_forecast_are_named(market: psycopg.Connection[Any], script: Script) -> None:
     add_candles(market, "GBPUSD", 31)
-    strange = {"symbol": "SPY", "asset_class": "equity", "calendar": "MOON", "active": True}
-    market.execute(load("upsert_instruments"), strange)
+    strange = vars(Instrument("SPY", "equity", "MOON"))
+    market.execute(load("upsert_instruments"), {**strange, "active": True})
     state = run(symbols=["BTC-USD", "GBPUSD", "SPY", "NVDA", "NO-SUCH"])
     assert state.message is not None
     assert state.message.startswith("4 of 5 symbols failed, 1 stored.")
@@ -147,7 +146,7 @@ def test_an_active_symbol_without_candles_fails_no_scheduled_run(
 ) -> None:
     market.execute(
         load("upsert_instruments"),
-        {"symbol": "SPX", "asset_class": "index", "calendar": "XNYS", "active": True},
+        {**vars(Instrument("SPX", "index", "XNYS")), "active": True},
     )
     state = run()
     assert state.is_completed()
@@ -262,6 +261,33 @@ def test_late_candles_are_said_loudly(market: psycopg.Connection[Any], script: S
     late = "candles-late: newer candles had closed when this was made, and were not in the database"
     assert late in stored(market)["EURUSD"]["warnings"]
     assert late not in stored(market)["SPY"]["warnings"]
+
+
+def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    market.execute("UPDATE ohlcv_1h SET ts = ts - interval '14 days' WHERE symbol = 'SPY'")
+    state = run()
+    assert state.is_completed()
+    assert sorted(stored(market)) == ["BTC-USD", "ETH-USD", "EURUSD"]
+    description, table = artifact()
+    named = (
+        "SPY: not forecast: newest candle 2024-12-03 20:30 UTC, 70 later ones had closed by 2024-12-18 12:00"
+    )
+    assert f"STALE: {named}" in description
+    assert table[-1]["result"].startswith("STALE: newest candle 2024-12-03 20:30 UTC")
+    assert run(stale_after=70).is_completed()
+    assert "SPY" in stored(market)
+
+
+def test_an_unknown_volume_reaches_the_server_as_null(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    market.execute("UPDATE ohlcv_1h SET volume = NULL WHERE symbol = 'SPY' AND ts = '2024-12-17T20:30Z'")
+    assert run(symbols=["SPY"]).is_completed()
+    sent = script.requests[-1].candles
+    assert sent is not None
+    assert sent.volume == [1.0] * 39 + [None]
 
 
 @pytest.mark.parametrize(
@@ -461,14 +487,14 @@ def test_a_forecast_and_what_it_was_made_from_are_one_transaction(
     """The connection is lost after the first of the two is written."""
     run(symbols=["SPY"])
     before = stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()
-    whole = predict.keep_inputs
+    whole = predict_tasks.keep_inputs
 
     def killed(connection: psycopg.Connection[Any], inputs: Any) -> str | None:
         failure = whole(connection, inputs)
         market.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
         return failure
 
-    monkeypatch.setattr(predict, "keep_inputs", killed)
+    monkeypatch.setattr(predict_tasks, "keep_inputs", killed)
     state = run(symbols=["SPY"], temperature=0.5)
     assert state.is_failed()
     assert (stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()) == before

@@ -36,10 +36,11 @@ STORED = Outcome("EURUSD", ROW, last_close=1.05)
 UNCHANGED = Outcome("GBPUSD", ROW, last_close=1.05, unchanged=True)
 FAILED = Outcome("SPY", error="PredictionRefused: Bad Request (400): no")
 SKIPPED = Outcome("SPX", skipped="no 1h candles")
+STALE = Outcome("SQ", stale="newest candle 2024-08-30 19:30 UTC, 500 later ones had closed")
 
 
 def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
-    assert summary_table([STORED, FAILED, SKIPPED]) == [
+    assert summary_table([STORED, FAILED, SKIPPED, STALE]) == [
         {
             "symbol": "EURUSD",
             "result": "stored",
@@ -54,7 +55,15 @@ def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
         },
         {"symbol": "SPY", "result": "FAILED: PredictionRefused: Bad Request (400): no"},
         {"symbol": "SPX", "result": "skipped: no 1h candles"},
+        {"symbol": "SQ", "result": f"STALE: {STALE.stale}"},
     ]
+
+
+def test_stale_symbols_are_named_and_are_no_failure() -> None:
+    assert notices([STALE, STORED]) == [f"stale-candles: STALE: SQ: not forecast: {STALE.stale}"]
+    assert failure_message([STALE, STORED]) is None
+    assert failure_message([STALE]) == f"nothing was forecast. SQ: {STALE.stale}"
+    assert outcome_line(STALE) == f"SQ: STALE: {STALE.stale}"
 
 
 @pytest.mark.parametrize(
