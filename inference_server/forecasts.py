@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inference_server import requests
 from inference_server.bundle import Manifest
+from inference_server.calls import Outcome, Result
 from inference_server.candle_store import CandleStore
 from inference_server.candle_warnings import Used, candle_warnings
 from inference_server.candles import CandleError
@@ -27,7 +28,7 @@ from inference_server.jobs import ForecastJob
 from inference_server.requests import Window
 from inference_server.responses import predict_answer, sliding_warning
 from inference_server.result_cache import ResultCache, job_key
-from inference_server.scheduler import Outcome, Result, Scheduler
+from inference_server.scheduler import Scheduler
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
 
 log = logging.getLogger(__name__)

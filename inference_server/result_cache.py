@@ -5,8 +5,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from inference_server.calls import Outcome
 from inference_server.jobs import ForecastJob
-from inference_server.scheduler import Outcome
 
 
 def job_key(bundle_version: str, job: ForecastJob) -> bytes:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from inference_server.bundle import Manifest
+from inference_server.calls import Outcome
 from inference_server.result_cache import ResultCache, job_key
-from inference_server.scheduler import Outcome
 from tests.inference_server.jobs import hourly_job
 
 JOB = hourly_job(events=True)
