@@ -15,7 +15,7 @@ from inference_server.candle_warnings import LONGEST_GAP, candles_behind
 from inference_server.feed_grid import feed_grid
 from inference_server.instruments import Instrument
 from inference_server.schemas import Candles
-from inference_server.spacing import other_spacing, timeframe_of, words
+from inference_server.spacing import contradiction, other_spacing
 from inference_server.time_grid import closed_by
 from inference_server.warning_codes import WarningCode, warning
 from sql.queries import load
@@ -202,9 +202,7 @@ def _window(
     timestamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
     spacing = other_spacing(timestamps[-lookback:], timeframe)
     if spacing is not None:
-        fitting = timeframe_of(spacing)
-        meant = "" if fitting is None else f"; they look like candles of {fitting}"
-        raise ValueError(f"candles are {words(spacing)} apart, timeframe is {timeframe}{meant}")
+        raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
     keep = np.flatnonzero(closed_by(instrument, timeframe, timestamps, instant))[-lookback:]
     if len(keep) < min_candles:

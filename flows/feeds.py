@@ -10,7 +10,7 @@ from flows.tables import UTC_TIME, TableError, conform, refuse
 from inference_server.candle_checks import impossible
 from inference_server.candle_checks import nonpositive as not_above_zero
 from inference_server.instruments import ASSET_CLASSES, Instrument
-from inference_server.spacing import other_spacing, timeframe_of, words
+from inference_server.spacing import contradiction, other_spacing
 from inference_server.time_features import known_time_zones
 from inference_server.time_grid import TimeGridError, candle_bounds
 
@@ -98,14 +98,14 @@ def candles(
         [*key, *prices],
         "a price is zero or below; where that can be, set allow_nonpositive in the table instruments",
     )
+    frame = frame.sort(key)
+    check_spacing(frame, timeframe)
     if timeframe == "1d":
         refuse(
             frame.filter(pl.col("ts").dt.truncate("1d") != pl.col("ts")),
             key,
             "a daily candle's timestamp must be its session date at 00:00 UTC",
         )
-    frame = frame.sort(key)
-    check_spacing(frame, timeframe)
     return frame
 
 
@@ -126,11 +126,7 @@ def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
         stamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
         spacing = other_spacing(stamps, timeframe)
         if spacing is not None:
-            fitting = timeframe_of(spacing)
-            meant = "" if fitting is None else f"; did you mean --timeframe {fitting}?"
-            raise TableError(
-                f"candles of {symbol} are {words(spacing)} apart, timeframe is {timeframe}{meant}"
-            )
+            raise TableError(contradiction(str(symbol), spacing, timeframe))
 
 
 def calendar(frame: pl.DataFrame) -> pl.DataFrame:

@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
                 _report(path, _load(given, connection, path))
     except TableError as error:
         return _fail(f"{path}: {error}")
-    except psycopg.errors.UndefinedTable as error:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
         return _fail(f"{one_line(error)}; make the tables with `python -m sql migrate` first")
     except psycopg.Error as error:
         return _fail(one_line(error))

@@ -27,7 +27,7 @@ from inference_server.schemas import (
     Limits,
     PredictRequest,
 )
-from inference_server.spacing import CANDLE_LENGTH, continues, other_spacing, timeframe_of, words
+from inference_server.spacing import CANDLE_LENGTH, continues, contradiction, other_spacing, words
 from inference_server.time_features import known_time_zones
 from inference_server.time_grid import closed_by
 
@@ -147,16 +147,14 @@ def own_spacing(window: Window, asked: PredictRequest) -> np.timedelta64 | None:
     spacing = other_spacing(stamps, asked.timeframe)
     if spacing is None:
         return None
-    fault = f"candles of {asked.symbol} are {words(spacing)} apart, timeframe is {asked.timeframe}"
+    fault = contradiction(asked.symbol, spacing, asked.timeframe)
     if asked.future_timestamps is not None:
         future = parse_instants(asked.future_timestamps, "future_timestamps")
         if continues(future[future > stamps[-1]], stamps[-1], spacing):
             return spacing
         fault += ", and future_timestamps do not go on as the candles do"
-    fitting = timeframe_of(spacing)
-    meant = "" if fitting is None else f"; did you mean timeframe {fitting}?"
     raise InvalidCandles(
-        f"{fault}: send candles of {asked.timeframe}, or future_timestamps {words(spacing)} apart{meant}",
+        f"{fault}: give candles of {asked.timeframe}, or future_timestamps {words(spacing)} apart",
         given=words(spacing),
         expected=f"candles {words(CANDLE_LENGTH[asked.timeframe])} apart",
     )

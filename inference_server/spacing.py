@@ -80,6 +80,13 @@ def timeframe_of(spacing: np.timedelta64) -> str | None:
     return next((name for name, length in CANDLE_LENGTH.items() if _alike(spacing, length)), None)
 
 
+def contradiction(symbol: str, spacing: np.timedelta64, timeframe: str) -> str:
+    """Return what is wrong with candles that are spaced otherwise than their timeframe says."""
+    fitting = timeframe_of(spacing)
+    meant = "" if fitting is None else f" (did you mean timeframe {fitting}?)"
+    return f"candles of {symbol} are {words(spacing)} apart, timeframe is {timeframe}{meant}"
+
+
 def words(spacing: np.timedelta64) -> str:
     """Return a spacing in words, such as ``15 minutes`` or ``1 hour``."""
     seconds = float(spacing / np.timedelta64(1, "s"))

@@ -178,12 +178,14 @@ def test_candles_of_another_timeframe_are_refused_by_name(minutes: int, said: st
     stamps = [start + timedelta(minutes=minutes * row) for row in range(40)]
     windows, unusable, _ = cut(frame("BTC-USD", "1h", NOON, 40, ts=stamps), ["BTC-USD"])
     assert windows == {}
-    assert unusable["BTC-USD"] == f"candles are {said} apart, timeframe is 1h"
+    assert unusable["BTC-USD"] == f"candles of BTC-USD are {said} apart, timeframe is 1h"
 
 
 def test_hourly_candles_in_the_daily_table_are_recognised() -> None:
     _, unusable, _ = cut(frame("BTC-USD", "1h", NOON, 40), ["BTC-USD"], "1d")
-    assert unusable["BTC-USD"] == ("candles are 1 hour apart, timeframe is 1d; they look like candles of 1h")
+    assert unusable["BTC-USD"] == (
+        "candles of BTC-USD are 1 hour apart, timeframe is 1d (did you mean timeframe 1h?)"
+    )
 
 
 def on_the_clock(count: int) -> pl.DataFrame:

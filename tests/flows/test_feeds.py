@@ -60,7 +60,8 @@ class TestCandles:
         [
             (5, "1h", "candles of A are 5 minutes apart, timeframe is 1h$"),
             (240, "1h", "candles of A are 4 hours apart, timeframe is 1h$"),
-            (1440, "1h", "candles of A are 1 day apart, timeframe is 1h; did you mean --timeframe 1d"),
+            (1440, "1h", "candles of A are 1 day apart, timeframe is 1h \\(did you mean timeframe 1d"),
+            (60, "1d", r"candles of A are 1 hour apart, timeframe is 1d \(did you mean timeframe 1h"),
             (7 * 1440, "1d", "candles of A are 7 days apart, timeframe is 1d$"),
         ],
     )

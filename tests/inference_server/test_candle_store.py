@@ -166,6 +166,20 @@ def test_a_database_without_tables_says_what_to_do(empty_database_url: str) -> N
     asyncio.run(scene())
 
 
+def test_a_database_of_an_older_version_says_what_to_do(
+    database: psycopg.Connection, database_url: str
+) -> None:
+    database.execute("ALTER TABLE instruments DROP COLUMN allow_nonpositive")
+
+    async def scene() -> None:
+        reader = store(database_url)
+        async with reader.running():
+            with pytest.raises(DatabaseUnavailable, match="apply the migrations"):
+                await reader.instruments()
+
+    asyncio.run(scene())
+
+
 def test_a_dead_database_is_given_up_and_not_asked_again_at_once() -> None:
     async def scene(port: int) -> None:
         reader = store(f"postgresql://nobody@127.0.0.1:{port}/none", timeout_s=1.0)
