@@ -78,9 +78,12 @@ class TestCandles:
     def test_repeated_rows_are_dropped_and_counted(self, database: psycopg.Connection) -> None:
         twice = pl.concat([candle_frame(), candle_frame(), candle_frame().head(1)])
         loaded = load_candles(database, twice, "1d")
-        assert loaded == Loaded(2, 0, 0, ("3 rows repeat another and were dropped",))
+        assert loaded == Loaded(2, 0, 0)
+        assert loaded.notes == ("3 rows repeat another and were dropped",)
         spy = load_candles(database, twice, "1d", ["SPY"])
-        assert spy == Loaded(0, 0, 1, ("2 rows repeat another and were dropped",))
+        assert spy == Loaded(0, 0, 1)
+        assert spy.notes == ("2 rows repeat another and were dropped",)
+        assert load_candles(database, candle_frame(), "1d").notes == ()
         changed = pl.concat([candle_frame(), candle_frame(close=[11.5, 1.2])])
         with pytest.raises(TableError, match="several rows of one key with different values: SPY 2024-01-02"):
             load_candles(database, changed, "1d")
@@ -192,6 +195,12 @@ class TestCommand:
         assert capsys.readouterr().out.splitlines() == [
             "candles.csv: 2 rows, 2 new, 0 changed, 0 unchanged",
             "candles.csv: 1 rows, 0 new, 0 changed, 1 unchanged",
+        ]
+        pl.concat([candle_frame(), candle_frame()]).write_csv(file)
+        assert main(["candles", str(file), "--timeframe", "1d"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "candles.csv: 2 rows, 0 new, 0 changed, 2 unchanged",
+            "note: 2 rows repeat another and were dropped",
         ]
 
     def test_a_bad_file_is_named(

@@ -20,7 +20,7 @@ from inference_server.engine import Engine
 from inference_server.errors import TYPE_PREFIX
 from inference_server.settings import Settings
 from inference_server.warning_codes import code_of
-from tests.inference_server.serving import START, candles, ready_client
+from tests.inference_server.serving import AS_JSON, LOOPBACK, START, candles, ready_client
 
 ASKED: dict[str, Any] = {
     "symbol": "BTC-USD",
@@ -236,7 +236,7 @@ def test_refusals_are_problems(server: TestClient, fields: dict[str, Any], statu
 def test_what_never_reaches_a_forecast_is_a_problem_too(
     server: TestClient, method: str, path: str, content: bytes, status: int
 ) -> None:
-    response = server.request(method, path, content=content)
+    response = server.request(method, path, content=content, headers=AS_JSON)
     assert (response.status_code, response.json()["status"]) == (status, status)
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["type"].startswith(TYPE_PREFIX)
@@ -277,7 +277,7 @@ def test_before_the_model_is_loaded_the_server_lives_and_is_not_ready(
     release = threading.Event()
     load = Engine.load
     monkeypatch.setattr(Engine, "load", lambda *a, **k: release.wait(60) and load(*a, **k))
-    with TestClient(create_app(Settings(bundle=tiny_bundle))) as client:
+    with TestClient(create_app(Settings(bundle=tiny_bundle)), base_url=LOOPBACK) as client:
         assert client.get("/health/live").json() == {"status": "live"}
         for response in (
             client.get("/health/ready"),
@@ -327,7 +327,7 @@ def test_no_json_makes_the_server_fail(
     for one in (fields, {**fields, "candles": {**candles(), column: values}}):
         body = {**ASKED, "symbols": ["BTC-USD"], **one}
         for path in ("/predict", "/predict-batch"):
-            response = server.post(path, content=json.dumps(body).encode())
+            response = server.post(path, content=json.dumps(body).encode(), headers=AS_JSON)
             assert response.status_code in (200, 400, 404, 413, 422) or (
                 response.json()["type"] == TYPE_PREFIX + "database-unavailable"
             ), response.text
