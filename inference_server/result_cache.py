@@ -19,6 +19,8 @@ def job_key(bundle_version: str, job: ForecastJob) -> bytes:
         job.top_p,
         job.seed,
         job.context_stride,
+        job.time_zone,
+        job.upstream_scale,
     )
     digest = blake2b(repr(settings).encode(), digest_size=20)
     for array in (job.candles, job.timestamps, job.future_timestamps, job.events):

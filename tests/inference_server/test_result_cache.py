@@ -21,6 +21,8 @@ JOB = hourly_job(events=True)
         {"top_k": 1},
         {"top_p": 0.8},
         {"context_stride": 2},
+        {"time_zone": "Asia/Shanghai"},
+        {"upstream_scale": True},
         {"events": None},
         {"events": np.zeros((112, 20), np.float32)},
         {"candles": JOB.candles + 1e-9},
