@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.calibration import Calibration, calibrate
-from flows.candles import Window, epoch_ms
+from flows.candles import PRICES, Window, epoch_ms
 from flows.seeds import forecast_seed
 from flows.store import PredictionRow
-from inference_server.envelope import envelope
+from inference_server.envelope import envelope, lowest_price, with_floor
 from inference_server.event_schema import EVENT_SCHEMA
 from inference_server.schemas import PredictAnswer, PredictRequest
 from inference_server.warning_codes import WarningCode, code_of, warning
@@ -105,6 +105,7 @@ def build_request(order: Order) -> PredictRequest:
         seed=seed,
         return_samples=True,
         event_schema=EVENT_SCHEMA if order.events is not None else None,
+        time_zone=window.instrument.model_time_zone,
         candles=window.request_candles(),
         future_timestamps=epoch_ms(window.future_timestamps),
     )
@@ -114,6 +115,8 @@ def build_row(
     order: Order, answer: PredictAnswer, *, late: bool = False, without_events: str | None = None
 ) -> PredictionRow:
     """Return the row of one forecast, its envelope taken from the answer's sample paths.
+
+    No quantile is below zero where no price of the window is; the paths are kept as the model made them.
 
     Parameters
     ----------
@@ -130,7 +133,10 @@ def build_row(
     if answer.samples is None:
         raise ValueError("the server answered without sample paths; is it of this version?")
     paths = np.asarray(answer.samples, dtype=np.float64)
-    bands = envelope(paths)
+    window = order.window
+    prices = np.stack([window.columns[name] for name in PRICES])
+    lowest = lowest_price(prices, allow_nonpositive=window.instrument.allow_nonpositive)
+    bands = with_floor(envelope(paths), lowest)
     calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
     warnings = [*order.warnings, *answer.warnings]
     if late:

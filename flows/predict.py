@@ -22,6 +22,7 @@ from flows.event_plan import EventPlan
 from flows.fingerprint import with_fingerprint
 from flows.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
 from flows.inputs import build_inputs
+from flows.lookback import shortened
 from flows.predict_tasks import (
     build_events,
     forecast,
@@ -40,10 +41,11 @@ from flows.report import (
     summary_table,
     warning_lines,
 )
-from flows.settings import WORKERS, local_prefect_defaults
+from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
 from flows.store import PredictionRow
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
+from inference_server.warning_codes import WarningCode, code_of
 
 MODELS_PER_RUN: Final = 3
 """Models that a run follows the server to, before it says that the server does not stay with one."""
@@ -85,7 +87,8 @@ def predict_batch(
     top_p
         1.0, because a cut tail narrows every envelope.
     lookback
-        Past candles; None for as many as the model takes without sliding its context, at most 512.
+        Past candles; None for as many as the model takes without sliding its context, at most 512. Fewer are
+        used where the last close would be clipped otherwise; see `FlowSettings.shorter_lookback`.
     as_of
         Only candles closed by then are used; naive means UTC, None means now.
     with_events
@@ -172,6 +175,8 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
         min_candles=model.limits.min_candles,
         stale_after=run.stale_after,
     )
+    if timeframe in FlowSettings.from_env().shorter_lookback:
+        windows = shortened(windows, model.limits.min_candles)
     events = (
         build_events(model, windows, timeframe, run.as_of)
         if run.with_events
@@ -248,6 +253,7 @@ def outcome_of(
 ) -> Outcome:
     """Return the outcome of a symbol that has a row."""
     window = order.window
+    codes = {code_of(text) for text in row.warnings or ()}
     return Outcome(
         order.symbol,
         row,
@@ -255,6 +261,8 @@ def outcome_of(
         late=window.late,
         without_events=without_events,
         unchanged=unchanged,
+        clipped=WarningCode.CLIPPED_CANDLES in codes,
+        shorter_lookback=len(window.timestamps) if WarningCode.SHORTER_LOOKBACK in codes else None,
     )
 
 

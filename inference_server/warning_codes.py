@@ -57,6 +57,20 @@ class WarningCode(StrEnum):
     """A step in the window looks like a split that the candles before it are not adjusted for."""
     HOLIDAYS_UNPUBLISHED = "holidays-unpublished"
     """The forecast reaches beyond the holidays that the exchange has published."""
+    FEW_PATHS = "few-paths"
+    """One to eight sample paths make no envelope of 80 %."""
+    CUT_TAILS = "cut-tails"
+    """A top_p below 1 or a top_k narrows the envelope."""
+    PRICES_SCALED = "prices-scaled"
+    """Prices that hardly spread were multiplied by a power of two for the model, and divided again."""
+    CLIPPED_CANDLES = "clipped-candles"
+    """The last closes lie beyond 5 standard deviations of the window: the model sees other ones."""
+    SHORTER_LOOKBACK = "shorter-lookback"
+    """The flow used fewer candles than asked for, so that the last close isn't clipped."""
+    MODEL_CLOCK = "model-clock"
+    """The time fields are read on another clock than the checkpoint was trained with."""
+    ENVELOPE_FLOOR = "envelope-floor"
+    """Quantiles below zero of a price that can't be were raised to zero."""
 
 
 def warning(code: WarningCode, sentence: str) -> str:

@@ -71,7 +71,7 @@ class Script:
     slow_s: dict[str, float] = field(default_factory=dict)
     requests: list[PredictRequest] = field(default_factory=list)
     models_after: dict[int, ModelInfo] = field(default_factory=dict)
-    warnings: dict[str, list[str]] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     without_events: set[str] = field(default_factory=set)
 
     @property

@@ -67,6 +67,24 @@ def test_stale_symbols_are_named_and_are_no_failure() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "shown", "notice"),
+    [
+        ({"clipped": True}, "1.0500 (clipped)", "clipped-candles: CLIPPED: EURUSD: the last close"),
+        (
+            {"shorter_lookback": 250},
+            "1.0500 (lookback 250)",
+            "shorter-lookback: SHORTER LOOKBACK: EURUSD (250)",
+        ),
+    ],
+)
+def test_a_close_beyond_the_window_is_marked(fields: dict[str, Any], shown: str, notice: str) -> None:
+    marked = replace(STORED, **fields)
+    assert summary_table([marked])[0]["last close"] == shown
+    (said,) = notices([marked, FAILED])
+    assert said.startswith(notice)
+
+
+@pytest.mark.parametrize(
     ("context", "without", "words"),
     [
         (None, None, "none active"),
@@ -157,6 +175,9 @@ def test_a_run_fails_with_the_names_of_what_failed(outcomes: list[Outcome], mess
         (130.347, "130.35"),
         (1.049051, "1.0491"),
         (0.69143, "0.6914"),
+        (0.0, "0.0000"),
+        (2.40134e-5, "2.4013e-05"),
+        (-1.2e-8, "-1.2e-08"),
     ],
 )
 def test_prices_have_five_digits(value: float, shown: str) -> None:
