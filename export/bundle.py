@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import onnx
 import torch
-from onnx import TensorProto, helper
 
 from export.adapter import Adapter
 from export.checkpoint import Checkpoint
@@ -23,6 +21,7 @@ from export.onnx_export import (
     export_decoder_of_tokens,
     export_encoder,
     export_event_encoder,
+    export_time_embedding,
 )
 from export.verify import verify_decoder, verify_tokenizer
 from inference_server import bundle as layout
@@ -92,7 +91,7 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
         export_decoder_of_tokens(checkpoint.tokenizer, folder / layout.DECODE_FILE)
     with _timed(progress, "decoder"):
         dtype = DTYPES[plan.precision]
-        for file, shared in ((layout.DECODER_FILE, False), (layout.PATHS_FILE, True)):
+        for file, shared in layout.decoder_files(plan.precision).items():
             export_decoder(
                 checkpoint.decoder,
                 plan.adapter,
@@ -101,7 +100,7 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
                 folder / file,
                 shared_prefix=shared,
             )
-        write_copy_graph(plan.precision, folder / layout.COPY_FILE)
+        export_time_embedding(checkpoint.decoder.time_emb, folder / layout.TIME_FILE)
     if plan.events is not None:
         with _timed(progress, "EventEncoder"):
             export_event_encoder(plan.events.encoder, folder / layout.EVENTS_FILE)
@@ -121,21 +120,6 @@ def _timed(progress: Progress, step: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     progress(step, time.perf_counter() - start)
-
-
-def write_copy_graph(precision: str, file: Path) -> None:
-    """`copy_rows.onnx`: rows = source[indices], which copies cache rows on a device that has no host view."""
-    kind = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.FLOAT
-    graph = helper.make_graph(
-        [helper.make_node("Gather", ["source", "indices"], ["rows"], axis=0)],
-        "copy_rows",
-        [
-            helper.make_tensor_value_info("source", kind, ["sources", "size"]),
-            helper.make_tensor_value_info("indices", TensorProto.INT64, ["count"]),
-        ],
-        [helper.make_tensor_value_info("rows", kind, ["count", "size"])],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10), file)
 
 
 def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> layout.Manifest:

@@ -3,8 +3,13 @@
 Prefill and step are the same graph: S new tokens per row are appended to the row's key/value cache
 and one pair of tokens is drawn after the last of them. Rows may hold different lengths; short rows
 are padded on the right and their padding is overwritten by later tokens.
+
+What a candle's time and events add to its token embedding depends on the job and the candle alone, so
+it is an input, *conditioning*, that is computed once a job: the graph only gathers rows of it. A job
+without events gives the time embedding, which is the base model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +19,7 @@ from torch.onnx import ops
 
 from export.adapter import Adapter, LowRank
 from export.caches import Cache, SharedPrefixCache, StepCache
-from export.decoder import DEPENDENCY_HEADS, KronosDecoder
+from export.decoder import DEPENDENCY_HEADS, KronosDecoder, TokenEmbedding
 from export.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
 from export.sampling import sample
 
@@ -58,30 +63,71 @@ def _low_rank(updates: dict[str, LowRank]) -> tuple[Tensor, Tensor] | None:
     return a, b
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the graph is laid out for the device that runs it; the arithmetic is the same.
+
+    Attributes
+    ----------
+    pad_weights
+        Pad heads once, in the weights, instead of at every run: fewer kernels, which is what a GPU's step
+        waits for, and a few percent more weights to read, which is what a CPU's step waits for.
+    break_ties
+        Order equal logits by index before they are sorted. A CPU's sort does that by itself; a GPU's does
+        not, and logits in half precision are often equal.
+    """
+
+    pad_weights: bool = False
+    break_ties: bool = False
+
+
+def layout_of(dtype: torch.dtype) -> Layout:
+    """Half precision is laid out for a GPU, single precision for a CPU."""
+    half = dtype == torch.float16
+    return Layout(pad_weights=half, break_ties=half)
+
+
 class CachedAttention(nn.Module):
     """Causal self-attention over a cache that is updated in place (contrib op GroupQueryAttention).
 
     The head is padded with zero columns where the kernel needs it, each rotary half by itself, so
-    dot products, rotation and scale stay those of the unpadded head.
+    dot products, rotation and scale stay those of the unpadded head. The bias of the output projection is
+    left to the addition that follows, which has an input for it.
     """
 
-    def __init__(self, source: Attention, max_context: int, updates: dict[str, LowRank]) -> None:
+    def __init__(
+        self, source: Attention, max_context: int, updates: dict[str, LowRank], pad_weights: bool
+    ) -> None:
         super().__init__()
         self.n_heads, width = source.n_heads, source.q_proj.in_features
         self.head_dim = width // self.n_heads
-        self.padding = padded_head_dim(self.head_dim) // 2 - self.head_dim // 2
-        projections = (source.q_proj, source.k_proj, source.v_proj)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.qkv.weight = nn.Parameter(torch.cat([p.weight for p in projections]))
-        self.qkv.bias = nn.Parameter(torch.cat([p.bias for p in projections]))
-        self.out_proj = source.out_proj
+        padding = padded_head_dim(self.head_dim) // 2 - self.head_dim // 2
         cos, sin = source.rotary.angles(torch.arange(max_context))
-        self.register_buffer("cos", F.pad(cos, (0, self.padding), value=1.0))
-        self.register_buffer("sin", F.pad(sin, (0, self.padding)))
-        low_rank = _low_rank(updates)
+        self.register_buffer("cos", F.pad(cos, (0, padding), value=1.0))
+        self.register_buffer("sin", F.pad(sin, (0, padding)))
+        projections = (source.q_proj, source.k_proj, source.v_proj)
+        weight, bias = (torch.cat([getattr(p, name) for p in projections]) for name in ("weight", "bias"))
+        out, low_rank = source.out_proj.weight, _low_rank(updates)
+        if padding and pad_weights:
+            weight, bias = (self._padded(t, padding) for t in (weight, bias))
+            out = self._padded(out.T, padding).T
+            if low_rank is not None:
+                low_rank = low_rank[0], self._padded(low_rank[1], padding)
+        self.padding = 0 if pad_weights else padding  # of activations, at every run
+        self.qkv = nn.Linear(width, len(weight))
+        self.qkv.weight, self.qkv.bias = nn.Parameter(weight), nn.Parameter(bias)
+        self.out_proj = nn.Linear(out.shape[1], width, bias=False)
+        self.out_proj.weight = nn.Parameter(out.contiguous())
+        self.out_bias = source.out_proj.bias
         self.adapted = low_rank is not None
         if low_rank is not None:
             self.lora_a, self.lora_b = nn.Parameter(low_rank[0]), nn.Parameter(low_rank[1])
+
+    def _padded(self, rows: Tensor, padding: int) -> Tensor:
+        """Put zero rows behind each rotary half of each head: (heads · head_dim, …)."""
+        halves = rows.reshape(-1, self.head_dim // 2, *rows.shape[1:])
+        zeros = halves.new_zeros(len(halves), padding, *rows.shape[1:])
+        return torch.cat([halves, zeros], dim=1).flatten(0, 1)
 
     def _pad(self, packed: Tensor) -> Tensor:
         if not self.padding:
@@ -97,7 +143,7 @@ class CachedAttention(nn.Module):
         return halves[..., :half].flatten(2)
 
     def forward(self, x: Tensor, cache: Cache, gate: Tensor | None) -> Tensor:
-        """Append x (B, S, d) to the cache and attend; (B, S, d)."""
+        """Append x (B, S, d) to the cache and attend; (B, S, d), without the output's bias."""
         packed = self.qkv(x)
         if self.adapted and gate is not None:
             packed = packed + gate * F.linear(F.linear(x, self.lora_a), self.lora_b)
@@ -131,11 +177,13 @@ class FusedFeedForward(nn.Module):
         return out
 
 
-def add_and_norm(x: Tensor, skip: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """RMSNorm(x + skip) and x + skip, in one kernel."""
+def add_and_norm(
+    x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """RMSNorm(x + skip + bias) and x + skip + bias, in one kernel."""
     normed, _, _, total = ops.symbolic_multi_out(
         "com.microsoft::SkipSimplifiedLayerNormalization",
-        [x, skip, weight],
+        [x, skip, weight] if bias is None else [x, skip, weight, bias],
         {"epsilon": RMS_EPS},
         dtypes=[x.dtype, torch.float32, torch.float32, x.dtype],
         shapes=[x.shape, [*x.shape[:-1], 1], [*x.shape[:-1], 1], x.shape],
@@ -144,20 +192,54 @@ def add_and_norm(x: Tensor, skip: Tensor, weight: Tensor) -> tuple[Tensor, Tenso
     return normed, total
 
 
+def take_last(x: Tensor, last_index: Tensor) -> Tensor:
+    """Column last_index (B, 1) of each row of x (B, S, d): (B, 1, d)."""
+    return ops.symbolic(
+        "GatherND",
+        [x, last_index.unsqueeze(-1)],
+        {"batch_dims": 1},
+        dtype=x.dtype,
+        shape=[x.shape[0], 1, x.shape[2]],
+    )
+
+
+class PairEmbedding(nn.Module):
+    """TokenEmbedding without its bias, which the addition that follows takes; √d stands in the weights."""
+
+    def __init__(self, source: TokenEmbedding) -> None:
+        super().__init__()
+        self.emb_s1, self.emb_s2 = source.emb_s1, source.emb_s2
+        fusion = source.fusion_proj
+        self.fusion_proj = nn.Linear(fusion.in_features, fusion.out_features, bias=False)
+        self.fusion_proj.weight = nn.Parameter(fusion.weight * source.scale)
+        self.bias = fusion.bias
+
+    def forward(self, s1: Tensor, s2: Tensor) -> Tensor:
+        """(B, S) tokens to (B, S, d_model)."""
+        out: Tensor = self.fusion_proj(torch.cat([self.emb_s1(s1), self.emb_s2(s2)], dim=-1))
+        return out
+
+
 class CachedBlock(nn.Module):
     """One transformer block; ends with the norm that comes next, fused with its last addition."""
 
     def __init__(
-        self, source: TransformerBlock, next_norm: RMSNorm, max_context: int, updates: dict[str, LowRank]
+        self,
+        source: TransformerBlock,
+        next_norm: RMSNorm,
+        max_context: int,
+        updates: dict[str, LowRank],
+        pad_weights: bool,
     ) -> None:
         super().__init__()
         self.norm2, self.next_norm = source.norm2, next_norm
-        self.self_attn = CachedAttention(source.self_attn, max_context, updates)
+        self.self_attn = CachedAttention(source.self_attn, max_context, updates, pad_weights)
         self.ffn = FusedFeedForward(source.ffn)
 
     def forward(self, normed: Tensor, x: Tensor, cache: Cache, gate: Tensor | None) -> tuple[Tensor, Tensor]:
         """Take norm1(x) and x, both (B, S, d); return next_norm(y) and y of this block's output y."""
-        normed, x = add_and_norm(x, self.self_attn(normed, cache, gate), self.norm2.weight)
+        attended = self.self_attn(normed, cache, gate)
+        normed, x = add_and_norm(x, attended, self.norm2.weight, self.self_attn.out_bias)
         return add_and_norm(x, self.ffn(normed), self.next_norm.weight)
 
 
@@ -171,7 +253,9 @@ class CachedDependency(nn.Module):
         super().__init__()
         source = decoder.dep_layer.cross_attn
         width = source.q_proj.in_features
-        self.q_proj, self.out_proj, self.norm = source.q_proj, source.out_proj, decoder.dep_layer.norm
+        self.q_proj, self.norm = source.q_proj, decoder.dep_layer.norm
+        self.out_proj = nn.Linear(width, width, bias=False)
+        self.out_proj.weight, self.out_bias = source.out_proj.weight, source.out_proj.bias
         self.kv = nn.Linear(width, 2 * width)
         self.kv.weight = nn.Parameter(torch.cat([source.k_proj.weight, source.v_proj.weight]))
         self.kv.bias = nn.Parameter(torch.cat([source.k_proj.bias, source.v_proj.bias]))
@@ -191,7 +275,7 @@ class CachedDependency(nn.Module):
         hidden: Tensor,
         last: Tensor,
         s1_embedding: Tensor,
-        is_last: Tensor,
+        last_index: Tensor,
         cache: Cache,
         gate: Tensor | None,
     ) -> Tensor:
@@ -199,31 +283,45 @@ class CachedDependency(nn.Module):
         query = self._adapt(self.q_proj(s1_embedding), s1_embedding, "q_proj", gate)
         key, value = self.kv(hidden).chunk(2, dim=-1)
         value = self._adapt(value, hidden, "v_proj", gate)
-        # The kernel takes one query per new position: all but the last valid one are zero and unused.
+        # The kernel takes one query per new position. Every position gets the same one; only the last valid
+        # position's answer is used.
         out = cache.attend(
-            [query * is_last, key, value],
+            [query.expand_as(hidden), key, value],
             hidden.shape[-1],
             heads=DEPENDENCY_HEADS,
             scale=self.scale,
             rotary=None,
         )
-        attended = (out * is_last).sum(1, keepdim=True)
-        normed, _ = add_and_norm(last, self.out_proj(attended), self.norm.weight)
+        attended = self.out_proj(take_last(out, last_index))
+        normed, _ = add_and_norm(last, attended, self.norm.weight, self.out_bias)
         return normed
 
 
 class DecoderGraph(nn.Module):
     """KronosDecoder with caches and sampling, as exported to `decoder.onnx`."""
 
-    def __init__(self, decoder: KronosDecoder, max_context: int, adapter: Adapter | None = None) -> None:
+    def __init__(
+        self,
+        decoder: KronosDecoder,
+        max_context: int,
+        adapter: Adapter | None = None,
+        layout: Layout = Layout(),
+    ) -> None:
         super().__init__()
         updates = adapter.updates if adapter else {}
-        self.embedding, self.time_emb, self.head = decoder.embedding, decoder.time_emb, decoder.head
+        self.embedding, self.head = PairEmbedding(decoder.embedding), decoder.head
+        self.break_ties = layout.break_ties
         blocks = decoder.blocks
         self.first_norm = blocks[0].norm1
         next_norms = [block.norm1 for block in blocks[1:]] + [decoder.norm]
         self.blocks = nn.ModuleList(
-            CachedBlock(block, next_norm, max_context, updates.get(f"transformer.{i}.self_attn", {}))
+            CachedBlock(
+                block,
+                next_norm,
+                max_context,
+                updates.get(f"transformer.{i}.self_attn", {}),
+                layout.pad_weights,
+            )
             for i, (block, next_norm) in enumerate(zip(blocks, next_norms, strict=True))
         )
         self.dep_layer = CachedDependency(decoder, updates.get("dep_layer.cross_attn", {}))
@@ -232,7 +330,8 @@ class DecoderGraph(nn.Module):
         self,
         s1: Tensor,
         s2: Tensor,
-        stamp: Tensor,
+        position: Tensor,
+        conditioning: Tensor,
         last_index: Tensor,
         seqlens_k: Tensor,
         total_sequence_length: Tensor,
@@ -240,10 +339,9 @@ class DecoderGraph(nn.Module):
         temperature: Tensor,
         top_k: Tensor,
         top_p: Tensor,
-        event_embedding: Tensor,
-        past: list[tuple[Tensor, Tensor]],
+        past: Sequence[tuple[Tensor, Tensor]],
         adapter_gate: Tensor | None = None,
-        prefix: list[tuple[Tensor, Tensor]] | None = None,
+        prefix: Sequence[tuple[Tensor, Tensor]] | None = None,
     ) -> tuple[Tensor, ...]:
         """Append S tokens per row and draw the next pair.
 
@@ -251,8 +349,11 @@ class DecoderGraph(nn.Module):
         ----------
         s1, s2
             New tokens, (B, S), int64, padded on the right.
-        stamp
-            Their minute, hour, weekday, day and month, (B, S, 5), int64.
+        position
+            The row of `conditioning` that belongs to each new token, (B, S), int64.
+        conditioning
+            Time embedding, plus event embedding where a job has events, of candles of any jobs: (N, d_model),
+            in the precision of the graph.
         last_index
             Column of each row's last valid new token, (B, 1), int64.
         seqlens_k
@@ -263,12 +364,11 @@ class DecoderGraph(nn.Module):
             The draws of s1 and s2, (B, 2), in [0, 1).
         temperature, top_k, top_p
             (B, 1) each.
-        event_embedding
-            EventEncoder's output, (B or 1, S or 1, d_model), float32.
         past
             Key and value cache of every layer, (B, heads, max_context, head_dim).
         adapter_gate
-            1 on the rows whose adapter acts, else 0, (B or 1, 1, 1).
+            1 on the rows whose adapter acts, else 0, (B, 1, 1), in the precision of the graph; only a graph
+            with an adapter has this input.
         prefix
             Keys and values of a history that all rows share, (1, heads, P, head_dim); `past` then holds
             what follows it, and S is 1.
@@ -281,19 +381,15 @@ class DecoderGraph(nn.Module):
         cache: Cache = StepCache(seqlens_k, total_sequence_length, past, [])
         if prefix is not None:
             cache = SharedPrefixCache(seqlens_k, total_sequence_length, prefix, past, [])
-        dtype = self.head.proj_s1.weight.dtype
-        gate = None if adapter_gate is None else adapter_gate.to(dtype)
-        x = self.embedding(s1, s2) + self.time_emb(stamp) + event_embedding.to(dtype)
-        hidden = self.first_norm(x)
+        added = F.embedding(position, conditioning)
+        hidden, x = add_and_norm(self.embedding(s1, s2), added, self.first_norm.weight, self.embedding.bias)
         for block in self.blocks:
-            hidden, x = block(hidden, x, cache, gate)
-        position = torch.arange(s1.shape[1], device=s1.device)[None, :, None]
-        is_last = (position == last_index[:, :, None]).to(dtype)
-        last = (hidden * is_last).sum(1, keepdim=True)
+            hidden, x = block(hidden, x, cache, adapter_gate)
+        last = take_last(hidden, last_index)
         s1_logits = self.head.proj_s1(last).squeeze(1).float()
-        next_s1 = sample(s1_logits, temperature, top_k, top_p, uniform[:, :1])
+        next_s1 = sample(s1_logits, temperature, top_k, top_p, uniform[:, :1], break_ties=self.break_ties)
         s1_embedding = self.embedding.emb_s1(next_s1)
-        paired = self.dep_layer(hidden, last, s1_embedding, is_last, cache, gate)
+        paired = self.dep_layer(hidden, last, s1_embedding, last_index, cache, adapter_gate)
         s2_logits = self.head.proj_s2(paired).squeeze(1).float()
-        next_s2 = sample(s2_logits, temperature, top_k, top_p, uniform[:, 1:])
+        next_s2 = sample(s2_logits, temperature, top_k, top_p, uniform[:, 1:], break_ties=self.break_ties)
         return (next_s1, next_s2, s1_logits, s2_logits, *cache.present)

@@ -1,24 +1,22 @@
-"""Write the four graphs of a bundle: tokenizer encode and decode, decoder, EventEncoder."""
+"""Write the graphs of a bundle: tokenizer encode and decode, time embedding, EventEncoder, decoder."""
 
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from export.adapter import Adapter
-from export.decoder import KronosDecoder
+from export.decoder import TIME_FIELDS, KronosDecoder, TimeEmbedding
 from export.events import EventEncoder
-from export.graph import DecoderGraph, cache_layouts
+from export.graph import DecoderGraph, cache_layouts, layout_of
 from export.tokenizer import KronosTokenizer
 from inference_server.event_schema import EVENT_CHANNELS
 
@@ -79,6 +77,13 @@ def export_decoder_of_tokens(tokenizer: KronosTokenizer, file: Path) -> None:
     _export(_Decode(tokenizer), tuple(tokens), names, ["candles"], (past, past, row, row), file)
 
 
+def export_time_embedding(embedding: TimeEmbedding, file: Path) -> None:
+    """`time_embedding.onnx`: stamps (B, S, 5) to time_embedding (B, S, d_model), float32."""
+    dims = {0: torch.export.Dim("rows"), 1: torch.export.Dim("length")}
+    example = (torch.ones(_B, _S, len(TIME_FIELDS), dtype=torch.int64),)
+    _export(embedding, example, ["stamp"], ["time_embedding"], (dims,), file)
+
+
 def export_event_encoder(encoder: EventEncoder, file: Path) -> None:
     """`event_encoder.onnx`: events (B, S, 20) to event_embedding (B, S, d_model), float32."""
     dims = {0: torch.export.Dim("rows"), 1: torch.export.Dim("length")}
@@ -95,13 +100,10 @@ def export_decoder(
     *,
     shared_prefix: bool = False,
 ) -> None:
-    """`decoder.onnx`, or `paths.onnx` with a shared prefix: the step graph of `export.graph`.
-
-    Its optional inputs, `event_embedding` and `adapter_gate`, are made optional.
-    """
+    """`decoder.onnx`, or `paths.onnx` with a shared prefix: the step graph of `export.graph`."""
     layouts = cache_layouts(decoder)
     # A copy: the graph shares modules with the decoder, and casting them would cast the reference too.
-    graph = DecoderGraph(copy.deepcopy(decoder), max_context, adapter).to(dtype).eval()
+    graph = DecoderGraph(copy.deepcopy(decoder), max_context, adapter, layout_of(dtype)).to(dtype).eval()
     rows, width = torch.export.Dim("rows"), decoder.config.d_model
     new = 1 if shared_prefix else _S
     length = {} if shared_prefix else {1: torch.export.Dim("length")}
@@ -109,7 +111,8 @@ def export_decoder(
     table: list[tuple[str, Tensor, dict[int, Any]]] = [
         ("s1", torch.zeros(_B, new, dtype=torch.int64), {0: rows} | length),
         ("s2", torch.zeros(_B, new, dtype=torch.int64), {0: rows} | length),
-        ("stamp", torch.ones(_B, new, 5, dtype=torch.int64), {0: rows} | length),
+        ("position", torch.zeros(_B, new, dtype=torch.int64), {0: rows} | length),
+        ("conditioning", torch.zeros(5, width, dtype=dtype), {0: torch.export.Dim("candles")}),
         ("last_index", torch.full((_B, 1), new - 1), {0: rows}),
         ("seqlens_k", torch.full((_B,), new - 1, dtype=torch.int32), {0: rows}),
         ("total_sequence_length", torch.tensor([new], dtype=torch.int32), {}),
@@ -117,10 +120,9 @@ def export_decoder(
         ("temperature", torch.ones(_B, 1), {0: rows}),
         ("top_k", torch.zeros(_B, 1, dtype=torch.int64), {0: rows}),
         ("top_p", torch.ones(_B, 1), {0: rows}),
-        ("event_embedding", torch.zeros(_B, new, width), {0: rows} | length),
     ]
     if adapter is not None:
-        table.append(("adapter_gate", torch.ones(_B, 1, 1), {0: rows}))
+        table.append(("adapter_gate", torch.ones(_B, 1, 1, dtype=dtype), {0: rows}))
     names, examples, dims = zip(*table, strict=True)
     cache_names = [f"{kind}.{i}" for i in range(len(layouts)) for kind in ("key", "value")]
     prefix_names = [f"prefix_{name}" for name in cache_names] if shared_prefix else []
@@ -140,8 +142,6 @@ def export_decoder(
             [{2: torch.export.Dim("prefix")}] * len(prefix_names),
         ),
         file,
-        optional={"event_embedding": (1, 1, width)}
-        | ({"adapter_gate": (1, 1, 1)} if adapter is not None else {}),
     )
 
 
@@ -152,7 +152,6 @@ def _export(
     outputs: Sequence[str],
     dims: tuple[Any, ...],
     file: Path,
-    optional: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -169,10 +168,7 @@ def _export(
     assert program is not None
     # The exporter notes where each operation was written: paths, and another version on each machine.
     ClearMetadataAndDocStringPass()(program.model)
-    model = program.model_proto
-    for name, shape in (optional or {}).items():
-        _make_optional(model, name, shape)
-    onnx.save(model, file)
+    onnx.save(program.model_proto, file)
 
 
 @contextmanager
@@ -187,14 +183,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _make_optional(model: onnx.ModelProto, name: str, shape: tuple[int, ...]) -> None:
-    """Give a graph input a default of zeros, which a caller may override (an initializer of that name)."""
-    model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, dtype=np.float32), name))
-    value = next(v for v in model.graph.input if v.name == name)
-    # Every axis of size 1 in the default broadcasts, so the input may be as long as the rows or as 1.
-    for i, (axis, size) in enumerate(zip(value.type.tensor_type.shape.dim, shape, strict=True)):
-        if size == 1:
-            axis.Clear()
-            axis.dim_param = f"{name}_axis{i}"

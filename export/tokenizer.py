@@ -38,16 +38,24 @@ class KronosTokenizer(nn.Module):
         self.post_quant_embed_pre = nn.Linear(config.s1_bits, d)
         self.post_quant_embed = nn.Linear(bits, d)
 
-    def quantiser_input(self, x: Tensor) -> Tensor:
-        """Unit vectors whose signs are the bits: (B, T, 6) normalised candles to (B, T, s1 + s2 bits)."""
+    def _projected(self, x: Tensor) -> Tensor:
         z = self.embed(x)
         for block in self.encoder:
             z = block(z)
-        return F.normalize(self.quant_embed(z), dim=-1)
+        out: Tensor = self.quant_embed(z)
+        return out
+
+    def quantiser_input(self, x: Tensor) -> Tensor:
+        """Unit vectors whose signs are the bits: (B, T, 6) normalised candles to (B, T, s1 + s2 bits)."""
+        return F.normalize(self._projected(x), dim=-1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens s1, s2, each (B, T) int64, of normalised candles (B, T, 6); bit i weighs 2^i."""
-        bits = (self.quantiser_input(x) > 0).long()
+        """Tokens s1, s2, each (B, T) int64, of normalised candles (B, T, 6); bit i weighs 2^i.
+
+        A sign does not depend on a vector's length, so the vectors are not brought to unit length: that would
+        take an operator (ReduceL2) for which a GPU needs cuDNN, which nothing else in a bundle does.
+        """
+        bits = (self._projected(x) > 0).long()
         return _weigh(bits[..., : self.config.s1_bits]), _weigh(bits[..., self.config.s1_bits :])
 
     def _embed_tokens(self, s1: Tensor, s2: Tensor) -> Tensor:

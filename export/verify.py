@@ -16,7 +16,14 @@ from export.errors import ParityError
 from export.events import EventEncoder
 from export.graph import cache_layouts
 from export.tokenizer import KronosTokenizer
-from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE, EVENTS_FILE, PATHS_FILE
+from inference_server.bundle import (
+    DECODE_FILE,
+    DECODER_FILE,
+    ENCODE_FILE,
+    EVENTS_FILE,
+    PATHS_FILE,
+    TIME_FILE,
+)
 
 PREFILL, STEPS, ROWS = 40, 10, 2
 # Largest difference of a logit, relative to the largest logit (at least 1).
@@ -28,12 +35,16 @@ NEAR_ZERO = 1e-5
 
 @dataclass(frozen=True)
 class _Sequence:
-    """Random tokens (B, N), stamps (B, N, 5) and, optionally, an event embedding (B, N, d)."""
+    """Random tokens (B, N), stamps (B, N, 5) and, optionally, an event embedding (B, N, d).
+
+    `conditioning` (B, N, d) is what the exported graphs make of the stamps and the events.
+    """
 
     s1: Tensor
     s2: Tensor
     stamp: Tensor
     event_embedding: Tensor | None
+    conditioning: Tensor
 
     def rows(self, count: int) -> "_Sequence":
         """The first rows."""
@@ -43,6 +54,7 @@ class _Sequence:
             self.s2[:count],
             self.stamp[:count],
             None if embedding is None else embedding[:count],
+            self.conditioning[:count],
         )
 
     def with_prefix_of_first_row(self, length: int) -> "_Sequence":
@@ -53,7 +65,11 @@ class _Sequence:
 
         embedding = self.event_embedding
         return _Sequence(
-            joined(self.s1), joined(self.s2), self.stamp, None if embedding is None else joined(embedding)
+            joined(self.s1),
+            joined(self.s2),
+            self.stamp,
+            None if embedding is None else joined(embedding),
+            joined(self.conditioning),
         )
 
 
@@ -71,24 +87,25 @@ def verify_decoder(
     ParityError
         A difference is beyond the tolerance of the precision.
     """
-    sessions = _session(folder / DECODER_FILE), _session(folder / PATHS_FILE)
+    session = _session(folder / DECODER_FILE)
+    paths = _session(folder / PATHS_FILE) if (folder / PATHS_FILE).is_file() else None
+    dtype = np.float16 if precision == "fp16" else np.float32
 
-    def measure(
-        reference: KronosDecoder, sequence: _Sequence, gate: NDArray[np.float32] | None, suffix: str
-    ) -> dict[str, float]:
-        own = _measure(sessions[0], reference, sequence, gate, precision, suffix)
-        return own | _measure_shared(sessions, reference, sequence, gate, precision, suffix)
+    def measure(reference: KronosDecoder, sequence: _Sequence, gated: bool, suffix: str) -> dict[str, float]:
+        gate = None if adapter is None else np.full((ROWS, 1, 1), gated, dtype)
+        own = _measure(session, reference, sequence, gate, precision, suffix)
+        if paths is None:
+            return own
+        return own | _measure_shared((session, paths), reference, sequence, gate, precision, suffix)
 
-    figures = measure(decoder, _random_sequence(decoder, None), None, "")
+    figures = measure(decoder, _random_sequence(folder, decoder, None), False, "")
     if encoder is not None:
-        sequence = _random_sequence(decoder, _verified_embedding(folder, encoder, figures))
-        gate = None
+        sequence = _random_sequence(folder, decoder, _verified_embedding(folder, encoder, figures))
         reference = decoder
         if adapter is not None:
             reference = KronosDecoder(decoder.config).eval()
             reference.load_state_dict(merged(decoder, adapter))
-            gate = np.ones((ROWS, 1, 1), np.float32)
-        figures |= measure(reference, sequence, gate, "_events")
+        figures |= measure(reference, sequence, True, "_events")
     worst = max(figures, key=figures.__getitem__)
     if not figures[worst] <= TOLERANCE[precision]:
         raise ParityError(
@@ -144,21 +161,26 @@ def _verified_embedding(folder: Path, encoder: EventEncoder, figures: dict[str, 
     return expected
 
 
-def _random_sequence(decoder: KronosDecoder, event_embedding: Tensor | None) -> _Sequence:
+def _random_sequence(folder: Path, decoder: KronosDecoder, event_embedding: Tensor | None) -> _Sequence:
     config, shape = decoder.config, (ROWS, PREFILL + STEPS)
     generator = torch.Generator().manual_seed(3)
     s1 = torch.randint(2**config.s1_bits, shape, generator=generator)
     s2 = torch.randint(2**config.s2_bits, shape, generator=generator)
     hours = torch.arange(shape[1])
     stamp = torch.stack([hours * 0, hours % 24, hours // 24 % 7, 1 + hours // 24, hours * 0 + 6], dim=-1)
-    return _Sequence(s1, s2, stamp.expand(ROWS, -1, -1), event_embedding)
+    stamp = stamp.expand(ROWS, -1, -1).contiguous()
+    (time,) = _session(folder / TIME_FILE).run(["time_embedding"], {"stamp": stamp.numpy()})
+    conditioning = torch.from_numpy(time)
+    if event_embedding is not None:
+        conditioning = conditioning + event_embedding
+    return _Sequence(s1, s2, stamp, event_embedding, conditioning)
 
 
 def _measure(
     session: ort.InferenceSession,
     reference: KronosDecoder,
     sequence: _Sequence,
-    gate: NDArray[np.float32] | None,
+    gate: NDArray[np.floating] | None,
     precision: str,
     suffix: str,
 ) -> dict[str, float]:
@@ -177,7 +199,7 @@ def _measure_shared(
     sessions: tuple[ort.InferenceSession, ort.InferenceSession],
     reference: KronosDecoder,
     sequence: _Sequence,
-    gate: NDArray[np.float32] | None,
+    gate: NDArray[np.floating] | None,
     precision: str,
     suffix: str,
 ) -> dict[str, float]:
@@ -245,14 +267,16 @@ def _call(
     start: int,
     stop: int,
     past: dict[str, NDArray[Any]],
-    gate: NDArray[np.float32] | None,
+    gate: NDArray[np.floating] | None,
     prefix_length: int = 0,
 ) -> dict[str, NDArray[Any]]:
     rows, cached = len(sequence.s1), stop - prefix_length
+    length, width = sequence.conditioning.shape[1:]
     feeds = {
         "s1": sequence.s1[:, start:stop].numpy(),
         "s2": sequence.s2[:, start:stop].numpy(),
-        "stamp": sequence.stamp[:, start:stop].contiguous().numpy(),
+        "position": np.arange(rows)[:, None] * length + np.arange(start, stop),
+        "conditioning": sequence.conditioning.reshape(-1, width).numpy().astype(past["past_key.0"].dtype),
         "last_index": np.full((rows, 1), stop - start - 1),
         "seqlens_k": np.full(rows, cached - 1, np.int32),
         "total_sequence_length": np.array([cached], np.int32),
@@ -261,8 +285,6 @@ def _call(
         "top_k": np.ones((rows, 1), np.int64),
         "top_p": np.ones((rows, 1), np.float32),
     } | past
-    if sequence.event_embedding is not None:
-        feeds["event_embedding"] = sequence.event_embedding[:, start:stop].numpy()
     if gate is not None:
         feeds["adapter_gate"] = gate
     names = [output.name for output in session.get_outputs()]

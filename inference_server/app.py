@@ -17,10 +17,13 @@ from litestar.exceptions import HTTPException
 from inference_server.auth import KeyGuard
 from inference_server.candle_store import CandleStore, find_database
 from inference_server.connections import time_allowed
+from inference_server.device import CpuDevice, DeviceError
+from inference_server.devices import load_engine
 from inference_server.engine import Engine
 from inference_server.errors import headers_of, refusal
 from inference_server.forecasts import Forecasts
 from inference_server.instruments import default_instruments
+from inference_server.memory import usable_memory
 from inference_server.metrics import Metrics
 from inference_server.middleware import Observed
 from inference_server.openapi import document, page_files
@@ -33,6 +36,9 @@ from inference_server.time_grid import future_timestamps
 
 log = logging.getLogger(__name__)
 
+CACHE_SHARE = 4
+"""The cache may take a quarter of the memory: weights, activations and bodies need theirs, neighbours too."""
+
 
 def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> Litestar:
     """Return the server's application; its model is loaded in the background once it has started.
@@ -42,10 +48,10 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     settings
         Where the bundle and the database are, and the limits.
     on_failure
-        Called once if the model cannot be loaded, which the log then explains.
+        Called once if the model cannot be loaded, or cannot be used any more, which the log then explains.
     """
     metrics = Metrics()
-    scheduler = Scheduler(partial(_load, settings), settings.queue_limit, metrics)
+    scheduler = Scheduler(partial(_load, settings), settings.queue_limit, metrics, on_failure)
     store = CandleStore(
         partial(find_database, settings.database_url),
         settings.database_timeout_s,
@@ -79,10 +85,17 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     return app
 
 
-def _load(settings: Settings) -> Engine:
-    """Load and warm the engine and, because the first use of a calendar takes a second, the calendars."""
-    engine = Engine.load(settings.bundle, cache_bytes=settings.cache_bytes, threads=settings.threads)
-    engine.warm_up()
+def _load(settings: Settings, cache_bytes: int | None) -> Engine:
+    """Load and warm the engine and, because the first use of a calendar takes a second, the calendars.
+
+    `cache_bytes` is a smaller cache than the settings'; None for theirs.
+    """
+    engine = load_engine(
+        settings.bundle,
+        settings.device,
+        CpuDevice(settings.threads, usable_memory() // CACHE_SHARE),
+        cache_bytes=settings.cache_bytes if cache_bytes is None else cache_bytes,
+    )
     now = np.datetime64("now", "us")
     for instrument in {one.calendar: one for one in default_instruments().values()}.values():
         for timeframe in ("1h", "1d"):
@@ -103,8 +116,11 @@ def _lifespan(
             try:
                 engine = await scheduler.start()
                 manifest, address = engine.manifest, f"http://{settings.host}:{settings.port}"
-                served = (manifest.name, manifest.version, manifest.precision, engine.device.kind, address)
+                served = (manifest.name, manifest.version, manifest.precision, engine.device.name, address)
                 log.info("serving %s %s (%s on %s) at %s", *served)
+            except DeviceError as error:
+                log.error("%s", error)
+                on_failure()
             except Exception:
                 log.exception("the model cannot be loaded")
                 on_failure()

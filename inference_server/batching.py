@@ -21,9 +21,7 @@ from inference_server.jobs import Float32Array, ForecastJob, History, Path, Requ
 from inference_server.lanes import FairShare, Lane
 from inference_server.shared_paths import SharedPaths, shares_history
 from inference_server.slots import Slots
-
-# Paths that one quantum decodes.
-DECODE_ROWS = 8
+from inference_server.step_loop import Buckets
 
 
 class Model(Protocol):
@@ -33,6 +31,7 @@ class Model(Protocol):
     max_context: int
     slot_count: int
     shared_tokens: int
+    buckets: Buckets | None
 
     def encode(self, job: ForecastJob) -> History:
         """Turn a job's history into tokens."""
@@ -67,7 +66,7 @@ class Batching:
     ) -> None:
         self._model, self._observer, self._clock = model, observer, clock
         self._order = itertools.count()
-        self._slots = Slots(model.decoder, model.slot_count, model.max_context)
+        self._slots = Slots(model.decoder, model.slot_count, model.max_context, model.buckets)
         self._waiting: list[Ticket] = []
         self._waiting_shared: list[Ticket] = []
         self._shared: SharedPaths | None = None
@@ -173,8 +172,11 @@ class Batching:
     def _step(self) -> list[Ticket]:
         rows = list(self._slots.stepping)
         begun = self._clock()
-        self._arrived(self._slots.step())
-        self._observer.stepped(self._clock() - begun, len(rows))
+        left, steps = self._slots.step(alone=self._next_to_admit() is None)
+        self._arrived(left)
+        took = self._clock() - begun
+        for _ in range(steps):
+            self._observer.stepped(took / steps, len(rows))
         for path in rows:
             path.ticket.most_rows = max(path.ticket.most_rows, len(rows))
         return [path.ticket for path in rows]
@@ -237,7 +239,7 @@ class Batching:
     def _decode(self, queue: deque[Ticket]) -> list[Ticket]:
         ticket = queue[0]
         first = sum(len(part) for part in ticket.candles)
-        ticket.candles.append(self._model.decode(ticket, first, DECODE_ROWS))
+        ticket.candles.append(self._model.decode(ticket, first, self._model.decoder.device.work.decode_rows))
         if first + len(ticket.candles[-1]) == ticket.job.sample_count:
             self._finished.append(queue.popleft())
         return [ticket]

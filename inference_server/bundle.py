@@ -7,11 +7,11 @@ import msgspec
 
 from inference_server.event_schema import EVENT_CHANNELS, EVENT_SCHEMA, Alignment
 
-BUNDLE_FORMAT = 1
+BUNDLE_FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
-DECODER_FILE, EVENTS_FILE = "decoder.onnx", "event_encoder.onnx"
-PATHS_FILE, COPY_FILE = "paths.onnx", "copy_rows.onnx"
+TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
+DECODER_FILE, PATHS_FILE = "decoder.onnx", "paths.onnx"
 
 
 class BundleError(Exception):
@@ -73,6 +73,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     has_adapter: bool
 
 
+def decoder_files(precision: str) -> dict[str, bool]:
+    """The decoder's graphs in a bundle of a precision, and whether one reads a prefix that all rows share.
+
+    That one is for the CPU: a GPU's attention kernel does not hand out the scores that joining prefix and
+    suffix takes, and half precision is for a GPU.
+    """
+    return {DECODER_FILE: False} if precision == "fp16" else {DECODER_FILE: False, PATHS_FILE: True}
+
+
 def content_version(files: dict[str, FileEntry]) -> str:
     """The first 12 hex digits of a hash over the files' hashes: the bundle's version."""
     listing = "".join(f"{name} {files[name].sha256}\n" for name in sorted(files))
@@ -125,11 +134,25 @@ def load_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     return manifest
 
 
+def _export_command(manifest: Manifest, folder: Path) -> str:
+    """Return the command that exports a bundle anew, as far as its manifest tells."""
+    source = manifest.source
+    parts = [f"python -m export --model {source.model.name} --tokenizer {source.tokenizer.name}"]
+    for option, name in (
+        ("--revision", source.model.revision),
+        ("--tokenizer-revision", source.tokenizer.revision),
+        ("--events", source.events),
+        ("--adapter", source.adapter),
+    ):
+        parts += [f"{option} {name}"] if name else []
+    return " ".join([*parts, f"--precision {manifest.precision} --out {folder}"])
+
+
 def _check_understood(manifest: Manifest, folder: Path) -> None:
     if manifest.format != BUNDLE_FORMAT:
         raise BundleError(
             f"the bundle {folder} has format {manifest.format}, this server reads format {BUNDLE_FORMAT}: "
-            "export again with the version of the server"
+            f"export it again: {_export_command(manifest, folder)}"
         )
     channels = list(EVENT_CHANNELS)
     if manifest.has_events and (manifest.event_schema, manifest.event_channels) != (EVENT_SCHEMA, channels):
@@ -137,7 +160,7 @@ def _check_understood(manifest: Manifest, folder: Path) -> None:
             f"the bundle {folder} was trained on event schema {manifest.event_schema}, this server builds "
             f"schema {EVENT_SCHEMA}"
         )
-    needed = {ENCODE_FILE, DECODE_FILE, DECODER_FILE, PATHS_FILE, COPY_FILE} | (
+    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision)} | (
         {EVENTS_FILE} if manifest.has_events else set()
     )
     if missing := needed - set(manifest.files):

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference_server.bundle import DECODER_FILE, PATHS_FILE, CacheLayout, Manifest
-from inference_server.device import Array, Binding, Buffer, Device
+from inference_server.device import Array, Binding, Buffer, Device, Packed, Span, host_span
 
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
+FloatArray = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -25,66 +27,111 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Tokens:
-    """New tokens of B rows, S each: s1, s2 (B, S) and stamps (B, S, 5), and what comes with them.
+    """New tokens of B rows, S each: s1, s2 (B, S), and what is added to their embeddings.
 
-    `event_embedding` is (B, S, d_model), and `gate` (B,) is 1 on the rows that have events; both None
-    where no row has events.
+    `conditioning` (N, d_model) holds what time and events add, `position` (B, S) which of its rows belongs
+    to each token, and `gate` (B,) is 1 on the rows that have events.
     """
 
     s1: Int64Array
     s2: Int64Array
-    stamp: Int64Array
-    event_embedding: Float32Array | None = None
-    gate: Float32Array | None = None
+    position: Int64Array
+    conditioning: FloatArray
+    gate: Float32Array
 
 
 class CachePool:
-    """One flat buffer per layer and kind, used as (rows, heads, capacity, head_dim) of any capacity."""
+    """The caches of all layers, each used as (rows, heads, capacity, head_dim) of any capacity.
 
-    def __init__(self, device: Device, layouts: Sequence[CacheLayout], tokens: int, dtype: type[np.generic]):
-        self.device, self.tokens = device, tokens
-        self.widths = [(c.heads, c.head_dim) for c in layouts for _ in ("key", "value")]
-        self.names = [f"{kind}.{i}" for i in range(len(layouts)) for kind in ("key", "value")]
-        self.buffers = [device.buffer((tokens * heads * dim,), dtype) for heads, dim in self.widths]
+    Caches of one shape lie one behind the other in one buffer: a row of all of them is copied at once.
+    """
+
+    def __init__(self, device: Device, layouts: Sequence[CacheLayout], tokens: int, dtype: Any) -> None:
+        self.device, self.tokens, self.dtype = device, tokens, np.dtype(dtype)
+        self._item_bytes: int = self.dtype.itemsize
+        self._names: dict[CacheLayout, list[str]] = {}
+        for i, layout in enumerate(layouts):
+            self._names.setdefault(layout, []).extend(f"{kind}.{i}" for kind in ("key", "value"))
+        self._buffers = {
+            layout: device.buffer(len(names) * self._bytes(layout, tokens))
+            for layout, names in self._names.items()
+        }
+
+    def _bytes(self, layout: CacheLayout, tokens: int) -> int:
+        return tokens * layout.heads * layout.head_dim * self._item_bytes
 
     def bind(self, binding: Binding, rows: int, capacity: int, first_token: int = 0) -> None:
         """Bind rows of the caches as past and, in place, as present; they begin at a token of the pool."""
-        for name, buffer, (heads, dim) in zip(self.names, self.buffers, self.widths, strict=True):
-            shape, offset = (rows, heads, capacity, dim), first_token * heads * dim
-            binding.input(f"past_{name}", buffer, shape, offset)
-            binding.output(f"present_{name}", buffer, shape, offset)
+        for name, span in self._spans(rows, capacity, first_token):
+            binding.input(f"past_{name}", span)
+            binding.output(f"present_{name}", span)
 
     def bind_prefix(self, binding: Binding, length: int, first_token: int) -> None:
         """Bind tokens of the pool as the prefix that all rows share."""
-        for name, buffer, (heads, dim) in zip(self.names, self.buffers, self.widths, strict=True):
-            binding.input(f"prefix_{name}", buffer, (1, heads, length, dim), first_token * heads * dim)
+        for name, span in self._spans(1, length, first_token):
+            binding.input(f"prefix_{name}", span)
+
+    def _spans(self, rows: int, capacity: int, first_token: int) -> list[tuple[str, Span]]:
+        spans = []
+        for layout, names in self._names.items():
+            shape = (rows, layout.heads, capacity, layout.head_dim)
+            for place, name in enumerate(names):
+                offset = place * self._bytes(layout, self.tokens) + self._bytes(layout, first_token)
+                spans.append((name, self._buffers[layout].span(shape, self.dtype, offset)))
+        return spans
 
     def copy(self, capacity: int, source: int, target: int, count: int, length: int) -> None:
-        """Copy the first `length` tokens of row `source` to `count` rows from `target` on."""
-        rows = max(source + 1, target + count)
-        for buffer, (heads, dim) in zip(self.buffers, self.widths, strict=True):
-            self.device.copy_row(buffer, (rows, heads, capacity, dim), source, target, count, length)
+        """Copy the first `length` tokens of row `source` to `count` rows from `target` on.
+
+        The pool holds a whole number of rows of this capacity.
+        """
+        assert self.tokens % capacity == 0
+        for layout, names in self._names.items():
+            shape = (len(names), self.tokens // capacity, layout.heads, capacity, layout.head_dim)
+            rows = self._buffers[layout].span(shape, self.dtype)
+            self.device.copy_row(rows, source, target, count, length)
+
+
+def cache_dtype(manifest: Manifest) -> type[np.floating]:
+    """The type of caches and conditioning."""
+    return np.float16 if manifest.precision == "fp16" else np.float32
 
 
 def token_bytes(manifest: Manifest) -> int:
     """Bytes of cache that one token of one row takes."""
-    size = 2 if manifest.precision == "fp16" else 4
-    return sum(2 * c.heads * c.head_dim for c in manifest.caches) * size
+    return sum(2 * c.heads * c.head_dim for c in manifest.caches) * np.dtype(cache_dtype(manifest)).itemsize
 
 
 class Decoder:
     """Runs `decoder.onnx`, and `paths.onnx` where rows share a prefix, over a pool of caches."""
 
-    def __init__(self, device: Device, folder: Path, manifest: Manifest, cache_tokens: int) -> None:
-        self.device, self.width = device, manifest.d_model
+    def __init__(self, device: Device, folder: Path, manifest: Manifest) -> None:
+        self.device, self.width, self.dtype = device, manifest.d_model, cache_dtype(manifest)
         self.adapted = manifest.has_adapter
-        self.session = device.session(folder / DECODER_FILE, steady=True)
-        # CUDA's attention kernel doesn't hand out its scores, which joining prefix and suffix takes.
+        self.session = device.session(folder / DECODER_FILE, steady=True, graphs=True)
         self.paths_session = (
-            device.session(folder / PATHS_FILE, steady=True) if device.kind == "cpu" else None
+            device.session(folder / PATHS_FILE, steady=True) if PATHS_FILE in manifest.files else None
         )
-        dtype = np.float16 if manifest.precision == "fp16" else np.float32
-        self.pool = CachePool(device, manifest.caches, cache_tokens, dtype)
+        self._layouts = manifest.caches
+        self._pool: CachePool | None = None
+        self._scratch: Buffer | None = None
+
+    def allocate(self, cache_tokens: int) -> None:
+        """Take memory for the caches, in place of what was taken before.
+
+        Raises
+        ------
+        DeviceMemoryError
+            The device has not so much left; there are no caches then.
+        """
+        self._pool = None
+        self._pool = CachePool(self.device, self._layouts, cache_tokens, self.dtype)
+
+    @property
+    def pool(self) -> CachePool:
+        """The caches, once they have been allocated."""
+        assert self._pool is not None
+        return self._pool
 
     def prefill(
         self,
@@ -109,53 +156,52 @@ class Decoder:
             (B,) each; meaningless where no `sampling` and `uniform` (B, 2) are given.
         """
         rows, length = tokens.s1.shape
-        sampling = sampling or greedy(rows)
+        values: dict[str, tuple[Array, Any]] = {
+            "s1": (tokens.s1, np.int64),
+            "s2": (tokens.s2, np.int64),
+            "position": (tokens.position, np.int64),
+            "conditioning": (tokens.conditioning, self.dtype),
+            "last_index": (np.full((rows, 1), length - 1), np.int64),
+            "seqlens_k": (np.full(rows, length - 1), np.int32),
+            "uniform": (np.zeros((rows, 2)) if uniform is None else uniform, np.float32),
+        } | self.constant_inputs(sampling or greedy(rows), tokens.gate)
+        drawn: dict[str, tuple[Array, Any]] = {
+            name: (np.zeros((rows, 1)), np.int64) for name in ("next_s1", "next_s2")
+        }
+        packed = Packed({name: (v.shape, dtype) for name, (v, dtype) in (values | drawn).items()})
+        scratch = self._scratch_of(packed.nbytes)
+        spans = packed.spans(scratch)
+        given = packed.filled({name: value for name, (value, _) in values.items()})
+        self.device.write(scratch.span(given.shape, np.uint8), given)
+        total = np.array([length], np.int32)
         binding = Binding(self.session)
-        bound = BoundValues(self.device, binding)
         self.pool.bind(binding, rows, capacity, first_token)
-        bind_sampling(bound, sampling)
-        bound.input("s1", tokens.s1, np.int64)
-        bound.input("s2", tokens.s2, np.int64)
-        bound.input("stamp", tokens.stamp, np.int64)
-        bound.input("last_index", np.full((rows, 1), length - 1), np.int64)
-        bound.input("seqlens_k", np.full(rows, length - 1), np.int32)
-        bound.input("uniform", np.zeros((rows, 2)) if uniform is None else uniform, np.float32)
-        bound.input("total_sequence_length", np.array([length]), np.int32, self.device.cpu)
-        if tokens.event_embedding is not None:
-            bound.input("event_embedding", tokens.event_embedding, np.float32)
-            self.bind_gate(bound, tokens.gate)
-        outputs = [self.device.buffer((rows, 1), np.int64) for _ in range(2)]
-        for name, buffer in zip(("next_s1", "next_s2"), outputs, strict=True):
-            binding.output(name, buffer, buffer.shape)
-        binding.run()
-        s1, s2 = (buffer.get()[:, 0] for buffer in outputs)
-        return s1, s2  # type: ignore[return-value]
+        for name in values:
+            binding.input(name, spans[name])
+        binding.input("total_sequence_length", host_span(total))
+        for name in drawn:
+            binding.output(name, spans[name])
+        binding.run(self.device.run_options())
+        s1, s2 = (self.device.read(spans[name])[:, 0] for name in drawn)
+        return s1, s2
 
-    def bind_gate(self, bound: "BoundValues", gate: Float32Array | None) -> None:
-        """Bind which rows the adapter acts on, where the bundle has one."""
-        if self.adapted and gate is not None:
-            bound.input("adapter_gate", gate.reshape(-1, 1, 1), np.float32)
+    def constant_inputs(self, sampling: Sampling, gate: Float32Array) -> dict[str, tuple[Array, Any]]:
+        """Return the inputs that stay what they are from step to step, and their types."""
+        values: dict[str, tuple[Array, Any]] = {
+            "temperature": (sampling.temperature[:, None], np.float32),
+            "top_k": (sampling.top_k[:, None], np.int64),
+            "top_p": (sampling.top_p[:, None], np.float32),
+        }
+        if self.adapted:
+            values["adapter_gate"] = (gate[:, None, None], self.dtype)
+        return values
 
-
-class BoundValues:
-    """Host values bound as inputs; keeps their memory for as long as the binding lives."""
-
-    def __init__(self, device: Device, binding: Binding) -> None:
-        self._device, self._binding = device, binding
-        self._kept: list[Buffer] = []
-
-    def input(self, name: str, values: Array, dtype: type[np.generic], device: Device | None = None) -> None:
-        """Copy values to the device and bind them."""
-        buffer = (device or self._device).buffer(values.shape, dtype).set(values)
-        self._kept.append(buffer)
-        self._binding.input(name, buffer, buffer.shape)
-
-
-def bind_sampling(bound: BoundValues, sampling: Sampling) -> None:
-    """Bind how each row draws."""
-    bound.input("temperature", sampling.temperature[:, None], np.float32)
-    bound.input("top_k", sampling.top_k[:, None], np.int64)
-    bound.input("top_p", sampling.top_p[:, None], np.float32)
+    def _scratch_of(self, nbytes: int) -> Buffer:
+        """Return memory that is free again at the next call."""
+        if self._scratch is None or self._scratch.nbytes < nbytes:
+            self._scratch = None
+            self._scratch = self.device.buffer(1 << (nbytes - 1).bit_length())
+        return self._scratch
 
 
 def greedy(rows: int) -> Sampling:

@@ -138,6 +138,21 @@ class Draining(ServiceError):
         super().__init__("this server is shutting down and takes no new requests: ask another, or try again")
 
 
+class EngineFailed(ServiceError):
+    """The device that runs the model failed: what ran is lost, and a new engine or process takes over."""
+
+    status = 503
+    name = "engine-failed"
+    title = "Engine failed"
+    retry_after_s: int | None = 10
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the device that runs the model failed while this was running, and the log tells how: try again, "
+            "or ask another server"
+        )
+
+
 class QueueFull(ServiceError):
     """As many requests wait as the server lets wait."""
 

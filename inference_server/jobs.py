@@ -53,18 +53,24 @@ class ForecastJob:
 class History:
     """A job's history as the decoder sees it.
 
-    s1, s2 are its tokens (T,), stamp (T + pred_len, 5) and event_embedding (T + pred_len, d_model) go on
-    over the prediction window; `scale` turns generated candles back into raw units.
+    s1, s2 are its tokens (T,). `conditioning` (T + pred_len, d_model) is what time and, with `has_events`,
+    events add to their embeddings, and goes on over the prediction window. `scale` turns generated candles
+    back into raw units.
     """
 
     s1: Int64Array
     s2: Int64Array
-    stamp: Int64Array
-    event_embedding: Float32Array | None
+    conditioning: NDArray[np.floating]
+    has_events: bool
     scale: Normalised
 
     def __len__(self) -> int:
         return len(self.s1)
+
+    def conditioning_from(self, done: int, count: int) -> NDArray[np.floating]:
+        """Rows (count, d_model) of the newest token and of those after it, once `done` have been drawn."""
+        first = len(self) + done - 1
+        return self.conditioning[first : first + count]
 
 
 @dataclass(eq=False)
@@ -135,14 +141,6 @@ class Path:
         if self.done:
             return int(t.s1[self.index, self.done - 1]), int(t.s2[self.index, self.done - 1])
         return int(t.encoded.s1[-1]), int(t.encoded.s2[-1])
-
-    def inputs(self, count: int) -> tuple[Int64Array, Float32Array | None]:
-        """Stamps (count, 5) and event embeddings of the newest token and of those after it."""
-        history = self.ticket.encoded
-        first = len(history) + self.done - 1
-        embedding = history.event_embedding
-        window = slice(first, first + count)
-        return history.stamp[window], None if embedding is None else embedding[window]
 
 
 def paths_of(ticket: Ticket, first: int, count: int) -> list[Path]:

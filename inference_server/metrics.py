@@ -99,7 +99,18 @@ class Metrics:
             buckets=_DATABASE_S,
             registry=registry,
         )
-        self._bundle = Info("kronos_bundle", "The bundle being served", registry=registry)
+        self._bundle = Info("kronos_bundle", "The bundle being served, and what runs it", registry=registry)
+        self._fallback = Gauge(
+            "kronos_device_fallback",
+            "1 where the CPU runs a bundle that a GPU should run; the log says why",
+            registry=registry,
+        )
+        self._graphs = Gauge(
+            "kronos_cuda_graphs", "CUDA graphs that steps are captured as", registry=registry
+        )
+        self._graph_bytes = Gauge(
+            "kronos_cuda_graphs_bytes", "Memory of the GPU that CUDA graphs take", registry=registry
+        )
 
     def queued(self, seconds: float) -> None:
         """Record how long a forecast waited before its first prefill."""
@@ -129,9 +140,16 @@ class Metrics:
         self._cache_used.set(used)
         self._cache.set(total)
 
-    def bundle(self, name: str, version: str, precision: str, device: str) -> None:
-        """Set which bundle is served, in place of the one before."""
-        self._bundle.info({"name": name, "version": version, "precision": precision, "device": device})
+    def bundle(self, name: str, version: str, precision: str, device: str, device_name: str) -> None:
+        """Set which bundle is served on what, in place of the one before."""
+        labels = {"name": name, "version": version, "precision": precision}
+        self._bundle.info(labels | {"device": device, "device_name": device_name})
+
+    def device(self, fallback: bool, graphs: int, graph_bytes: int) -> None:
+        """Set whether the CPU stands in for a GPU, and the CUDA graphs there are and the bytes they take."""
+        self._fallback.set(fallback)
+        self._graphs.set(graphs)
+        self._graph_bytes.set(graph_bytes)
 
     def answered(self, route: str, outcome: str, seconds: float) -> None:
         """Record a request: its route's path template, the status of its answer (or "gone"), its time."""

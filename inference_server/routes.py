@@ -12,7 +12,8 @@ from inference_server.auth import ADMIN, OPEN
 from inference_server.bodies import read_batch, read_predict
 from inference_server.bundle import BundleError
 from inference_server.connections import while_connected
-from inference_server.engine import EngineError
+from inference_server.device import DeviceError
+from inference_server.engine import Engine, EngineError
 from inference_server.errors import ReloadFailed, refusal
 from inference_server.forecasts import Answered, Forecasts
 from inference_server.metrics import CONTENT_TYPE, Metrics
@@ -20,6 +21,7 @@ from inference_server.openapi import JsonBody, problems
 from inference_server.scheduler import Scheduler
 from inference_server.schemas import (
     BatchItem,
+    DeviceInfo,
     Health,
     ModelInfo,
     ModelName,
@@ -130,10 +132,16 @@ class AdminController(Controller):
         """Load the bundle in KRONOS_BUNDLE anew and serve it; what runs is finished by the old one."""
         try:
             manifest = (await scheduler.reload()).manifest
-        except (BundleError, EngineError) as error:
+        except (BundleError, EngineError, DeviceError) as error:
             log.error("the bundle was not reloaded: %s", error)
             raise ReloadFailed from error
         return ModelName(name=manifest.name, version=manifest.version)
+
+
+def device_info(engine: Engine) -> DeviceInfo:
+    """Return what runs an engine."""
+    device = engine.device
+    return DeviceInfo(kind=device.kind, name=device.name, fallback=engine.fallback is not None)
 
 
 class ServerController(Controller):
@@ -142,7 +150,7 @@ class ServerController(Controller):
     tags: Sequence[str] = ("server",)
 
     @get("/model", operation_id="model", responses=problems(401, 503))
-    async def model(self, forecasts: Service) -> ModelInfo:
+    async def model(self, forecasts: Service, scheduler: Owner) -> ModelInfo:
         """Tell which bundle is served, what it reads, and the limits of a request."""
         manifest = forecasts.manifest
         return ModelInfo(
@@ -154,6 +162,7 @@ class ServerController(Controller):
             event_schema=manifest.event_schema,
             event_alignment=manifest.event_alignment,
             event_channels=manifest.event_channels,
+            device=device_info(scheduler.engine),
             limits=forecasts.limits,
             manifest=msgspec.to_builtins(manifest),
         )
@@ -164,10 +173,9 @@ class ServerController(Controller):
         return Health(status="live")
 
     @get("/health/ready", operation_id="ready", opt=OPEN, responses=problems(503))
-    async def ready(self, forecasts: Service) -> Health:
+    async def ready(self, scheduler: Owner) -> Health:
         """Tell that the model is loaded and warmed, or answer 503."""
-        _ = forecasts.manifest
-        return Health(status="ready")
+        return Health(status="ready", fallback=scheduler.engine.fallback is not None)
 
     @get("/metrics", include_in_schema=False)
     async def metrics(self, metrics: Counters) -> Response[bytes]:

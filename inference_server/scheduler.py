@@ -1,6 +1,7 @@
 """The one owner of the model: a thread that batches continuously, behind a queue with an end."""
 
 import asyncio
+import gc
 import itertools
 import logging
 import math
@@ -13,8 +14,9 @@ from functools import partial
 
 from inference_server.batching import Batching, Observer
 from inference_server.bundle import Manifest
+from inference_server.device import DeviceMemoryError
 from inference_server.engine import Engine, EngineError
-from inference_server.errors import DeadlineExceeded, Draining, ModelNotReady, QueueFull
+from inference_server.errors import DeadlineExceeded, Draining, EngineFailed, ModelNotReady, QueueFull
 from inference_server.jobs import Float32Array, ForecastJob, Request, Ticket
 from inference_server.metrics import Metrics
 
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 # How often the gauges are set while the model runs.
 GAUGES_S = 0.25
 LONGEST_RETRY_S = 60
+# Failures in a row, without a forecast in between, after which the engine is given up.
+MOST_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -89,16 +93,29 @@ class Scheduler:
     Parameters
     ----------
     load
-        Returns the engine, loaded and warmed; also what a reload calls.
+        Returns the engine, loaded and warmed, with caches of so many bytes or, given None, of the usual size;
+        also what a reload calls.
     queue_limit
         Jobs that may wait; more are refused at once.
     metrics
         Told what the model does.
+    on_failure
+        Called once the engine can't be used any more, from any thread: the process should end.
     """
 
-    def __init__(self, load: Callable[[], Engine], queue_limit: int, metrics: Metrics) -> None:
-        self._load, self._limit, self._metrics = load, queue_limit, metrics
+    def __init__(
+        self,
+        load: Callable[[int | None], Engine],
+        queue_limit: int,
+        metrics: Metrics,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._load, self._limit, self._metrics, self._on_failure = load, queue_limit, metrics, on_failure
         self._engine: Engine | None = None
+        self._failed = False
+        self._failures = 0
+        self._out_of_memory = False
+        self._cache_bytes: int | None = None  # of the engines to come, once memory has run out
         self._draining = False
         self._reloading = asyncio.Lock()
         self._calls: set[_Call] = set()
@@ -121,7 +138,11 @@ class Scheduler:
             While it is being loaded.
         Draining
             Once the server is about to end.
+        EngineFailed
+            Once the engine cannot be used any more.
         """
+        if self._failed:
+            raise EngineFailed
         if self._draining:
             raise Draining
         if self._engine is None:
@@ -130,7 +151,7 @@ class Scheduler:
 
     async def start(self) -> Engine:
         """Load and warm the engine, and return it; whatever goes wrong is raised."""
-        self._engine = engine = await asyncio.to_thread(self._load)
+        self._engine = engine = await asyncio.to_thread(self._load, None)
         self._commands.put(partial(self._serve, engine))
         self._thread.start()
         return engine
@@ -143,7 +164,7 @@ class Scheduler:
         """
         async with self._reloading:
             _ = self.engine
-            engine = await asyncio.to_thread(self._load)
+            engine = await asyncio.to_thread(self._load, self._cache_bytes)
             self._commands.put(partial(self._serve, engine))
             self._engine = engine
             return engine
@@ -155,8 +176,9 @@ class Scheduler:
 
         Raises
         ------
-        ModelNotReady, Draining
-            See `engine`; Draining also where the server ends before the jobs do.
+        ModelNotReady, Draining, EngineFailed
+            See `engine`; Draining also where the server ends, and EngineFailed where the device fails, before
+            the jobs are done.
         QueueFull
             If there is no room for these jobs; nothing of them was queued.
         DeadlineExceeded
@@ -211,6 +233,13 @@ class Scheduler:
     # --- in the engine's thread ------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:
+            log.exception("the engine's thread ended; this process serves no more forecasts")
+            self._give_up()
+
+    def _work(self) -> None:
         gauges_due = 0.0
         for turn in itertools.count():
             if not self._obey():
@@ -218,8 +247,11 @@ class Scheduler:
             # Beside an engine that was replaced, the new one gets every other quantum.
             serving = self._serving[turn % len(self._serving)]
             self._advance(serving)
-            if serving.batching.idle and serving is not self._serving[-1]:
+            if serving in self._serving[:-1] and serving.batching.idle:
                 self._serving.remove(serving)
+            del serving  # its memory may be needed
+            if self._out_of_memory:
+                self._load_smaller()
             if time.monotonic() >= gauges_due:
                 self._set_gauges()
                 gauges_due = time.monotonic() + GAUGES_S
@@ -234,17 +266,27 @@ class Scheduler:
                     return True
                 self._set_gauges()
                 command = self._commands.get()
-            if command is None:
+            if command is None or self._failed:
                 return False
             command()
 
     def _serve(self, engine: Engine) -> None:
         self._serving = [one for one in self._serving if not one.batching.idle]
         self._serving.append(_Serving(engine, _Watch(self._metrics, self._left)))
-        manifest = engine.manifest
-        self._metrics.bundle(manifest.name, manifest.version, manifest.precision, engine.device.kind)
+        manifest, device = engine.manifest, engine.device
+        self._metrics.bundle(manifest.name, manifest.version, manifest.precision, device.kind, device.name)
+        self._metrics.device(engine.fallback is not None, engine.graph_count, engine.graph_bytes)
 
     def _submit(self, call: _Call) -> None:
+        try:
+            self._queue(call)
+        except Exception as error:  # the caller's own failure, whatever it is
+            log.exception("a forecast cannot be queued")
+            self._left(len(call.jobs) - len(call.results) - len(call.tickets))
+            self._cancel(call)
+            call.finish(partial(call.done.set_exception, error))
+
+    def _queue(self, call: _Call) -> None:
         serving, request = self._serving[-1], Request()
         for index, job in enumerate(call.jobs):
             try:
@@ -269,9 +311,10 @@ class Scheduler:
         try:
             finished = serving.batching.advance()
         except Exception as error:
-            log.exception("the engine failed; every forecast that was running fails with it")
-            self._fail(serving, error)
+            self._recover(serving, error)
             return
+        if finished:
+            self._failures = 0
         for ticket in finished:
             call = serving.calls.pop(ticket)
             assert ticket.started is not None
@@ -292,6 +335,45 @@ class Scheduler:
         if len(call.results) == len(call.jobs):
             results = [call.results[i] for i in range(len(call.jobs))]
             call.finish(lambda: call.done.set_result(results))
+
+    def _recover(self, serving: _Serving, error: Exception) -> None:
+        """Fail what ran, and go on with the same engine, with a smaller one, or not at all."""
+        log.exception("the engine failed; every forecast that was running fails with it")
+        fault = serving.engine.device.fault(error)
+        self._failures += 1
+        self._fail(serving, error if fault is None else EngineFailed())
+        if isinstance(fault, DeviceMemoryError) and self._cache_bytes is None:
+            # The device was full. Once in a process's life the bundle is loaded again, with a smaller cache,
+            # but only after the exception is gone, whose traceback holds on to the engine's memory.
+            self._cache_bytes = serving.engine.cache_bytes // 2
+            self._out_of_memory = True
+            self._engine = None
+            self._serving = []
+        elif fault is not None or self._failures >= MOST_FAILURES:
+            log.error("the engine is given up: %s", fault or f"it failed {self._failures} times in a row")
+            self._give_up()
+
+    def _load_smaller(self) -> None:
+        self._out_of_memory = False
+        assert self._cache_bytes is not None
+        log.warning(
+            "the device ran out of memory: the bundle is loaded again with a cache of %d MiB, half of what "
+            "it had; KRONOS_CACHE_BYTES sets it",
+            self._cache_bytes >> 20,
+        )
+        gc.collect()
+        engine = self._load(self._cache_bytes)
+        self._serve(engine)
+        self._engine = engine
+
+    def _give_up(self) -> None:
+        """Answer everything that runs or waits, take nothing more, and let the process end."""
+        self._failed = True
+        for serving in self._serving:
+            self._fail(serving, EngineFailed())
+        for call in list(self._calls):
+            call.finish(partial(call.done.set_exception, EngineFailed()))
+        self._on_failure()
 
     def _fail(self, serving: _Serving, error: Exception) -> None:
         for ticket in serving.calls:

@@ -159,10 +159,21 @@ class Limits(Struct, kw_only=True, frozen=True):
     max_body_bytes: int
 
 
-class Health(Struct, kw_only=True):
+class Health(Struct, kw_only=True, omit_defaults=True):
     """Whether the server lives or is ready."""
 
     status: Literal["live", "ready"]
+    fallback: Annotated[
+        bool, Meta(description="true where the CPU serves a bundle that a GPU should; absent otherwise")
+    ] = False
+
+
+class DeviceInfo(Struct, kw_only=True):
+    """What runs the model."""
+
+    kind: Literal["cpu", "cuda"]
+    name: Annotated[str, Meta(description="of a GPU, the card's name")]
+    fallback: Annotated[bool, Meta(description="whether the CPU stands in for a GPU; the log says why")]
 
 
 class ModelInfo(Struct, kw_only=True):
@@ -178,3 +189,4 @@ class ModelInfo(Struct, kw_only=True):
     event_channels: list[str]
     limits: Limits
     manifest: dict[str, Any]
+    device: Annotated[DeviceInfo | None, Meta(description="absent from servers of before")] = None

@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from inference_server.memory import usable_memory
+from inference_server.devices import DeviceChoice
 from inference_server.schemas import Limits
 
 MIN_CANDLES = 32
 """Fewer candles say nothing of a market's scale; the model was never shown such short windows."""
 
-
-CACHE_SHARE = 4
-"""The cache may take a quarter of the memory: weights, activations and bodies need theirs, neighbours too."""
 
 SHORTEST_KEY = 16
 """Characters of an API key: shorter ones can be guessed."""
@@ -41,6 +38,10 @@ class Settings:
     """`KRONOS_DATABASE_TIMEOUT_S`: raise it for a far or slow database; a dead one is given up after it."""
     database_connections: int = 4
     """`KRONOS_DATABASE_CONNECTIONS`: lower it where a hosted database allows few connections."""
+    device: DeviceChoice = field(default_factory=DeviceChoice)
+    """`KRONOS_DEVICE`: auto, cpu, cuda or cuda:N. A GPU serves a half-precision bundle where one works, and
+    the CPU where none does; say cuda where that shall not happen, cpu where the GPU is for others, cuda:N for
+    a card other than the first. `KRONOS_CUDA_GRAPHS`: on, or off where a driver has trouble with them."""
     threads: int | None = None
     """`KRONOS_THREADS`: cores for inference (all unless given); fewer leave room for neighbours."""
     max_pred_len: int = 512
@@ -58,9 +59,10 @@ class Settings:
     as soon as `host` is no loopback address, several so that one can be replaced while the old one works."""
     admin_keys: tuple[str, ...] = field(default=(), repr=False)
     """`KRONOS_ADMIN_KEYS`, `KRONOS_ADMIN_KEYS_FILE`: who may also use /admin, which nobody may without."""
-    cache_bytes: int = field(default_factory=lambda: usable_memory() // CACHE_SHARE)
-    """`KRONOS_CACHE_BYTES`: how many rows run at once follows from it; a quarter of the memory (or of its
-    limit) unless given: lower it where neighbours need memory, raise it on a machine of the server's own."""
+    cache_bytes: int | None = None
+    """`KRONOS_CACHE_BYTES`: how many rows run at once follows from it. Unless given, a quarter of the memory
+    (or of its limit) on the CPU and 40 % of what is free on a GPU: lower it where neighbours need memory,
+    raise it on a machine of the server's own."""
     queue_limit: int = 256
     """`KRONOS_QUEUE_LIMIT`: forecasts that may wait; the next is answered 429 at once. Fewer keep the wait of
     those in the queue short, more take larger bursts."""
@@ -118,6 +120,7 @@ class Settings:
             bundle=Path(given["KRONOS_BUNDLE"]),
             host=given.get("KRONOS_HOST", cls.host),
             database_url=given.get("DATABASE_URL"),
+            device=_device(given),
             api_keys=_keys(given, "KRONOS_API_KEYS"),
             admin_keys=_keys(given, "KRONOS_ADMIN_KEYS"),
             **numbers,
@@ -154,6 +157,16 @@ def _whole(given: Mapping[str, str], variable: str, low: int, high: int) -> int:
     if not low <= value <= high:
         raise SettingsError(f"{variable} is {given[variable]!r}; expected a whole number, {low} … {high}")
     return value
+
+
+def _device(given: Mapping[str, str]) -> DeviceChoice:
+    name, graphs = given.get("KRONOS_DEVICE", "auto"), given.get("KRONOS_CUDA_GRAPHS", "on")
+    kind, colon, index = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
+        raise SettingsError(f"KRONOS_DEVICE is {name!r}; expected auto, cpu, cuda or a card such as cuda:1")
+    if graphs not in ("on", "off"):
+        raise SettingsError(f"KRONOS_CUDA_GRAPHS is {graphs!r}; expected on or off")
+    return DeviceChoice(kind, int(index or 0), graphs == "on")
 
 
 def _seconds(given: Mapping[str, str], variable: str) -> float:

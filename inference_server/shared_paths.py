@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from inference_server.decoder import Decoder, Float32Array, Tokens
+from inference_server.decoder import Decoder, Tokens
 from inference_server.jobs import ForecastJob, Ticket, paths_of
-from inference_server.slots import prefill_history, sampling_of
-from inference_server.step_loop import StepLoop
+from inference_server.slots import gates_of, prefill_history, sampling_of
+from inference_server.step_loop import Caches, StepLoop
 
 # Paths from which on one product over a shared history beats reading a copy of it per path.
 SHARED_PATHS = 8
@@ -79,24 +79,18 @@ class SharedPaths:
         ticket, steps = self.ticket, self.ticket.job.pred_len
         count = min(self.most, ticket.job.sample_count - self._first)
         paths = paths_of(ticket, self._first, count)
-        stamp, embedding = paths[0].inputs(steps)
         s1, s2 = paths[0].latest()
-        events: Float32Array | None = None
-        if embedding is not None:
-            events = np.broadcast_to(embedding, (count, *embedding.shape))
         return StepLoop(
             self.decoder,
-            steps,
-            self.first_token,
+            Caches(steps, self.first_token, self.prefix_length),
             np.zeros(count, np.int64),
             Tokens(
                 np.full((count, 1), s1),
                 np.full((count, 1), s2),
-                np.broadcast_to(stamp, (count, *stamp.shape)),
-                events,
-                None if events is None else np.ones(count, np.float32),
+                np.tile(np.arange(steps), (count, 1)),
+                ticket.encoded.conditioning_from(0, steps),
+                gates_of(paths),
             ),
             sampling_of(paths),
             np.stack([path.draws for path in paths]),
-            self.prefix_length,
         )

@@ -4,15 +4,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inference_server.decoder import Decoder, Float32Array, Int64Array, Sampling, Tokens
+from inference_server.decoder import Decoder, Int64Array, Sampling, Tokens
 from inference_server.jobs import History, Path, Ticket
-from inference_server.step_loop import StepLoop
+from inference_server.step_loop import Buckets, Caches, StepLoop
 
 # Steps that are prepared at once; a burst ends early where a row joins or leaves.
 BURST = 32
-# Tokens that one refill runs at most, beyond one row: bounds how long the others wait for it.
-REFILL_TOKENS = 1024
 
 
 class Slots:
@@ -22,8 +21,11 @@ class Slots:
     changes every hidden state, so it keeps only the claim on a slot until it has been filled anew.
     """
 
-    def __init__(self, decoder: Decoder, count: int, max_context: int) -> None:
+    def __init__(
+        self, decoder: Decoder, count: int, max_context: int, buckets: Buckets | None = None
+    ) -> None:
         self.decoder, self.count, self.max_context = decoder, count, max_context
+        self._buckets = buckets
         self.stepping: list[Path] = []
         self.parked: deque[Path] = deque()
         self._loop: StepLoop | None = None
@@ -49,16 +51,31 @@ class Slots:
             path.cached = cached
         self.stepping.extend(paths)
 
-    def step(self) -> list[Path]:
-        """Advance every stepping row by one token; the rows that reached their horizon leave."""
+    def step(self, *, alone: bool = True) -> tuple[list[Path], int]:
+        """Advance every stepping row by a token or, on a GPU, by a few; rows at their horizon leave.
+
+        Parameters
+        ----------
+        alone
+            Whether nothing waits to join: then many steps are prepared at once.
+
+        Returns
+        -------
+        left, steps
+            The rows that left, and how many tokens each row got.
+        """
         if self._loop is None or self._loop.done == self._loop.steps:
             self._pause()
-            self._loop = self._prepare()
-        self._loop.step()
+            self._loop = self._prepare(BURST if alone else 1)
+        steps = min(self.decoder.device.work.steps, self._loop.steps - self._loop.done)
+        for _ in range(steps):
+            self._loop.step()
+        # Whoever measures this quantum, or takes the next, shall not meet work that was only begun.
+        self.decoder.device.wait()
         if self._loop.done < self._loop.steps:
-            return []
+            return [], steps
         self._pause()
-        return self._leave(lambda path: path.finished or self._is_full(path))
+        return self._leave(lambda path: path.finished or self._is_full(path)), steps
 
     def refill(self) -> list[Path]:
         """Fill the caches of parked rows that slide alike, draw one token each, and let them step on.
@@ -92,32 +109,35 @@ class Slots:
     def _is_full(self, path: Path) -> bool:
         return path.cached == self.max_context and not path.finished
 
-    def _prepare(self) -> StepLoop:
+    def _prepare(self, most: int) -> StepLoop:
         rows = self.stepping
         # The shortest way to a row's horizon or to the end of its context, for all rows alike.
         steps = min(
-            BURST,
+            most,
             *(p.ticket.job.pred_len - p.done for p in rows),
             *(self.max_context - p.cached for p in rows),
         )
         pairs = np.array([path.latest() for path in rows])
-        inputs = [path.inputs(steps) for path in rows]
-        with_events = np.array([embedding is not None for _, embedding in inputs])
-        events = gate = None
-        if with_events.any():
-            events = np.zeros((len(rows), steps, self.decoder.width), np.float32)
-            for i, (_, embedding) in enumerate(inputs):
-                if embedding is not None:
-                    events[i] = embedding
-            gate = with_events.astype(np.float32)
+        # Paths of one job that have come equally far share their rows of conditioning.
+        places: dict[tuple[Ticket, int], int] = {}
+        for path in rows:
+            places.setdefault((path.ticket, path.done), len(places))
+        first = steps * np.array([places[path.ticket, path.done] for path in rows])
+        tokens = Tokens(
+            pairs[:, :1],
+            pairs[:, 1:],
+            first[:, None] + np.arange(steps),
+            np.concatenate([t.encoded.conditioning_from(done, steps) for t, done in places]),
+            gates_of(rows),
+        )
         return StepLoop(
             self.decoder,
-            self.max_context,
-            0,
+            Caches(self.max_context),
             np.array([path.cached for path in rows]),
-            Tokens(pairs[:, :1], pairs[:, 1:], np.stack([stamp for stamp, _ in inputs]), events, gate),
+            tokens,
             sampling_of(rows),
             np.stack([path.draws[path.done : path.done + steps] for path in rows]),
+            None if self._buckets is None else self._buckets.of(len(rows)),
         )
 
     def _pause(self) -> None:
@@ -155,7 +175,7 @@ class Slots:
         """Parked rows of the job that has waited longest, as many as one refill runs."""
         first = self.parked[0]
         window = self.max_context + 1 - first.ticket.job.context_stride
-        most = max(1, REFILL_TOKENS // window)
+        most = max(1, self.decoder.device.work.refill_tokens // window)
         rows = [path for path in self.parked if path.ticket is first.ticket and path.done == first.done]
         rows = rows[:most]
         for path in rows:
@@ -167,15 +187,19 @@ def prefill_history(decoder: Decoder, history: History, count: int, capacity: in
     """Cache the `count` tokens before a history's last one: the first step takes that one in."""
     end = len(history) - 1
     at = slice(end - count, end)
-    embedding = history.event_embedding
     tokens = Tokens(
         history.s1[None, at],
         history.s2[None, at],
-        history.stamp[None, at],
-        None if embedding is None else embedding[None, at],
-        None if embedding is None else np.ones(1, np.float32),
+        np.arange(count)[None],
+        history.conditioning[at],
+        np.full(1, history.has_events, np.float32),
     )
     decoder.prefill(tokens, capacity, first_token)
+
+
+def gates_of(rows: Sequence[Path]) -> NDArray[np.float32]:
+    """1 for each row that has events, else 0."""
+    return np.array([path.ticket.encoded.has_events for path in rows], np.float32)
 
 
 def sampling_of(rows: Sequence[Path]) -> Sampling:
@@ -198,14 +222,10 @@ def _windows(rows: Sequence[Path], window: int) -> Tokens:
         return np.concatenate([np.tile(past, (len(rows), 1)), drawn[index, :done]], axis=1)[:, -window:]
 
     end = len(history) + done
-    at = slice(end - window, end)
-    embedding: Float32Array | None = None
-    if history.event_embedding is not None:
-        embedding = np.tile(history.event_embedding[at], (len(rows), 1, 1))
     return Tokens(
         last(history.s1, ticket.s1),
         last(history.s2, ticket.s2),
-        np.tile(history.stamp[at], (len(rows), 1, 1)),
-        embedding,
-        None if embedding is None else np.ones(len(rows), np.float32),
+        np.tile(np.arange(window), (len(rows), 1)),
+        history.conditioning[end - window : end],
+        gates_of(rows),
     )

@@ -9,7 +9,7 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "KRONOS_THREADS"):
     os.environ.setdefault(variable, "1")
 
-pytest_plugins = ["tests.fixtures_bundle", "tests.fixtures_database"]
+pytest_plugins = ["tests.fixtures_bundle", "tests.fixtures_cuda", "tests.fixtures_database"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from export.checkpoint import Checkpoint, randomise
 from export.config import DecoderConfig
 from export.decoder import KronosDecoder
 from export.errors import ExportError, ParityError
-from export.onnx_export import export_decoder
+from export.onnx_export import export_decoder, export_time_embedding
 from export.sizes import SIZES
 from export.verify import TOLERANCE, verify_decoder
 from inference_server.bundle import load_manifest
@@ -46,6 +48,21 @@ def test_no_file_tells_where_it_was_exported(tiny_bundle: Path) -> None:
         content = file.read_bytes()
         assert here not in content
         assert b"onnx_export.py" not in content
+
+
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "half_bundle"])
+def test_no_graph_has_an_optional_input(bundle: str, request: pytest.FixtureRequest) -> None:
+    """A default has fewer rows than what is given, and shapes inferred for one are wrong for the other."""
+    for file in request.getfixturevalue(bundle).glob("*.onnx"):
+        assert ort.InferenceSession(file).get_overridable_initializers() == []
+
+
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "half_bundle"])
+def test_shapes_noted_in_a_graph_are_those_of_its_inputs(bundle: str, request: pytest.FixtureRequest) -> None:
+    """ONNX Runtime plans memory by them: a node after an input names no axis that the input lacks."""
+    for file in request.getfixturevalue(bundle).glob("*.onnx"):
+        inferred = onnx.shape_inference.infer_shapes(onnx.load(file), strict_mode=True, data_prop=True)
+        assert len(inferred.graph.node) > 0
 
 
 def test_without_events_an_event_capable_bundle_is_the_base_bundle_to_the_bit(
@@ -97,6 +114,7 @@ def test_heads_that_the_kernel_can_not_take_are_padded_exactly(tmp_path: Path) -
     randomise(decoder, 3)
     export_decoder(decoder.eval(), None, 64, torch.float32, tmp_path / "decoder.onnx")
     export_decoder(decoder, None, 64, torch.float32, tmp_path / "paths.onnx", shared_prefix=True)
+    export_time_embedding(decoder.time_emb, tmp_path / "time_embedding.onnx")
     figures = verify_decoder(tmp_path, decoder, None, None, "fp32")
     assert max(figures.values()) < TOLERANCE["fp32"]
 

@@ -20,7 +20,7 @@ def labels_of_metrics() -> dict[str, set[str]]:
     metrics = Metrics()
     metrics.answered("/predict", "200", 0.1)
     metrics.refused("queue-full")
-    metrics.bundle("base", "1", "fp32", "cpu")
+    metrics.bundle("base", "1", "fp32", "cpu", "CPU")
     with metrics.database_read():
         pass
     found: dict[str, set[str]] = {}

@@ -1,63 +1,75 @@
-from pathlib import Path
+"""Memory, packed arrays and copies on the CPU; `test_cuda.py` has the GPU's."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from inference_server.device import Device, choose_device, copy_row
+from inference_server.device import ALIGNMENT, CpuDevice, DeviceError, Packed, Span
 
 
 @pytest.fixture(scope="module")
-def device(tiny_bundle: Path) -> Device:
-    return Device("cpu", 1, tiny_bundle / "copy_rows.onnx")
+def device() -> CpuDevice:
+    return CpuDevice(1)
 
 
-def filled(device: Device, shape: tuple[int, ...]) -> tuple[object, np.ndarray]:
-    values = np.arange(np.prod(shape), dtype=np.float32)
-    return device.buffer((len(values),), np.float32).set(values), values.reshape(shape)
+def filled(device: CpuDevice, shape: tuple[int, ...]) -> tuple[Span, np.ndarray]:
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    span = device.buffer(values.nbytes).span(shape, np.float32)
+    device.write(span, values)
+    return span, values
 
 
 @pytest.mark.parametrize(("row", "count", "length"), [(0, 3, 4), (1, 2, 2), (2, 0, 4), (2, 1, 0)])
-def test_a_row_is_repeated_as_far_as_it_is_used(device: Device, row: int, count: int, length: int) -> None:
-    shape = (4, 2, 4, 3)
-    buffer, values = filled(device, shape)
-    device.copy_row(buffer, shape, row, row + 1, count, length)  # type: ignore[arg-type]
-    values[row + 1 : row + 1 + count, :, :length] = values[row, :, :length]
-    np.testing.assert_array_equal(buffer.get().reshape(shape), values)  # type: ignore[attr-defined]
+def test_a_row_is_repeated_as_far_as_it_is_used(device: CpuDevice, row: int, count: int, length: int) -> None:
+    rows, values = filled(device, (3, 4, 2, 4, 3))  # caches, rows, heads, tokens, columns
+    device.copy_row(rows, row, row + 1, count, length)
+    values[:, row + 1 : row + 1 + count, :, :length] = values[:, row : row + 1, :, :length]
+    np.testing.assert_array_equal(device.read(rows), values)
 
 
-def test_the_copy_for_devices_without_a_host_view_does_the_same(device: Device, tiny_bundle: Path) -> None:
-    shape = (5, 2, 4, 3)
-    buffer, values = filled(device, shape)
-    copy_row(device.session(tiny_bundle / "copy_rows.onnx"), buffer, shape, 1, 2, 3)  # type: ignore[arg-type]
-    values[2:5] = values[1]
-    np.testing.assert_array_equal(buffer.get().reshape(shape), values)  # type: ignore[attr-defined]
+def test_reading_copies(device: CpuDevice) -> None:
+    span, values = filled(device, (3,))
+    before = device.read(span)
+    device.write(span, np.zeros(3))
+    np.testing.assert_array_equal(before, values)
 
 
-def test_reading_a_buffer_copies_it(device: Device) -> None:
-    buffer = device.buffer((3,), np.int64).set(np.arange(3))
-    before = buffer.get()
-    buffer.set(np.zeros(3))
-    assert before.tolist() == [0, 1, 2]
+def test_a_part_of_memory_keeps_it_alive(device: CpuDevice) -> None:
+    spans = [device.buffer(1 << 20).span((4,), np.int64) for _ in range(20)]
+    for number, span in enumerate(spans):
+        device.write(span, np.full(4, number))
+    assert [device.read(span).tolist() for span in spans] == [[n] * 4 for n in range(20)]
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("no driver"), OSError("libcudart missing")])
-def test_a_broken_cuda_installation_falls_back_to_the_cpu(
-    failure: Exception, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+SHAPES = st.lists(st.integers(0, 4), min_size=1, max_size=3).map(tuple)
+
+
+@given(
+    fields=st.dictionaries(
+        st.text("abc", min_size=1, max_size=3), st.tuples(SHAPES, st.sampled_from("qfei")), min_size=1
+    ),
+    blocks=st.integers(1, 3),
+)
+def test_packed_arrays_are_apart_and_where_their_spans_say(
+    fields: dict[str, tuple[tuple[int, ...], str]], blocks: int
 ) -> None:
-    def broken(*args: object, **settings: object) -> None:
-        raise failure
+    device, packed = CpuDevice(1), Packed(fields)
+    host = packed.host(blocks)
+    expected = {}
+    for number, name in enumerate(fields):
+        view = packed.view(host, name)
+        view[...] = number + 1
+        expected[name] = view.copy()
+    buffer = device.buffer(max(1, host.nbytes))
+    device.write(buffer.span(host.shape, np.uint8), host)
+    for block in range(blocks):
+        for name, span in packed.spans(buffer, block * packed.nbytes).items():
+            assert packed.offsets[name] % ALIGNMENT == 0
+            np.testing.assert_array_equal(device.read(span), expected[name][block])
 
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr("onnxruntime.preload_dlls", broken, raising=False)
-    caplog.set_level("INFO")
-    assert choose_device(1, tiny_bundle / "copy_rows.onnx", "fp16").kind == "cpu"
-    assert str(failure) in caplog.text
-    assert "on cpu, precision fp16" in caplog.text
 
-
-def test_single_precision_runs_on_the_cpu_whatever_is_there(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The CUDA attention kernel takes half precision only."""
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
-    assert choose_device(1, tiny_bundle / "copy_rows.onnx", "fp32").kind == "cpu"
+def test_an_exception_tells_of_the_device_only_if_it_is_the_device_s(device: CpuDevice) -> None:
+    lost = DeviceError("lost")
+    assert device.fault(lost) is lost
+    assert device.fault(ValueError("out of memory")) is None

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from flows.local_server import free_port
-from inference_server.client import Client
+from inference_server.client import Client, ServerUnavailable
 from inference_server.schemas import Candles, PredictRequest
+from tests.fixtures_cuda import CudaStub
 from tests.inference_server.serving import PATIENCE_S, candles
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,11 +57,7 @@ def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) ->
     key = "key-that-nobody-may-see"
     with process(tmp_path, KRONOS_BUNDLE=tiny_bundle, KRONOS_PORT=port, KRONOS_API_KEYS=key) as server:
         with Client(f"http://127.0.0.1:{port}", request_id="run-7", api_key=key) as client:
-            give_up = time.monotonic() + PATIENCE_S
-            while not client.ready():
-                assert server.poll() is None
-                assert time.monotonic() < give_up
-                time.sleep(0.05)
+            wait_until_ready(client, server)
             info = client.model()
             asked = PredictRequest(symbol="BTC-USD", timeframe="1h", pred_len=4, candles=Candles(**candles()))
             answer = client.predict(asked, events=np.zeros((40, 20)))
@@ -68,13 +65,64 @@ def test_it_serves_until_it_is_told_to_end(tiny_bundle: Path, tmp_path: Path) ->
         server.send_signal(signal.SIGTERM)
         _, log = server.communicate(timeout=PATIENCE_S)
         assert server.returncode == 0
-    assert f"serving {info.name} {info.version} (fp32 on cpu) at http://127.0.0.1:{port}" in log
+    assert f"serving {info.name} {info.version} (fp32 on CPU) at http://127.0.0.1:{port}" in log
     assert "Traceback" not in log
     lines = [json.loads(line) for line in log.splitlines()]
     requests = [(one["path"], one["outcome"]) for one in lines if one.get("request_id") == "run-7"]
     assert requests == [("/model", "200"), ("/predict", "200")]
     assert key not in log
     assert str(candles()["close"][0]) not in log
+
+
+def wait_until_ready(client: Client, server: subprocess.Popen[str]) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while not client.ready():
+        assert server.poll() is None
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def test_a_gpu_is_told_of_and_its_loss_ends_the_process(
+    half_bundle: Path, cuda_stub: CudaStub, tmp_path: Path
+) -> None:
+    """The card is a stand-in that is lost once a file is there."""
+    port, lost = free_port(), tmp_path / "lost"
+    environment = {
+        "KRONOS_BUNDLE": half_bundle,
+        "KRONOS_PORT": port,
+        "KRONOS_DEVICE": "cuda",
+        "KRONOS_CACHE_BYTES": 1 << 26,
+        "LD_LIBRARY_PATH": cuda_stub.environment()["LD_LIBRARY_PATH"],
+        "STUB_LOSE_FILE": lost,
+    }
+    asked = PredictRequest(symbol="BTC-USD", timeframe="1h", pred_len=4, candles=Candles(**candles()))
+    with process(tmp_path, **environment) as server, Client(f"http://127.0.0.1:{port}") as client:
+        wait_until_ready(client, server)
+        device = client.model().device
+        assert device is not None
+        assert (device.kind, device.name, device.fallback) == ("cuda", "Stub H100", False)
+        assert len(client.predict(asked).p50) == 4
+        lost.touch()
+        with pytest.raises(ServerUnavailable) as refused:
+            client.predict(asked)
+        assert refused.value.status == 503
+        _, log = server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 1
+    assert "an illegal memory access was encountered" in log
+
+
+def test_without_the_gpu_that_was_asked_for_there_is_no_server(
+    half_bundle: Path, cuda_stub: CudaStub, tmp_path: Path
+) -> None:
+    environment = {"LD_LIBRARY_PATH": cuda_stub.environment()["LD_LIBRARY_PATH"], "STUB_CARDS": 0}
+    with process(
+        tmp_path, KRONOS_BUNDLE=half_bundle, KRONOS_PORT=0, KRONOS_DEVICE="cuda", **environment
+    ) as server:
+        _, log = server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 1
+    assert "KRONOS_DEVICE asks for a GPU, and none can be used" in log
+    assert "no CUDA-capable device is detected" in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize(

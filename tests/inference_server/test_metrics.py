@@ -33,15 +33,18 @@ def test_the_gauges_hold_the_last_state() -> None:
         metrics.queue_depth(used)
         metrics.slots(used, 8)
         metrics.cache_bytes(used * 100, 800)
-        metrics.bundle("base", f"v{used}", "fp32", "cpu")
+        metrics.bundle("base", f"v{used}", "fp16", "cuda", "H100")
+        metrics.device(used == 1, used, used << 20)
     metrics.queued(0.2)
     seen = figures(metrics)
     assert (seen["kronos_queue_jobs",], seen["kronos_queue_seconds_count",]) == (1, 1)
     assert (seen["kronos_slots_used",], seen["kronos_slots",]) == (1, 8)
     assert (seen["kronos_cache_used_bytes",], seen["kronos_cache_bytes",]) == (100, 800)
     assert [labels for name, *labels in seen if name == "kronos_bundle_info"] == [
-        ["cpu", "base", "fp32", "v1"]
+        ["cuda", "H100", "base", "fp16", "v1"]
     ]
+    assert (seen["kronos_device_fallback",], seen["kronos_cuda_graphs",]) == (1, 1)
+    assert seen["kronos_cuda_graphs_bytes",] == 1 << 20
 
 
 def test_requests_refusals_and_reads_are_counted_by_what_became_of_them() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from inference_server.engine import Engine, EngineError
-from inference_server.errors import DeadlineExceeded, Draining, ModelNotReady, QueueFull
+from inference_server.errors import DeadlineExceeded, Draining, EngineFailed, ModelNotReady, QueueFull
 from inference_server.metrics import Metrics
-from inference_server.scheduler import Outcome, Scheduler
+from inference_server.scheduler import MOST_FAILURES, Outcome, Scheduler
 from tests.inference_server.jobs import hourly_job
 
 PATIENCE_S = 60.0
@@ -25,8 +25,10 @@ def engine(tiny_bundle: Path) -> Engine:
 
 
 @contextmanager
-def scheduler(load: Callable[[], Engine], queue_limit: int = 100) -> Iterator[Scheduler]:
-    made = Scheduler(load, queue_limit, Metrics())
+def scheduler(
+    load: Callable[[int | None], Engine], queue_limit: int = 100, ended: Callable[[], None] = lambda: None
+) -> Iterator[Scheduler]:
+    made = Scheduler(load, queue_limit, Metrics(), ended)
     try:
         yield made
     finally:
@@ -35,7 +37,7 @@ def scheduler(load: Callable[[], Engine], queue_limit: int = 100) -> Iterator[Sc
 
 def play(scene: Callable[[Scheduler], Awaitable[None]], engine: Engine, queue_limit: int = 100) -> None:
     async def run() -> None:
-        with scheduler(lambda: engine, queue_limit) as made:
+        with scheduler(lambda _: engine, queue_limit) as made:
             await made.start()
             async with asyncio.timeout(PATIENCE_S):
                 await scene(made)
@@ -59,14 +61,14 @@ async def until_running(made: Scheduler) -> None:
 
 def test_until_it_is_loaded_there_is_no_forecast(engine: Engine) -> None:
     async def run() -> None:
-        with scheduler(lambda: engine) as made, pytest.raises(ModelNotReady):
+        with scheduler(lambda _: engine) as made, pytest.raises(ModelNotReady):
             await made.forecast([hourly_job()], 10)
 
     asyncio.run(run())
 
 
 def test_a_failed_start_is_raised() -> None:
-    def fail() -> Engine:
+    def fail(cache_bytes: int | None) -> Engine:
         raise RuntimeError("no model")
 
     async def run() -> None:
@@ -186,11 +188,62 @@ def test_a_fault_of_the_engine_fails_what_ran_and_nothing_after(
     play(scene, engine)
 
 
+def test_an_engine_that_fails_again_and_again_is_given_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+    monkeypatch.setattr(Engine, "decode", lambda *_: 1 / 0)
+
+    async def run() -> None:
+        with scheduler(lambda _: engine, ended=lambda: ended.append(True)) as made:
+            await made.start()
+            for _ in range(MOST_FAILURES):
+                assert made.engine is engine
+                with pytest.raises(ZeroDivisionError):
+                    await made.forecast([hourly_job()], PATIENCE_S)
+            with pytest.raises(EngineFailed):
+                await made.forecast([hourly_job()], PATIENCE_S)
+
+    asyncio.run(run())
+    assert ended == [True]
+
+
+def test_a_fault_before_a_job_is_queued_fails_its_caller_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(made: Scheduler) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Engine, "check", lambda *_: [][0])
+            with pytest.raises(IndexError):
+                await made.forecast([hourly_job(), hourly_job()], PATIENCE_S)
+        assert isinstance((await made.forecast([hourly_job()], PATIENCE_S))[0], Outcome)
+
+    play(scene, engine)
+
+
+def test_an_engine_s_thread_that_ends_takes_the_server_with_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+
+    async def run() -> None:
+        with scheduler(lambda _: engine, ended=lambda: ended.append(True)) as made:
+            await made.start()
+            monkeypatch.setattr(made, "_set_gauges", lambda: 1 / 0)
+            with pytest.raises(EngineFailed):
+                await made.forecast([hourly_job(pred_len=200)], PATIENCE_S)
+            with pytest.raises(EngineFailed):
+                _ = made.engine
+
+    asyncio.run(run())
+    assert ended == [True]
+
+
 def test_a_reload_lets_what_runs_finish_on_the_old_bundle(engine: Engine, tiny_base_bundle: Path) -> None:
     engines = [engine, Engine.load(tiny_base_bundle, threads=1)]
 
     async def run() -> None:
-        with scheduler(lambda: engines.pop(0)) as made:
+        with scheduler(lambda _: engines.pop(0)) as made:
             old = await made.start()
             running = asyncio.ensure_future(made.forecast([hourly_job(pred_len=200)], PATIENCE_S))
             await until_running(made)

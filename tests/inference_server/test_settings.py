@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.memory import usable_memory
+from inference_server.devices import DeviceChoice
 from inference_server.settings import Settings, SettingsError
 
 
@@ -13,7 +13,8 @@ def test_the_bundle_alone_is_enough() -> None:
     assert settings == Settings(bundle=Path("bundles/mini"))
     assert (settings.host, settings.port, settings.database_url) == ("127.0.0.1", 8200, None)
     assert settings.limits.min_candles == 32
-    assert settings.cache_bytes == usable_memory() // 4
+    assert settings.cache_bytes is None
+    assert settings.device == DeviceChoice("auto", 0, cuda_graphs=True)
     assert (settings.api_keys, settings.admin_keys) == ((), ())
 
 
@@ -26,6 +27,8 @@ def test_every_variable_is_read() -> None:
             "DATABASE_URL": "postgresql://x",
             "KRONOS_DATABASE_TIMEOUT_S": "0.5",
             "KRONOS_DATABASE_CONNECTIONS": "2",
+            "KRONOS_DEVICE": "cuda:2",
+            "KRONOS_CUDA_GRAPHS": "off",
             "KRONOS_THREADS": "1",
             "KRONOS_MAX_PRED_LEN": "10",
             "KRONOS_MAX_SAMPLE_COUNT": "11",
@@ -43,7 +46,8 @@ def test_every_variable_is_read() -> None:
         }
     )
     assert settings == Settings(
-        Path("b"), "::1", 0, "postgresql://x", 0.5, 2, 1, 10, 11, 64, 12, 2048,
+        Path("b"), "::1", 0, "postgresql://x", 0.5, 2, DeviceChoice("cuda", 2, False),
+        1, 10, 11, 64, 12, 2048,
         ("first-key-of-many", "second-key-of-many"), ("key-of-the-operator",), 13, 14, 15.0, 0.25, 16.0, 17,
     )  # fmt: skip
     assert settings.limits.max_body_bytes == 2048
@@ -64,6 +68,11 @@ def test_every_variable_is_read() -> None:
         ("KRONOS_QUEUE_LIMIT", "0"),
         ("KRONOS_RESULT_CACHE_BYTES", "-1"),
         ("KRONOS_GRACE_S", "-1"),
+        ("KRONOS_DEVICE", "gpu"),
+        ("KRONOS_DEVICE", "cpu:1"),
+        ("KRONOS_DEVICE", "cuda:"),
+        ("KRONOS_DEVICE", "cuda:first"),
+        ("KRONOS_CUDA_GRAPHS", "yes"),
     ],
 )
 def test_values_that_cannot_be_used_name_their_variable(variable: str, value: str) -> None:

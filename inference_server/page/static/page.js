@@ -44,7 +44,9 @@ async function watchModel() {
   try {
     form.model = await api.model();
     badge.dataset.state = "ready";
-    badge.textContent = `${form.model.name} · ${form.model.version.slice(0, 12)} · ${form.model.precision}${form.model.has_events ? "" : " · no events"}`;
+    const { name, version, precision, device, has_events: events } = form.model;
+    const on = `${device.name}${device.fallback ? ", not a GPU: see the log" : ""}`;
+    badge.textContent = [name, version.slice(0, 12), precision, on, ...(events ? [] : ["no events"])].join(" · ");
     form.update();
   } catch (error) {
     if (error.status === 401) return;
