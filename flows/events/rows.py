@@ -116,7 +116,9 @@ def untracked_titles(calendar: pl.DataFrame, currency: str, config: EventConfig)
     for row in calendar.select(pl.col(columns).cast(pl.String)).unique().sort(columns).iter_rows(named=True):
         title = row.pop("title")
         belongs = currency_of(row["currency"], row.get("country"), row.get("source"))
-        if title and belongs in (currency, None) and (currency, normal_title(title)) not in config.places:
+        if title and belongs is None:
+            titles[f"{title} (of no currency)"] = None
+        elif title and belongs == currency and (currency, normal_title(title)) not in config.places:
             titles[title] = None
     return list(titles)
 
@@ -219,10 +221,17 @@ def _found_rates(names: dict[str, int], rates: pl.DataFrame, config: EventConfig
     """Return the decisions of ``central_bank_rates``, whose banks get numbers in `names`."""
     kept = rates.drop_nulls("decision_time")
     count = len(kept)
+    banks = kept["bank"].cast(pl.String).to_list()
+    sources = _texts(kept["source"]) if "source" in kept.columns else [None] * count
+    times, timed, scheduled = _schedule(kept.to_dict(), "decision_time", config)
+    origins = [(source, None, None, bank, None, False) for source, bank in zip(sources, banks, strict=True)]
+    times, timed, _ = as_dates(origins, times, timed, np.zeros(count, dtype=np.bool_))
     return Rows(
-        np.array([names.setdefault(RATE + str(bank), len(names)) for bank in kept["bank"]], dtype=np.int64),
+        np.array([names.setdefault(f"{RATE}{bank}", len(names)) for bank in banks], dtype=np.int64),
         np.zeros(count, dtype=np.int64),
-        *_schedule(kept.to_dict(), "decision_time", config),
+        times,
+        timed,
+        scheduled,
         np.zeros(count, dtype=np.bool_),
         np.full((count, len(FIGURES)), np.nan),
         np.full(count, NEVER),

@@ -88,3 +88,13 @@ def test_a_decision_without_a_forecast_is_measured_by_the_rate_before(market):
 def test_every_symbol_of_a_run_hears_the_same(market):
     calendar = titled(market, NFP, "Payrolls")
     assert said_of(market, calendar) == said_of(market, calendar, symbol="EURUSD")
+
+
+def test_a_title_that_belongs_to_no_currency_is_named(market):
+    mine = pl.col("title") == NFP
+    calendar = market.calendar.with_columns(
+        currency=pl.when(mine).then(None).otherwise("currency"),
+        source=pl.when(mine).then(pl.lit("somebody")).otherwise("source"),
+    )
+    (said,) = said_of(market, calendar)
+    assert f"'{NFP} (of no currency)'" in said

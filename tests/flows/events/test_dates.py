@@ -1,6 +1,7 @@
 """Rows that claim midnight as their time and only know a date."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from flows.events.dates import at_midnight
@@ -79,3 +80,20 @@ def test_surprises_of_dates_stand_on_no_candle_of_their_day(market):
     assert list(rows["cpi_surprise_z"]) == ["2024-06-13T00:00"]
     warnings = market.build(request, calendar_rows(*old, june)).warnings
     assert any(each.startswith("calendar-dates: source 'test': 25 tracked") for each in warnings)
+
+
+def test_decisions_of_the_table_of_rates_may_be_dates_too(config):
+    times = ["2022-06-23T00:00", "2022-08-18T00:00", "2022-09-21T08:00"]
+    rates = pl.DataFrame(
+        {
+            "bank": ["Norges Bank"] * 2 + ["Riksbank"],
+            "decision_time": calendar_rows(*({"event_time": each, "title": ""} for each in times))[
+                "event_time"
+            ],
+            "time_known": [True, None, True],
+            "scheduled": [True, True, True],
+        }
+    )
+    cpi = calendar_rows({"event_time": "2022-06-10T12:30", "title": CPI})
+    releases = parse_calendar(cpi, rates, [], config).releases
+    assert releases.timed[releases.kind == 5].tolist() == [False, False, True]
