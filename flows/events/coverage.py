@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.events.config import FAMILIES, EventConfig
+from flows.events.config import FAMILIES, RATE, EventConfig
 from flows.events.figures import FEWEST_RELEASES
 from flows.events.merging import Merged
-from flows.events.rows import untracked_titles
+from flows.events.rows import instants, untracked_titles
 from flows.events.titles import closest_titles
 from inference_server.time_grid import BoolArray, DatetimeArray
 from inference_server.warning_codes import WarningCode, warning
@@ -18,6 +18,7 @@ LONGEST_GAP: Final = {  # between two releases of a family, with some days to sp
     family: np.timedelta64(days, "D").astype("timedelta64[us]")
     for family, days in {"fomc": 60, "cpi": 45, "nfp": 45, "gdp": 45, "pce": 45}.items()
 }
+_BETWEEN_DECISIONS: Final = np.timedelta64(100, "D").astype("timedelta64[us]")  # Switzerland has four a year
 _SCORED: Final = ("cpi", "nfp")  # families with a z-score among the channels
 _HINT: Final = "name yours in a copy of flows/events/events.toml (KRONOS_EVENTS_CONFIG)"
 
@@ -59,6 +60,40 @@ def missing_data(
                 yield warning(WarningCode.MISSING_SURPRISES, f"{lack}{_named(titles)}")
 
 
+def missing_decisions(
+    frame: pl.DataFrame,
+    merged: Merged,
+    known: BoolArray,
+    now: np.datetime64,
+    last: np.datetime64,
+    config: EventConfig,
+) -> Iterator[str]:
+    """Yield a warning for the tracked central banks, but the Federal Reserve, that have no decisions."""
+    rows = merged.rows
+    since, until = now - _BETWEEN_DECISIONS, max(last, now)
+    near = known & (rows.times >= since) & (rows.times <= until)
+    there = {*rows.series[near].tolist(), config.series[RATE + config.releases["fomc"].currency]}
+    missing = [each for each in config.rate_decisions if config.series[RATE + each] not in there]
+    if not missing:
+        return
+    titles: list[str] = []
+    times = instants(frame["event_time"])
+    recent = pl.Series((times >= since) & (times <= until))
+    for currency in missing:
+        wanted = [
+            name for title in config.rate_decisions[currency] for name in config.names_of(currency, title)
+        ]
+        # In operations on single columns: a query takes longer to start than these take.
+        mine = recent & (frame["currency"].cast(pl.String) == currency)
+        present = dict.fromkeys(frame["title"].cast(pl.String).filter(mine).drop_nulls().to_list())
+        titles += [f"{currency} {title}" for title in closest_titles(wanted, list(present))[:1]]
+    yield warning(
+        WarningCode.MISSING_RELEASES,
+        f"the calendar has no decision of the central banks of {', '.join(missing)} since "
+        f"{since.astype('datetime64[D]')}: is_rate_decision lacks them{_named(titles)}",
+    )
+
+
 def _gap(
     times: DatetimeArray, start: np.datetime64, end: np.datetime64, longest: np.timedelta64
 ) -> tuple[np.datetime64 | None, np.datetime64 | None] | None:
@@ -67,7 +102,7 @@ def _gap(
     points = np.concatenate([[start], inside, [end]]).astype("datetime64[us]")
     gaps = np.diff(points)
     widest = int(np.argmax(gaps))
-    if gaps[widest] <= longest:
+    if inside.size and gaps[widest] <= longest:
         return None
     place = int(times.searchsorted(points[widest] if widest else start)) + (widest > 0)
     before = times[place - 1] if place > 0 else None
@@ -135,14 +170,6 @@ def _closest(
 ) -> list[str]:
     """Return the titles between two instants that are most like the family's."""
     titles = config.releases[family]
-    times = frame["event_time"].cast(pl.Datetime("us"))
-    inside = (
-        pl.Series([True]).new_from_index(0, len(frame)) if len(frame) else pl.Series([], dtype=pl.Boolean)
-    )
-    if start is not None:
-        inside &= times >= start.item()
-    if end is not None:
-        inside &= times <= end.item()
     wanted = [name for title in titles.titles for name in config.names_of(titles.currency, title)]
-    present = untracked_titles(frame.filter(inside), titles.currency, config)
+    present = untracked_titles(frame, titles.currency, config, start, end)
     return closest_titles([*wanted, *titles.dates], present)

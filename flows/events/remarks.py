@@ -3,8 +3,8 @@
 import numpy as np
 
 from flows.events import checks
-from flows.events.config import EventConfig
-from flows.events.coverage import missing_data
+from flows.events.config import RATE, EventConfig
+from flows.events.coverage import missing_data, missing_decisions
 from flows.events.releases import Calendar
 
 
@@ -29,6 +29,8 @@ def calendar_remarks(
     known = (merged.never_came >= now) & (rows.withdrawn_at > as_of) & (rows.scheduled | (rows.times <= now))
     end = min(last, calendar.rows[-1])
     names = source.found.names
+    # Decisions of central_bank_rates name a bank and no currency: nobody can say which are missing.
+    banks = any(name.startswith(RATE) for name in list(names)[len(config.series) :])
     return (
         *checks.dated_rows(source.found.dated),
         *checks.doubtful_releases(merged, names, first, last, now),
@@ -36,4 +38,5 @@ def calendar_remarks(
         *checks.weekend_decisions(merged, names, first, last),
         *checks.left_out(source.frequent),
         *missing_data(source.frame, merged, known, (first, now, end), config),
+        *(() if banks else missing_decisions(source.frame, merged, known, now, end, config)),
     )

@@ -109,18 +109,30 @@ def read_rows(
     return FoundRows(names, found, dated)
 
 
-def untracked_titles(calendar: pl.DataFrame, currency: str, config: EventConfig) -> list[str]:
-    """Return the titles of a currency, or of no currency, that the configuration doesn't know."""
+def untracked_titles(
+    calendar: pl.DataFrame,
+    currency: str,
+    config: EventConfig,
+    start: np.datetime64 | None = None,
+    end: np.datetime64 | None = None,
+) -> list[str]:
+    """Return the titles of a currency, or of none, between two instants that the configuration lacks."""
     columns = [name for name in ("title", "currency", "country", "source") if name in calendar.columns]
-    titles: dict[str, None] = {}
-    for row in calendar.select(pl.col(columns).cast(pl.String)).unique().sort(columns).iter_rows(named=True):
+    moment = pl.col("event_time").cast(pl.Datetime("us"))
+    bounds = (None if each is None else pl.lit(each.item(), dtype=pl.Datetime("us")) for each in (start, end))
+    since, until = bounds
+    inside = [] if since is None else [moment >= since]
+    inside += [] if until is None else [moment <= until]
+    found = calendar.lazy().filter(*inside) if inside else calendar.lazy()
+    titles: set[str] = set()
+    for row in found.select(pl.col(columns).cast(pl.String)).unique().collect().iter_rows(named=True):
         title = row.pop("title")
         belongs = currency_of(row["currency"], row.get("country"), row.get("source"))
         if title and belongs is None:
-            titles[f"{title} (of no currency)"] = None
+            titles.add(f"{title} (of no currency)")
         elif title and belongs == currency and (currency, normal_title(title)) not in config.places:
-            titles[title] = None
-    return list(titles)
+            titles.add(title)
+    return sorted(titles)
 
 
 def _alike(calendar: pl.DataFrame, config: EventConfig) -> str:
