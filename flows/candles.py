@@ -1,18 +1,23 @@
 """Candles from the database, cut to the window of each symbol that had closed by an instant."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import psycopg
 from numpy.typing import NDArray
 
+from inference_server.candle_warnings import LONGEST_GAP, candles_behind
+from inference_server.feed_grid import feed_grid
 from inference_server.instruments import Instrument
 from inference_server.schemas import Candles
-from inference_server.time_grid import closed_by, future_timestamps
+from inference_server.spacing import contradiction, other_spacing
+from inference_server.time_grid import closed_by
+from inference_server.warning_codes import WarningCode, warning
 from sql.queries import load
 
 Floats = NDArray[np.float64]
@@ -39,11 +44,14 @@ class Window:
     timestamps
         (T,) datetime64[us] UTC as stored, oldest first.
     columns
-        open, high, low, close and, where every candle of the window has them, volume and amount; (T,) each.
+        open, high, low, close and, where any candle of the window has them, volume and amount; (T,) each, NaN
+        where volume or amount is unknown.
     future_timestamps
-        (pred_len,) datetime64[us] UTC on the instrument's calendar.
+        (pred_len,) datetime64[us] UTC on the grid that the candles stand on.
     late
         The first of them had closed already: the feed behind the table is late, or has ended.
+    warnings
+        What is odd about the window, each with its code.
     """
 
     instrument: Instrument
@@ -51,6 +59,7 @@ class Window:
     columns: Mapping[str, Floats] = field(repr=False)
     future_timestamps: Instants = field(repr=False)
     late: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def as_of(self) -> datetime:
@@ -65,8 +74,33 @@ class Window:
 
     def request_candles(self) -> Candles:
         """Return the window as the columns of a request."""
-        columns: dict[str, Any] = {name: values.tolist() for name, values in self.columns.items()}
+        columns: dict[str, Any] = {
+            name: [None if math.isnan(value) else value for value in values.tolist()]
+            for name, values in self.columns.items()
+        }
         return Candles(timestamp=epoch_ms(self.timestamps), **columns)
+
+
+class Windows(NamedTuple):
+    """What became of each symbol's candles, by symbol.
+
+    Attributes
+    ----------
+    windows
+        Those to forecast from.
+    unusable
+        Why a symbol can't be forecast.
+    stale
+        Why a symbol is left out whose newest candle is far behind its calendar.
+    """
+
+    windows: dict[str, Window]
+    unusable: dict[str, str]
+    stale: dict[str, str]
+
+
+class StaleError(ValueError):
+    """The newest candle is too far behind the calendar."""
 
 
 def as_utc(as_of: datetime | None) -> datetime:
@@ -113,8 +147,12 @@ def closed_windows(
     lookback: int,
     pred_len: int,
     min_candles: int,
-) -> tuple[dict[str, Window], dict[str, str]]:
+    stale_after: int | None = None,
+) -> Windows:
     """Cut each symbol's candles to the last `lookback` that had closed by `as_of`.
+
+    A window begins after the last hole of more than `LONGEST_GAP` candles: what lies before it is of another
+    time, and often of another feed.
 
     Parameters
     ----------
@@ -126,21 +164,24 @@ def closed_windows(
         Aware instant.
     min_candles
         The fewest candles that the server forecasts from.
-
-    Returns
-    -------
-    windows, reasons
-        By symbol: its window, or why there is none.
+    stale_after
+        A symbol is stale when more candles than these have closed since its newest one; None for
+        `LONGEST_GAP` of the timeframe, as many as a window may lack.
     """
     parts = candles.partition_by("symbol", as_dict=True)
-    windows, reasons = {}, {}
+    cut = Windows({}, {}, {})
+    most = LONGEST_GAP[timeframe] if stale_after is None else stale_after
     for symbol, instrument in instruments.items():
         part = parts.get((symbol,), candles.clear())
         try:
-            windows[symbol] = _window(part, instrument, timeframe, as_of, lookback, pred_len, min_candles)
+            cut.windows[symbol] = _window(
+                part, instrument, timeframe, as_of, lookback, pred_len, min_candles, most
+            )
+        except StaleError as error:
+            cut.stale[symbol] = str(error)
         except ValueError as error:
-            reasons[symbol] = str(error)
-    return windows, reasons
+            cut.unusable[symbol] = str(error)
+    return cut
 
 
 def _window(
@@ -151,6 +192,7 @@ def _window(
     lookback: int,
     pred_len: int,
     min_candles: int,
+    stale_after: int,
 ) -> Window:
     """Return one symbol's window, or raise ValueError saying what is missing."""
     if part.is_empty():
@@ -158,6 +200,9 @@ def _window(
             f"no {timeframe} candles before {as_of:%Y-%m-%d %H:%M} UTC in the database; load some"
         )
     timestamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    spacing = other_spacing(timestamps[-lookback:], timeframe)
+    if spacing is not None:
+        raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
     keep = np.flatnonzero(closed_by(instrument, timeframe, timestamps, instant))[-lookback:]
     if len(keep) < min_candles:
@@ -166,22 +211,52 @@ def _window(
             f"{min_candles}: load more history, or raise lookback (now {lookback})"
         )
     timestamps = timestamps[keep]
-    future = future_timestamps(instrument, timeframe, timestamps[-1], pred_len)
+    grid = feed_grid(instrument, timeframe, timestamps)
+    behind = candles_behind(instrument, grid, timestamps[-1], instant)
+    if behind > stale_after:
+        raise StaleError(
+            f"newest candle {_minute(timestamps[-1])}, {behind} later ones had closed by {_minute(instant)}; "
+            f"at most {stale_after} may have"
+        )
+    missing = grid.missing(timestamps)
+    holes = np.flatnonzero(missing > LONGEST_GAP[timeframe])
+    notes: tuple[str, ...] = ()
+    if holes.size:
+        before = int(holes[-1]) + 1
+        notes = (
+            warning(
+                WarningCode.SHORTER_HISTORY,
+                f"{before} of {len(keep)} candles are left out: they lie before a hole of "
+                f"{missing[before - 1]} candles after {_minute(timestamps[before - 1])}",
+            ),
+        )
+        keep, timestamps = keep[before:], timestamps[before:]
+        if len(keep) < min_candles:
+            raise ValueError(
+                f"{len(keep)} {timeframe} candles follow the last hole in the feed; expected at least "
+                f"{min_candles} ({notes[0]})"
+            )
+        grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
+    future = grid.after(timestamps[-1], pred_len)
     late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
-    return Window(instrument, timestamps, _columns(part[keep.tolist()]), future, late)
+    return Window(instrument, timestamps, _columns(part[keep.tolist()]), future, late, notes)
+
+
+def _minute(instant: np.datetime64) -> str:
+    return f"{np.datetime_as_string(instant, unit='m').replace('T', ' ')} UTC"
 
 
 def _columns(part: pl.DataFrame) -> dict[str, Floats]:
-    """Return a window's features; volume or amount with a gap is left out, prices must be whole."""
+    """Return a window's features; volume and amount may have gaps (NaN), prices must be whole."""
     columns = {}
     for name in (*PRICES, "volume", "amount"):
         values = part[name].cast(pl.Float64)
         gaps = values.is_null() | ~values.is_finite().fill_null(False)
-        if not gaps.any():
-            columns[name] = values.to_numpy()
-        elif name in PRICES:
+        if name in PRICES and gaps.any():
             where = part["ts"].filter(gaps)[0]
             raise ValueError(f"{name} is not a number at {where:%Y-%m-%d %H:%M} UTC; correct that candle")
+        if not gaps.all():
+            columns[name] = values.to_frame().select(pl.when(~gaps).then(name)).to_series().to_numpy()
     if "volume" not in columns:
         columns.pop("amount", None)
     return columns

@@ -110,7 +110,16 @@ def walk_over(
         return client.predict(build_request(order), order.events)
 
     found = Walked()
-    steps = walk(history, model, ask, sampling, period.lookback, instants, with_events=given.with_events)
+    steps = walk(
+        history,
+        model,
+        ask,
+        sampling,
+        period.lookback,
+        instants,
+        with_events=given.with_events,
+        stale_after=given.stale_after,
+    )
     with Progress(console=console, transient=True) as progress:
         try:
             for step in progress.track(steps, total=len(instants), description=f"asking {model.name}"):
@@ -182,6 +191,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=_positive, default=20, help="sample paths (default 20)")
     parser.add_argument(
         "--lookback", type=_positive, help="past candles; as many as fit the context unless given"
+    )
+    parser.add_argument(
+        "--stale-after",
+        type=_positive,
+        help="closed candles that may be missing at the end before a symbol is left out (24 hourly, 5 daily)",
     )
     parser.add_argument("--no-events", dest="with_events", action="store_false", help="leave the events out")
     parser.add_argument(

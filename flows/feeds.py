@@ -1,6 +1,6 @@
 """Feeds as files bring them, checked and given the columns of the database's tables; frames in and out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -8,7 +8,10 @@ import polars as pl
 from flows.calendar_files import CALENDAR, calendar, mark_unscheduled
 from flows.calendar_times import with_known_times
 from flows.tables import UTC_TIME, TableError, conform, refuse
+from inference_server.candle_checks import impossible
+from inference_server.candle_checks import nonpositive as not_above_zero
 from inference_server.instruments import ASSET_CLASSES, Instrument
+from inference_server.spacing import contradiction, other_spacing
 from inference_server.time_grid import TimeGridError, candle_bounds
 
 _FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
@@ -38,11 +41,16 @@ INSTRUMENTS: dict[str, pl.DataType] = {
     "symbol": _TEXT,
     "asset_class": _TEXT,
     "calendar": _TEXT,
-    "active": _TRUTH,
+    **dict.fromkeys(("allow_nonpositive", "active"), _TRUTH),
 }
 
 
-def candles(frame: pl.DataFrame, timeframe: str, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+def candles(
+    frame: pl.DataFrame,
+    timeframe: str,
+    symbols: Sequence[str] | None = None,
+    nonpositive: Collection[str] = (),
+) -> pl.DataFrame:
     """Check candles and give them the columns of the candle tables.
 
     Parameters
@@ -53,12 +61,15 @@ def candles(frame: pl.DataFrame, timeframe: str, symbols: Sequence[str] | None =
         "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
     symbols : sequence of str, optional
         Keep only these. A frame without the column symbol takes the one symbol named here.
+    nonpositive : collection of str, optional
+        Symbols whose prices may be zero or below.
 
     Raises
     ------
     TableError
-        Naming symbol and timestamp: gaps, NaN, high below or low above another price, negative volume or
-        amount, a daily timestamp that is no date, two candles for one time.
+        Naming symbol and timestamp: gaps, NaN, a price of zero or below, high below or low above another
+        price, negative volume or amount, a daily timestamp that is no date, two candles for one time, candles
+        that are closer together or further apart than the timeframe says.
     """
     if "symbol" not in frame.columns and symbols is not None and len(symbols) == 1:
         frame = frame.with_columns(symbol=pl.lit(symbols[0]))
@@ -71,25 +82,44 @@ def candles(frame: pl.DataFrame, timeframe: str, symbols: Sequence[str] | None =
     key = ["symbol", "ts"]
     frame = conform(frame, CANDLES, [*key, "open", "high", "low", "close"], key)
     prices = ["open", "high", "low", "close"]
+    values = frame.select(*prices, "volume", "amount").to_numpy()
+    for problem, rows in impossible(values).items():
+        refuse(frame.filter(pl.Series(rows)), [*key, *prices, "volume", "amount"], problem)
+    unlike = ~pl.col("symbol").is_in(list(nonpositive))
     refuse(
-        frame.filter(pl.col("high") < pl.max_horizontal("open", "low", "close")),
+        frame.filter(pl.Series(not_above_zero(values)) & unlike),
         [*key, *prices],
-        "high is below another price",
+        "a price is zero or below; where that can be, set allow_nonpositive in the table instruments",
     )
-    refuse(
-        frame.filter(pl.col("low") > pl.min_horizontal("open", "close")),
-        [*key, *prices],
-        "low is above another price",
-    )
-    for name in ("volume", "amount"):
-        refuse(frame.filter(pl.col(name) < 0), [*key, name], f"{name} is negative")
+    frame = frame.sort(key)
+    check_spacing(frame, timeframe)
     if timeframe == "1d":
         refuse(
             frame.filter(pl.col("ts").dt.truncate("1d") != pl.col("ts")),
             key,
             "a daily candle's timestamp must be its session date at 00:00 UTC",
         )
-    return frame.sort(key)
+    return frame
+
+
+def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
+    """Refuse candles whose timeframe is another one.
+
+    Parameters
+    ----------
+    candles : pl.DataFrame
+        symbol and ts, ordered by both.
+
+    Raises
+    ------
+    TableError
+        Naming the first such symbol and how far apart its candles are.
+    """
+    for (symbol,), part in candles.partition_by("symbol", as_dict=True, maintain_order=True).items():
+        stamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+        spacing = other_spacing(stamps, timeframe)
+        if spacing is not None:
+            raise TableError(contradiction(str(symbol), spacing, timeframe))
 
 
 def rates(frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from rich.progress import Progress
 from flows import feeds
 from flows.calendar_files import read_calendar_file
 from flows.calendar_replace import Withdrawal, plan_withdrawal, withdraw
+from flows.candle_notes import candle_notes
+from flows.candles import read_candles
 from flows.tables import TableError, read_file
+from flows.universe import known_instruments
 from inference_server.instruments import default_instruments
 from inference_server.time_grid import TIMEFRAMES
 from sql.connect import connect
@@ -27,6 +31,7 @@ from sql.errors import DatabaseError, one_line
 from sql.queries import load
 
 _CHUNK = 50_000  # rows sent to the server at once
+_FEW = 12  # candles, of which not much can be said without those before them
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ def load_candles(
 ) -> Loaded:
     """Upsert candles and register symbols that the table ``instruments`` lacks, in one transaction.
 
+    A file of a few candles is judged together with those before them that are stored already.
+
     Parameters
     ----------
     connection : psycopg.Connection
@@ -58,10 +65,35 @@ def load_candles(
     psycopg.Error
         If the database refuses; nothing is stored then.
     """
-    candles = feeds.candles(frame, timeframe, symbols)
+    known = known_instruments(connection)
+    exempt = [symbol for symbol, about in known.items() if about.allow_nonpositive]
+    candles = feeds.candles(frame, timeframe, symbols, exempt)
     with connection.transaction():
         _register(connection, candles["symbol"].unique().to_list())
-        return _copy(connection, candles, "candles", f"upsert_candles_{timeframe}")
+        loaded = _copy(connection, candles, "candles", f"upsert_candles_{timeframe}")
+        judged = _with_those_before(connection, candles, timeframe)
+        feeds.check_spacing(judged, timeframe)
+    given = frame if symbols is None or "symbol" not in frame.columns else _of_symbols(frame, symbols)
+    repeated = given.height - candles.height
+    dropped = [f"{repeated:,} rows repeat another and were dropped"] if repeated else []
+    return replace(loaded, notes=(*dropped, *candle_notes(judged, timeframe, known)))
+
+
+def _of_symbols(frame: pl.DataFrame, symbols: list[str]) -> pl.DataFrame:
+    return frame.filter(pl.col("symbol").is_in(symbols))
+
+
+def _with_those_before(
+    connection: psycopg.Connection[Any], candles: pl.DataFrame, timeframe: str
+) -> pl.DataFrame:
+    """Return candles that were stored, those of a symbol with few of them behind the ones before them."""
+    few = pl.len().over("symbol") < _FEW
+    short = candles.filter(few)
+    if short.is_empty():
+        return candles
+    symbols = short["symbol"].unique().to_list()
+    end = datetime.fromisoformat(str(short["ts"].max())) + timedelta(microseconds=1)
+    return pl.concat([candles.filter(~few), read_candles(connection, timeframe, symbols, _FEW, end)])
 
 
 def load_calendar(
@@ -185,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
                 _report(path, _load(given, connection, path), stored=not getattr(given, "dry_run", False))
     except TableError as error:
         return _fail(f"{path}: {error}")
-    except psycopg.errors.UndefinedTable as error:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
         return _fail(f"{one_line(error)}; make the tables with `python -m sql migrate` first")
     except psycopg.Error as error:
         return _fail(one_line(error))
@@ -217,7 +249,7 @@ _HELP = {
     "calendar": "economic calendar: event_time, event_type, title and optionally the table's other columns",
     "rates": "central bank decisions: bank, decision_time, rate, previous, forecast",
     "indicators": "economic series: series_id, date, value, known_on; or a file as FRED serves it",
-    "instruments": "instruments: symbol, asset_class, calendar, active",
+    "instruments": "instruments: symbol, asset_class, calendar, allow_nonpositive, active",
 }
 
 

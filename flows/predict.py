@@ -52,6 +52,7 @@ def predict_batch(
     with_events: bool = True,
     seed: int | None = None,
     store_samples: bool = False,
+    stale_after: int | None = None,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -74,6 +75,9 @@ def predict_batch(
     store_samples
         Whether the close of every sample path is stored too, for the CRPS; the flow score-forecasts deletes
         them a while after they were scored. Four bytes × sample_count × pred_len a forecast.
+    stale_after
+        A symbol is skipped as stale when more candles of its calendar than these have closed since its newest
+        one; None for 24 hourly or 5 daily ones, the longest hole that a window may have.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def predict_batch(
         return Failed(message=f"the inference server says nothing of its model: {error}; {hint}")
     lookback = usable_lookback(lookback, pred_len, model.max_context, model.limits.min_candles)
     universe, candles = read_history(symbols, timeframe, lookback, instant)
-    windows, unusable = closed_windows(
+    windows, unusable, stale = closed_windows(
         candles,
         universe.instruments,
         timeframe,
@@ -97,6 +101,7 @@ def predict_batch(
         lookback=lookback,
         pred_len=pred_len,
         min_candles=model.limits.min_candles,
+        stale_after=stale_after,
     )
     events = (
         build_events(model, windows, timeframe, instant)
@@ -121,6 +126,7 @@ def predict_batch(
     outcomes = [settle(sent[answer], answer, events.reasons) for answer in as_completed(list(sent))]
     outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
     outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
+    outcomes += [Outcome(symbol, stale=reason) for symbol, reason in stale.items()]
     return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, instant)
 
 
@@ -195,8 +201,8 @@ def settle(order: Order, answer: PrefectFuture[PredictAnswer], without_events: M
         store(row, build_inputs(order, answered))
     except Exception as error:  # a symbol's failure of any kind must not stop the others
         return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
-    for warning in answered.warnings:
-        logger.warning("%s: the server warns: %s", order.symbol, warning)
+    for warning in (*order.window.warnings, *answered.warnings):
+        logger.warning("%s: %s", order.symbol, warning)
     reason = without_events.get(order.symbol)
     if reason is None and not answered.events_used:
         reason = "the server left them out"
@@ -215,7 +221,7 @@ def conclude(
     logger = get_run_logger()
     failure = failure_message(outcomes)
     for outcome in outcomes:
-        if outcome.skipped is not None:
+        if outcome.skipped is not None or outcome.stale is not None:
             logger.info(outcome_line(outcome))
     remarks = notices(outcomes)
     for remark in remarks:
@@ -243,9 +249,16 @@ def main() -> int:
     parser.add_argument(
         "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
     )
+    parser.add_argument(
+        "--stale-after",
+        type=int,
+        help="closed candles that may be missing at the end before a symbol is skipped (24 hourly, 5 daily)",
+    )
     given = parser.parse_args()
     symbols = given.symbols.split(",") if given.symbols else None
-    state = run_once(timeframe=given.timeframe, symbols=symbols, as_of=given.as_of)
+    state = run_once(
+        timeframe=given.timeframe, symbols=symbols, as_of=given.as_of, stale_after=given.stale_after
+    )
     return 0 if state.is_completed() else 1
 
 

@@ -17,6 +17,8 @@ class Outcome:
         Why the symbol failed.
     skipped
         Why the symbol was left out, which is no failure.
+    stale
+        Why its newest candle is too old to forecast from; left out likewise, and named in the notices.
     last_close
         Close of the last candle used, where there was one.
     late
@@ -29,6 +31,7 @@ class Outcome:
     row: PredictionRow | None = None
     error: str | None = None
     skipped: str | None = None
+    stale: str | None = None
     last_close: float | None = None
     late: bool = False
     without_events: str | None = None
@@ -42,7 +45,8 @@ def summary_table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 def _table_row(outcome: Outcome) -> dict[str, Any]:
     row = outcome.row
     if row is None:
-        result = f"skipped: {outcome.skipped}" if outcome.error is None else f"FAILED: {outcome.error}"
+        left_out = f"skipped: {outcome.skipped}" if outcome.stale is None else f"STALE: {outcome.stale}"
+        result = left_out if outcome.error is None else f"FAILED: {outcome.error}"
         return {"symbol": outcome.symbol, "result": result}
     return {
         "symbol": outcome.symbol,
@@ -86,9 +90,13 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def notices(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return what a person should know of the stored forecasts: late candles, and why some have no events."""
+    """Return what a person should know of a run: stale and late candles, and why some have no events."""
     stored = [outcome for outcome in outcomes if outcome.row is not None]
-    lines = []
+    lines = [
+        f"STALE: {outcome.symbol}: not forecast: {outcome.stale}"
+        for outcome in outcomes
+        if outcome.stale is not None
+    ]
     late = [outcome.symbol for outcome in stored if outcome.late]
     if late:
         lines.append(f"LATE CANDLES: {', '.join(late)}: newer ones have closed and are not in the database")
@@ -107,6 +115,6 @@ def failure_message(outcomes: Sequence[Outcome]) -> str | None:
         reasons = "; ".join(f"{outcome.symbol}: {outcome.error}" for outcome in failed)
         return f"{len(failed)} of {len(outcomes)} symbols failed, {stored} stored. {reasons}"
     if stored == 0:
-        reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped}" for outcome in outcomes)
+        reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped or outcome.stale}" for outcome in outcomes)
         return f"nothing was forecast. {reasons}"
     return None

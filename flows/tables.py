@@ -1,10 +1,16 @@
 """Reads CSV, Parquet and JSON files into frames with the columns and types of the tables, checked."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
+
+from inference_server.unix_time import from_epoch, read_instant
 
 UTC_TIME = pl.Datetime("us", "UTC")
 _SHOWN = 10  # rows that an error lists
@@ -113,7 +119,7 @@ _NAMES: dict[pl.DataType, str] = {
     pl.Float64(): "a number",
     pl.Boolean(): "true or false",
     pl.Date(): "a date like 2024-01-31",
-    UTC_TIME: "a time like 2024-01-31T13:30:00Z",
+    UTC_TIME: "a time like 2024-01-31T13:30:00Z, or a Unix time from 1973 on",
 }
 _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
@@ -156,21 +162,28 @@ def _times(values: pl.Series) -> pl.Series:
         return aware.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     if values.dtype == pl.Date:
         return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    if values.dtype.is_integer():
-        return pl.from_epoch(values, "ms").dt.replace_time_zone("UTC").dt.cast_time_unit("us")
+    if values.dtype.is_numeric():
+        numbers = values.drop_nulls().unique()
+        times = pl.Series([_unix_time(number) for number in numbers], dtype=UTC_TIME)
+        return values.replace_strict(numbers, times, return_dtype=UTC_TIME)
     texts = values.cast(pl.String).unique()
     times = pl.Series([_time(text) for text in texts], dtype=UTC_TIME)
     return values.cast(pl.String).replace_strict(texts, times, return_dtype=UTC_TIME)
 
 
 def _time(text: str | None) -> datetime | None:
-    """Read ISO 8601 or epoch milliseconds; without a zone it is UTC."""
-    try:
-        if text is None:
-            return None
-        if text.isdigit() and len(text) > 8:
-            return datetime.fromtimestamp(int(text) / 1000, UTC)
-        time = datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    """Read ISO 8601 or a Unix time; without a zone it is UTC."""
+    instant = None if text is None else read_instant(text)
+    return None if instant is None else _aware(instant)
+
+
+def _unix_time(number: float) -> datetime | None:
+    """Read a Unix time; its unit follows from its size."""
+    instant = from_epoch(Decimal(number)) if math.isfinite(number) else None
+    return None if instant is None else _aware(instant)
+
+
+def _aware(instant: np.datetime64) -> datetime:
+    moment: Any = instant.item()  # a datetime, which NumPy's types don't know
+    aware: datetime = moment.replace(tzinfo=UTC)
+    return aware

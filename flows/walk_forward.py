@@ -24,12 +24,9 @@ from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from flows.settings import WORKERS
 from inference_server.schemas import ModelInfo, PredictAnswer
-from inference_server.time_grid import DatetimeArray, future_timestamps
+from inference_server.time_grid import DatetimeArray
 
 RANDOM_WALK: Final = "random walk"
-
-LONGEST_GAP: Final = {"1h": 24, "1d": 5}
-"""Candles that a window may lack in a row; where more are missing the feed has a hole, or another begins."""
 
 Ask = Callable[[Order], PredictAnswer]
 
@@ -94,6 +91,7 @@ def walk(
     made_at: Sequence[datetime],
     *,
     with_events: bool = True,
+    stale_after: int | None = None,
 ) -> Iterator[Walked]:
     """Go from instant to instant and give what each one adds.
 
@@ -106,6 +104,8 @@ def walk(
     made_at
         Instants, aware, increasing. A symbol whose last candle is still the one of the instant before, as
         while its market is shut, is not forecast again.
+    stale_after
+        As `flows.candles.closed_windows` takes it.
     """
     closes = Closes(history.candles)
     days = _release_days(history)
@@ -113,7 +113,7 @@ def walk(
     with ThreadPoolExecutor(WORKERS) as pool:
         for instant in made_at:
             step = Walked()
-            windows = _windows(history, model, sampling, lookback, instant, step.skipped)
+            windows = _windows(history, model, sampling, lookback, instant, step.skipped, stale_after)
             windows = {name: each for name, each in windows.items() if newest.get(name) != each.as_of}
             newest |= {name: each.as_of for name, each in windows.items()}
             plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
@@ -144,14 +144,15 @@ def _windows(
     lookback: int,
     instant: datetime,
     skipped: Counter[str],
+    stale_after: int | None,
 ) -> dict[str, Window]:
-    """Return the whole windows at an instant; what is left out is counted by reason."""
+    """Return the windows at an instant, as the flow would cut them; what is left out is counted by reason."""
     recent = (
         history.candles.filter(pl.col("ts") < instant)
         .group_by("symbol", maintain_order=True)
         .tail(lookback + STILL_OPEN)
     )
-    windows, reasons = closed_windows(
+    cut = closed_windows(
         recent,
         history.instruments,
         sampling.timeframe,
@@ -159,25 +160,11 @@ def _windows(
         lookback=lookback,
         pred_len=sampling.pred_len,
         min_candles=model.limits.min_candles,
+        stale_after=stale_after,
     )
-    skipped["too few candles before it"] += len(reasons)
-    whole = {}
-    for symbol, window in windows.items():
-        if window.late:
-            skipped["the feed had stopped"] += 1
-        elif longest_gap(window, sampling.timeframe) > LONGEST_GAP[sampling.timeframe]:
-            skipped["a long gap in the window"] += 1
-        else:
-            whole[symbol] = window
-    return whole
-
-
-def longest_gap(window: Window, timeframe: str) -> int:
-    """Return how many candles in a row a window lacks at most; of a hole of months only that it is one."""
-    stamps = window.timestamps
-    room = len(stamps) + 10 * LONGEST_GAP[timeframe]
-    grid = future_timestamps(window.instrument, timeframe, stamps[0], room)
-    return int(np.diff(np.searchsorted(grid, stamps[1:]), prepend=-1).max(initial=1)) - 1
+    skipped["too few candles before it"] += len(cut.unusable)
+    skipped["the feed had stopped"] += len(cut.stale)
+    return cut.windows
 
 
 def _plan(

@@ -22,6 +22,7 @@ from inference_server.devices import load_engine
 from inference_server.engine import Engine
 from inference_server.errors import headers_of, refusal
 from inference_server.forecasts import Forecasts
+from inference_server.hosts import HostGuard
 from inference_server.instruments import default_instruments
 from inference_server.memory import usable_memory
 from inference_server.metrics import Metrics
@@ -73,13 +74,19 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
             "timeout_s": Provide(time_allowed(settings.request_timeout_s), sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False, use_cache=True),
         },
-        guards=[KeyGuard(settings.api_keys, settings.admin_keys)],
+        # With keys a page that reaches the server through a browser gets nothing: it has none.
+        guards=[
+            *([] if settings.api_keys else [HostGuard(settings.allowed_hosts)]),
+            KeyGuard(settings.api_keys, settings.admin_keys),
+        ],
         lifespan=[partial(_lifespan, settings, scheduler, store, on_failure)],
         exception_handlers=dict.fromkeys((HTTPException, Exception), partial(_answer_error, metrics)),
         request_max_body_size=settings.max_body_bytes,
         openapi_config=document(),
         logging_config=None,
-        state=State({"drain": partial(scheduler.drain, settings.grace_s)}),
+        state=State(
+            {"drain": partial(scheduler.drain, settings.grace_s), "max_body_bytes": settings.max_body_bytes}
+        ),
     )
     app.asgi_handler = Observed(app.asgi_handler, metrics, settings.body_timeout_s, settings.max_body_bytes)
     return app

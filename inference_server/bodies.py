@@ -1,13 +1,16 @@
 """Bodies read strictly: numbers are not strings, and fields nobody knows are counted, not refused."""
 
 import re
+import zlib
 from collections import Counter
 from typing import Any, TypeVar
 
 import msgspec
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from msgspec import Raw
 
-from inference_server.errors import BeyondLimit, InvalidBody, ServiceError
+from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, ServiceError, UnsupportedMedia
 from inference_server.schemas import (
     Candles,
     EventArray,
@@ -21,6 +24,7 @@ T = TypeVar("T")
 
 NAMES_SHOWN = 10
 _LONGEST_SHOWN = 80
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's word for gzip's header and trailer
 
 
 class _BatchBody(ForecastSettings, kw_only=True):
@@ -74,6 +78,75 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
         if strangers:
             warnings.append(f"{field} of symbols that are not in symbols were ignored: {_names(strangers)}")
     return {symbol: _one_of(batch, symbol) for symbol in batch.symbols}, warnings
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return a body as it was before its sender packed it.
+
+    Parameters
+    ----------
+    body, encoding
+        The body as it came, and its Content-Encoding: gzip, identity or none.
+    limit
+        Bytes that it may have once it is unpacked.
+
+    Raises
+    ------
+    UnsupportedMedia
+        If it is packed in another way.
+    BodyTooLarge
+        If it is larger; no more than that is unpacked.
+    InvalidBody
+        If it is not whole, or no gzip.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        raise UnsupportedMedia(
+            "the body is packed in a way that this server does not read",
+            given=encoding[:_LONGEST_SHOWN],
+            expected="gzip as Content-Encoding, or none",
+        )
+    parts: list[bytes] = []
+    room = limit
+    while body:  # a gzip file may have several members
+        member = zlib.decompressobj(wbits=_GZIP)
+        try:
+            parts.append(member.decompress(body, room + 1))
+        except zlib.error as error:
+            raise InvalidBody(f"the body is not the gzip that Content-Encoding says: {error}") from None
+        room -= len(parts[-1])
+        if room < 0:
+            raise BodyTooLarge(
+                f"the body has more than {limit} bytes once it is unpacked (KRONOS_MAX_BODY_BYTES)",
+                expected=f"at most {limit} bytes",
+            )
+        if not member.eof:
+            raise InvalidBody("the body ends in the middle of its gzip; send all of it")
+        body = member.unused_data
+    return b"".join(parts)
+
+
+async def only_json(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let a request pass whose body is sent as JSON; a Litestar guard.
+
+    A browser sends JSON to another site only after asking it. Forms and plain text, or a body of no type, it
+    sends at once, from any page.
+
+    Raises
+    ------
+    UnsupportedMedia
+        If its Content-Type is another one, or missing.
+    """
+    given = connection.headers.get("content-type", "")
+    kind = given.partition(";")[0].strip().lower()
+    if kind != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", kind):
+        raise UnsupportedMedia(
+            "the body must be sent as JSON",
+            given=given[:_LONGEST_SHOWN],
+            expected="Content-Type: application/json",
+        )
 
 
 def decode(body: bytes, kind: type[T], at: str = "$") -> T:

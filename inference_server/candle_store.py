@@ -4,8 +4,8 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,6 +58,7 @@ class CandleStore:
         self._instruments: dict[str, Instrument] = {}
         self._instruments_due = 0.0
         self._instruments_failure: DatabaseUnavailable | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -67,6 +68,8 @@ class CandleStore:
             yield
         finally:
             looking.cancel()
+            if self._refreshing is not None:
+                self._refreshing.cancel()
             if self._pool is not None:
                 await self._pool.close()
 
@@ -89,11 +92,22 @@ class CandleStore:
             self._instruments_failure = failure
             self._instruments_due = time.monotonic() + FAILURE_KEPT_S
             raise
-        stored = {symbol: Instrument(symbol, kind, calendar) for symbol, kind, calendar, _ in rows}
+        stored = {symbol: Instrument(symbol, *about) for symbol, *about, _ in rows}
         self._instruments = {**default_instruments(), **stored}
         self._instruments_failure = None
         self._instruments_due = time.monotonic() + INSTRUMENTS_KEPT_S
         return self._instruments
+
+    def instruments_at_hand(self) -> Mapping[str, Instrument]:
+        """Return the instruments that were read last, the packaged ones before that, without waiting.
+
+        Where they are a minute old they are read anew in the background. For what must not depend on whether
+        the database answers, such as warnings about candles that a caller sent.
+        """
+        done = self._refreshing is None or self._refreshing.done()
+        if done and time.monotonic() >= self._instruments_due:
+            self._refreshing = asyncio.create_task(self._refresh())
+        return self._instruments or default_instruments()
 
     async def latest(
         self, symbols: Sequence[str], timeframe: str, lookback: int, before: np.datetime64
@@ -121,6 +135,10 @@ class CandleStore:
         for row in await self.rows(load(f"candles_{timeframe}"), given):
             by_symbol.setdefault(row[0], []).append(row)
         return {symbol: _window(rows) for symbol, rows in by_symbol.items()}
+
+    async def _refresh(self) -> None:
+        with suppress(DatabaseUnavailable):  # remembered, and logged where it arose
+            await self.instruments()
 
     async def _look(self) -> None:
         try:
@@ -178,10 +196,10 @@ class CandleStore:
                     async with pool.connection() as connection, connection.cursor(binary=True) as cursor:
                         await cursor.execute(query, given)
                         return await cursor.fetchall()
-        except psycopg.errors.UndefinedTable as error:
-            log.error("the database lacks a table: %s", one_line(error))
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            log.error("the database lacks a table or a column: %s", one_line(error))
             raise DatabaseUnavailable(
-                "the database lacks its tables; apply the migrations with `python -m sql migrate`"
+                "the database lacks its tables or columns; apply the migrations with `python -m sql migrate`"
             ) from error
         except (psycopg.Error, TimeoutError, OSError) as error:
             log.warning("database read failed: %s", one_line(error))

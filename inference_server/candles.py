@@ -1,5 +1,7 @@
 """Columns of candles turned into the six features that the model reads, with their gaps filled or refused."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -57,6 +59,36 @@ def candle_features(
         mean_price = np.stack([columns[name] for name in prices], axis=1).mean(axis=1)
         columns["amount"] = _finite("amount (volume × mean price)", columns["volume"] * mean_price)
     return np.stack([columns[name] for name in FEATURES], axis=1)
+
+
+def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> NDArray[np.float64]:
+    """Return candles as a (T, 6) array in the order of `FEATURES`, NaN where volume or amount is unknown.
+
+    Parameters
+    ----------
+    columns
+        By name: one value per candle, oldest first, all of the same length T. None for a value, or a whole
+        column, that is unknown; prices must all be there.
+
+    Raises
+    ------
+    CandleError
+        If a column differs in length, a price is missing, or a value is infinite or above `LARGEST`.
+    """
+    given = {
+        name: np.array(values, dtype=np.float64) for name, values in columns.items() if values is not None
+    }
+    count = len(given["open"])
+    for name, values in given.items():
+        if len(values) != count:
+            raise CandleError(f"{name} has {len(values)} values and open has {count}; expected as many", name)
+        known = ~np.isnan(values)
+        if name in FEATURES[:4] and not known.all():
+            row = int(np.argmin(known))
+            raise CandleError(f"{name} is missing in row {row}; expected a finite number", name, row)
+        _finite(name, np.where(known, values, 0.0))
+    unknown = np.full(count, np.nan)
+    return np.stack([given.get(name, unknown) for name in FEATURES], axis=1)
 
 
 def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:

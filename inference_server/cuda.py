@@ -9,6 +9,8 @@ import ctypes
 import io
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,12 +108,6 @@ class CudaRuntime:
         self.call(name, ctypes.byref(value))
         return f"{value.value // 1000}.{value.value % 1000 // 10}"
 
-    def memory(self) -> tuple[int, int]:
-        """Return the free and all bytes of the card in use."""
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        self.call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total))
-        return free.value, total.value
-
 
 @cache
 def cuda_runtime() -> CudaRuntime:
@@ -172,17 +168,26 @@ class CudaDevice(Device):
         count = runtime.devices()
         if index >= count:
             raise DeviceError(f"there is no card {index}: CUDA sees {count}, numbered from 0")
-        runtime.call("cudaSetDevice", index)
+        self._threads = threading.local()
         self.name = runtime.name(index)
         stream = ctypes.c_void_p()
-        runtime.call("cudaStreamCreateWithFlags", ctypes.byref(stream), _NON_BLOCKING)
+        self._call("cudaStreamCreateWithFlags", ctypes.byref(stream), _NON_BLOCKING)
         self._stream = stream
         self._options: dict[int | None, ort.RunOptions] = {}
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        """Call a function of the runtime for this card, whichever thread asks: each has a card of its own."""
+        if not hasattr(self._threads, "chosen"):
+            self._cuda.call("cudaSetDevice", self.index)
+            self._threads.chosen = True
+        self._cuda.call(name, *arguments)
 
     @property
     def free_bytes(self) -> int:
         """Memory of the card that nobody has taken."""
-        return self._cuda.memory()[0]
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self._call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total))
+        return free.value
 
     def proposed_cache_bytes(self) -> int:
         """Return a share of what is free on the card, whatever memory the host has."""
@@ -208,7 +213,10 @@ class CudaDevice(Device):
         """
         options = session_options(1, steady)  # the CPU does nothing but small arithmetic of shapes here
         chosen = provider_options(self._stream.value or 0, self.index, graphs and self.cuda_graphs)
-        session = ort.InferenceSession(file, options, providers=[(PROVIDER, chosen), "CPUExecutionProvider"])
+        # By default whatever fails on the card, now or at any later run, goes on with the CPU without a word.
+        session = ort.InferenceSession(
+            file, options, providers=[(PROVIDER, chosen), "CPUExecutionProvider"], enable_fallback=0
+        )
         if PROVIDER not in session.get_providers():
             raise DeviceError(
                 f"ONNX Runtime did not load {file.name} on {self.name}, though its libraries are there; its "
@@ -218,7 +226,7 @@ class CudaDevice(Device):
 
     def buffer(self, nbytes: int) -> Buffer:
         """Allocate memory of the card."""
-        owner = _Allocation(self._cuda, nbytes)
+        owner = _Allocation(self._call, nbytes)
         return Buffer(self, owner.pointer, nbytes, owner)
 
     def copy(self, target: Span, source: Span) -> None:
@@ -239,7 +247,7 @@ class CudaDevice(Device):
         return host
 
     def _move(self, target: int, source: int, nbytes: int, kind: int) -> None:
-        self._cuda.call(
+        self._call(
             "cudaMemcpyAsync",
             ctypes.c_void_p(target),
             ctypes.c_void_p(source),
@@ -277,7 +285,7 @@ class CudaDevice(Device):
             depth=caches,
             kind=_DEVICE_TO_DEVICE,
         )
-        self._cuda.call("cudaMemcpy3DAsync", ctypes.byref(box), self._stream)
+        self._call("cudaMemcpy3DAsync", ctypes.byref(box), self._stream)
 
     def run_options(self, graph: int | None = None) -> ort.RunOptions:
         """Return how to run a session on what is bound; see `Device`."""
@@ -291,7 +299,7 @@ class CudaDevice(Device):
 
     def wait(self) -> None:
         """Wait until everything that was begun is done; see `Device`."""
-        self._cuda.call("cudaStreamSynchronize", self._stream)
+        self._call("cudaStreamSynchronize", self._stream)
 
     def fault(self, error: Exception) -> DeviceError | None:
         """Return what an exception from a session says of the device; None where the device is sound."""
@@ -300,7 +308,7 @@ class CudaDevice(Device):
         try:
             # After an error that stays, every call fails with it.
             self.wait()
-            self._cuda.call("cudaGetLastError")
+            self._call("cudaGetLastError")
         except DeviceError as lost:
             return lost
         text = str(error).lower()
@@ -312,16 +320,16 @@ class CudaDevice(Device):
 class _Allocation:
     """Memory of the card that goes when this goes."""
 
-    def __init__(self, runtime: CudaRuntime, nbytes: int) -> None:
+    def __init__(self, call: Callable[..., None], nbytes: int) -> None:
         pointer = ctypes.c_void_p()
-        runtime.call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(nbytes))
-        self._runtime, self.pointer = runtime, pointer.value or 0
+        call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(nbytes))
+        self._call, self.pointer = call, pointer.value or 0
 
     def __del__(self) -> None:
         if hasattr(self, "pointer"):
             # On a lost card even this fails, and there is nothing left to free.
             with contextlib.suppress(DeviceError):
-                self._runtime.call("cudaFree", ctypes.c_void_p(self.pointer))
+                self._call("cudaFree", ctypes.c_void_p(self.pointer))
 
 
 class _Position(ctypes.Structure):

@@ -40,8 +40,9 @@ def load_engine(
 ) -> Engine:
     """Load a bundle on the device chosen, and warm it.
 
-    A GPU is settled on only once the whole engine has been loaded there and has run. What fails until then is
-    logged, its memory is freed, and the CPU serves, unless a GPU was insisted on.
+    A GPU is settled on only once the whole engine has been loaded there and has run, with CUDA graphs or,
+    where those fail, without. What fails until then is logged, its memory is freed, and the CPU serves,
+    unless a GPU was insisted on.
 
     Parameters
     ----------
@@ -101,6 +102,24 @@ def _on_gpu(bundle: Path, manifest: Manifest, choice: DeviceChoice, cache_bytes:
                 f"is {manifest.precision}: export with --precision {GPU_PRECISION}, or say KRONOS_DEVICE=cpu"
             )
         )
+    try:
+        return _warmed(bundle, manifest, device, cache_bytes)
+    except Exception as error:  # as in load_engine
+        if not choice.cuda_graphs:
+            raise
+        reason = _reason(error)
+    gc.collect()
+    engine = _warmed(bundle, manifest, gpu(choice.index, False), cache_bytes)
+    log.warning(
+        "%s runs, but not with CUDA graphs, so steps take longer (%s); with KRONOS_CUDA_GRAPHS=off they are "
+        "not tried",
+        device.name,
+        reason,
+    )
+    return engine
+
+
+def _warmed(bundle: Path, manifest: Manifest, device: CudaDevice, cache_bytes: int | None) -> Engine:
     engine = Engine(bundle, manifest, device, cache_bytes)
     engine.warm_up()
     return engine

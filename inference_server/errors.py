@@ -200,6 +200,38 @@ class ReloadFailed(ServiceError):
         )
 
 
+class MisdirectedRequest(ServiceError):
+    """A server without keys was asked under a name that is not its own."""
+
+    status = 421
+    name = "misdirected-request"
+    title = "Misdirected request"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            "this server has no API keys and answers only to the names of its own machine; for another name, "
+            "of a proxy in front of it, set KRONOS_ALLOWED_HOSTS or API keys",
+            given=host[:200],
+            expected="127.0.0.1, localhost or [::1] as Host",
+        )
+
+
+class UnsupportedMedia(ServiceError):
+    """The body is of a kind that this server does not read."""
+
+    status = 415
+    name = "unsupported-media-type"
+    title = "Unsupported media type"
+
+
+class BodyTooLarge(ServiceError):
+    """The body is larger than this server takes, once it is unpacked."""
+
+    status = 413
+    name = "request-entity-too-large"
+    title = "Request Entity Too Large"
+
+
 class SlowBody(ServiceError):
     """The body did not arrive in time."""
 

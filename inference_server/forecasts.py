@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inference_server import requests
 from inference_server.bundle import Manifest
 from inference_server.candle_store import CandleStore
+from inference_server.candle_warnings import Used, candle_warnings
 from inference_server.candles import CandleError
 from inference_server.engine import EngineError
 from inference_server.errors import (
@@ -141,18 +142,22 @@ class Forecasts:
     ) -> _Prepared:
         instrument = sources.instruments.get(asked.symbol)
         warnings: list[str] = []
-        if asked.candles is None:
-            given = _stored_window(asked, sources)
-            window = requests.without_gaps(requests.usable(given, asked, instrument, as_of, self.limits))
-        else:
-            given = requests.inline_window(asked.candles)
-            window = requests.usable(given, asked, instrument, as_of, self.limits)
+        stored = asked.candles is None
+        given = (
+            _stored_window(asked, sources) if asked.candles is None else requests.inline_window(asked.candles)
+        )
+        used = requests.usable(given, asked, instrument, as_of, self.limits)
+        window = requests.without_gaps(used)
+        if not stored:
             still_open = int((given.timestamps > window.timestamps[-1]).sum())
             if still_open:
                 warnings.append(
                     f"{still_open} of the candles given had not closed by as_of and were left out"
                 )
         future = requests.future_of(asked, window, instrument)
+        known = self._store.instruments_at_hand().get(asked.symbol, instrument)
+        odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
+        warnings += candle_warnings(odd, as_of if stored else None)
         events: NDArray[np.float32] | None = None
         if asked.events is not None:
             requests.check_event_schema(asked, manifest.event_schema if manifest.has_events else None)

@@ -21,11 +21,14 @@ class Instrument:
     calendar : str
         ``24/7``, ``FX``, ``METAL``, ``XNYS`` or another exchange_calendars name, or ``FX:`` and such a
         name; `inference_server.time_grid` says what each means.
+    allow_nonpositive : bool
+        Whether prices of zero and below are possible, as of oil in April 2020 or of a spread.
     """
 
     symbol: str
     asset_class: str
     calendar: str
+    allow_nonpositive: bool = False
 
 
 @cache

@@ -12,6 +12,7 @@ from litestar.typing import FieldDefinition
 from openapi_ui_bundles import swagger_ui
 
 from inference_server.auth import OPEN
+from inference_server.bodies import unpacked
 from inference_server.schemas import Problem
 
 API_VERSION = "1.0"
@@ -26,6 +27,8 @@ _PROBLEMS = {
     409: "The bundle cannot be loaded; the one served before serves on",
     408: "The body did not arrive in time",
     413: "The body is larger than this server takes",
+    415: "The body is not sent as JSON, or packed in another way than gzip",
+    421: "A server without keys was asked under a name that is not its own machine's",
     422: "A value cannot be used; `given` and `expected` say why",
     429: "As many forecasts wait as may wait; Retry-After tells when to try again",
     503: "The model is still loading, the server is shutting down, or the database does not answer",
@@ -60,7 +63,7 @@ def page_files() -> Router:
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the documentation of a route's refusals."""
+    """Return the documentation of a route's refusals; the name it was asked under any route may refuse."""
     return {
         status: ResponseSpec(
             Problem,
@@ -68,7 +71,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             generate_examples=False,
         )
-        for status in statuses
+        for status in (*statuses, 421)
     }
 
 
@@ -81,8 +84,10 @@ class JsonBody(AbstractDTO[bytes]):
     documented: Any
 
     def decode_bytes(self, value: bytes) -> bytes:
-        """Return the body as it came."""
-        return value
+        """Return the body, unpacked if it came packed."""
+        connection = self.asgi_connection
+        limit = connection.app.state["max_body_bytes"]
+        return unpacked(value, connection.headers.get("content-encoding", ""), limit)
 
     @classmethod
     def create_for_field_definition(cls, *args: Any, **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.candles import candle_features
+from inference_server.candles import FEATURES, candle_columns, candle_features
 from inference_server.errors import (
     BeyondLimit,
     InvalidCandles,
@@ -15,6 +15,7 @@ from inference_server.errors import (
     TooFewCandles,
 )
 from inference_server.event_schema import EVENT_CHANNELS
+from inference_server.feed_grid import feed_grid
 from inference_server.instants import Datetimes, iso, parse_instants
 from inference_server.instruments import Instrument
 from inference_server.jobs import ForecastJob
@@ -26,9 +27,8 @@ from inference_server.schemas import (
     Limits,
     PredictRequest,
 )
-from inference_server.time_grid import closed_by, future_timestamps
-
-_CANDLE_LENGTH = {"1h": np.timedelta64(1, "h"), "1d": np.timedelta64(1, "D")}
+from inference_server.spacing import CANDLE_LENGTH, continues, contradiction, other_spacing, words
+from inference_server.time_grid import closed_by
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,16 @@ def check_limits(asked: ForecastSettings, limits: Limits, max_context: int) -> N
 
 
 def inline_window(candles: Candles) -> Window:
-    """Return candles given inline as a window.
+    """Return candles given inline as a window; NaN where volume or amount is unknown.
 
     Raises
     ------
     InvalidRequest, CandleError
-        If timestamps are unreadable or not increasing, or a column differs in length or is not finite.
+        If timestamps are unreadable or not increasing, a column differs in length, a price is missing, or a
+        value is out of range.
     """
     timestamps = parse_instants(candles.timestamp, "candles.timestamp")
-    features = candle_features(
-        candles.open, candles.high, candles.low, candles.close, candles.volume, candles.amount
-    )
+    features = candle_columns({name: getattr(candles, name) for name in FEATURES})
     if len(features) != len(timestamps):
         raise InvalidCandles(
             f"candles.timestamp has {len(timestamps)} values and candles.open has {len(features)}",
@@ -97,6 +96,9 @@ def usable(
 ) -> Window:
     """Return the last `lookback` candles that had closed by an instant.
 
+    Candles that are spaced otherwise than `timeframe` says are taken where the caller's own future timestamps
+    go on as they do; each then lasts until the next one.
+
     Parameters
     ----------
     instrument
@@ -109,12 +111,14 @@ def usable(
     TooFewCandles
         If fewer than `limits.min_candles` remain; the error says how many there are.
     InvalidRequest
-        If a timestamp is none that the instrument's trading calendar covers.
+        If the candles are not those of `timeframe` and no future timestamps go on as they do, or a timestamp
+        is none that the instrument's trading calendar covers.
     """
+    spacing = own_spacing(window, asked)
     try:
         closed = (
-            window.timestamps + _CANDLE_LENGTH[asked.timeframe] <= as_of
-            if instrument is None
+            window.timestamps + (CANDLE_LENGTH[asked.timeframe] if spacing is None else spacing) <= as_of
+            if instrument is None or spacing is not None
             else closed_by(instrument, asked.timeframe, window.timestamps, as_of)
         )
     except ValueError as error:
@@ -130,8 +134,33 @@ def usable(
     return kept
 
 
+def own_spacing(window: Window, asked: PredictRequest) -> np.timedelta64 | None:
+    """Return the spacing of candles that are not those of `timeframe`, or None where they are.
+
+    Raises
+    ------
+    InvalidCandles
+        If they are not, and no future timestamps of the caller's go on as they do.
+    """
+    stamps = window.timestamps[-asked.lookback :]
+    spacing = other_spacing(stamps, asked.timeframe)
+    if spacing is None:
+        return None
+    fault = contradiction(asked.symbol, spacing, asked.timeframe)
+    if asked.future_timestamps is not None:
+        future = parse_instants(asked.future_timestamps, "future_timestamps")
+        if continues(future[future > stamps[-1]], stamps[-1], spacing):
+            return spacing
+        fault += ", and future_timestamps do not go on as the candles do"
+    raise InvalidCandles(
+        f"{fault}: give candles of {asked.timeframe}, or future_timestamps {words(spacing)} apart",
+        given=words(spacing),
+        expected=f"candles {words(CANDLE_LENGTH[asked.timeframe])} apart",
+    )
+
+
 def without_gaps(window: Window) -> Window:
-    """Return stored candles with missing volume or amount filled as if the whole column were missing.
+    """Return candles with missing volume or amount filled as if the whole column were missing.
 
     Raises
     ------
@@ -157,7 +186,9 @@ def without_gaps(window: Window) -> Window:
 
 
 def future_of(asked: PredictRequest, window: Window, instrument: Instrument | None) -> Datetimes:
-    """Return the timestamps of the candles to generate: those given, else those of the trading calendar.
+    """Return the timestamps of the candles to generate: those given, else those that follow.
+
+    What follows is on the grid that the candles stand on: the trading calendar's, or the feed's own.
 
     Raises
     ------
@@ -174,7 +205,8 @@ def future_of(asked: PredictRequest, window: Window, instrument: Instrument | No
                 expected=f"future_timestamps with {asked.pred_len} instants",
             )
         try:
-            return future_timestamps(instrument, asked.timeframe, last, asked.pred_len)
+            grid = feed_grid(instrument, asked.timeframe, window.timestamps)
+            return grid.after(last, asked.pred_len)
         except ValueError as error:
             raise InvalidRequest(f"future timestamps of {asked.symbol}: {error}") from error
     future = parse_instants(asked.future_timestamps, "future_timestamps")

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import Dependency
+from litestar.types import Guard
 
 from inference_server.auth import ADMIN, OPEN
-from inference_server.bodies import read_batch, read_predict
+from inference_server.bodies import only_json, read_batch, read_predict
 from inference_server.bundle import BundleError
 from inference_server.connections import while_connected
 from inference_server.device import DeviceError
@@ -55,6 +56,7 @@ class ForecastController(Controller):
     """Forecasts for one symbol or several."""
 
     tags: Sequence[str] = ("forecasts",)
+    guards: Sequence[Guard] = (only_json,)
 
     @post(
         "/predict",
@@ -62,7 +64,7 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBody,
         return_dto=None,
-        responses=problems(400, 401, 404, 408, 413, 422, 429, 503, 504),
+        responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504),
     )
     async def predict(
         self,
@@ -86,7 +88,7 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBatchBody,
         return_dto=None,
-        responses=problems(400, 401, 408, 413, 422, 429, 503, 504),
+        responses=problems(400, 401, 408, 413, 415, 422, 429, 503, 504),
     )
     async def predict_batch(
         self,

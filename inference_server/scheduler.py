@@ -151,23 +151,43 @@ class Scheduler:
 
     async def start(self) -> Engine:
         """Load and warm the engine, and return it; whatever goes wrong is raised."""
-        self._engine = engine = await asyncio.to_thread(self._load, None)
-        self._commands.put(partial(self._serve, engine))
         self._thread.start()
+        engine = await self._in_thread(partial(self._load, None))
+        self._commands.put(partial(self._serve, engine))
+        self._engine = engine
         return engine
 
     async def reload(self) -> Engine:
         """Load the bundle anew beside the one being served, and let new jobs go to it.
 
-        What runs is finished by the old engine, which then goes. Whatever goes wrong is raised, and the
-        old engine serves on.
+        What runs is finished by the old engine, which then goes; on a GPU it pauses while the new one is
+        loaded. Whatever goes wrong is raised, and the old engine serves on.
         """
         async with self._reloading:
-            _ = self.engine
-            engine = await asyncio.to_thread(self._load, self._cache_bytes)
+            load = partial(self._load, self._cache_bytes)
+            # ONNX Runtime keeps CUDA graphs by thread: what another one captured would be captured again.
+            if self.engine.device.kind == "cuda":
+                engine = await self._in_thread(load)
+            else:
+                engine = await asyncio.to_thread(load)
             self._commands.put(partial(self._serve, engine))
             self._engine = engine
             return engine
+
+    async def _in_thread(self, work: Callable[[], Engine]) -> Engine:
+        """Return what something returns in the engine's thread, or raise what it raises there."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Engine] = loop.create_future()
+
+        def run() -> None:
+            try:
+                deliver = partial(done.set_result, work())
+            except Exception as error:
+                deliver = partial(done.set_exception, error)
+            loop.call_soon_threadsafe(lambda: None if done.done() else deliver())
+
+        self._commands.put(run)
+        return await done
 
     async def forecast(self, jobs: Sequence[ForecastJob], timeout_s: float) -> list[Result]:
         """Return what became of each job, in order; a job that the engine refuses leaves the others alone.

@@ -6,21 +6,26 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 Instant = str | int
-"""ISO 8601 text (without a zone it is UTC; a date alone is its midnight) or epoch milliseconds."""
+"""ISO 8601 text (without a zone it is UTC; a date alone is its midnight) or a Unix time: seconds,
+milliseconds, microseconds or nanoseconds, told apart by their size."""
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 
 class Candles(Struct, kw_only=True):
-    """Past candles as columns of equal length, oldest first; without volume, volume and amount are zero."""
+    """Past candles as columns of equal length, oldest first; without volume, volume and amount are zero.
+
+    A volume or an amount that is unknown is null: the forecast is then made without that column. Prices must
+    all be there.
+    """
 
     timestamp: list[Instant]
     open: list[float]
     high: list[float]
     low: list[float]
     close: list[float]
-    volume: list[float] | None = None
-    amount: list[float] | None = None
+    volume: list[float | None] | None = None
+    amount: list[float | None] | None = None
 
 
 class EncodedArray(Struct, kw_only=True):

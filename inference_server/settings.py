@@ -1,6 +1,5 @@
 """The server's settings: each an environment variable with a default and the reason to change it."""
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inference_server.devices import DeviceChoice
+from inference_server.hosts import is_loopback
 from inference_server.schemas import Limits
 
 MIN_CANDLES = 32
@@ -59,6 +59,9 @@ class Settings:
     as soon as `host` is no loopback address, several so that one can be replaced while the old one works."""
     admin_keys: tuple[str, ...] = field(default=(), repr=False)
     """`KRONOS_ADMIN_KEYS`, `KRONOS_ADMIN_KEYS_FILE`: who may also use /admin, which nobody may without."""
+    allowed_hosts: tuple[str, ...] = ()
+    """`KRONOS_ALLOWED_HOSTS` (separated by commas): names under which a server without keys is asked, beside
+    those of its own machine; those of a proxy in front."""
     cache_bytes: int | None = None
     """`KRONOS_CACHE_BYTES`: how many rows run at once follows from it. Unless given, a quarter of the memory
     (or of its limit) on the CPU and 40 % of what is free on a GPU: lower it where neighbours need memory,
@@ -80,7 +83,7 @@ class Settings:
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.api_keys and not _is_loopback(self.host):
+        if not self.api_keys and not is_loopback(self.host):
             raise SettingsError(
                 f"KRONOS_HOST is {self.host!r}, which other machines may reach, and there are no API keys: "
                 "set KRONOS_API_KEYS or KRONOS_API_KEYS_FILE, or keep to 127.0.0.1"
@@ -123,6 +126,9 @@ class Settings:
             device=_device(given),
             api_keys=_keys(given, "KRONOS_API_KEYS"),
             admin_keys=_keys(given, "KRONOS_ADMIN_KEYS"),
+            allowed_hosts=tuple(
+                name.strip() for name in given.get("KRONOS_ALLOWED_HOSTS", "").split(",") if name.strip()
+            ),
             **numbers,
         )
 
@@ -177,13 +183,6 @@ def _seconds(given: Mapping[str, str], variable: str) -> float:
     if not 0 < value < float("inf"):
         raise SettingsError(f"{variable} is {given[variable]!r}; expected a number of seconds above 0")
     return value
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _keys(given: Mapping[str, str], variable: str) -> tuple[str, ...]:

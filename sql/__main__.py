@@ -36,8 +36,15 @@ def _migrate() -> None:
         print(f"applied {migration.version}_{migration.name}", flush=True)
 
     with connect(autocommit=True) as connection:
+        connection.add_notice_handler(_warn)
         applied = migrate(connection, report)
     print(f"{len(applied)} applied, the database is up to date" if applied else "the database is up to date")
+
+
+def _warn(notice: psycopg.errors.Diagnostic) -> None:
+    """Print what a migration found; the server's own remarks are no news."""
+    if notice.severity_nonlocalized == "WARNING":
+        print(f"warning: {notice.message_primary}", flush=True)
 
 
 def _status() -> None:

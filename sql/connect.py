@@ -12,9 +12,9 @@ from psycopg.conninfo import conninfo_to_dict
 from sql.errors import DatabaseError, one_line
 
 # Settings that other drivers read from a URL and that libpq refuses; none of them guards the connection.
-_FOREIGN_SETTINGS = frozenset({"pgbouncer", "connection_limit", "pool_timeout", "supa", "workaround"})
-# Supabase's transaction pooler: a prepared statement may meet another server connection there.
-_TRANSACTION_POOLER_PORT = "6543"
+_FOREIGN_SETTINGS = frozenset(
+    {"pgbouncer", "connection_limit", "pool_timeout", "supa", "workaround", "prepare_threshold"}
+)
 
 
 def database_url() -> str:
@@ -67,18 +67,22 @@ def normalise_url(url: str) -> str:
 
 
 def connection_settings(url: str) -> dict[str, Any]:
-    """Return the keyword arguments that a connection or a pool to this URL needs."""
-    settings: dict[str, Any] = {"application_name": "kronos-events"}
-    info = conninfo_to_dict(url)
-    if "connect_timeout" not in info:
+    """Return the keyword arguments that a connection or a pool to this URL needs.
+
+    Statements are never prepared: a pooler that gives out a server connection for each transaction, on
+    whatever port, would run one where another was prepared. Preparing would save a quarter of a millisecond
+    of the three quarters that reading a symbol's candles takes.
+    """
+    settings: dict[str, Any] = {"application_name": "kronos-events", "prepare_threshold": None}
+    if "connect_timeout" not in conninfo_to_dict(url):
         settings["connect_timeout"] = 10
-    if str(info.get("port")) == _TRANSACTION_POOLER_PORT:
-        settings["prepare_threshold"] = None
     return settings
 
 
 def configure(connection: psycopg.Connection[Any]) -> None:
-    """Make a fresh connection answer in UTC; serves as ``configure`` of a psycopg pool too.
+    """Make a fresh connection show times in UTC; serves as ``configure`` of a psycopg pool too.
+
+    No result depends on it: a pooler may hand the next transaction to a session that never heard of it.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
     with connect() as connection:
         universe = read_universe(connection, [symbol])
         candles = read_candles(connection, timeframe, [symbol], LOOKBACK, as_of)
-        windows, reasons = closed_windows(
+        cut = closed_windows(
             candles,
             universe.instruments,
             timeframe,
@@ -55,10 +55,10 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
             pred_len=PRED_LEN,
             min_candles=2,
         )
-        reasons |= universe.unknown
+        reasons = universe.unknown | cut.unusable | cut.stale
         if symbol in reasons:
             raise ValueError(reasons[symbol])
-        window = windows[symbol]
+        window = cut.windows[symbol]
         instant = np.datetime64(as_of.replace(tzinfo=None), "us")
         request = EventRequest(
             symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant

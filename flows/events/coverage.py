@@ -86,7 +86,7 @@ def missing_decisions(
         # In operations on single columns: a query takes longer to start than these take.
         mine = recent & (frame["currency"].cast(pl.String) == currency)
         present = dict.fromkeys(frame["title"].cast(pl.String).filter(mine).drop_nulls().to_list())
-        titles += [f"{currency} {title}" for title in closest_titles(wanted, list(present))[:1]]
+        titles += [f"{currency} {title}" for title in closest_titles(wanted, list(present))[:2]]
     yield warning(
         WarningCode.MISSING_RELEASES,
         f"the calendar has no decision of the central banks of {', '.join(missing)} since "

@@ -97,7 +97,9 @@ def window_of(
             f"timestamp {stamps[back[0] + 1]} follows {stamps[back[0]]}; expected increasing timestamps, "
             "those of the prediction window after those of the candles"
         )
-    return Window(stamps, *candle_bounds(instrument, timeframe, stamps), history=len(timestamps))
+    opens, closes = candle_bounds(instrument, timeframe, stamps)
+    closes[0] = min(closes[0], opens[1])  # the calendar's candle may reach into one that is stamped otherwise
+    return Window(stamps, opens, closes, history=len(timestamps))
 
 
 def event_rows(

@@ -1,10 +1,19 @@
--- One instrument. Parameters: symbol, asset_class, calendar, active (NULL: true for a new one, else as stored).
-INSERT INTO instruments AS stored (symbol, asset_class, calendar, active)
-VALUES (%(symbol)s, %(asset_class)s, %(calendar)s, coalesce(%(active)s::boolean, true))
+-- One instrument. Parameters: symbol, asset_class, calendar, allow_nonpositive, active (NULL: false and true for a new
+-- one, else as stored).
+INSERT INTO instruments AS stored (symbol, asset_class, calendar, allow_nonpositive, active)
+VALUES (
+    %(symbol)s, %(asset_class)s, %(calendar)s, coalesce(%(allow_nonpositive)s::boolean, false),
+    coalesce(%(active)s::boolean, true)
+)
 ON CONFLICT (symbol) DO UPDATE SET
     asset_class = excluded.asset_class,
     calendar = excluded.calendar,
+    allow_nonpositive = coalesce(%(allow_nonpositive)s::boolean, stored.allow_nonpositive),
     active = coalesce(%(active)s::boolean, stored.active)
-WHERE (stored.asset_class, stored.calendar, stored.active)
-    IS DISTINCT FROM (excluded.asset_class, excluded.calendar, coalesce(%(active)s::boolean, stored.active))
+WHERE (stored.asset_class, stored.calendar, stored.allow_nonpositive, stored.active)
+    IS DISTINCT FROM (
+        excluded.asset_class, excluded.calendar,
+        coalesce(%(allow_nonpositive)s::boolean, stored.allow_nonpositive),
+        coalesce(%(active)s::boolean, stored.active)
+    )
 RETURNING stored.xmax = 0 AS inserted

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { OUT_OF_MEMORY = 2, NO_DEVICE = 100, ILLEGAL_ADDRESS = 700 };
+enum { OUT_OF_MEMORY = 2, NO_DEVICE = 100, ILLEGAL_ADDRESS = 700, CAPTURE_UNSUPPORTED = 900 };
 
 /* ---- the log ---- */
 
@@ -216,7 +216,12 @@ int cudaStreamSynchronize(void *stream) {
 }
 int cudaDeviceSynchronize() { say("SYNC device"); return lost; }
 int cudaStreamWaitEvent() { return 0; }
-int cudaStreamBeginCapture(void *stream, int mode) { say("CAPTURE"); capturing = 1; return 0; }
+int cudaStreamBeginCapture(void *stream, int mode) {
+  if (getenv("STUB_NO_CAPTURE")) return CAPTURE_UNSUPPORTED;
+  say("CAPTURE");
+  capturing = 1;
+  return 0;
+}
 int cudaStreamEndCapture(void *stream, void **graph) { capturing = 0; *graph = malloc(8); return 0; }
 int cudaStreamIsCapturing(void *stream, int *status) { *status = capturing; return 0; }
 int cudaGraphInstantiate(void **executable) { *executable = malloc(8); return 0; }
@@ -246,6 +251,7 @@ const char *cudaGetErrorString(int code) {
     case 0: return "no error";
     case OUT_OF_MEMORY: return "out of memory";
     case NO_DEVICE: return "no CUDA-capable device is detected";
+    case CAPTURE_UNSUPPORTED: return "operation not permitted when stream is capturing";
     case ILLEGAL_ADDRESS: return "an illegal memory access was encountered";
     default: return "unknown error";
   }

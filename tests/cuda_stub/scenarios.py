@@ -87,13 +87,15 @@ def step(folder: str, rows: str) -> Any:
 
 
 def memory(bundle: str, cache_bytes: str) -> Any:
-    """Load an engine twice over, as a reload does; what the card and the caches hold after each."""
+    """Load and warm an engine twice over, as a reload does; what the card and the caches hold after each."""
     device = gpu(0, True)
     given = int(cache_bytes) or None
     free = [device.free_bytes]
     first = Engine(Path(bundle), load_manifest(Path(bundle)), device, given)
+    first.warm_up()
     free.append(device.free_bytes)
     second = Engine(Path(bundle), load_manifest(Path(bundle)), device, given)
+    second.warm_up()
     caches = [first.cache_bytes, second.cache_bytes]
     slots = first.slot_count
     del first
@@ -108,7 +110,12 @@ def memory(bundle: str, cache_bytes: str) -> Any:
 def choose(bundle: str, kind: str) -> Any:
     """Load a bundle as the server does."""
     engine = load_engine(Path(bundle), DeviceChoice(kind), CpuDevice(1, CACHE))
-    return {"device": engine.device.kind, "name": engine.device.name, "fallback": engine.fallback}
+    return {
+        "device": engine.device.kind,
+        "name": engine.device.name,
+        "fallback": engine.fallback,
+        "graphs": engine.graph_count > 0,
+    }
 
 
 def recover(bundle: str, fault: str) -> Any:
@@ -134,8 +141,9 @@ def recover(bundle: str, fault: str) -> Any:
     async def run() -> None:
         scheduler = Scheduler(load, 10, Metrics(), lambda: ended.append(True))
         engine = await scheduler.start()
-        await ask(scheduler)
         stub = Stub()
+        stub.note("serving")
+        await ask(scheduler)
         if fault == "lost":
             stub.lose_device()
         else:

@@ -1,6 +1,6 @@
 """Candles, calendars, rates and series as files bring them: what is taken, derived and refused."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 
 from flows import feeds
+from flows.candle_notes import candle_notes
 from flows.tables import TableError, read_file
+from inference_server.instruments import default_instruments
 
 CANDLE: dict[str, Any] = {
     "symbol": "A", "timestamp": "2024-01-02", "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0,
@@ -30,6 +32,11 @@ class TestCandles:
             ({"high": 10.5}, r"high is below another price: A 2024-01-02T00:00:00\+00:00 10.0 10.5 9.0 11.0"),
             ({"low": 10.5}, "low is above another price: A 2024-01-02"),
             ({"volume": -1.0}, "volume is negative: A 2024-01-02"),
+            ({"amount": -1.0}, "amount is negative: A 2024-01-02"),
+            ({"close": 13.0}, "high is below another price: A 2024-01-02"),
+            ({"low": 0.0}, "a price is zero or below; .* allow_nonpositive .*: A 2024-01-02"),
+            ({"low": -1.0}, "a price is zero or below"),
+            ({"open": 0.0, "high": 0.0, "low": 0.0, "close": 0.0}, "a price is zero or below"),
             ({"close": float("nan")}, "close is not finite: A 2024-01-02"),
             ({"volume": float("inf")}, "volume is not finite: A 2024-01-02"),
             ({"close": None}, "close is missing: A 2024-01-02"),
@@ -47,6 +54,34 @@ class TestCandles:
     def test_an_hourly_timestamp_may_stand_anywhere(self) -> None:
         frame = pl.DataFrame([CANDLE | {"timestamp": "2024-01-02T14:30Z"}])
         assert feeds.candles(frame, "1h").height == 1
+
+    @pytest.mark.parametrize(
+        ("minutes", "timeframe", "message"),
+        [
+            (5, "1h", "candles of A are 5 minutes apart, timeframe is 1h$"),
+            (240, "1h", "candles of A are 4 hours apart, timeframe is 1h$"),
+            (1440, "1h", "candles of A are 1 day apart, timeframe is 1h \\(did you mean timeframe 1d"),
+            (60, "1d", r"candles of A are 1 hour apart, timeframe is 1d \(did you mean timeframe 1h"),
+            (7 * 1440, "1d", "candles of A are 7 days apart, timeframe is 1d$"),
+        ],
+    )
+    def test_candles_of_another_timeframe(self, minutes: int, timeframe: str, message: str) -> None:
+        start = datetime(2024, 1, 2, tzinfo=UTC)
+        rows = [CANDLE | {"timestamp": start + timedelta(minutes=minutes * row)} for row in range(40)]
+        with pytest.raises(TableError, match=message):
+            feeds.candles(pl.DataFrame(rows), timeframe)
+        sound = [row | {"symbol": "B", "timestamp": start + timedelta(hours=i)} for i, row in enumerate(rows)]
+        with pytest.raises(TableError, match=message):
+            feeds.candles(pl.DataFrame([*sound, *rows]), "1h" if timeframe == "1h" else "1d", ["A"])
+
+    def test_prices_that_may_be_below_zero(self) -> None:
+        assert feeds.candles(pl.DataFrame([CANDLE | {"low": -1.0}]), "1d", nonpositive=["A"]).height == 1
+
+    @pytest.mark.parametrize("written", [1704153600, 1704153600000, 1704153600000000, 20240102])
+    def test_times_of_any_unit(self, written: int) -> None:
+        for value in (written, str(written)):
+            (row,) = feeds.candles(pl.DataFrame([CANDLE | {"timestamp": value}]), "1d").to_dicts()
+            assert row["ts"] == datetime(2024, 1, 2, tzinfo=UTC)
 
     def test_symbols_choose(self) -> None:
         frame = pl.DataFrame([CANDLE | {"symbol": symbol} for symbol in "CAB"])
@@ -133,6 +168,14 @@ def test_unknown_instruments_are_refused(asset_class: str, calendar: str, messag
     assert feeds.instruments(pl.DataFrame([row]))["active"].to_list() == [False]
     with pytest.raises(TableError, match=message):
         feeds.instruments(pl.DataFrame([row | {"asset_class": asset_class, "calendar": calendar}]))
+
+
+@pytest.mark.parametrize("timeframe", ["1h", "1d"])
+def test_the_shared_candles(market_data: Path, timeframe: str) -> None:
+    candles = feeds.candles(read_file(market_data / f"candles_{timeframe}.parquet"), timeframe)
+    notes = candle_notes(candles, timeframe, default_instruments())
+    # The feed of EURUSD has no Sunday evenings from 2022 on; nothing is said of the 25 other series.
+    assert [note.split(":")[0] for note in notes] == (["EURUSD"] if timeframe == "1h" else [])
 
 
 def test_the_shared_calendar(market_data: Path) -> None:

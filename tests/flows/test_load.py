@@ -1,6 +1,6 @@
 """The loader on a real Postgres: what a second load, a correction and a poorer file change; its messages."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,8 @@ class TestCandles:
         database.execute("INSERT INTO instruments VALUES ('SPY', 'equity', 'XNAS', false)")
         load_candles(database, candle_frame(), "1d")
         assert database.execute("SELECT * FROM instruments ORDER BY symbol").fetchall() == [
-            ("BTC-USD", "crypto", "24/7", True),
-            ("SPY", "equity", "XNAS", False),
+            ("BTC-USD", "crypto", "24/7", True, False),
+            ("SPY", "equity", "XNAS", False, False),
         ]
 
     def test_an_unknown_symbol_stores_nothing_and_tells_the_way(self, database: psycopg.Connection) -> None:
@@ -74,6 +74,70 @@ class TestCandles:
         odd = pl.DataFrame({"symbol": ["ODD"], "asset_class": ["equity"], "calendar": ["XNYS"]})
         assert load_rows(database, feeds.instruments(odd), "upsert_instruments") == Loaded(1, 0, 0)
         assert load_candles(database, frame, "1d") == Loaded(2, 0, 0)
+
+    def test_repeated_rows_are_dropped_and_counted(self, database: psycopg.Connection) -> None:
+        twice = pl.concat([candle_frame(), candle_frame(), candle_frame().head(1)])
+        loaded = load_candles(database, twice, "1d")
+        assert loaded == Loaded(2, 0, 0)
+        assert loaded.notes == ("3 rows repeat another and were dropped",)
+        spy = load_candles(database, twice, "1d", ["SPY"])
+        assert spy == Loaded(0, 0, 1)
+        assert spy.notes == ("2 rows repeat another and were dropped",)
+        assert load_candles(database, candle_frame(), "1d").notes == ()
+        changed = pl.concat([candle_frame(), candle_frame(close=[11.5, 1.2])])
+        with pytest.raises(TableError, match="several rows of one key with different values: SPY 2024-01-02"):
+            load_candles(database, changed, "1d")
+
+    def test_prices_below_zero_are_for_instruments_that_can_have_them(
+        self, database: psycopg.Connection
+    ) -> None:
+        oil = candle_frame(symbol=["WTI", "BTC-USD"], low=[-40.0, 1.0], close=[-37.6, 1.2])
+        with pytest.raises(
+            TableError, match=r"a price is zero or below.*allow_nonpositive.*: WTI 2024-01-02"
+        ):
+            load_candles(database, oil, "1d")
+        assert only(database, "SELECT count(*) FROM ohlcv_1d") == (0,)
+        row = {
+            "symbol": "WTI",
+            "asset_class": "commodity",
+            "calendar": "FX:XNYS",
+            "allow_nonpositive": "true",
+        }
+        load_rows(database, feeds.instruments(pl.DataFrame([row])), "upsert_instruments")
+        assert load_candles(database, oil, "1d") == Loaded(2, 0, 0)
+
+    def test_a_candle_at_a_time_is_judged_with_those_before_it(self, database: psycopg.Connection) -> None:
+        def quarter(number: int) -> pl.DataFrame:
+            return candle_frame(timestamp=[DAY + timedelta(minutes=15 * number)] * 2)
+
+        load_candles(database, quarter(0), "1h")
+        with pytest.raises(TableError, match=r"candles of \S+ are 15 minutes apart, timeframe is 1h$"):
+            load_candles(database, quarter(1), "1h")
+        assert only(database, "SELECT count(*) FROM ohlcv_1h") == (2,)
+
+    def test_a_split_between_stored_and_new_candles_is_named(self, database: psycopg.Connection) -> None:
+        def day(number: int, price: float) -> pl.DataFrame:
+            prices = {"open": price, "high": price + 0.01, "low": price - 0.01, "close": price}
+            columns = {name: [value, 1.2] for name, value in prices.items()}
+            return candle_frame(timestamp=[DAY + timedelta(days=number)] * 2, **columns).head(1)
+
+        history = pl.concat([day(number, 11 + number / 100) for number in range(11)])
+        assert load_candles(database, history, "1d").notes == ()
+        after = day(11, 5.55)
+        (note,) = load_candles(database, after, "1d").notes
+        assert note.startswith(
+            "SPY: the step from 2024-01-12T00:00Z to 2024-01-13T00:00Z looks like a 2:1 split"
+        )
+
+    def test_hours_that_are_stamped_otherwise_than_the_calendar_are_named(
+        self, database: psycopg.Connection
+    ) -> None:
+        hours = [DAY + timedelta(days=day, hours=hour) for day in range(3) for hour in range(14, 21)]
+        frame = pl.concat([candle_frame(timestamp=[hour] * 2).head(1) for hour in hours])
+        (note,) = load_candles(database, frame, "1h").notes
+        assert note.startswith(
+            "SPY: candles are stamped otherwise than calendar XNYS says, the last at 2024-01-04T20"
+        )
 
 
 class TestCalendar:
@@ -131,6 +195,12 @@ class TestCommand:
         assert capsys.readouterr().out.splitlines() == [
             "candles.csv: 2 rows, 2 new, 0 changed, 0 unchanged",
             "candles.csv: 1 rows, 0 new, 0 changed, 1 unchanged",
+        ]
+        pl.concat([candle_frame(), candle_frame()]).write_csv(file)
+        assert main(["candles", str(file), "--timeframe", "1d"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "candles.csv: 2 rows, 0 new, 0 changed, 2 unchanged",
+            "note: 2 rows repeat another and were dropped",
         ]
 
     def test_a_bad_file_is_named(

@@ -23,7 +23,7 @@ from flows.market_releases import generated_releases
 from flows.predict import predict_batch
 from flows.report import Outcome
 from flows.seeds import forecast_seed
-from inference_server.instruments import default_instruments
+from inference_server.instruments import Instrument, default_instruments
 from inference_server.schemas import EncodedArray
 from inference_server.time_grid import past_timestamps
 from sql.queries import load
@@ -46,8 +46,7 @@ def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 
 def add_candles(database: psycopg.Connection[Any], symbol: str, count: int) -> None:
     instrument = default_instruments()[symbol]
-    names = {"symbol": symbol, "asset_class": instrument.asset_class, "calendar": instrument.calendar}
-    database.execute(load("upsert_instruments"), {**names, "active": True})
+    database.execute(load("upsert_instruments"), {**vars(instrument), "active": True})
     times = past_timestamps(instrument, "1h", np.datetime64(AS_OF.replace(tzinfo=None), "us"), count)
     rows = [(symbol, time.item().replace(tzinfo=UTC), 100.0 + i) for i, time in enumerate(times)]
     with database.cursor() as cursor:
@@ -126,8 +125,8 @@ def test_a_timeout_is_tried_again_and_named(
 
 def test_symbols_that_cannot_be_forecast_are_named(market: psycopg.Connection[Any], script: Script) -> None:
     add_candles(market, "GBPUSD", 31)
-    strange = {"symbol": "SPY", "asset_class": "equity", "calendar": "MOON", "active": True}
-    market.execute(load("upsert_instruments"), strange)
+    strange = vars(Instrument("SPY", "equity", "MOON"))
+    market.execute(load("upsert_instruments"), {**strange, "active": True})
     state = run(symbols=["BTC-USD", "GBPUSD", "SPY", "NVDA", "NO-SUCH"])
     assert state.message is not None
     assert state.message.startswith("4 of 5 symbols failed, 1 stored.")
@@ -146,7 +145,7 @@ def test_an_active_symbol_without_candles_fails_no_scheduled_run(
 ) -> None:
     market.execute(
         load("upsert_instruments"),
-        {"symbol": "SPX", "asset_class": "index", "calendar": "XNYS", "active": True},
+        {**vars(Instrument("SPX", "index", "XNYS")), "active": True},
     )
     state = run()
     assert state.is_completed()
@@ -254,6 +253,33 @@ def test_late_candles_are_said_loudly(market: psycopg.Connection[Any], script: S
     description, table = artifact()
     assert "LATE CANDLES: BTC-USD, ETH-USD, EURUSD:" in description  # the exchange of SPY has not opened yet
     assert table[0]["last candle"] == "2024-12-18 11:00 (late)"
+
+
+def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    market.execute("UPDATE ohlcv_1h SET ts = ts - interval '14 days' WHERE symbol = 'SPY'")
+    state = run()
+    assert state.is_completed()
+    assert sorted(stored(market)) == ["BTC-USD", "ETH-USD", "EURUSD"]
+    description, table = artifact()
+    named = (
+        "SPY: not forecast: newest candle 2024-12-03 20:30 UTC, 70 later ones had closed by 2024-12-18 12:00"
+    )
+    assert f"STALE: {named}" in description
+    assert table[-1]["result"].startswith("STALE: newest candle 2024-12-03 20:30 UTC")
+    assert run(stale_after=70).is_completed()
+    assert "SPY" in stored(market)
+
+
+def test_an_unknown_volume_reaches_the_server_as_null(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    market.execute("UPDATE ohlcv_1h SET volume = NULL WHERE symbol = 'SPY' AND ts = '2024-12-17T20:30Z'")
+    assert run(symbols=["SPY"]).is_completed()
+    sent = script.requests[-1].candles
+    assert sent is not None
+    assert sent.volume == [1.0] * 39 + [None]
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,11 @@ ROW = PredictionRow(
 STORED = Outcome("EURUSD", ROW, last_close=1.05)
 FAILED = Outcome("SPY", error="PredictionRefused: Bad Request (400): no")
 SKIPPED = Outcome("SPX", skipped="no 1h candles")
+STALE = Outcome("SQ", stale="newest candle 2024-08-30 19:30 UTC, 500 later ones had closed")
 
 
 def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
-    assert summary_table([STORED, FAILED, SKIPPED]) == [
+    assert summary_table([STORED, FAILED, SKIPPED, STALE]) == [
         {
             "symbol": "EURUSD",
             "result": "stored",
@@ -50,7 +51,15 @@ def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
         },
         {"symbol": "SPY", "result": "FAILED: PredictionRefused: Bad Request (400): no"},
         {"symbol": "SPX", "result": "skipped: no 1h candles"},
+        {"symbol": "SQ", "result": f"STALE: {STALE.stale}"},
     ]
+
+
+def test_stale_symbols_are_named_and_are_no_failure() -> None:
+    assert notices([STALE, STORED]) == [f"STALE: SQ: not forecast: {STALE.stale}"]
+    assert failure_message([STALE, STORED]) is None
+    assert failure_message([STALE]) == f"nothing was forecast. SQ: {STALE.stale}"
+    assert outcome_line(STALE) == f"SQ: STALE: {STALE.stale}"
 
 
 @pytest.mark.parametrize(

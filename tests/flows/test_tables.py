@@ -35,7 +35,11 @@ def typed(**columns: list[Any]) -> dict[str, list[Any]]:
         "2024-01-31 12:00:00+00:00",
         "2024-01-31T07:00:00-05:00",
         " 2024-01-31T12:00:00.000Z ",
+        "1706702400",
+        "1706702400.0",
         "1706702400000",
+        "1706702400000000",
+        "1706702400000000000",
     ],
 )
 def test_times_as_text(text: str) -> None:
@@ -48,17 +52,27 @@ def test_times_as_text(text: str) -> None:
         pl.Series([NOON]),
         pl.Series([NOON.replace(tzinfo=None)], dtype=pl.Datetime("ns")),
         pl.Series([NOON]).dt.convert_time_zone("America/New_York").dt.cast_time_unit("ms"),
+        pl.Series([1706702400]),
         pl.Series([1706702400000]),
+        pl.Series([1706702400000000]),
+        pl.Series([1706702400000000000]),
+        pl.Series([1706702400.0]),
+        pl.Series([1706702400000], dtype=pl.UInt64),
     ],
-    ids=["aware", "naive", "New York", "epoch milliseconds"],
+    ids=["aware", "naive", "New York", "s", "ms", "us", "ns", "s as a float", "ms as unsigned"],
 )
 def test_times_of_other_types(values: pl.Series) -> None:
     frame = pl.DataFrame({"name": ["A"], "at": values})
     assert conform(frame, SCHEMA, ["name"], ["name"])["at"].to_list() == [NOON]
 
 
-def test_a_date_is_its_midnight_in_utc() -> None:
-    assert typed(at=[date(2024, 1, 31)])["at"] == [NOON.replace(hour=0)]
+@pytest.mark.parametrize("written", [date(2024, 1, 31), "2024-01-31", "20240131", 20240131])
+def test_a_date_is_its_midnight_in_utc(written: Any) -> None:
+    assert typed(at=[written])["at"] == [NOON.replace(hour=0)]
+
+
+def test_a_missing_unix_time_stays_missing() -> None:
+    assert typed(at=[1706702400, None])["at"] == [NOON, None]
 
 
 def test_text_becomes_numbers_flags_and_dates() -> None:
@@ -80,8 +94,12 @@ def test_numbers_written_as_text_come_back_the_same(numbers: list[float]) -> Non
         ({"number": ["1.25%"]}, r"number is not a number: n0 1\.25% \(name, number\)"),
         ({"number": ["NaN"]}, "number is not finite: n0 nan"),
         ({"number": [1.0, float("inf")]}, "number is not finite: n1 inf"),
-        ({"at": ["yesterday"]}, "at is not a time like 2024-01-31T13:30:00Z: n0 yesterday"),
+        ({"at": ["yesterday"]}, "at is not a time like 2024-01-31T13:30:00Z.*: n0 yesterday"),
         ({"at": ["2024-13-01"]}, "at is not a time"),
+        ({"at": [0]}, "at is not a time like .* or a Unix time from 1973 on: n0 0"),
+        ({"at": ["1699"]}, "at is not a time"),
+        ({"at": [20241301]}, "at is not a time"),
+        ({"at": [10**19]}, "at is not a time"),
         ({"day": ["soon"]}, "day is not a date like 2024-01-31: n0 soon"),
         ({"flag": ["maybe"]}, "flag is not true or false: n0 maybe"),
         ({"name": ["A", "A"], "number": [1, 2]}, "several rows of one key with different values: A"),

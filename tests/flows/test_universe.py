@@ -21,7 +21,8 @@ def instruments(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     ]
     for row in rows:
         names = ("symbol", "asset_class", "calendar", "active")
-        database.execute(load("upsert_instruments"), dict(zip(names, row, strict=True)))
+        given = {"allow_nonpositive": None, **dict(zip(names, row, strict=True))}
+        database.execute(load("upsert_instruments"), given)
     return database
 
 

@@ -136,6 +136,15 @@ def test_a_shut_market_is_forecast_once() -> None:
     assert len(times["EURUSD"]) == len(times["SPY"]) == 1
 
 
+def test_candles_on_the_clock_hour_are_forecast_and_scored_there() -> None:
+    clock = pl.when(symbol="SPY").then(pl.col("ts").dt.offset_by("-30m")).otherwise("ts")
+    past = replace(history(), candles=history().candles.with_columns(ts=clock))
+    found, _ = walked(past, START, START)
+    (spy,) = (each for each in found.scored if each.symbol == "SPY" and each.model != RANDOM_WALK)
+    assert {stamp.minute for stamp in spy.timestamps.tolist()} == {0}
+    assert np.isfinite(spy.scores.actual).all()
+
+
 def without(*spans: tuple[datetime, datetime]) -> History:
     kept = history().candles
     for start, end in spans:
@@ -149,8 +158,7 @@ HOUR = timedelta(hours=1)
 @pytest.mark.parametrize(
     ("start", "end", "reason"),
     [
-        (START - 40 * HOUR, START - 15 * HOUR, "a long gap in the window"),
-        (START - 3 * HOUR, START - HOUR, "the feed had stopped"),
+        (START - 26 * HOUR, START, "the feed had stopped"),
         (START, START + 30 * HOUR, "no candle of the horizon is there"),
         (START - 9999 * HOUR, START - 20 * HOUR, "too few candles before it"),
     ],
@@ -161,9 +169,21 @@ def test_windows_with_holes_are_left_out_and_counted(start: datetime, end: datet
     assert +found.skipped == {reason: 1}
 
 
-def test_a_short_gap_is_no_hole() -> None:
-    found, _ = walked(without((START - 40 * HOUR, START - 17 * HOUR)), START, START)
+@pytest.mark.parametrize(("hours", "candles"), [(24, 48), (25, 36)])
+def test_a_window_begins_after_a_long_hole(hours: int, candles: int) -> None:
+    end = START - 37 * HOUR
+    _, ask = walked(without((end - (hours - 1) * HOUR, end)), START, START)
+    (window,) = (order.window for order in ask.orders if order.symbol == "BTC-USD")
+    assert len(window.timestamps) == candles
+
+
+def test_a_feed_that_is_a_little_late_is_forecast_as_the_flow_does() -> None:
+    late = without((START - 3 * HOUR, START - HOUR))
+    found, ask = walked(late, START, START)
     assert "BTC-USD" in {each.symbol for each in found.scored}
+    assert all(order.window.late == (order.symbol == "BTC-USD") for order in ask.orders)
+    strict, _ = walked(late, START, START, stale_after=1)
+    assert +strict.skipped == {"the feed had stopped": 1}
 
 
 @pytest.mark.parametrize(

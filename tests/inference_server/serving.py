@@ -14,6 +14,9 @@ from inference_server.settings import Settings
 
 START = np.datetime64("2024-03-04T00:00", "us")
 HOUR = np.timedelta64(1, "h")
+# What the test client sends as Host; its own default is no name of this machine.
+LOOPBACK = "http://127.0.0.1:8200"
+AS_JSON = {"Content-Type": "application/json"}
 PATIENCE_S = 60.0
 
 
@@ -35,7 +38,7 @@ def candles(count: int = 40, start: np.datetime64 = START) -> dict[str, list[Any
 def ready_client(bundle: Path, **settings: Any) -> Iterator[TestClient]:
     """A client of an application in this process whose model is loaded."""
     app = create_app(Settings(bundle=bundle, threads=1, **settings))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, LOOPBACK, raise_server_exceptions=False) as client:
         give_up = time.monotonic() + PATIENCE_S
         while client.get("/health/ready").status_code != 200:
             assert time.monotonic() < give_up

@@ -19,7 +19,8 @@ from inference_server.app import create_app
 from inference_server.engine import Engine
 from inference_server.errors import TYPE_PREFIX
 from inference_server.settings import Settings
-from tests.inference_server.serving import candles, ready_client
+from inference_server.warning_codes import code_of
+from tests.inference_server.serving import AS_JSON, LOOPBACK, START, candles, ready_client
 
 ASKED: dict[str, Any] = {
     "symbol": "BTC-USD",
@@ -142,6 +143,47 @@ def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient) -> No
     assert "send future_timestamps" in refused.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict-batch"])
+def test_what_is_odd_about_candles_is_said_and_an_unknown_volume_taken(server: TestClient, path: str) -> None:
+    odd = candles()
+    odd["volume"][3], odd["high"][5] = None, -1.0
+    fields: dict[str, Any] = {"candles": odd}
+    if path == "/predict-batch":
+        fields = {"symbols": ["BTC-USD"], "candles": {"BTC-USD": odd}}
+    made = answer(server, path, **fields)
+    made = made["results"][0]["result"] if path == "/predict-batch" else made
+    assert [code_of(text) for text in made["warnings"]] == [
+        "nonpositive-prices",
+        "impossible-candles",
+        "volume-unknown",
+    ]
+    del odd["volume"]
+    assert answer(server, candles=odd)["p50"] == made["p50"]
+
+
+def quarters(count: int) -> list[str]:
+    return [f"{START + row * np.timedelta64(15, 'm')}Z" for row in range(count)]
+
+
+def test_quarters_of_an_hour_are_refused_or_taken_with_the_callers_future(server: TestClient) -> None:
+    odd = {**candles(), "timestamp": quarters(40)}
+    refused = server.post("/predict", json={**ASKED, "candles": odd})
+    assert refused.status_code == 422
+    assert "are 15 minutes apart, timeframe is 1h" in refused.json()["detail"]
+    assert refused.json()["given"] == "15 minutes"
+    made = answer(server, candles=odd, future_timestamps=quarters(44)[40:])
+    assert [code_of(text) for text in made["warnings"]] == ["timeframe-not-used"]
+    assert made["timestamps"][-1] == "2024-03-04T10:45:00Z"
+    assert made["lookback_used"] == 40
+
+
+def test_hours_without_a_timeframe_are_no_days(server: TestClient) -> None:
+    asked = {name: value for name, value in ASKED.items() if name != "timeframe"}
+    refused = server.post("/predict", json=asked)
+    assert refused.status_code == 422
+    assert "did you mean timeframe 1h?" in refused.json()["detail"]
+
+
 def test_a_sliding_context_is_said(server: TestClient) -> None:
     (warning,) = answer(server, candles=candles(520), pred_len=2)["warnings"]
     assert "lookback of at most 510" in warning
@@ -192,7 +234,7 @@ def test_refusals_are_problems(server: TestClient, fields: dict[str, Any], statu
 def test_what_never_reaches_a_forecast_is_a_problem_too(
     server: TestClient, method: str, path: str, content: bytes, status: int
 ) -> None:
-    response = server.request(method, path, content=content)
+    response = server.request(method, path, content=content, headers=AS_JSON)
     assert (response.status_code, response.json()["status"]) == (status, status)
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["type"].startswith(TYPE_PREFIX)
@@ -233,7 +275,7 @@ def test_before_the_model_is_loaded_the_server_lives_and_is_not_ready(
     release = threading.Event()
     load = Engine.load
     monkeypatch.setattr(Engine, "load", lambda *a, **k: release.wait(60) and load(*a, **k))
-    with TestClient(create_app(Settings(bundle=tiny_bundle))) as client:
+    with TestClient(create_app(Settings(bundle=tiny_bundle)), base_url=LOOPBACK) as client:
         assert client.get("/health/live").json() == {"status": "live"}
         for response in (
             client.get("/health/ready"),
@@ -283,7 +325,7 @@ def test_no_json_makes_the_server_fail(
     for one in (fields, {**fields, "candles": {**candles(), column: values}}):
         body = {**ASKED, "symbols": ["BTC-USD"], **one}
         for path in ("/predict", "/predict-batch"):
-            response = server.post(path, content=json.dumps(body).encode())
+            response = server.post(path, content=json.dumps(body).encode(), headers=AS_JSON)
             assert response.status_code in (200, 400, 404, 413, 422) or (
                 response.json()["type"] == TYPE_PREFIX + "database-unavailable"
             ), response.text

@@ -2,15 +2,17 @@
 
 import base64
 import contextlib
+import gzip
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_server.bodies import read_batch, read_predict
-from inference_server.errors import BeyondLimit, InvalidBody
+from inference_server.bodies import read_batch, read_predict, unpacked
+from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, UnsupportedMedia
 from inference_server.schemas import Candles, EncodedArray, PredictRequest
 
 CANDLES = {"timestamp": [1], "open": [1], "high": [1], "low": [1], "close": [1]}
@@ -159,3 +161,39 @@ def test_any_json_is_read_or_refused(fields: dict[str, Any]) -> None:
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     with pytest.raises(InvalidBody):
         read_predict(raw)
+
+
+def packed(raw: bytes, times: int = 1) -> bytes:
+    for _ in range(times):
+        raw = gzip.compress(raw)
+    return raw
+
+
+def test_a_packed_body_is_the_body() -> None:
+    raw = body(symbol="A")
+    assert unpacked(raw, "", 10) == raw
+    assert unpacked(raw, "identity", 10) == raw
+    for whole in (packed(raw), packed(raw[:5]) + packed(raw[5:])):
+        assert unpacked(whole, " GZIP ", len(raw)) == raw
+
+
+def test_a_bomb_is_stopped_at_the_limit() -> None:
+    bomb = packed(bytes(50_000_000))
+    tracemalloc.start()
+    with pytest.raises(BodyTooLarge, match="more than 1000 bytes once it is unpacked"):
+        unpacked(bomb, "gzip", 1000)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("raw", [b"no gzip", packed(b"x" * 1000)[:-9], packed(b"x")[:4]])
+def test_a_body_that_is_no_whole_gzip_says_so(raw: bytes) -> None:
+    with pytest.raises(InvalidBody, match="gzip"):
+        unpacked(raw, "gzip", 10_000)
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd"])
+def test_another_packing_is_refused_by_name(encoding: str) -> None:
+    with pytest.raises(UnsupportedMedia) as refused:
+        unpacked(b"x", encoding, 10)
+    assert refused.value.given == encoding

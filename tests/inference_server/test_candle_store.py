@@ -16,6 +16,7 @@ from inference_server.errors import TYPE_PREFIX, DatabaseUnavailable, NoDatabase
 from inference_server.instruments import Instrument, default_instruments
 from inference_server.metrics import Metrics
 from inference_server.schemas import Candles
+from inference_server.warning_codes import code_of
 from sql import embedded
 from sql.connect import connect
 from tests.inference_server.serving import HOUR, START, candles, ready_client
@@ -99,6 +100,34 @@ def test_the_table_of_instruments_wins_over_the_packaged_one(
     asyncio.run(scene())
 
 
+def test_the_instruments_at_hand_become_the_tables_without_waiting(
+    database: psycopg.Connection, database_url: str
+) -> None:
+    database.execute("INSERT INTO instruments VALUES ('ACME', 'commodity', 'FX', true, true)")
+
+    async def scene() -> None:
+        reader = store(database_url)
+        async with reader.running():
+            assert reader.instruments_at_hand() == default_instruments()
+            async with asyncio.timeout(20):
+                while "ACME" not in reader.instruments_at_hand():
+                    await asyncio.sleep(0.01)
+            assert reader.instruments_at_hand()["ACME"].allow_nonpositive
+
+    asyncio.run(scene())
+
+
+def test_instruments_at_hand_are_there_without_a_database() -> None:
+    async def scene() -> None:
+        reader = store(None)
+        async with reader.running():
+            for _ in range(3):
+                assert reader.instruments_at_hand() == default_instruments()
+                await asyncio.sleep(0.05)
+
+    asyncio.run(scene())
+
+
 def test_lost_connections_are_replaced(database: psycopg.Connection, database_url: str) -> None:
     insert(database, "BTC-USD", candles(3))
 
@@ -132,6 +161,20 @@ def test_a_database_without_tables_says_what_to_do(empty_database_url: str) -> N
         reader = store(empty_database_url)
         async with reader.running():
             with pytest.raises(DatabaseUnavailable, match="python -m sql migrate"):
+                await reader.instruments()
+
+    asyncio.run(scene())
+
+
+def test_a_database_of_an_older_version_says_what_to_do(
+    database: psycopg.Connection, database_url: str
+) -> None:
+    database.execute("ALTER TABLE instruments DROP COLUMN allow_nonpositive")
+
+    async def scene() -> None:
+        reader = store(database_url)
+        async with reader.running():
+            with pytest.raises(DatabaseUnavailable, match="apply the migrations"):
                 await reader.instruments()
 
     asyncio.run(scene())
@@ -206,8 +249,12 @@ def test_forecasts_from_the_database(
         assert (made["as_of"], made["lookback_used"]) == ("2024-03-05T23:00:00Z", 48)
         inline = {key: column[:48] for key, column in candles(60).items()}
         again = client.post("/predict", json={**old_body, "candles": inline, "seed": made["seed"]}).json()
+        assert [code_of(text) for text in made["warnings"]] == []
         assert again == made
         assert client.post("/predict", json={**old_body, "lookback": 40}).json()["lookback_used"] == 40
+
+        old = client.post("/predict", json={**old_body, "as_of": "2024-04-06"}).json()
+        assert [code_of(text) for text in old["warnings"]] == ["stale-candles"]
 
         refusals = {"ETH-USD": 422, "SPY": 404, "NVDAX": 404}
         for symbol, status in refusals.items():

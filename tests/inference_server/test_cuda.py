@@ -11,6 +11,7 @@ from export.graph import cache_layouts
 from export.onnx_export import export_decoder
 from export.sizes import SIZES
 from inference_server.bundle import CacheLayout, load_manifest
+from inference_server.cuda import provider_options
 from tests.fixtures_cuda import CudaStub, Run, base_like_decoder
 
 SHAPES = {
@@ -114,6 +115,18 @@ def test_a_step_of_kronos_base_launches_few_kernels(
     assert two + (SIZES["base"].decoder.n_layers - 2) * (two - one) <= 260
 
 
+def test_what_the_card_is_asked_for_has_its_reasons() -> None:
+    options = provider_options(stream=77, index=1, graphs=True)
+    assert options == {
+        "device_id": "1",
+        "user_compute_stream": "77",
+        "sdpa_kernel": "1",  # flash attention, never cuDNN's
+        "use_tf32": "0",
+        "arena_extend_strategy": "kSameAsRequested",
+        "enable_cuda_graph": "1",
+    }
+
+
 GIB = 1 << 30
 
 
@@ -139,7 +152,16 @@ def test_a_cache_that_does_not_fit_is_tried_smaller(
 @pytest.mark.parametrize("kind", ["auto", "cuda"])
 def test_a_gpu_that_works_is_used(cuda_stub: CudaStub, half_bundle: Path, tmp_path: Path, kind: str) -> None:
     run = cuda_stub.run(tmp_path, "choose", half_bundle, kind)
-    assert run.printed == {"device": "cuda", "name": "Stub H100", "fallback": None}
+    assert run.printed == {"device": "cuda", "name": "Stub H100", "fallback": None, "graphs": True}
+    assert run.errors == ""
+
+
+def test_a_card_that_captures_no_graphs_runs_without_them(
+    cuda_stub: CudaStub, half_bundle: Path, tmp_path: Path
+) -> None:
+    run = cuda_stub.run(tmp_path, "choose", half_bundle, "auto", STUB_NO_CAPTURE="1")
+    assert run.printed == {"device": "cuda", "name": "Stub H100", "fallback": None, "graphs": False}
+    assert "runs, but not with CUDA graphs" in run.errors
 
 
 def test_without_a_card_the_cpu_serves_and_says_why(
@@ -158,6 +180,7 @@ def test_a_card_that_fails_at_the_first_run_leaves_its_work_to_the_cpu(
     assert run.printed["device"] == "cpu"
     assert "illegal memory access" in run.printed["fallback"]
     assert "the CPU serves instead of a GPU" in run.errors
+    assert "Falling back" not in run.errors  # ONNX Runtime's own way to the CPU, which says nothing of why
 
 
 def test_a_bundle_for_the_cpu_beside_a_gpu_is_worth_a_warning(
@@ -182,4 +205,7 @@ def test_a_full_card_is_tried_once_more_with_half_the_cache(
 def test_a_lost_card_ends_the_process(cuda_stub: CudaStub, half_bundle: Path, tmp_path: Path) -> None:
     run = cuda_stub.run(tmp_path, "recover", half_bundle, "lost")
     assert run.printed["told"] == ["a forecast", "503 engine-failed", "503 engine-failed"]
+    # The steps were captured by the thread that runs them: another one's graphs would be captured anew.
+    assert run.count("serving", "CAPTURE") == 0
+    assert run.count("serving", "REPLAY") > 0
     assert (run.printed["ended"], len(run.printed["caches"])) == (1, 1)

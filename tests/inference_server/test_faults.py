@@ -13,7 +13,7 @@ from litestar.testing import TestClient
 from inference_server.app import create_app
 from inference_server.forecasts import Forecasts
 from inference_server.settings import Settings
-from tests.inference_server.serving import candles, ready_client
+from tests.inference_server.serving import AS_JSON, LOOPBACK, candles, ready_client
 from tests.inference_server.test_candle_store import insert
 
 KEY, PASSWORD = "key-that-nobody-may-see", "password-that-nobody-may-see"
@@ -74,7 +74,7 @@ def test_a_database_whose_address_is_wrong(
     tiny_bundle: Path, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(tiny_bundle, database_url=url, database_timeout_s=1.0, threads=1)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), LOOPBACK, raise_server_exceptions=False) as client:
         check(client.get("/candles/BTC-USD", params={"timeframe": "1h"}), 503)
     assert PASSWORD not in caplog.text
 
@@ -85,7 +85,7 @@ def test_a_password_that_is_refused(
     host = psycopg.conninfo.conninfo_to_dict(database_url)
     url = f"postgresql://nobody:{PASSWORD}@{host['host']}:{host['port']}/{host['dbname']}"
     settings = Settings(tiny_bundle, database_url=url, database_timeout_s=1.0, threads=1)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), LOOPBACK, raise_server_exceptions=False) as client:
         check(client.get("/candles/BTC-USD", params={"timeframe": "1h"}), 503)
     assert PASSWORD not in caplog.text
 
@@ -120,7 +120,7 @@ def test_bodies_that_cannot_be_used(
     server: TestClient, content: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    response = server.post("/predict", content=content)
+    response = server.post("/predict", content=content, headers=AS_JSON)
     assert response.status_code == status
     assert "Traceback" not in response.text
     assert KEY not in caplog.text

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from inference_server.errors import InvalidRequest
 from inference_server.instants import iso, parse_instant, parse_instants
+from inference_server.unix_time import from_epoch, read_instant
 
 NOON = np.datetime64("2024-06-28T12:00:00", "us")
 
@@ -24,21 +25,50 @@ NOON = np.datetime64("2024-06-28T12:00:00", "us")
         "2024-06-28T08:00:00-04:00",
         " 2024-06-28T12:00:00Z ",
         "20240628T120000Z",
+        1719576000,
         1719576000000,
+        1719576000000000,
+        1719576000000000000,
+        "1719576000",
+        "1719576000.0",
+        "1719576000000",
+        "1719576000000000",
     ],
 )
 def test_ways_of_writing_one_instant(written: str | int) -> None:
     assert parse_instant(written, "as_of") == NOON
 
 
-def test_a_date_alone_is_its_midnight() -> None:
-    assert parse_instant("2024-06-28", "as_of") == np.datetime64("2024-06-28", "us")
+@pytest.mark.parametrize("written", ["2024-06-28", "20240628", 20240628])
+def test_a_date_alone_is_its_midnight(written: str | int) -> None:
+    assert parse_instant(written, "as_of") == np.datetime64("2024-06-28", "us")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@given(moment=st.datetimes(datetime(1973, 4, 1), datetime(2199, 12, 30)))
+def test_the_unit_of_a_unix_time_follows_from_its_size(unit: str, moment: datetime) -> None:
+    expected = np.datetime64(moment.replace(microsecond=0), "us")
+    number = int(expected.astype("datetime64[us]").astype(np.int64)) * 1000
+    number //= {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[unit]
+    assert from_epoch(number) == expected
+    assert read_instant(str(number)) == expected
+
+
+@given(st.integers(-(2**70), 2**70))
+def test_a_number_is_never_taken_for_1970(number: int) -> None:
+    instant = from_epoch(number)
+    assert (
+        instant is None
+        or abs(instant - np.datetime64("1970-01-01")) > np.timedelta64(365 * 3, "D")
+        or (str(instant)[:10].replace("-", "") == str(number))
+    )
 
 
 @pytest.mark.parametrize(
     "written",
     ["", "yesterday", "2024-13-01", "24:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
-     "1899-12-31", "2200-01-01", 1719576000, 0, 10**15, -(10**15), 2**70, "x" * 1000, "2024-06-28T12:00ZZ"],
+     "1899-12-31", "2200-01-01", 0, 1719, 99_999_999, 20241301, 10**19, 2**70, "0", "x" * 1000,
+     "2024-06-28T12:00ZZ", "10000000000", 10**10, -(10**10)],
 )  # fmt: skip
 def test_what_is_no_instant(written: str | int) -> None:
     with pytest.raises(InvalidRequest, match=r"as_of is .*no instant") as refused:

@@ -8,12 +8,13 @@ from litestar.testing import TestClient
 
 from inference_server.app import create_app
 from inference_server.settings import Settings
+from tests.inference_server.serving import LOOPBACK
 
 
 @pytest.fixture(scope="module")
 def client() -> TestClient:
     """A client of an application that was not started, and so needs no bundle."""
-    return TestClient(create_app(Settings(bundle=Path("none"))))
+    return TestClient(create_app(Settings(bundle=Path("none"))), base_url=LOOPBACK)
 
 
 def test_the_page_loads_only_what_the_server_serves(client: TestClient) -> None:
@@ -38,7 +39,7 @@ def test_the_document_describes_the_requests(client: TestClient) -> None:
     assert {"/predict", "/predict-batch", "/model", "/health/live", "/health/ready"} <= set(document["paths"])
     predict = document["paths"]["/predict"]["post"]
     assert predict["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictRequest")
-    refusals = {"400", "401", "404", "408", "413", "422", "429", "503", "504"}
+    refusals = {"400", "401", "404", "408", "413", "415", "421", "422", "429", "503", "504"}
     assert set(predict["responses"]) == {"200", *refusals}
     schema = document["components"]["schemas"]["PredictRequest"]
     assert schema["required"] == ["symbol"]

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from inference_server import requests
 from inference_server.bodies import read_batch, read_predict
+from inference_server.candle_warnings import Used, candle_warnings
 from inference_server.candles import CandleError
 from inference_server.errors import ServiceError, problem_of
 from inference_server.instants import parse_instant
 from inference_server.instruments import default_instruments
 from inference_server.jobs import ForecastJob
 from inference_server.schemas import Limits, PredictRequest
+from inference_server.warning_codes import WarningCode, code_of
 from tests.inference_server.serving import candles
 
 LIMITS = Limits(
@@ -38,8 +40,11 @@ def job_of(asked: PredictRequest) -> ForecastJob:
     as_of = LATE if asked.as_of is None else parse_instant(asked.as_of, "as_of")
     instrument = default_instruments().get(asked.symbol)
     assert asked.candles is not None
-    window = requests.usable(requests.inline_window(asked.candles), asked, instrument, as_of, LIMITS)
+    used = requests.usable(requests.inline_window(asked.candles), asked, instrument, as_of, LIMITS)
+    window = requests.without_gaps(used)
     future = requests.future_of(asked, window, instrument)
+    odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, instrument)
+    assert all(code_of(text) in set(WarningCode) for text in candle_warnings(odd))
     events = None
     if asked.events is not None:
         requests.check_event_schema(asked, 1)

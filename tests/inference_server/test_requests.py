@@ -54,7 +54,9 @@ def test_pred_len_is_limited_by_the_context_too() -> None:
 def test_inline_candles_become_a_window() -> None:
     columns = {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")}
     made = requests.inline_window(Candles(timestamp=["2024-06-03", "2024-06-04"], **columns))
-    np.testing.assert_array_equal(made.features, [[1, 1, 1, 1, 1, 1], [2, 2, 2, 2, 2, 4]])
+    np.testing.assert_array_equal(
+        requests.without_gaps(made).features, [[1, 1, 1, 1, 1, 1], [2, 2, 2, 2, 2, 4]]
+    )
     np.testing.assert_array_equal(made.timestamps, START + np.arange(2) * 24 * HOUR)
 
 
@@ -66,6 +68,8 @@ def test_inline_candles_become_a_window() -> None:
         ({"timestamp": ["2024-06-04", "2024-06-03"]}, InvalidRequest),
         ({"close": [1.0]}, CandleError),
         ({"close": [1.0, float("nan")]}, CandleError),
+        ({"volume": [1.0]}, CandleError),
+        ({"volume": [1.0, 1e18]}, CandleError),
     ],
 )
 def test_broken_inline_candles_are_refused(columns: dict[str, Any], error: type[Exception]) -> None:
@@ -127,6 +131,86 @@ def test_a_missing_stored_price_is_refused_by_its_time() -> None:
     stored.features[2, 1] = np.nan
     with pytest.raises(InvalidCandles, match="2024-06-03T02:00:00Z lacks a price"):
         requests.without_gaps(stored)
+
+
+@pytest.mark.parametrize(
+    ("volume", "amount"),
+    [([1.0, None], None), ([1.0, None], [1.0, 2.0]), (None, [1.0, 2.0]), ([None] * 2, None)],
+)
+def test_an_unknown_volume_inline_is_as_one_in_the_database(
+    volume: list[float | None] | None, amount: list[float | None] | None
+) -> None:
+    prices: Any = {name: [1.0, 2.0] for name in ("open", "high", "low", "close")}
+    given = Candles(timestamp=["2024-06-03", "2024-06-04"], **prices, volume=volume, amount=amount)
+    filled = requests.without_gaps(requests.inline_window(given))
+    np.testing.assert_array_equal(filled.features[:, 4:], np.zeros((2, 2)))
+
+
+def spaced(minutes: int, count: int = 40) -> Window:
+    return Window(np.ones((count, 6)), START + np.arange(count) * np.timedelta64(60 * minutes, "s"))
+
+
+LATER = np.datetime64("2030-01-01", "us")
+
+
+@pytest.mark.parametrize("instrument", [BITCOIN, None])
+@pytest.mark.parametrize(
+    ("minutes", "timeframe", "message"),
+    [
+        (5, "1h", "are 5 minutes apart, timeframe is 1h: give candles of 1h, or future_timestamps 5 minutes"),
+        (15, "1h", "are 15 minutes apart, timeframe is 1h"),
+        (240, "1h", "are 4 hours apart, timeframe is 1h"),
+        (60, "1d", "are 1 hour apart, timeframe is 1d .did you mean timeframe 1h"),
+        (1440, "1h", "are 1 day apart, timeframe is 1h .did you mean timeframe 1d"),
+    ],
+)
+def test_candles_of_another_spacing_are_refused(
+    minutes: int, timeframe: str, message: str, instrument: Instrument | None
+) -> None:
+    with pytest.raises(InvalidCandles, match=message) as refused:
+        requests.usable(spaced(minutes), asked(timeframe=timeframe), instrument, LATER, LIMITS)
+    assert refused.value.status == 422
+
+
+def times(start: np.datetime64, minutes: int, count: int) -> list[str]:
+    return [str(start + (row + 1) * np.timedelta64(60 * minutes, "s")) for row in range(count)]
+
+
+@pytest.mark.parametrize("instrument", [BITCOIN, None])
+def test_another_spacing_is_taken_where_the_callers_future_goes_on(instrument: Instrument | None) -> None:
+    window = spaced(15)
+    request = asked(timeframe="1d", future_timestamps=times(window.timestamps[-1], 15, 3))
+    now = window.timestamps[-1] + np.timedelta64(14, "m")
+    kept = requests.usable(window, request, instrument, now, LIMITS)
+    np.testing.assert_array_equal(kept.timestamps, window.timestamps[:-1])  # the last one is still open
+    kept = requests.usable(window, request, instrument, now + np.timedelta64(1, "m"), LIMITS)
+    np.testing.assert_array_equal(kept.timestamps, window.timestamps)
+    assert requests.future_of(request, kept, instrument)[0] == window.timestamps[-1] + np.timedelta64(15, "m")
+
+
+@pytest.mark.parametrize("minutes", [1, 60, 1440])
+def test_another_spacing_is_refused_where_the_future_has_yet_another(minutes: int) -> None:
+    window = spaced(15)
+    request = asked(pred_len=8, future_timestamps=times(window.timestamps[-1], minutes, 8))
+    with pytest.raises(InvalidCandles, match=r"15 minutes apart.* do not go on as the candles do"):
+        requests.usable(window, request, BITCOIN, LATER, LIMITS)
+
+
+def test_only_the_candles_that_are_used_are_looked_at() -> None:
+    fine = spaced(15, 400).timestamps
+    window = Window(np.ones((500, 6)), np.concatenate([fine, fine[-1] + HOUR * np.arange(1, 101)]))
+    assert len(requests.usable(window, asked(lookback=64), BITCOIN, LATER, LIMITS)) == 64
+
+
+def test_future_timestamps_continue_on_the_clock_hour_where_the_candles_stand_there() -> None:
+    hours = np.array([13, 14, 15, 16, 17, 18, 19])
+    days = np.arange("2024-06-03", "2024-06-15", dtype="datetime64[D]")
+    days = days[np.is_busday(days)].astype("datetime64[us]")
+    stamps = (days[:, None] + hours * np.timedelta64(1, "h")).ravel()
+    apple = Window(np.ones((len(stamps), 6)), stamps)
+    future = requests.future_of(asked(), apple, SPY)
+    expected = ["2024-06-17T13:00", "2024-06-17T14:00", "2024-06-17T15:00"]
+    np.testing.assert_array_equal(future, np.array(expected, dtype="datetime64[us]"))
 
 
 def test_future_timestamps_follow_the_calendar() -> None:

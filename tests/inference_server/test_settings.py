@@ -37,6 +37,7 @@ def test_every_variable_is_read() -> None:
             "KRONOS_MAX_BODY_BYTES": "2048",
             "KRONOS_API_KEYS": "first-key-of-many, second-key-of-many,",
             "KRONOS_ADMIN_KEYS": "key-of-the-operator",
+            "KRONOS_ALLOWED_HOSTS": "a.example, b.example",
             "KRONOS_CACHE_BYTES": "13",
             "KRONOS_QUEUE_LIMIT": "14",
             "KRONOS_REQUEST_TIMEOUT_S": "15",
@@ -48,7 +49,8 @@ def test_every_variable_is_read() -> None:
     assert settings == Settings(
         Path("b"), "::1", 0, "postgresql://x", 0.5, 2, DeviceChoice("cuda", 2, False),
         1, 10, 11, 64, 12, 2048,
-        ("first-key-of-many", "second-key-of-many"), ("key-of-the-operator",), 13, 14, 15.0, 0.25, 16.0, 17,
+        ("first-key-of-many", "second-key-of-many"), ("key-of-the-operator",),
+        ("a.example", "b.example"), 13, 14, 15.0, 0.25, 16.0, 17,
     )  # fmt: skip
     assert settings.limits.max_body_bytes == 2048
 

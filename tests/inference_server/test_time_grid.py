@@ -11,9 +11,10 @@ from inference_server.time_grid import (
     closed_by,
     future_timestamps,
     past_timestamps,
+    published_until,
 )
 
-CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XCBF", "FX:XNYS", "XTKS", "XASX")
+CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XCBF", "FX:XNYS", "XTKS", "XASX", "XSHG", "XHKG")
 
 
 def stamps(*texts):
@@ -70,6 +71,12 @@ def test_candle_bounds(symbol, timeframe, timestamp, opens, closes):
         ("XAUUSD", "1h", "2020-06-17T20:00", ["2020-06-17T22:00"]),
         ("XAUUSD", "1h", "2020-06-19T20:00", ["2020-06-21T22:00"]),
         ("DXY", "1d", "2022-06-17", ["2022-06-21"]),
+        # Futures pause from 17:00 to 18:00 New York, and go on until 13:00 on Juneteenth.
+        ("GOLD", "1h", "2026-06-02T19:00", ["2026-06-02T20:00", "2026-06-02T22:00"]),
+        ("WTI", "1h", "2026-06-18T20:00", ["2026-06-18T22:00"]),
+        ("WTI", "1h", "2026-06-19T15:00", ["2026-06-19T16:00", "2026-06-21T22:00"]),
+        ("WTI", "1h", "2026-04-02T20:00", ["2026-04-05T22:00"]),  # Good Friday
+        ("WTI", "1d", "2026-06-18", ["2026-06-22"]),
     ],
 )
 def test_future_timestamps(symbol, timeframe, last, expected):
@@ -124,9 +131,54 @@ def test_what_the_grid_cannot_serve_is_an_error(call, message):
         call()
 
 
+def asian(calendar, timeframe, last, count):
+    found = future_timestamps(Instrument("X", "equity", calendar), timeframe, np.datetime64(last), count)
+    return [str(stamp)[:16] for stamp in found]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "last", "hours"),
+    [
+        ("XSHG", "2026-06-02T07:00", ["01:30", "02:30", "05:00", "06:00"]),
+        ("XHKG", "2026-06-02T08:00", ["01:30", "02:30", "03:30", "05:00", "06:00", "07:00"]),
+        ("XTKS", "2026-06-02T07:00", ["00:00", "01:00", "02:00", "03:30", "04:30", "05:30"]),
+    ],
+)
+def test_hours_leave_the_lunch_break_out(calendar, last, hours):
+    twice = [f"2026-06-{day:02d}T{hour}" for day in (3, 4) for hour in hours]
+    assert asian(calendar, "1h", last, len(twice)) == twice
+
+
+def test_an_hour_before_the_break_ends_with_it():
+    tokyo = Instrument("X", "equity", "XTKS")
+    _, closes = candle_bounds(tokyo, "1h", stamps("2026-06-03T02:00", "2026-06-03T03:30", "2026-06-03T05:30"))
+    assert [str(close)[11:16] for close in closes] == ["02:30", "04:30", "06:30"]
+
+
+def test_the_last_session_of_a_published_year_is_there_and_weekdays_follow():
+    # Whatever year the installed exchange_calendars ends with.
+    end = published_until(Instrument("X", "equity", "XSHG"))
+    assert end is not None
+    year = int(str(end)[:4])
+    last_weekday = np.busday_offset(f"{year}-12-31", 0, roll="backward")
+    following = np.busday_offset(f"{year + 1}-01-01", np.arange(3), roll="forward")
+    expected = [f"{day}T00:00" for day in (last_weekday, *following)]
+    assert asian("XSHG", "1d", str(last_weekday - np.timedelta64(1, "D")), 4) == expected
+    first = str(following[0])
+    assert asian("XSHG", "1h", f"{first}T00:00", 4) == [
+        f"{first}T{hour}" for hour in ("01:30", "02:30", "05:00", "06:00")
+    ]
+
+
+def test_holidays_that_follow_rules_are_known_for_ever():
+    assert all(
+        published_until(Instrument("X", "fx", name)) is None for name in ("24/7", "FX", "XNYS", "FX:XNYS")
+    )
+
+
 def test_the_grid_reaches_two_years_ahead():
     then = np.datetime64("now") + np.timedelta64(2 * 366, "D")
-    for calendar in CALENDARS[:6]:
+    for calendar in (*CALENDARS, "XBOM", "XSES"):
         assert len(future_timestamps(Instrument("X", "fx", calendar), "1d", then, 10)) == 10
 
 

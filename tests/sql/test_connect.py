@@ -23,6 +23,8 @@ from sql.errors import DatabaseError
         ("postgresql+psycopg://u:p@h/db", "postgresql://u:p@h/db"),
         ("postgres://h/db?pgbouncer=true&connection_limit=1", "postgresql://h/db"),
         ("postgres://h/db?pgbouncer=true&sslmode=require", "postgresql://h/db?sslmode=require"),
+        ("postgres://h:6432/db?prepare_threshold=0", "postgresql://h:6432/db"),
+        ("postgres://h:6543,h2:6543/db?pgbouncer=true", "postgresql://h:6543,h2:6543/db"),
         (
             "postgresql://u@h/db?options=-c%20search_path%3Dx&supa=y",
             "postgresql://u@h/db?options=-c%20search_path%3Dx",
@@ -52,9 +54,13 @@ def test_a_bad_url_is_refused_without_its_password(given: str) -> None:
     assert "secret" not in str(refusal.value)
 
 
-def test_the_transaction_pooler_gets_no_prepared_statements() -> None:
-    assert connection_settings("postgresql://h:6543/db")["prepare_threshold"] is None
-    assert "prepare_threshold" not in connection_settings("postgresql://h:5432/db")
+def test_no_statement_is_prepared_however_often_it_runs(database_url: str) -> None:
+    """A pooler may stand behind any port and any URL, with several hosts too."""
+    with connect(database_url) as connection:
+        for _ in range(8):
+            connection.execute("SELECT %s::int", [1])
+        row = connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+    assert row == (0,)
 
 
 def test_a_timeout_in_the_url_wins() -> None:

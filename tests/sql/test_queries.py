@@ -190,14 +190,16 @@ def test_predictions_under_an_event_are_found_through_the_index(database: psycop
 
 
 def test_registering_leaves_what_a_user_changed(database: psycopg.Connection) -> None:
-    gold = {"symbol": "GOLD", "asset_class": "commodity", "calendar": "CMES"}
+    gold = {"symbol": "GOLD", "asset_class": "commodity", "calendar": "CMES", "allow_nonpositive": None}
     database.execute(load("register_instruments"), gold)
     database.execute(
         load("upsert_instruments"), gold | {"asset_class": "metal", "calendar": "FX", "active": False}
     )
     database.execute(load("register_instruments"), gold)
     assert rows(database, "instruments") == [
-        {"symbol": "GOLD", "asset_class": "metal", "calendar": "FX", "active": False}
+        gold | {"asset_class": "metal", "calendar": "FX", "allow_nonpositive": False, "active": False}
     ]
+    database.execute(load("upsert_instruments"), gold | {"allow_nonpositive": True, "active": None})
+    assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]
     database.execute(load("upsert_instruments"), gold | {"active": None})
-    assert rows(database, "instruments") == [gold | {"active": False}]
+    assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]

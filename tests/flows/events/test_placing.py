@@ -2,7 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flows.events.placing import window_of
 from inference_server.event_schema import EVENT_CHANNELS
+from inference_server.instruments import default_instruments
 from inference_server.time_grid import candle_bounds
 from tests.flows.events.markets import at, calendar_rows
 
@@ -218,3 +220,12 @@ def test_a_release_at_the_instant_of_the_last_close_is_the_next_candles(market):
     array = market.build(request).array
     assert array[512, 0] == 1.0
     assert not array[:, 6].any()
+
+
+def test_the_candle_before_the_first_ends_where_that_one_begins() -> None:
+    # On the clock hour: the calendar's candle before 15:00 is that of 14:30.
+    stamps = np.array(["2022-06-15T15:00", "2022-06-15T16:00"], dtype="datetime64[us]")
+    window = window_of(default_instruments()["SPY"], "1h", stamps, stamps[:0])
+    assert window.closes[0] == window.opens[1] == stamps[0]
+    release = np.array(["2022-06-15T15:10"], dtype="datetime64[us]")
+    assert window.row_of(release).tolist() == [0]

@@ -9,6 +9,7 @@ import pytest
 from flows.events import EventError
 from flows.events.source import events_from_database, read_sources
 from inference_server.instruments import Instrument
+from sql.queries import load
 from tests.flows.events.markets import at
 
 
@@ -69,6 +70,25 @@ def test_vixcls_is_read_where_there_are_no_candles_of_the_vix(market, filled):
     result = events_from_database(filled, [request], market.config)["SPY"]
     np.testing.assert_array_equal(result.array[:, 17], market.build(request).array[:, 17])
     assert not any("VIX" in each for each in result.warnings)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_a_session_s_time_zone_changes_nothing(market, filled, zone):
+    """A pooler may hand a transaction to a session that was never told to use UTC."""
+    filled.execute(
+        "INSERT INTO economic_indicators (series_id, date, value, known_on)"
+        " SELECT 'VIXCLS', ts::date, close, ts::date + 1 FROM ohlcv_1d WHERE symbol = 'VIX'"
+    )
+    filled.execute("DELETE FROM ohlcv_1d WHERE symbol = 'VIX'")
+    request = market.request("SPY", "1d", "2022-06-15T22:00")
+    expected = events_from_database(filled, [request], market.config)["SPY"]
+    bounds = {"series_id": "VIXCLS", "start": "2022-06-01T00:00Z", "end": "2022-06-15T00:00Z"}
+    dates = filled.execute(load("economic_indicator"), bounds).fetchall()
+    filled.execute(f"SET TimeZone = '{zone}'")
+    assert filled.execute(load("economic_indicator"), bounds).fetchall() == dates
+    found = events_from_database(filled, [request], market.config)["SPY"]
+    np.testing.assert_array_equal(found.array, expected.array)
+    assert found.context == expected.context
 
 
 def test_rates_of_central_banks_are_read(market, filled):

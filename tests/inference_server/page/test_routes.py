@@ -24,6 +24,7 @@ from tests.inference_server.page.stored import (
     store_inputs,
     store_row,
 )
+from tests.inference_server.serving import LOOPBACK
 
 PNG = b"\x89PNG\r\n\x1a\n"
 HOURLY = {"timeframe": "1h"}
@@ -32,7 +33,9 @@ HOURLY = {"timeframe": "1h"}
 @pytest.fixture
 def client(database_url: str) -> Iterator[TestClient]:
     """A server without a model: none of these routes needs one."""
-    with TestClient(create_app(Settings(bundle=Path("none"), database_url=database_url))) as client:
+    with TestClient(
+        create_app(Settings(bundle=Path("none"), database_url=database_url)), base_url=LOOPBACK
+    ) as client:
         yield client
 
 
@@ -248,14 +251,16 @@ def test_refusals_say_what_is_wrong(
 def test_without_a_database_every_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("KRONOS_DATA_DIR", str(tmp_path / "none"))
-    with TestClient(create_app(Settings(bundle=Path("none")))) as client:
+    with TestClient(create_app(Settings(bundle=Path("none"))), base_url=LOOPBACK) as client:
         for path in ("/symbols", "/candles/SPY", "/predictions/SPY"):
             status, detail = refusal(client, path, timeframe="1d")
             assert (status, "this server has no database" in detail) == (503, True)
 
 
 def test_a_database_without_the_newest_tables_says_what_to_do(empty_database_url: str) -> None:
-    with TestClient(create_app(Settings(bundle=Path("none"), database_url=empty_database_url))) as client:
+    with TestClient(
+        create_app(Settings(bundle=Path("none"), database_url=empty_database_url)), base_url=LOOPBACK
+    ) as client:
         status, detail = refusal(client, "/predictions/SPY", timeframe="1d")
         assert (status, "python -m sql migrate" in detail) == (503, True)
 
@@ -263,7 +268,7 @@ def test_a_database_without_the_newest_tables_says_what_to_do(empty_database_url
 def test_the_page_is_open_and_its_data_needs_the_key(database_url: str) -> None:
     key = "a-key-of-the-tests-1"
     settings = Settings(bundle=Path("none"), database_url=database_url, api_keys=(key,))
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url=LOOPBACK) as client:
         page = client.get("/")
         assert page.status_code == 200
         assert "default-src 'self'" in page.headers["content-security-policy"]
