@@ -17,6 +17,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference_server.time_grid import BoolArray, DatetimeArray
 
@@ -47,14 +48,20 @@ def at_midnight(times: DatetimeArray) -> BoolArray:
 
 
 def as_dates(
-    origins: Sequence[Origin], times: DatetimeArray, timed: BoolArray, in_family: BoolArray
+    origins: Sequence[Origin],
+    origin: NDArray[np.int64],
+    times: DatetimeArray,
+    timed: BoolArray,
+    in_family: BoolArray,
 ) -> tuple[DatetimeArray, BoolArray, list[DatedRows]]:
     """Read rows that only know their date as dates.
 
     Parameters
     ----------
-    origins : (n,)
-        What each row is one of many of.
+    origins
+        What rows are one of many of, each once.
+    origin : (n,)
+        Of each row, the position of its own among them.
     times, timed : (n,)
         When, and whether that is known to the minute.
     in_family : (n,)
@@ -70,16 +77,12 @@ def as_dates(
     midnight = timed & at_midnight(times)
     if not midnight.any():
         return times, timed, []
-    suspected = {origins[row] for row in np.flatnonzero(midnight).tolist()}
-    since: dict[Origin, int] = {}  # the first time that is one
-    ticks = times.view(np.int64)
-    for row in np.flatnonzero(timed & ~midnight).tolist():
-        if origins[row] in suspected:
-            since[origins[row]] = min(since.get(origins[row], ticks[row]), ticks[row])
-    dated = np.zeros(len(times), dtype=np.bool_)
-    for row in np.flatnonzero(midnight).tolist():
-        dated[row] = in_family[row] or ticks[row] < since.get(origins[row], np.inf)
-    counts = Counter(origins[row][0] for row in np.flatnonzero(dated).tolist())
+    dated = midnight & in_family
+    for number in set(origin[midnight & ~in_family].tolist()):
+        mine = origin == number
+        with_time = times[mine & timed & ~midnight]
+        dated |= mine & midnight & (times < with_time.min() if with_time.size else True)
+    counts = Counter(origins[number][0] for number in origin[dated].tolist())
     remarks = [DatedRows(source, counts[source]) for source in sorted(counts, key=str)]
     dates = times.astype("datetime64[D]").astype("datetime64[us]")
     return np.where(dated, dates, times), timed & ~dated, remarks

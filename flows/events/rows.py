@@ -204,7 +204,7 @@ def _found(
     if (timed & at_midnight(times)).any():
         in_family = np.zeros(len(kind), dtype=np.bool_)
         in_family[rows[series < len(FAMILIES)]] = True  # the first series of a configuration
-        times, timed, dated = as_dates(origins, times, timed, in_family)
+        times, timed, dated = as_dates(list(kinds), kind, times, timed, in_family)
     return Rows(
         series,
         rank,
@@ -236,8 +236,13 @@ def _found_rates(names: dict[str, int], rates: pl.DataFrame, config: EventConfig
     banks = kept["bank"].cast(pl.String).to_list()
     sources = _texts(kept["source"]) if "source" in kept.columns else [None] * count
     times, timed, scheduled = _schedule(kept.to_dict(), "decision_time", config)
-    origins = [(source, None, None, bank, None, False) for source, bank in zip(sources, banks, strict=True)]
-    times, timed, _ = as_dates(origins, times, timed, np.zeros(count, dtype=np.bool_))
+    origins: dict[Origin, int] = {}
+    origin = [
+        origins.setdefault((source, None, None, bank, None, False), len(origins))
+        for source, bank in zip(sources, banks, strict=True)
+    ]
+    nobody = np.zeros(count, dtype=np.bool_)
+    times, timed, _ = as_dates(list(origins), np.array(origin, dtype=np.int64), times, timed, nobody)
     return Rows(
         np.array([names.setdefault(f"{RATE}{bank}", len(names)) for bank in banks], dtype=np.int64),
         np.zeros(count, dtype=np.int64),
