@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from flows.calendar_times import dates_of_midnights, with_known_times
+from flows.calendar_times import are_unix_times, dates_of_midnights, with_known_times
 from flows.events import checks
 from flows.events.config import EventError, load_config
 from flows.events.releases import parse_calendar
@@ -88,6 +88,7 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
     """
     figures = [name for name in ("actual", "forecast", "previous") if f"{name}_value" in frame.columns]
     frame = frame.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
+    unix = "event_time" in frame.columns and are_unix_times(frame["event_time"])
     frame = with_known_times(frame, "event_time", timezone)
     dating = [name for name in DATING if name in frame.columns]
     schema = CALENDAR | dict.fromkeys(dating, UTC_TIME)
@@ -102,7 +103,7 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
         ["event_time", "title"],
         'earnings need a symbol, in the column symbol or in a title such as "NVDA Earnings"',
     )
-    frame = dates_of_midnights(frame, "event_time")
+    frame = dates_of_midnights(frame, "event_time") if unix else frame
     rows, left_out = _one_per_event(frame, dating[0] if dating else None)
     decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
     rows = mark_unscheduled(rows, "event_time", decision)

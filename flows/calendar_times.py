@@ -81,8 +81,15 @@ def with_known_times(frame: pl.DataFrame, column: str, timezone: str | None = No
     )
 
 
+def are_unix_times(values: pl.Series) -> bool:
+    """Tell whether a column holds Unix times, as numbers or as text."""
+    if values.dtype != pl.String:
+        return values.dtype.is_numeric()
+    return bool(values.drop_nulls().str.strip_chars().str.contains(r"^\d{9,}$").all())
+
+
 def dates_of_midnights(rows: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Say of sources whose times are all 00:00 UTC, as Unix times may be, that they only know dates."""
+    """Say of sources whose Unix times are all 00:00 UTC that they only know dates."""
     midnight = (pl.col(column).dt.truncate("1d") == pl.col(column)).all().over("source")
     return rows.with_columns(
         time_known=pl.when(pl.col("time_known").is_null() & midnight)

@@ -49,6 +49,7 @@ JUNE = [("2024-06-12T00:00", False)]
         ["2024-06-12T00:00:00+09:00"],
         [20240612],
         [1718150400000],
+        ["1718150400000"],
         pl.Series([datetime(2024, 6, 12)]).dt.replace_time_zone("Asia/Tokyo"),
         pl.Series([datetime(2024, 6, 12)], dtype=pl.Datetime("ns")),
     ],
@@ -70,6 +71,10 @@ def test_midnight_among_times_is_a_time() -> None:
         ("2024-06-13T12:30", None),
         ("2024-06-14T00:00", False),
     ]
+
+
+def test_an_evening_that_is_midnight_of_utc_is_a_time() -> None:
+    assert read(["2024-06-12 20:00"], "America/New_York") == [("2024-06-13T00:00", None)]
 
 
 def test_each_source_has_its_own_habit() -> None:
