@@ -73,8 +73,8 @@ def _load(connection: Any, frame: pl.DataFrame, count: int) -> list[str]:
         symbol = part["symbol"][0]
         instrument = default_instruments()[symbol]
         name = symbol if number < len(series) else f"{symbol}.{number // len(series)}"
-        row = {"symbol": name, "asset_class": instrument.asset_class, "calendar": instrument.calendar}
-        connection.execute(load("upsert_instruments"), row | {"active": True})
+        row = vars(instrument) | {"symbol": name, "active": True}
+        connection.execute(load("upsert_instruments"), row)
         load_candles(connection, part.with_columns(symbol=pl.lit(name)), "1h")
         names.append(name)
     return names

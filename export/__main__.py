@@ -12,6 +12,8 @@ from export.bundle import DTYPES, Plan, export_bundle
 from export.checkpoint import load_checkpoint
 from export.errors import ExportError
 from export.events import load_events
+from inference_server.bundle import INSTRUMENTS_CLOCK
+from inference_server.time_features import known_time_zones
 
 DEFAULT_CONTEXT = 512
 # Published models that were trained on a longer context than the default.
@@ -39,6 +41,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--max-context", type=int, help="tokens in view; 512 unless given, 2048 for NeoQuasar/Kronos-mini"
     )
+    p.add_argument(
+        "--model-clock",
+        metavar="ZONE",
+        help="the clock of the time fields in the checkpoint's training: a time zone such as UTC or "
+        f"Asia/Shanghai, or {INSTRUMENTS_CLOCK} for each symbol's own; unless given as training.json says",
+    )
     return p
 
 
@@ -51,6 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
         max_context = given.max_context or LONG_CONTEXT.get(given.model, DEFAULT_CONTEXT)
         if max_context < 64:
             raise ExportError(f"--max-context is {max_context}; at least 64 is expected")
+        if given.model_clock not in {None, INSTRUMENTS_CLOCK, *known_time_zones()}:
+            raise ExportError(
+                f"--model-clock is {given.model_clock!r}; a time zone such as UTC or Asia/Shanghai, or "
+                f"{INSTRUMENTS_CLOCK}, is expected"
+            )
         checkpoint = load_checkpoint(given.model, given.tokenizer, given.revision, given.tokenizer_revision)
         width = checkpoint.decoder.config.d_model
         plan = Plan(
@@ -61,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
             adapter=load_adapter(given.adapter, checkpoint.decoder) if given.adapter else None,
             events_name=given.events.name if given.events else None,
             adapter_name=given.adapter.name if given.adapter else None,
+            model_clock=given.model_clock,
         )
         with console.status("exporting …"):
             manifest = export_bundle(

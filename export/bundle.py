@@ -11,7 +11,7 @@ import msgspec
 import torch
 
 from export.adapter import Adapter
-from export.checkpoint import Checkpoint
+from export.checkpoint import Checkpoint, trained_clock
 from export.errors import ExportError
 from export.events import TrainedEvents
 from export.graph import cache_layouts
@@ -33,7 +33,10 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to export; `events` and `adapter` are optional."""
+    """What to export; `events` and `adapter` are optional.
+
+    `model_clock` goes into the manifest; where it is None, the checkpoint's record says it, if it has one.
+    """
 
     checkpoint: Checkpoint
     max_context: int
@@ -42,6 +45,7 @@ class Plan:
     adapter: Adapter | None = None
     events_name: str | None = None
     adapter_name: str | None = None
+    model_clock: str | None = None
 
 
 def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, seconds: None) -> layout.Manifest:
@@ -148,6 +152,7 @@ def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> 
         event_alignment="same" if plan.events is None else plan.events.alignment,
         has_events=plan.events is not None,
         has_adapter=plan.adapter is not None,
+        model_clock=plan.model_clock or trained_clock(checkpoint.decoder_source.folder),
     )
 
 

@@ -1,5 +1,6 @@
 """Load published Kronos weights into our torch modules, from a directory or a Hugging Face id."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from export.errors import CheckpointError
 from export.tokenizer import KronosTokenizer
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+RECORD_FILE = "training.json"
 # Buffers that some published files hold and others leave out.
 OPTIONAL_TENSORS = re.compile(r"(\.rotary\.inv_freq|^tokenizer\.bsq\.(basis|group_basis))$")
 
@@ -85,6 +87,32 @@ def resolve(name: str, revision: str | None) -> Source:
             f"there is no directory {name!r} here, and it could not be fetched from Hugging Face: {reason}"
         ) from e
     return Source(name, found.name, found)
+
+
+def trained_clock(folder: Path) -> str | None:
+    """Return the clock that a checkpoint of `python -m export.train` read its time fields from.
+
+    Returns
+    -------
+    str or None
+        A manifest's `model_clock`; None where the folder has no record of such a training.
+
+    Raises
+    ------
+    CheckpointError
+        The record can't be read.
+    """
+    file = folder / RECORD_FILE
+    if not file.is_file():
+        return None
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise CheckpointError(f"cannot read the training's record {file}: {e}") from e
+    if not isinstance(record, dict) or "trained" not in record:
+        return None
+    clock = record.get("model_clock", "UTC")  # records without it are of trainings that knew no other clock
+    return str(clock)
 
 
 def load_weights(module: nn.Module, file: Path) -> None:

@@ -92,7 +92,7 @@ def calibrate(
 ) -> tuple[Floats, Floats] | None:
     """Return calibrated p10 and p90, (pred_len,) each, or None where a step of the forecast is not learned.
 
-    Neither crosses p50, and p10 does not fall through 0 where the raw one is above it.
+    Neither crosses p50, and p10 does not fall through 0 where the raw one is not below it.
 
     Parameters
     ----------
@@ -106,5 +106,5 @@ def calibrate(
         return None
     width = high - low
     moved = np.minimum(low - down * width, middle)
-    floor = np.where(low > 0, 0.0, -np.inf)
+    floor = np.where(low >= 0, 0.0, -np.inf)
     return np.maximum(moved, floor), np.maximum(high + up * width, middle)

@@ -118,6 +118,7 @@ def walk_over(
         period.lookback,
         instants,
         with_events=given.with_events,
+        shorter_lookback=given.timeframe in FlowSettings.from_env().shorter_lookback,
         stale_after=given.stale_after,
     )
     with Progress(console=console, transient=True) as progress:

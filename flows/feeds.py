@@ -12,6 +12,7 @@ from inference_server.candle_checks import impossible
 from inference_server.candle_checks import nonpositive as not_above_zero
 from inference_server.instruments import ASSET_CLASSES, Instrument
 from inference_server.spacing import contradiction, other_spacing
+from inference_server.time_features import known_time_zones
 from inference_server.time_grid import TimeGridError, candle_bounds
 
 _FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
@@ -41,7 +42,9 @@ INSTRUMENTS: dict[str, pl.DataType] = {
     "symbol": _TEXT,
     "asset_class": _TEXT,
     "calendar": _TEXT,
-    **dict.fromkeys(("allow_nonpositive", "active"), _TRUTH),
+    "allow_nonpositive": _TRUTH,
+    "model_time_zone": _TEXT,
+    "active": _TRUTH,
 }
 
 
@@ -175,13 +178,18 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     TableError
-        For gaps, an unknown asset class or calendar and contradicting rows.
+        For gaps, an unknown asset class, calendar or time zone and contradicting rows.
     """
     frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
     refuse(
         frame.filter(~pl.col("asset_class").is_in(list(ASSET_CLASSES))),
         ["symbol", "asset_class"],
         f"asset_class is none of {', '.join(ASSET_CLASSES)}",
+    )
+    refuse(
+        frame.filter(~pl.col("model_time_zone").is_in(list(known_time_zones()))),
+        ["symbol", "model_time_zone"],
+        "model_time_zone is no IANA time zone such as Asia/Shanghai",
     )
     some_day = np.array(["2024-06-03"], dtype="datetime64[us]")
     for symbol, asset_class, name in frame.select("symbol", "asset_class", "calendar").iter_rows():

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.calibration import Calibration, calibrate
-from flows.candles import Window, epoch_ms
+from flows.candles import PRICES, Window, epoch_ms
 from flows.seeds import forecast_seed
 from flows.store import PredictionRow
-from inference_server.envelope import envelope
+from inference_server.envelope import envelope, lowest_price, with_floor
 from inference_server.event_schema import EVENT_SCHEMA
 from inference_server.schemas import PredictAnswer, PredictRequest
 
@@ -98,6 +98,7 @@ def build_request(order: Order) -> PredictRequest:
         seed=seed,
         return_samples=True,
         event_schema=EVENT_SCHEMA if order.events is not None else None,
+        time_zone=window.instrument.model_time_zone,
         candles=window.request_candles(),
         future_timestamps=epoch_ms(window.future_timestamps),
     )
@@ -105,6 +106,8 @@ def build_request(order: Order) -> PredictRequest:
 
 def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
     """Return the row of one forecast, its envelope taken from the answer's sample paths.
+
+    No quantile is below zero where no price of the window is; the paths are kept as the model made them.
 
     Raises
     ------
@@ -114,7 +117,10 @@ def build_row(order: Order, answer: PredictAnswer) -> PredictionRow:
     if answer.samples is None:
         raise ValueError("the server answered without sample paths; is it of this version?")
     paths = np.asarray(answer.samples, dtype=np.float64)
-    bands = envelope(paths)
+    window = order.window
+    prices = np.stack([window.columns[name] for name in PRICES])
+    lowest = lowest_price(prices, allow_nonpositive=window.instrument.allow_nonpositive)
+    bands = with_floor(envelope(paths), lowest)
     calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
     return PredictionRow(
         symbol=order.symbol,

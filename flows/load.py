@@ -249,7 +249,8 @@ _HELP = {
     "calendar": "economic calendar: event_time, event_type, title and optionally the table's other columns",
     "rates": "central bank decisions: bank, decision_time, rate, previous, forecast",
     "indicators": "economic series: series_id, date, value, known_on; or a file as FRED serves it",
-    "instruments": "instruments: symbol, asset_class, calendar, allow_nonpositive, active",
+    "instruments": "instruments: symbol, asset_class, calendar and optionally allow_nonpositive, "
+    "model_time_zone, active",
 }
 
 

@@ -25,6 +25,7 @@ from flows.candles import Window, as_utc, closed_windows, read_candles
 from flows.event_plan import EventPlan, plan_events
 from flows.forecasts import Order, Sampling, Timeframe, build_request, build_row, usable_lookback
 from flows.inputs import PredictionInputs, build_inputs, keep_inputs
+from flows.lookback import shortened
 from flows.report import Outcome, failure_message, notices, outcome_line, summary_table
 from flows.retries import RETRIED
 from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
@@ -32,6 +33,7 @@ from flows.store import PredictionRow, upsert_prediction
 from flows.universe import Universe, read_universe, skip_without_candles
 from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
+from inference_server.warning_codes import WarningCode, code_of
 from sql.connect import connect
 
 
@@ -65,7 +67,8 @@ def predict_batch(
     top_p
         1.0, because a cut tail narrows every envelope.
     lookback
-        Past candles; None for as many as the model takes without sliding its context, at most 512.
+        Past candles; None for as many as the model takes without sliding its context, at most 512. Fewer are
+        used where the last close would be clipped otherwise; see `FlowSettings.shorter_lookback`.
     as_of
         Only candles closed by then are used; naive means UTC, None means now.
     with_events
@@ -103,6 +106,8 @@ def predict_batch(
         min_candles=model.limits.min_candles,
         stale_after=stale_after,
     )
+    if timeframe in FlowSettings.from_env().shorter_lookback:
+        windows = shortened(windows, model.limits.min_candles)
     events = (
         build_events(model, windows, timeframe, instant)
         if with_events
@@ -201,14 +206,22 @@ def settle(order: Order, answer: PrefectFuture[PredictAnswer], without_events: M
         store(row, build_inputs(order, answered))
     except Exception as error:  # a symbol's failure of any kind must not stop the others
         return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
-    for warning in (*order.window.warnings, *answered.warnings):
+    warnings = (*order.window.warnings, *answered.warnings)
+    for warning in warnings:
         logger.warning("%s: %s", order.symbol, warning)
+    codes = {code_of(warning) for warning in warnings}
     reason = without_events.get(order.symbol)
     if reason is None and not answered.events_used:
         reason = "the server left them out"
     window = order.window
     outcome = Outcome(
-        order.symbol, row, last_close=window.last_close, late=window.late, without_events=reason
+        order.symbol,
+        row,
+        last_close=window.last_close,
+        late=window.late,
+        without_events=reason,
+        clipped=WarningCode.CLIPPED_CANDLES in codes,
+        shorter_lookback=len(window.timestamps) if WarningCode.SHORTER_LOOKBACK in codes else None,
     )
     logger.info(outcome_line(outcome))
     return outcome

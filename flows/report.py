@@ -25,6 +25,10 @@ class Outcome:
         Newer candles had closed, but are not in the database.
     without_events
         Why this symbol's forecast was made without events; None where it had them.
+    clipped
+        The model could not see the last close, so that the forecast starts away from it.
+    shorter_lookback
+        How many candles were used, where fewer than asked for were, so that it could.
     """
 
     symbol: str
@@ -35,6 +39,8 @@ class Outcome:
     last_close: float | None = None
     late: bool = False
     without_events: str | None = None
+    clipped: bool = False
+    shorter_lookback: int | None = None
 
 
 def summary_table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -52,7 +58,7 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
         "symbol": outcome.symbol,
         "result": "stored",
         "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
-        "last close": None if outcome.last_close is None else price(outcome.last_close),
+        "last close": None if outcome.last_close is None else _last_close(outcome, outcome.last_close),
         "horizon": f"{row.timestamps[-1]:%Y-%m-%d %H:%M}",
         "p10": price(row.p10[-1]),
         "p50": price(row.p50[-1]),
@@ -61,8 +67,18 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _last_close(outcome: Outcome, value: float) -> str:
+    marks = [
+        *(["clipped"] if outcome.clipped else []),
+        *([] if outcome.shorter_lookback is None else [f"lookback {outcome.shorter_lookback}"]),
+    ]
+    return f"{price(value)} ({', '.join(marks)})" if marks else price(value)
+
+
 def price(value: float) -> str:
-    """Return a price with five digits, or all of those before the point."""
+    """Return a price with five digits, or all of those before the point: 2.4013e-05 for a small coin."""
+    if 0 < abs(value) < 0.01:
+        return f"{value:.5g}"
     before_the_point = len(f"{abs(value):.0f}")
     return f"{value:,.{max(0, 5 - before_the_point)}f}"
 
@@ -100,6 +116,16 @@ def notices(outcomes: Sequence[Outcome]) -> list[str]:
     late = [outcome.symbol for outcome in stored if outcome.late]
     if late:
         lines.append(f"LATE CANDLES: {', '.join(late)}: newer ones have closed and are not in the database")
+    clipped = [outcome.symbol for outcome in stored if outcome.clipped]
+    if clipped:
+        lines.append(
+            f"CLIPPED: {', '.join(clipped)}: the last close lies beyond what the model can see, so that the "
+            "forecast starts away from it"
+        )
+    shorter = [f"{each.symbol} ({each.shorter_lookback})" for each in stored if each.shorter_lookback]
+    if shorter:
+        names = ", ".join(shorter)
+        lines.append(f"SHORTER LOOKBACK: {names}: with more candles the last close would be clipped")
     by_reason: dict[str, list[str]] = {}
     for outcome in stored:
         if outcome.without_events is not None:

@@ -18,6 +18,7 @@ from flows.event_plan import EventPlan, event_requests, plan_of, why_unusable
 from flows.events import EventError, build_event_arrays, load_config
 from flows.forecasts import Order, Sampling, build_row
 from flows.history import LENGTH, History
+from flows.lookback import shortened
 from flows.scoring.matured import Closes, matured_at
 from flows.scoring.metrics import FEWEST_PATHS, Floats, StepScores, lognormal_crps, score_steps
 from flows.scoring.random_walk import random_walk
@@ -91,6 +92,7 @@ def walk(
     made_at: Sequence[datetime],
     *,
     with_events: bool = True,
+    shorter_lookback: bool = False,
     stale_after: int | None = None,
 ) -> Iterator[Walked]:
     """Go from instant to instant and give what each one adds.
@@ -104,6 +106,8 @@ def walk(
     made_at
         Instants, aware, increasing. A symbol whose last candle is still the one of the instant before, as
         while its market is shut, is not forecast again.
+    shorter_lookback
+        Whether windows are shortened where their last close would be clipped, as `predict_batch` does it.
     stale_after
         As `flows.candles.closed_windows` takes it.
     """
@@ -116,6 +120,8 @@ def walk(
             windows = _windows(history, model, sampling, lookback, instant, step.skipped, stale_after)
             windows = {name: each for name, each in windows.items() if newest.get(name) != each.as_of}
             newest |= {name: each.as_of for name, each in windows.items()}
+            if shorter_lookback:
+                windows = shortened(windows, model.limits.min_candles)
             plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
             step.without_events.update(plan.reasons.values())
             orders = [

@@ -13,6 +13,9 @@ ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
 TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
 DECODER_FILE, PATHS_FILE = "decoder.onnx", "paths.onnx"
 
+INSTRUMENTS_CLOCK = "instrument"
+"""A model's clock that is each instrument's own, its `model_time_zone`."""
+
 
 class BundleError(Exception):
     """A bundle that cannot be served; the message says what is wrong and what to do."""
@@ -71,6 +74,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     event_alignment: Alignment
     has_events: bool
     has_adapter: bool
+    model_clock: str | None = None
+    """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where nobody knows."""
 
 
 def decoder_files(precision: str) -> dict[str, bool]:

@@ -187,7 +187,7 @@ class CandleStore:
         Raises
         ------
         DatabaseUnavailable
-            If there is no database, it lacks a table, or it does not answer in time.
+            If there is no database, it lacks a table or a column, or it does not answer in time.
         """
         try:
             async with asyncio.timeout(self._timeout_s):

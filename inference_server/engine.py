@@ -220,7 +220,7 @@ class Engine:
 
     def encode(self, job: ForecastJob) -> History:
         """Turn a job's history into tokens, and its times and events into what goes with them."""
-        scale = normalise(job.candles)
+        scale = normalise(job.candles, upstream_scale=job.upstream_scale)
         s1, s2 = self._encode.run(["s1", "s2"], {"candles": scale.values[None]})
         return History(s1[0], s2[0], self._conditioning(job), job.events is not None, scale)
 
@@ -239,7 +239,7 @@ class Engine:
 
     def _conditioning(self, job: ForecastJob) -> NDArray[np.floating]:
         """What time and, where the job has them, events add to the embeddings: (T + pred_len, d_model)."""
-        stamp = time_features(np.concatenate([job.timestamps, job.future_timestamps]))
+        stamp = time_features(np.concatenate([job.timestamps, job.future_timestamps]), job.time_zone)
         (time,) = self._time.run(["time_embedding"], {"stamp": stamp[None]})
         conditioning: Float32Array = time[0]
         if job.events is not None and self._events is not None:

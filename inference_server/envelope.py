@@ -36,3 +36,27 @@ def envelope(close_paths: ArrayLike) -> Envelope:
     if paths.ndim != 2 or paths.shape[0] == 0:
         raise ValueError(f"close paths of shape {paths.shape} given; expected (sample_count ≥ 1, pred_len)")
     return Envelope(*np.quantile(paths, LEVELS, axis=0, method="weibull"))
+
+
+def lowest_price(prices: ArrayLike, *, allow_nonpositive: bool) -> float:
+    """Return the least that a price can be: 0 where all of its history is above, else −infinity.
+
+    Parameters
+    ----------
+    prices
+        Open, high, low and close of the window, of any shape, price units.
+    allow_nonpositive
+        Whether the instrument's price can be zero or below whatever its history: it then has no least.
+    """
+    return 0.0 if not allow_nonpositive and (np.asarray(prices) > 0).all() else -np.inf
+
+
+def with_floor(levels: Envelope, lowest: float) -> Envelope:
+    """Return an envelope none of whose quantiles is below the least that the price can be.
+
+    The model knows no such bound, so paths of a wild market may cross it; they stay as they are. Raising the
+    quantiles instead of the paths loses no coverage: what comes is not below the bound, so it lies within
+    the raised p10 and p90 exactly where it lay within the others, while quantiles of raised paths would be
+    higher yet where one lies between two paths.
+    """
+    return Envelope(*(np.maximum(level, lowest) for level in levels))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inference_server import requests
 from inference_server.bundle import Manifest
+from inference_server.calls import Outcome, Result
 from inference_server.candle_store import CandleStore
 from inference_server.candle_warnings import Used, candle_warnings
 from inference_server.candles import CandleError
@@ -21,13 +22,19 @@ from inference_server.errors import (
     ServiceError,
     UnknownSymbol,
 )
+from inference_server.input_warnings import (
+    clip_warnings,
+    clock_warnings,
+    sampling_warnings,
+    scale_warnings,
+)
 from inference_server.instants import parse_instant
 from inference_server.instruments import Instrument, default_instruments
 from inference_server.jobs import ForecastJob
 from inference_server.requests import Window
 from inference_server.responses import predict_answer, sliding_warning
 from inference_server.result_cache import ResultCache, job_key
-from inference_server.scheduler import Outcome, Result, Scheduler
+from inference_server.scheduler import Scheduler
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
 
 log = logging.getLogger(__name__)
@@ -59,6 +66,7 @@ class _Prepared:
     asked: PredictRequest
     job: ForecastJob
     warnings: list[str]
+    allow_nonpositive: bool = False
 
 
 class Forecasts:
@@ -165,10 +173,16 @@ class Forecasts:
             if not manifest.has_events:
                 events = None
                 warnings.append("this bundle has no EventEncoder: the forecast was made without the events")
+        zone = requests.model_clock(asked, instrument)
+        warnings += clock_warnings(manifest.model_clock, zone, known, window.timestamps, asked.time_zone)
+        warnings += scale_warnings(window.features, asked.upstream_scale)
+        warnings += clip_warnings(window.features, asked.upstream_scale)
+        warnings += sampling_warnings(asked)
         sliding = sliding_warning(len(window), asked.pred_len, manifest.max_context, asked.context_stride)
         if sliding is not None:
             warnings.append(sliding)
-        return _Prepared(asked, requests.forecast_job(asked, window, future, events, seed), warnings)
+        job = requests.forecast_job(asked, window, future, events, seed, zone)
+        return _Prepared(asked, job, warnings, instrument is not None and instrument.allow_nonpositive)
 
     async def _forecast(
         self, outcomes: Mapping[str, _Prepared | Exception], timeout_s: float
@@ -206,7 +220,14 @@ def _answered(prepared: _Prepared, result: Result) -> Answered | Exception:
         return InvalidRequest(str(result))
     model = ModelName(name=result.manifest.name, version=result.manifest.version)
     try:
-        answer = predict_answer(prepared.asked, prepared.job, result.paths, model, prepared.warnings)
+        answer = predict_answer(
+            prepared.asked,
+            prepared.job,
+            result.paths,
+            model,
+            prepared.warnings,
+            allow_nonpositive=prepared.allow_nonpositive,
+        )
     except ArithmeticError as error:
         log.error("%s", error)
         return error

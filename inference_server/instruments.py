@@ -23,12 +23,15 @@ class Instrument:
         name; `inference_server.time_grid` says what each means.
     allow_nonpositive : bool
         Whether prices of zero and below are possible, as of oil in April 2020 or of a spread.
+    model_time_zone : str
+        IANA name of the clock from which the model's five time fields are read.
     """
 
     symbol: str
     asset_class: str
     calendar: str
     allow_nonpositive: bool = False
+    model_time_zone: str = "UTC"
 
 
 @cache
@@ -40,6 +43,11 @@ def default_instruments() -> dict[str, Instrument]:
     """
     text = files("inference_server").joinpath("instruments.csv").read_text(encoding="utf-8")
     return {
-        row["symbol"]: Instrument(row["symbol"], row["asset_class"], row["calendar"])
+        row["symbol"]: Instrument(
+            row["symbol"],
+            row["asset_class"],
+            row["calendar"],
+            model_time_zone=row["model_time_zone"] or "UTC",
+        )
         for row in csv.DictReader(text.splitlines())
     }

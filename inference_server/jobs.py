@@ -30,6 +30,10 @@ class ForecastJob:
     events
         (T, 20), where nothing is known of the prediction window, or (T + pred_len, 20); None for a
         forecast by the base model.
+    time_zone
+        IANA name of the model's clock: the wall clock that the five time fields are read from.
+    upstream_scale
+        Normalise as upstream does where prices hardly spread; see `inference_server.normalise`.
     """
 
     candles: NDArray[np.floating]
@@ -42,6 +46,8 @@ class ForecastJob:
     seed: int = 0
     context_stride: int = 1
     events: Float32Array | None = None
+    time_zone: str = "UTC"
+    upstream_scale: bool = False
 
     @property
     def pred_len(self) -> int:

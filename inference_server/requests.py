@@ -28,6 +28,7 @@ from inference_server.schemas import (
     PredictRequest,
 )
 from inference_server.spacing import CANDLE_LENGTH, continues, contradiction, other_spacing, words
+from inference_server.time_features import known_time_zones
 from inference_server.time_grid import closed_by
 
 
@@ -283,12 +284,34 @@ def new_seed() -> int:
     return secrets.randbelow(2**53)
 
 
+def model_clock(asked: ForecastSettings, instrument: Instrument | None) -> str:
+    """Return the zone that the time fields are read in: the one asked for, else the instrument's, else UTC.
+
+    Raises
+    ------
+    InvalidRequest
+        If this machine knows no zone of that name.
+    """
+    zone = asked.time_zone
+    if zone is None:
+        zone = "UTC" if instrument is None else instrument.model_time_zone
+    if zone not in known_time_zones():
+        source = "time_zone" if asked.time_zone is not None else "the instrument's model_time_zone"
+        raise InvalidRequest(
+            f"{source} is {zone!r}, which is no time zone",
+            given=zone,
+            expected="an IANA name such as UTC or Asia/Shanghai",
+        )
+    return zone
+
+
 def forecast_job(
     asked: PredictRequest,
     window: Window,
     future: Datetimes,
     events: NDArray[np.float32] | None,
     seed: int,
+    time_zone: str = "UTC",
 ) -> ForecastJob:
     """Return the engine's job for a request whose parts have been checked."""
     return ForecastJob(
@@ -302,6 +325,8 @@ def forecast_job(
         seed=seed,
         context_stride=asked.context_stride,
         events=events,
+        time_zone=time_zone,
+        upstream_scale=asked.upstream_scale,
     )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_server.candles import FEATURES
-from inference_server.envelope import envelope
+from inference_server.envelope import Envelope, envelope, lowest_price, with_floor
 from inference_server.jobs import ForecastJob
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
+from inference_server.warning_codes import WarningCode, warning
 
 CLOSE = FEATURES.index("close")
 
@@ -21,6 +22,8 @@ def predict_answer(
     paths: NDArray[np.float32],
     model: ModelName,
     warnings: Sequence[str],
+    *,
+    allow_nonpositive: bool = False,
 ) -> PredictAnswer:
     """Return the answer to a request from the paths that the engine generated for it.
 
@@ -28,6 +31,8 @@ def predict_answer(
     ----------
     paths
         (sample_count, pred_len, 6), raw units, in the order of `FEATURES`.
+    allow_nonpositive
+        Whether the instrument's price can be zero or below.
 
     Raises
     ------
@@ -39,7 +44,8 @@ def predict_answer(
     futures = paths.astype(np.float64)
     if asked.repair:
         futures = repaired(futures)
-    levels = envelope(futures[:, :, CLOSE])
+    raw = envelope(futures[:, :, CLOSE])
+    levels = with_floor(raw, lowest_price(job.candles[:, : CLOSE + 1], allow_nonpositive=allow_nonpositive))
     mean = futures.mean(axis=0)
     return PredictAnswer(
         symbol=asked.symbol,
@@ -56,7 +62,7 @@ def predict_answer(
         lookback_used=len(job.timestamps),
         model=model,
         events_used=job.events is not None,
-        warnings=list(warnings),
+        warnings=[*warnings, *floor_warnings(raw, levels)],
     )
 
 
@@ -77,6 +83,20 @@ def repaired(paths: NDArray[np.float64]) -> NDArray[np.float64]:
     volume = FEATURES.index("volume")
     fixed[:, :, volume:] = np.maximum(paths[:, :, volume:], 0.0)
     return fixed
+
+
+def floor_warnings(raw: Envelope, levels: Envelope) -> list[str]:
+    """Return that quantiles were raised to the least that the price can be, where some were."""
+    raised = np.any(np.stack(raw) < np.stack(levels), axis=0)
+    if not raised.any():
+        return []
+    return [
+        warning(
+            WarningCode.ENVELOPE_FLOOR,
+            f"quantiles of {int(raised.sum())} of {len(raised)} steps were below zero and are given as 0, as "
+            "no price of the history is zero or below; sample paths and mean are left as the model made them",
+        )
+    ]
 
 
 def sliding_warning(lookback_used: int, pred_len: int, max_context: int, context_stride: int) -> str | None:

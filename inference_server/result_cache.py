@@ -5,8 +5,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from inference_server.calls import Outcome
 from inference_server.jobs import ForecastJob
-from inference_server.scheduler import Outcome
 
 
 def job_key(bundle_version: str, job: ForecastJob) -> bytes:
@@ -19,6 +19,8 @@ def job_key(bundle_version: str, job: ForecastJob) -> bytes:
         job.top_p,
         job.seed,
         job.context_stride,
+        job.time_zone,
+        job.upstream_scale,
     )
     digest = blake2b(repr(settings).encode(), digest_size=20)
     for array in (job.candles, job.timestamps, job.future_timestamps, job.events):

@@ -1,4 +1,4 @@
-"""The one owner of the model: a thread that batches continuously, behind a queue with an end."""
+"""Runs the model in one thread with continuous batching, behind a bounded queue."""
 
 import asyncio
 import gc
@@ -9,15 +9,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from inference_server.batching import Batching, Observer
-from inference_server.bundle import Manifest
+from inference_server.calls import Call, Outcome, Result
 from inference_server.device import DeviceMemoryError
 from inference_server.engine import Engine, EngineError
 from inference_server.errors import DeadlineExceeded, Draining, EngineFailed, ModelNotReady, QueueFull
-from inference_server.jobs import Float32Array, ForecastJob, Request, Ticket
+from inference_server.jobs import ForecastJob, Request, Ticket
 from inference_server.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -29,45 +28,13 @@ LONGEST_RETRY_S = 60
 MOST_FAILURES = 3
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A job's sample paths (sample_count, pred_len, 6), the bundle that made them, and how it went.
-
-    `batch_size` is the most rows that any step of the job had.
-    """
-
-    paths: Float32Array
-    manifest: Manifest
-    queue_s: float
-    inference_s: float
-    batch_size: int
-
-
-Result = Outcome | EngineError
-
-
-@dataclass(eq=False)
-class _Call:
-    """The jobs of one caller: their results, in order, go to `done` in the caller's event loop."""
-
-    jobs: Sequence[ForecastJob]
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[list[Result]]
-    tickets: dict[Ticket, int] = field(default_factory=dict)
-    results: dict[int, Result] = field(default_factory=dict)
-
-    def finish(self, deliver: Callable[[], None]) -> None:
-        """Run something in the caller's loop, unless the caller has gone meanwhile."""
-        self.loop.call_soon_threadsafe(lambda: None if self.done.done() else deliver())
-
-
 class _Serving:
     """An engine and what runs on it."""
 
     def __init__(self, engine: Engine, observer: Observer) -> None:
         self.engine, self.observer = engine, observer
         self.batching = Batching(engine, observer)
-        self.calls: dict[Ticket, _Call] = {}
+        self.calls: dict[Ticket, Call] = {}
 
 
 class _Watch(Observer):
@@ -118,7 +85,7 @@ class Scheduler:
         self._cache_bytes: int | None = None  # of the engines to come, once memory has run out
         self._draining = False
         self._reloading = asyncio.Lock()
-        self._calls: set[_Call] = set()
+        self._calls: set[Call] = set()
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -207,7 +174,7 @@ class Scheduler:
         _ = self.engine
         self._admit(len(jobs))
         loop = asyncio.get_running_loop()
-        call = _Call(jobs, loop, loop.create_future())
+        call = Call(jobs, loop, loop.create_future())
         self._calls.add(call)
         self._commands.put(partial(self._submit, call))
         try:
@@ -297,7 +264,7 @@ class Scheduler:
         self._metrics.bundle(manifest.name, manifest.version, manifest.precision, device.kind, device.name)
         self._metrics.device(engine.fallback is not None, engine.graph_count, engine.graph_bytes)
 
-    def _submit(self, call: _Call) -> None:
+    def _submit(self, call: Call) -> None:
         try:
             self._queue(call)
         except Exception as error:  # the caller's own failure, whatever it is
@@ -306,7 +273,7 @@ class Scheduler:
             self._cancel(call)
             call.finish(partial(call.done.set_exception, error))
 
-    def _queue(self, call: _Call) -> None:
+    def _queue(self, call: Call) -> None:
         serving, request = self._serving[-1], Request()
         for index, job in enumerate(call.jobs):
             try:
@@ -319,7 +286,7 @@ class Scheduler:
             serving.calls[ticket] = call
             call.tickets[ticket] = index
 
-    def _cancel(self, call: _Call) -> None:
+    def _cancel(self, call: Call) -> None:
         for serving in self._serving:
             for ticket in [ticket for ticket, owner in serving.calls.items() if owner is call]:
                 serving.batching.cancel(ticket)
@@ -350,7 +317,7 @@ class Scheduler:
             )
             self._settle(call, call.tickets[ticket], outcome)
 
-    def _settle(self, call: _Call, index: int, result: Result) -> None:
+    def _settle(self, call: Call, index: int, result: Result) -> None:
         call.results[index] = result
         if len(call.results) == len(call.jobs):
             results = [call.results[i] for i in range(len(call.jobs))]

@@ -65,6 +65,17 @@ class ForecastSettings(Struct, kw_only=True):
     event_schema: Annotated[
         int | None, Meta(description="version of the event channels; must be the bundle's where given")
     ] = None
+    time_zone: Annotated[
+        Annotated[str, Meta(max_length=64)] | None,
+        Meta(
+            description="IANA name of the model's clock, from which its five time fields are read; null: the "
+            "instrument's, UTC unless set. Instants stay what they are",
+        ),
+    ] = None
+    upstream_scale: Annotated[
+        bool,
+        Meta(description="normalise as upstream does where the prices' standard deviation is below 1e-4"),
+    ] = False
 
 
 class PredictRequest(ForecastSettings, kw_only=True):

@@ -85,6 +85,7 @@ class Paths:
             top_p=1.0,
             seed=seed,
             events=rows,
+            time_zone=stretch.instrument.model_time_zone,
         )
 
 

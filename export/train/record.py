@@ -6,14 +6,14 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
+from export.checkpoint import RECORD_FILE
 from export.train.data import Stretch
 from export.train.loop import Progression, Schedule
-
-RECORD_FILE: Final = "training.json"
+from inference_server.bundle import INSTRUMENTS_CLOCK
 
 
 def write_record(
@@ -42,6 +42,7 @@ def write_record(
         "best_step": done.best_step,
         "best_validation_loss": done.best,
         "losses": [dict(zip(("step", "training", "validation"), each, strict=True)) for each in done.losses],
+        "model_clock": _clock([*training, *validation]),
         "training_data": _listed(training),
         "validation_data": _listed(validation),
         "commit": _commit(),
@@ -49,6 +50,12 @@ def write_record(
         "python": platform.python_version(),
     }
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _clock(stretches: Sequence[Stretch]) -> str:
+    """UTC where every symbol's clock is, else each symbol's own."""
+    zones = {each.instrument.model_time_zone for each in stretches}
+    return "UTC" if zones <= {"UTC"} else INSTRUMENTS_CLOCK
 
 
 def _listed(stretches: Sequence[Stretch]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from export.train.data import Stretch, TrainingError
 from inference_server.event_schema import KNOWLEDGE_CHANNELS, Float32Array, align_events
-from inference_server.normalise import CLIP, EPSILON, normalise
+from inference_server.normalise import normalise
 from inference_server.time_features import time_features
 
 # The part of a window that is history, drawn evenly between these.
@@ -125,12 +125,10 @@ def cut_window(
     candles = stretch.candles[first : first + length].copy()
     if drop_volume:
         candles[:, 4:] = 0.0
-    scale = normalise(candles[:cut])
-    raw = (candles.astype(np.float32) - scale.mean) / (scale.std + np.float32(EPSILON))
-    values = np.clip(raw, -CLIP, CLIP)
+    values = normalise(candles[:cut]).apply(candles)
     if turn:
         values = (values * _MIRROR_SIGN)[:, _MIRROR_ORDER]
-    stamp = time_features(stretch.timestamps[first : first + length])
+    stamp = time_features(stretch.timestamps[first : first + length], stretch.instrument.model_time_zone)
     events = steps = None
     if stretch.events is not None:
         rows = stretch.events[first : first + length]

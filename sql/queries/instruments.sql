@@ -1,4 +1,5 @@
--- Every instrument, active or not.
-SELECT symbol, asset_class, calendar, allow_nonpositive, active
+-- Every instrument, active or not; the model's clock is UTC unless set.
+SELECT
+    symbol, asset_class, calendar, allow_nonpositive, coalesce(model_time_zone, 'UTC') AS model_time_zone, active
 FROM instruments
 ORDER BY symbol

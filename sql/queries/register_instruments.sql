@@ -1,4 +1,5 @@
--- One instrument, if nothing is stored of it: what a user changed stays. Parameters: symbol, asset_class, calendar.
-INSERT INTO instruments (symbol, asset_class, calendar)
-VALUES (%(symbol)s, %(asset_class)s, %(calendar)s)
+-- One instrument, if nothing is stored of it: what a user changed stays. Parameters: symbol, asset_class, calendar,
+-- model_time_zone.
+INSERT INTO instruments (symbol, asset_class, calendar, model_time_zone)
+VALUES (%(symbol)s, %(asset_class)s, %(calendar)s, nullif(%(model_time_zone)s::text, 'UTC'))
 ON CONFLICT (symbol) DO NOTHING

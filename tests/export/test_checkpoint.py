@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from export.checkpoint import Checkpoint, load_checkpoint, load_weights, resolve
+from export.checkpoint import Checkpoint, load_checkpoint, load_weights, resolve, trained_clock
 from export.decoder import KronosDecoder
 from export.errors import CheckpointError
 from export.sizes import SIZES
@@ -119,3 +119,28 @@ def test_a_hub_snapshot_is_loaded_and_its_commit_recorded(
     checkpoint = load_checkpoint("owner/model", "owner/tok", revision="v1")
     assert checkpoint.decoder_source.revision == "abc123"
     assert checkpoint.decoder_source.name == "owner/model"
+
+
+@pytest.mark.parametrize(
+    ("record", "clock"),
+    [
+        (None, None),
+        ('{"trained": "decoder", "model_clock": "Asia/Shanghai"}', "Asia/Shanghai"),
+        ('{"trained": "decoder", "model_clock": "instrument"}', "instrument"),
+        ('{"trained": "decoder"}', "UTC"),
+        ('{"epochs": 3}', None),
+        ("[]", None),
+    ],
+)
+def test_the_clock_of_a_training_is_what_its_record_says(
+    record: str | None, clock: str | None, tmp_path: Path
+) -> None:
+    if record is not None:
+        (tmp_path / "training.json").write_text(record)
+    assert trained_clock(tmp_path) == clock
+
+
+def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "training.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"cannot read the training's record .*training\.json"):
+        trained_clock(tmp_path)

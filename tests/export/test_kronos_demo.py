@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.adapter import load_adapter
-from export.checkpoint import load_checkpoint
+from export.checkpoint import load_checkpoint, trained_clock
 from export.events import load_events
 from export.sizes import SIZES
 
@@ -26,6 +26,10 @@ def test_it_loads_with_its_events_and_adapter(checkpoint):
     events = load_events(DEMO / "events.safetensors", checkpoint.decoder.config.d_model)
     assert events.alignment == "next"
     assert load_adapter(DEMO / "adapter", checkpoint.decoder).rank == 8
+
+
+def test_its_clock_is_known():
+    assert trained_clock(DEMO / "model") == "UTC"
 
 
 def test_it_is_small():

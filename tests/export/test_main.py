@@ -19,8 +19,10 @@ def test_the_command_writes_a_bundle_and_half_precision_states_its_effect(
     out = tmp_path / "my-model"
     arguments = ["--model", folders[0], "--tokenizer", folders[1], "--out", str(out)]
     with tokenizer_graphs_of(tiny_bundle):
-        assert main([*arguments, "--max-context", "128", "--precision", "fp16"]) == 0
+        arguments += ["--max-context", "128", "--precision", "fp16", "--model-clock", "Asia/Shanghai"]
+        assert main(arguments) == 0
     manifest = load_manifest(out)
+    assert manifest.model_clock == "Asia/Shanghai"
     assert (manifest.name, manifest.max_context, manifest.has_events) == ("my-model", 128, False)
     said = capsys.readouterr().err
     assert manifest.version in said
@@ -39,6 +41,7 @@ def test_the_command_writes_a_bundle_and_half_precision_states_its_effect(
         (["--model", "{model}", "--tokenizer", "{model}"], "has no field 'd_in'"),
         (["--model", "{model}", "--tokenizer", "{tok}", "--max-context", "8"], "at least 64 is expected"),
         (["--model", "{model}", "--tokenizer", "{tok}", "--events", "none"], "cannot read the events file"),
+        (["--model", "{model}", "--tokenizer", "{tok}", "--model-clock", "CST6"], "--model-clock is 'CST6'"),
     ],
 )
 def test_a_refusal_is_one_line_and_exit_code_1(

@@ -56,6 +56,8 @@ class Script:
         By symbol, the statuses of the calls to come; 200 once they are used up.
     slow_s
         By symbol, seconds before each answer.
+    warnings
+        By symbol, those of each answer.
     requests
         Every request of /predict in the order of arrival.
     """
@@ -63,6 +65,7 @@ class Script:
     model: ModelInfo = MODEL
     statuses: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     slow_s: dict[str, float] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     requests: list[PredictRequest] = field(default_factory=list)
 
     @property
@@ -86,7 +89,8 @@ def stand_in_server(script: Script) -> Iterator[str]:
             time.sleep(script.slow_s.get(request.symbol, 0.0))
             status = script.statuses[request.symbol].pop(0) if script.statuses[request.symbol] else 200
             if status == 200:
-                self.reply(200, answer_of(request))
+                warnings = script.warnings[request.symbol]
+                self.reply(200, msgspec.structs.replace(answer_of(request), warnings=warnings))
             else:
                 self.reply(
                     status, Problem(title="Told to fail", status=status, detail=f"{request.symbol} fails")

@@ -92,7 +92,7 @@ def test_a_step_that_is_not_learned_leaves_the_forecast_without(calibration: Cal
 
 
 @given(
-    hnp.arrays(np.float64, (3, 4), elements=st.floats(0.01, 1e5)),
+    hnp.arrays(np.float64, (3, 4), elements=st.floats(0, 1e5)),
     hnp.arrays(np.float64, (2, 4), elements=st.floats(-3, 30)),
 )
 def test_the_calibrated_envelope_holds_the_median_and_no_negative_price(

@@ -170,6 +170,15 @@ def test_unknown_instruments_are_refused(asset_class: str, calendar: str, messag
         feeds.instruments(pl.DataFrame([row | {"asset_class": asset_class, "calendar": calendar}]))
 
 
+def test_the_model_s_clock_is_optional_and_must_exist() -> None:
+    row = {"symbol": "600519.SH", "asset_class": "equity", "calendar": "XSHG"}
+    assert feeds.instruments(pl.DataFrame([row]))["model_time_zone"].to_list() == [None]
+    zones = pl.DataFrame([row | {"model_time_zone": "Asia/Shanghai"}])
+    assert feeds.instruments(zones)["model_time_zone"].to_list() == ["Asia/Shanghai"]
+    with pytest.raises(TableError, match=r"no IANA time zone such as Asia/Shanghai: 600519\.SH Shanghai"):
+        feeds.instruments(pl.DataFrame([row | {"model_time_zone": "Shanghai"}]))
+
+
 @pytest.mark.parametrize("timeframe", ["1h", "1d"])
 def test_the_shared_candles(market_data: Path, timeframe: str) -> None:
     candles = feeds.candles(read_file(market_data / f"candles_{timeframe}.parquet"), timeframe)

@@ -69,6 +69,24 @@ def test_the_request_says_all_that_the_run_decided() -> None:
     assert request.events is None
 
 
+def test_the_model_s_clock_is_the_instrument_s() -> None:
+    assert build_request(ORDER).time_zone == "UTC"
+    share = replace(WINDOW, instrument=default_instruments()["600519.SH"])
+    assert build_request(replace(ORDER, window=share)).time_zone == "Asia/Shanghai"
+
+
+def test_no_stored_quantile_is_below_zero_where_no_price_is() -> None:
+    answered = answer(samples=[[-3.0, 5.0], [-1.0, 6.0], [2.0, -7.0]])
+    positive = replace(WINDOW, columns={name: values + 1 for name, values in WINDOW.columns.items()})
+    row = build_row(replace(ORDER, window=positive, store_samples=True), answered)
+    assert (row.p10, row.p50, row.p90) == ([0.0, 0.0], [0.0, 5.0], [2.0, 6.0])
+    assert row.samples == answered.samples
+    below = {name: values - 1 for name, values in WINDOW.columns.items()}
+    assert build_row(replace(ORDER, window=replace(WINDOW, columns=below)), answered).p10 == [-3.0, -7.0]
+    oil = replace(positive, instrument=replace(WINDOW.instrument, allow_nonpositive=True))
+    assert build_row(replace(ORDER, window=oil), answered).p10 == [-3.0, -7.0]
+
+
 def test_the_seed_is_the_run_s_or_the_forecast_s_own() -> None:
     assert build_request(ORDER).seed == forecast_seed("BTC-USD", "1h", LAST, "abc")
     given = replace(ORDER, sampling=replace(ORDER.sampling, seed=0))

@@ -62,8 +62,8 @@ class TestCandles:
         database.execute("INSERT INTO instruments VALUES ('SPY', 'equity', 'XNAS', false)")
         load_candles(database, candle_frame(), "1d")
         assert database.execute("SELECT * FROM instruments ORDER BY symbol").fetchall() == [
-            ("BTC-USD", "crypto", "24/7", True, False),
-            ("SPY", "equity", "XNAS", False, False),
+            ("BTC-USD", "crypto", "24/7", True, False, None),
+            ("SPY", "equity", "XNAS", False, False, None),
         ]
 
     def test_an_unknown_symbol_stores_nothing_and_tells_the_way(self, database: psycopg.Connection) -> None:

@@ -26,6 +26,7 @@ from flows.seeds import forecast_seed
 from inference_server.instruments import Instrument, default_instruments
 from inference_server.schemas import EncodedArray
 from inference_server.time_grid import past_timestamps
+from inference_server.warning_codes import WarningCode, warning
 from sql.queries import load
 from tests.flows.stand_in_server import Script
 
@@ -125,8 +126,8 @@ def test_a_timeout_is_tried_again_and_named(
 
 def test_symbols_that_cannot_be_forecast_are_named(market: psycopg.Connection[Any], script: Script) -> None:
     add_candles(market, "GBPUSD", 31)
-    strange = vars(Instrument("SPY", "equity", "MOON"))
-    market.execute(load("upsert_instruments"), {**strange, "active": True})
+    strange = Instrument("SPY", "equity", "MOON")
+    market.execute(load("upsert_instruments"), {**vars(strange), "active": True})
     state = run(symbols=["BTC-USD", "GBPUSD", "SPY", "NVDA", "NO-SUCH"])
     assert state.message is not None
     assert state.message.startswith("4 of 5 symbols failed, 1 stored.")
@@ -143,10 +144,8 @@ def test_symbols_that_cannot_be_forecast_are_named(market: psycopg.Connection[An
 def test_an_active_symbol_without_candles_fails_no_scheduled_run(
     market: psycopg.Connection[Any], script: Script
 ) -> None:
-    market.execute(
-        load("upsert_instruments"),
-        {**vars(Instrument("SPX", "index", "XNYS")), "active": True},
-    )
+    index = Instrument("SPX", "index", "XNYS")
+    market.execute(load("upsert_instruments"), {**vars(index), "active": True})
     state = run()
     assert state.is_completed()
     skipped = [outcome for outcome in state.result() if outcome.skipped]
@@ -253,6 +252,38 @@ def test_late_candles_are_said_loudly(market: psycopg.Connection[Any], script: S
     description, table = artifact()
     assert "LATE CANDLES: BTC-USD, ETH-USD, EURUSD:" in description  # the exchange of SPY has not opened yet
     assert table[0]["last candle"] == "2024-12-18 11:00 (late)"
+
+
+def test_a_jump_shortens_the_lookback_unless_that_is_turned_off(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_candles(market, "XAUUSD", 200)
+    market.execute(
+        "UPDATE ohlcv_1h SET close = 10 * close WHERE symbol = 'XAUUSD' AND ts IN "
+        "(SELECT ts FROM ohlcv_1h WHERE symbol = 'XAUUSD' ORDER BY ts DESC LIMIT 5)"
+    )
+    assert run(symbols=["XAUUSD"], lookback=200).is_completed()
+    (length,) = (request.lookback for request in script.requests)
+    assert 128 <= length < 200
+    assert market.execute("SELECT lookback FROM prediction_inputs").fetchall() == [(length,)]
+    description, table = artifact()
+    assert f"SHORTER LOOKBACK: XAUUSD ({length})" in description
+    assert table[0]["last close"].endswith(f"(lookback {length})")
+    monkeypatch.setenv("KRONOS_SHORTER_LOOKBACK", "none")
+    assert run(symbols=["XAUUSD"], lookback=200).is_completed()
+    assert script.requests[-1].lookback == 200
+
+
+def test_a_close_that_the_server_says_is_clipped_is_marked(
+    market: psycopg.Connection[Any], script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = warning(WarningCode.CLIPPED_CANDLES, "the close of the last candle lies beyond")
+    script.warnings["ETH-USD"] = [said]
+    assert run(symbols=["BTC-USD", "ETH-USD"]).is_completed()
+    description, table = artifact()
+    assert "CLIPPED: ETH-USD: the last close" in description
+    assert [row["last close"].endswith("(clipped)") for row in table] == [False, True]
+    assert f"ETH-USD: {said}" in [record.message for record in caplog.records]
 
 
 def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(

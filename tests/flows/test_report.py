@@ -1,5 +1,6 @@
 """What a person reads of a run."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,6 +61,20 @@ def test_stale_symbols_are_named_and_are_no_failure() -> None:
     assert failure_message([STALE, STORED]) is None
     assert failure_message([STALE]) == f"nothing was forecast. SQ: {STALE.stale}"
     assert outcome_line(STALE) == f"SQ: STALE: {STALE.stale}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown", "notice"),
+    [
+        ({"clipped": True}, "1.0500 (clipped)", "CLIPPED: EURUSD: the last close lies beyond"),
+        ({"shorter_lookback": 250}, "1.0500 (lookback 250)", "SHORTER LOOKBACK: EURUSD (250): with more"),
+    ],
+)
+def test_a_close_beyond_the_window_is_marked(fields: dict[str, Any], shown: str, notice: str) -> None:
+    marked = replace(STORED, **fields)
+    assert summary_table([marked])[0]["last close"] == shown
+    (said,) = notices([marked, FAILED])
+    assert said.startswith(notice)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +145,9 @@ def test_a_run_fails_with_the_names_of_what_failed(outcomes: list[Outcome], mess
         (130.347, "130.35"),
         (1.049051, "1.0491"),
         (0.69143, "0.6914"),
+        (0.0, "0.0000"),
+        (2.40134e-5, "2.4013e-05"),
+        (-1.2e-8, "-1.2e-08"),
     ],
 )
 def test_prices_have_five_digits(value: float, shown: str) -> None:

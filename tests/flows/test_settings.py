@@ -9,6 +9,7 @@ def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KRONOS_SERVER", raising=False)
     monkeypatch.delenv("KRONOS_TIMEOUT_S", raising=False)
     monkeypatch.setenv("KRONOS_API_KEY", "")
+    monkeypatch.setenv("KRONOS_SHORTER_LOOKBACK", "")
     assert FlowSettings.from_env() == FlowSettings("http://127.0.0.1:8200", 600.0, None)
 
 
@@ -25,6 +26,23 @@ def test_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_timeout_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("KRONOS_TIMEOUT_S", given)
     with pytest.raises(ValueError, match="KRONOS_TIMEOUT_S"):
+        FlowSettings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("given", "timeframes"), [("none", set()), ("1d", {"1d"}), ("1h, 1d", {"1h", "1d"}), ("", {"1h"})]
+)
+def test_timeframes_of_a_shorter_lookback_are_listed(
+    monkeypatch: pytest.MonkeyPatch, given: str, timeframes: set[str]
+) -> None:
+    monkeypatch.setenv("KRONOS_SHORTER_LOOKBACK", given)
+    assert FlowSettings.from_env().shorter_lookback == timeframes
+
+
+@pytest.mark.parametrize("given", ["off", "1h,15m", ",", "1H"])
+def test_another_shorter_lookback_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("KRONOS_SHORTER_LOOKBACK", given)
+    with pytest.raises(ValueError, match=r"KRONOS_SHORTER_LOOKBACK is .*1h,1d, or none"):
         FlowSettings.from_env()
 
 

@@ -21,7 +21,7 @@ def instruments(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     ]
     for row in rows:
         names = ("symbol", "asset_class", "calendar", "active")
-        given = {"allow_nonpositive": None, **dict(zip(names, row, strict=True))}
+        given = dict(zip(names, row, strict=True)) | {"allow_nonpositive": None, "model_time_zone": None}
         database.execute(load("upsert_instruments"), given)
     return database
 

@@ -28,6 +28,8 @@ ASKED: dict[str, Any] = {
     "pred_len": 4,
     "candles": candles(),
     "seed": 1,
+    "sample_count": 9,
+    "top_p": 1.0,
 }
 
 
@@ -64,12 +66,12 @@ def encoded(events: np.ndarray) -> dict[str, Any]:
 
 
 def test_an_inline_request_is_answered_in_full(server: TestClient) -> None:
-    made = answer(server, sample_count=3, return_samples=True)
+    made = answer(server, sample_count=10, return_samples=True)
     assert (made["symbol"], made["timeframe"], made["as_of"]) == ("BTC-USD", "1h", "2024-03-05T15:00:00Z")
     assert made["timestamps"] == [f"2024-03-05T{hour}:00:00Z" for hour in (16, 17, 18, 19)]
-    assert (made["seed"], made["sample_count"], made["lookback_used"]) == (1, 3, 40)
+    assert (made["seed"], made["sample_count"], made["lookback_used"]) == (1, 10, 40)
     assert (made["events_used"], made["warnings"]) == (False, [])
-    assert np.shape(made["samples"]) == (3, 4)
+    assert np.shape(made["samples"]) == (10, 4)
     assert set(made["mean"]) == {"open", "high", "low", "close", "volume", "amount"}
     for level in (made["p10"], made["p50"], made["p90"], *made["mean"].values()):
         assert len(level) == 4

@@ -44,6 +44,16 @@ def test_a_manifest_that_is_not_understood_is_refused(
         load_manifest(copy)
 
 
+def test_a_bundle_of_before_says_nothing_of_its_clock_and_loads(copy: Path) -> None:
+    file = copy / "manifest.json"
+    manifest = json.loads(file.read_text())
+    assert manifest.pop("model_clock") is None  # random weights: nothing was trained
+    file.write_text(json.dumps(manifest))
+    assert load_manifest(copy).model_clock is None
+    edit(copy, model_clock="Asia/Shanghai")
+    assert load_manifest(copy).model_clock == "Asia/Shanghai"
+
+
 def test_an_absent_bundle_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="make one with python -m export"):
         load_manifest(tmp_path)

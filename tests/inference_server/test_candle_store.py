@@ -249,12 +249,12 @@ def test_forecasts_from_the_database(
         assert (made["as_of"], made["lookback_used"]) == ("2024-03-05T23:00:00Z", 48)
         inline = {key: column[:48] for key, column in candles(60).items()}
         again = client.post("/predict", json={**old_body, "candles": inline, "seed": made["seed"]}).json()
-        assert [code_of(text) for text in made["warnings"]] == []
+        assert [code_of(text) for text in made["warnings"]] == ["few-paths", "cut-tails"]
         assert again == made
         assert client.post("/predict", json={**old_body, "lookback": 40}).json()["lookback_used"] == 40
 
         old = client.post("/predict", json={**old_body, "as_of": "2024-04-06"}).json()
-        assert [code_of(text) for text in old["warnings"]] == ["stale-candles"]
+        assert "stale-candles" in [code_of(text) for text in old["warnings"]]
 
         refusals = {"ETH-USD": 422, "SPY": 404, "NVDAX": 404}
         for symbol, status in refusals.items():
@@ -289,3 +289,21 @@ def test_with_a_dead_database_inline_requests_go_on(tiny_bundle: Path) -> None:
             assert refused.headers["Retry-After"] == "5"
             assert str(port) not in refused.text
             assert client.post("/predict", json={**asked, "candles": candles()}).status_code == 200
+
+
+def test_the_clock_of_the_table_is_the_model_s_and_is_said_to_who_brings_all_candles(
+    database: psycopg.Connection, database_url: str, tiny_bundle: Path
+) -> None:
+    database.execute(
+        "INSERT INTO instruments (symbol, asset_class, calendar, model_time_zone) "
+        "VALUES ('BTC-USD', 'crypto', '24/7', 'Asia/Tokyo')"
+    )
+    insert(database, "BTC-USD", candles(48))
+    body = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 3, "sample_count": 9, "top_p": 1.0, "seed": 1}
+    inline = {**body, "candles": candles(48), "future_timestamps": candles(3, START + 48 * HOUR)["timestamp"]}
+    with ready_client(tiny_bundle, database_url=database_url) as client:
+        stored = client.post("/predict", json={**body, "lookback": 48, "as_of": "2024-03-06T00:30"}).json()
+        tokyo = client.post("/predict", json={**inline, "time_zone": "Asia/Tokyo"}).json()
+        unasked = client.post("/predict", json=inline).json()
+    assert stored["mean"] == tokyo["mean"] != unasked["mean"]
+    assert (tokyo["warnings"], [code_of(text) for text in unasked["warnings"]]) == ([], ["model-clock"])

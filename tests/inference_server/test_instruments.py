@@ -19,3 +19,11 @@ def test_every_real_series_is_known(market_data):
     for timeframe in TIMEFRAMES:
         symbols = pl.read_parquet(market_data / f"candles_{timeframe}.parquet")["symbol"].unique()
         assert set(symbols) <= set(default_instruments())
+
+
+def test_only_shares_that_upstream_was_trained_on_in_local_time_have_a_clock_of_their_own():
+    zones = {"XSHG": "Asia/Shanghai", "XHKG": "Asia/Hong_Kong", "XTKS": "Asia/Tokyo"}
+    table = default_instruments().values()
+    assert {each.calendar for each in table} >= set(zones)
+    for each in table:
+        assert each.model_time_zone == zones.get(each.calendar, "UTC")

@@ -299,3 +299,25 @@ def test_new_seeds_differ_and_survive_json() -> None:
     seeds = {requests.new_seed() for _ in range(100)}
     assert len(seeds) == 100
     assert all(0 <= seed < 2**53 for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    ("zone", "instrument", "clock"),
+    [
+        (None, None, "UTC"),
+        (None, BITCOIN, "UTC"),
+        (None, Instrument("X", "equity", "XSHG", model_time_zone="Asia/Shanghai"), "Asia/Shanghai"),
+        ("UTC", Instrument("X", "equity", "XSHG", model_time_zone="Asia/Shanghai"), "UTC"),
+        ("Asia/Tokyo", None, "Asia/Tokyo"),
+    ],
+)
+def test_the_clock_is_the_one_asked_for_else_the_instrument_s(
+    zone: str | None, instrument: Instrument | None, clock: str
+) -> None:
+    assert requests.model_clock(asked(time_zone=zone), instrument) == clock
+
+
+def test_a_clock_of_the_table_that_nobody_knows_is_named() -> None:
+    typo = Instrument("X", "equity", "XSHG", model_time_zone="Shanghai")
+    with pytest.raises(InvalidRequest, match="the instrument's model_time_zone is 'Shanghai'"):
+        requests.model_clock(asked(), typo)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from inference_server.bundle import Manifest
+from inference_server.calls import Outcome
 from inference_server.result_cache import ResultCache, job_key
-from inference_server.scheduler import Outcome
 from tests.inference_server.jobs import hourly_job
 
 JOB = hourly_job(events=True)
@@ -21,6 +21,8 @@ JOB = hourly_job(events=True)
         {"top_k": 1},
         {"top_p": 0.8},
         {"context_stride": 2},
+        {"time_zone": "Asia/Shanghai"},
+        {"upstream_scale": True},
         {"events": None},
         {"events": np.zeros((112, 20), np.float32)},
         {"candles": JOB.candles + 1e-9},

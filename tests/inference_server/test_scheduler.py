@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference_server.calls import Outcome
 from inference_server.engine import Engine, EngineError
 from inference_server.errors import DeadlineExceeded, Draining, EngineFailed, ModelNotReady, QueueFull
 from inference_server.metrics import Metrics
-from inference_server.scheduler import MOST_FAILURES, Outcome, Scheduler
+from inference_server.scheduler import MOST_FAILURES, Scheduler
 from tests.inference_server.jobs import hourly_job
 
 PATIENCE_S = 60.0

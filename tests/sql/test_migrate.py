@@ -22,7 +22,7 @@ from tests.fixtures_database import OLDER_TABLES, build_older
 COLUMNS = {
     "ohlcv_1h": "symbol ts open high low close volume amount",
     "ohlcv_1d": "symbol ts open high low close volume amount",
-    "instruments": "symbol asset_class calendar active",
+    "instruments": "symbol asset_class calendar active allow_nonpositive model_time_zone",
     "economic_calendar": "event_time time_known scheduled country currency symbol event_type title impact "
     "actual forecast previous hawkish_score source withdrawn_at",
     "central_bank_rates": "bank decision_time time_known scheduled rate previous forecast source",

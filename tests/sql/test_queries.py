@@ -190,16 +190,28 @@ def test_predictions_under_an_event_are_found_through_the_index(database: psycop
 
 
 def test_registering_leaves_what_a_user_changed(database: psycopg.Connection) -> None:
-    gold = {"symbol": "GOLD", "asset_class": "commodity", "calendar": "CMES", "allow_nonpositive": None}
+    gold = {
+        "symbol": "GOLD", "asset_class": "commodity", "calendar": "CMES", "allow_nonpositive": None,
+        "model_time_zone": "Asia/Tokyo",
+    }  # fmt: skip
     database.execute(load("register_instruments"), gold)
-    database.execute(
-        load("upsert_instruments"), gold | {"asset_class": "metal", "calendar": "FX", "active": False}
-    )
+    changed = {"asset_class": "metal", "calendar": "FX", "model_time_zone": None, "active": False}
+    database.execute(load("upsert_instruments"), gold | changed)
     database.execute(load("register_instruments"), gold)
     assert rows(database, "instruments") == [
-        gold | {"asset_class": "metal", "calendar": "FX", "allow_nonpositive": False, "active": False}
+        gold | changed | {"allow_nonpositive": False, "model_time_zone": "Asia/Tokyo"}
     ]
     database.execute(load("upsert_instruments"), gold | {"allow_nonpositive": True, "active": None})
     assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]
     database.execute(load("upsert_instruments"), gold | {"active": None})
     assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]
+
+
+def test_the_model_s_clock_is_utc_unless_set(database: psycopg.Connection) -> None:
+    database.execute(
+        "INSERT INTO instruments (symbol, asset_class, calendar) VALUES ('OLD', 'equity', 'XSHG')"
+    )
+    bitcoin = {"symbol": "BTC", "asset_class": "crypto", "calendar": "24/7", "model_time_zone": "UTC"}
+    database.execute(load("register_instruments"), bitcoin)
+    assert [row["model_time_zone"] for row in rows(database, "instruments")] == ["UTC", "UTC"]
+    assert database.execute("SELECT DISTINCT model_time_zone FROM instruments").fetchall() == [(None,)]

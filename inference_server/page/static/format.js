@@ -5,7 +5,9 @@ export function digitsOf(reference, assetClass) {
   const size = Math.abs(reference);
   if (assetClass === "fx") return size >= 20 ? 3 : 5;
   if (size >= 10) return 2;
-  return size >= 0.1 ? 4 : 8;
+  if (size >= 0.1) return 4;
+  // Five digits of a coin that is quoted far behind the point.
+  return size > 0 ? Math.min(20, Math.max(8, 4 - Math.floor(Math.log10(size)))) : 8;
 }
 
 /** Return a price with so many digits after the point. */

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from export.adapter import load_adapter, merged
-from export.checkpoint import load_checkpoint, save_checkpoint
+from export.checkpoint import load_checkpoint, save_checkpoint, trained_clock
 from export.decoder import KronosDecoder
 from export.errors import CheckpointError
 from export.events import load_events
 from export.train.jobs import EventModel, Job, train_decoder, train_events, train_tokenizer
 from export.train.loop import Schedule
 from export.train.objective import token_nll
+from export.train.record import write_record
 from export.train.windows import Sampler
 from tests.export.train.markets import DECODER, TOKENIZER, stretch
 
@@ -53,6 +54,15 @@ def test_the_loss_falls(trained, what):
     _, done = trained
     (_, _, first), *_, (_, _, last) = done[what].losses
     assert last < first
+
+
+@pytest.mark.parametrize(("symbol", "clock"), [("EURUSD", "UTC"), ("7203.T", "instrument")])
+def test_the_record_tells_the_model_s_clock(trained, tmp_path, symbol, clock):
+    _, done = trained
+    write_record(
+        tmp_path, "decoder", [stretch(60, symbol=symbol)], [stretch(60)], SCHEDULE, done["decoder"], {}
+    )
+    assert trained_clock(tmp_path) == clock
 
 
 def test_the_outputs_are_what_export_loads(trained):

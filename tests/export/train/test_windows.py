@@ -8,6 +8,7 @@ from export.train.data import TrainingError
 from export.train.windows import HISTORY, Sampler, cut_window, hide_after
 from inference_server.event_schema import KNOWLEDGE_CHANNELS, SCHEDULE_CHANNELS
 from inference_server.normalise import normalise
+from inference_server.time_features import time_features
 from tests.export.train.markets import stretch
 
 EVENTS = np.random.default_rng(0).normal(1, 0.1, (200, 20)).astype(np.float32)
@@ -94,3 +95,20 @@ def test_a_release_or_decision_makes_an_event_step(channel):
     rows[:, 10:14] = 0.5  # the countdown is no event
     window = cut_window(stretch(200, events=rows), 0, 100, 60)
     assert window.event_steps[0].nonzero().flatten().tolist() == [50]
+
+
+def test_the_time_fields_are_those_of_the_instrument_s_clock():
+    tokyo = stretch(100, symbol="7203.T")
+    assert tokyo.instrument.model_time_zone == "Asia/Tokyo"
+    np.testing.assert_array_equal(
+        cut_window(tokyo, 0, 100, 60).stamp[0], time_features(tokyo.timestamps, "Asia/Tokyo")
+    )
+
+
+def test_prices_that_hardly_spread_are_seen_as_they_are_in_a_forecast():
+    small = stretch(100)
+    ordinary = cut_window(small, 0, 100, 60).values[0]
+    small.candles[:, :4] *= 1e-9
+    values = cut_window(small, 0, 100, 60).values[0]
+    np.testing.assert_array_equal(values[:60].numpy(), normalise(small.candles[:60]).values)
+    np.testing.assert_allclose(values[:, :4], ordinary[:, :4], atol=0.02)
