@@ -24,6 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.comparison import compare, comparison_table
+from flows.events import load_config
+from flows.events.titles import normal_title
 from flows.load import load_calendar, load_candles
 from flows.local_server import local_server
 from flows.market import generate_market
@@ -178,7 +180,8 @@ def fill_database(connection: psycopg.Connection[Any], frames: Mapping[str, pl.D
         if f"candles_{timeframe}" in frames:
             load_candles(connection, frames[f"candles_{timeframe}"], timeframe)
     if "economic_calendar" in frames:
-        load_calendar(connection, frames["economic_calendar"])
+        for note in load_calendar(connection, frames["economic_calendar"]).notes:
+            print(f"economic_calendar: {note}")
 
 
 def instant_before_a_decision(frames: Mapping[str, pl.DataFrame]) -> datetime:
@@ -188,9 +191,20 @@ def instant_before_a_decision(frames: Mapping[str, pl.DataFrame]) -> datetime:
     end = max(instants(candles, "ts" if "ts" in candles.columns else "timestamp")) + timedelta(days=1)
     if "economic_calendar" not in frames:
         return end
-    decisions = frames["economic_calendar"].filter(pl.col("title") == "Federal Funds Rate")
+    decisions = fomc_decisions(frames["economic_calendar"])
     reached = [decision for decision in instants(decisions, "event_time") if decision <= end]
     return max(reached) - AHEAD if reached else end
+
+
+def fomc_decisions(calendar: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a calendar, as a file holds them, that are decisions of the Federal Reserve."""
+    config = load_config()
+    fomc = config.releases["fomc"]
+    titles = {normal_title(name) for title in fomc.titles for name in config.names_of(fomc.currency, title)}
+    found = pl.Series([normal_title(title or "") in titles for title in calendar["title"]], dtype=pl.Boolean)
+    if "currency" in calendar.columns:  # other banks' decisions may have the same title
+        found &= calendar["currency"].str.to_uppercase() == fomc.currency
+    return calendar.filter(found)
 
 
 def instants(frame: pl.DataFrame, column: str) -> list[datetime]:

@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import polars as pl
 
-from flows.events.config import EventError, load_config
+from flows.calendar_files import CALENDAR, calendar, mark_unscheduled
+from flows.calendar_times import with_known_times
 from flows.tables import UTC_TIME, TableError, conform, refuse
 from inference_server.candle_checks import impossible
 from inference_server.candle_checks import nonpositive as not_above_zero
@@ -16,17 +17,12 @@ from inference_server.time_grid import TimeGridError, candle_bounds
 
 _FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
 
+__all__ = ["CALENDAR", "calendar", "candles", "indicators", "instruments", "rates"]
+
 CANDLES: dict[str, pl.DataType] = {
     "symbol": _TEXT,
     "ts": UTC_TIME,
     **dict.fromkeys(("open", "high", "low", "close", "volume", "amount"), _FLOAT),
-}
-CALENDAR: dict[str, pl.DataType] = {
-    "event_time": UTC_TIME,
-    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
-    **dict.fromkeys(("country", "currency", "symbol", "event_type", "title", "impact"), _TEXT),
-    **dict.fromkeys(("actual", "forecast", "previous", "hawkish_score"), _FLOAT),
-    "source": _TEXT,
 }
 RATES: dict[str, pl.DataType] = {
     "bank": _TEXT,
@@ -129,43 +125,11 @@ def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
             raise TableError(contradiction(str(symbol), spacing, timeframe))
 
 
-def calendar(frame: pl.DataFrame) -> pl.DataFrame:
-    """Check calendar rows and give them the columns of ``economic_calendar``.
-
-    Where ``actual_value`` stands beside ``actual``, the former holds the number and the latter the published
-    text, which is dropped; forecast and previous likewise. Earnings without a symbol take it from a title
-    such as "NVDA Earnings". Decisions in the list of unscheduled ones (flows/events/events.toml) are
-    stored as unscheduled unless the file says otherwise.
-
-    Raises
-    ------
-    TableError
-        For gaps in event_time, event_type or title, values of a wrong type, contradicting rows of one event,
-        and earnings without a symbol.
-    """
-    figures = [name for name in ("actual", "forecast", "previous") if f"{name}_value" in frame.columns]
-    frame = frame.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
-    key = ["event_time", "event_type", "title", "country", "currency", "symbol"]
-    frame = conform(frame, CALENDAR, key[:3], key)
-    earnings = pl.col("event_type") == "earnings"
-    named = pl.col("title").str.extract(r"^(\S+) Earnings$")
-    frame = frame.with_columns(
-        symbol=pl.when(earnings).then(pl.coalesce("symbol", named)).otherwise("symbol")
-    )
-    refuse(
-        frame.filter(earnings & pl.col("symbol").is_null()),
-        ["event_time", "title"],
-        'earnings need a symbol, in the column symbol or in a title such as "NVDA Earnings"',
-    )
-    decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
-    return _mark_unscheduled(frame, "event_time", decision)
-
-
 def rates(frame: pl.DataFrame) -> pl.DataFrame:
     """Check central bank decisions and give them the columns of ``central_bank_rates``.
 
     Takes the table's own columns, or those of a list of FOMC decisions: decision_time_utc, target_upper,
-    change_bps, forecast_upper (percent and basis points).
+    change_bps, forecast_upper (percent and basis points). Dates stay dates, see `flows.calendar_times`.
 
     Raises
     ------
@@ -181,7 +145,8 @@ def rates(frame: pl.DataFrame) -> pl.DataFrame:
             frame = frame.with_columns(previous=pl.col("rate").cast(_FLOAT, strict=False) - change)
             frame = frame.drop("change_bps")
     key = ["bank", "decision_time"]
-    return _mark_unscheduled(conform(frame, RATES, key, key), "decision_time", pl.lit(True))
+    rows = conform(with_known_times(frame, "decision_time"), RATES, key, key)
+    return mark_unscheduled(rows, "decision_time", pl.lit(True))
 
 
 def indicators(frame: pl.DataFrame) -> pl.DataFrame:
@@ -233,17 +198,3 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
         except TimeGridError as error:
             raise TableError(f"{symbol}: {error}") from None
     return frame
-
-
-def _mark_unscheduled(frame: pl.DataFrame, time: str, decision: pl.Expr) -> pl.DataFrame:
-    try:
-        known = load_config().unscheduled
-    except EventError as error:
-        raise TableError(str(error)) from None
-    surprise = pl.col(time).is_in(
-        pl.Series(known).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").implode()
-    )
-    silent = pl.col("scheduled").is_null()
-    return frame.with_columns(
-        scheduled=pl.when(silent & decision & surprise).then(pl.lit(False)).otherwise("scheduled")
-    )

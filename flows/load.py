@@ -1,7 +1,7 @@
-"""``python -m flows.load``: puts CSV and Parquet files into the database; loading one twice changes nothing.
+"""``python -m flows.load``: puts files into the database; loading one twice changes nothing.
 
 A value that a file lacks never erases a stored one, and a row that a file has with another value is changed.
-Each file is loaded whole or not at all.
+Each file is loaded whole or not at all; of a calendar single events may be left out, and are named then.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows import feeds
+from flows.calendar_files import read_calendar_file
+from flows.calendar_replace import Withdrawal, plan_withdrawal, withdraw
 from flows.candle_notes import candle_notes
 from flows.candles import read_candles
 from flows.tables import TableError, read_file
@@ -94,8 +96,24 @@ def _with_those_before(
     return pl.concat([candles.filter(~few), read_candles(connection, timeframe, symbols, _FEW, end)])
 
 
-def load_calendar(connection: psycopg.Connection[Any], frame: pl.DataFrame) -> Loaded:
-    """Upsert rows of the economic calendar, as `flows.feeds.calendar` takes them, in one transaction.
+def load_calendar(
+    connection: psycopg.Connection[Any],
+    frame: pl.DataFrame,
+    timezone: str | None = None,
+    *,
+    replace_schedule: bool = False,
+    dry_run: bool = False,
+) -> Loaded:
+    """Upsert rows of the economic calendar, as `flows.calendar_files` takes them, in one transaction.
+
+    Parameters
+    ----------
+    timezone
+        Zone of the times that name none; UTC unless given.
+    replace_schedule
+        Whether releases without figures that the file lacks are withdrawn, see `flows.calendar_replace`.
+    dry_run
+        Say what would change and store nothing.
 
     Raises
     ------
@@ -104,9 +122,29 @@ def load_calendar(connection: psycopg.Connection[Any], frame: pl.DataFrame) -> L
     psycopg.Error
         If the database refuses; nothing is stored then.
     """
-    rows = feeds.calendar(frame)
-    with connection.transaction():
-        return _copy(connection, rows, "calendar", "upsert_calendar")
+    file = read_calendar_file(frame, timezone)
+    notes = list(file.notes)
+    with connection.transaction() as transaction:
+        plan = plan_withdrawal(connection, file.rows) if replace_schedule else None
+        loaded = _copy(connection, file.rows, "calendar", "upsert_calendar")
+        if plan is not None:
+            withdraw(connection, plan.rows)
+            notes += _withdrawn(plan, dry_run=dry_run)
+        if dry_run:
+            raise psycopg.Rollback(transaction)
+    return replace(loaded, notes=tuple(notes))
+
+
+def _withdrawn(plan: Withdrawal, *, dry_run: bool) -> list[str]:
+    verb = "would be withdrawn" if dry_run else "withdrawn"
+    return [
+        *plan.notes,
+        *(
+            f"{verb}: {row['event_time']:%Y-%m-%d %H:%M} UTC {row['currency'] or row['symbol'] or ''} "
+            f"{row['title']}"
+            for row in plan.rows.to_dicts()
+        ),
+    ]
 
 
 def load_rows(connection: psycopg.Connection[Any], rows: pl.DataFrame, query: str) -> Loaded:
@@ -176,7 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with connect(autocommit=True) as connection:
             for path in given.files:
-                _report(path, _load(given, connection, path))
+                _report(path, _load(given, connection, path), stored=not getattr(given, "dry_run", False))
     except TableError as error:
         return _fail(f"{path}: {error}")
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
@@ -194,7 +232,9 @@ def _load(given: argparse.Namespace, connection: psycopg.Connection[Any], path: 
         case "candles":
             return load_candles(connection, frame, given.timeframe, given.symbols)
         case "calendar":
-            return load_calendar(connection, frame)
+            return load_calendar(
+                connection, frame, given.timezone, replace_schedule=given.replace, dry_run=given.dry_run
+            )
     check, query = _SMALL[given.what]
     return load_rows(connection, check(frame), query)
 
@@ -215,11 +255,15 @@ _HELP = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flows.load", description="Load CSV and Parquet files.")
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.load", description="Load CSV, Parquet and JSON files."
+    )
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     for what, text in _HELP.items():
         command = commands.add_parser(what, help=text, description=text)
-        command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .csv or .parquet file")
+        command.add_argument(
+            "files", nargs="+", type=Path, metavar="FILE", help="a .csv, .parquet or .json file"
+        )
         if what == "candles":
             command.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
             command.add_argument(
@@ -228,14 +272,29 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="A,B",
                 help="load only these; one symbol names the candles of a file without the column symbol",
             )
+        if what == "calendar":
+            command.add_argument(
+                "--timezone",
+                metavar="ZONE",
+                help="zone of the times that name none, such as America/New_York; UTC unless given",
+            )
+            command.add_argument(
+                "--replace",
+                action="store_true",
+                help="withdraw releases without figures that the file lacks, between the first and the last "
+                "that it has of their series: they were moved or cancelled",
+            )
+            command.add_argument(
+                "--dry-run", action="store_true", help="say what would change, and store nothing"
+            )
     return parser
 
 
-def _report(path: Path, loaded: Loaded) -> None:
+def _report(path: Path, loaded: Loaded, *, stored: bool) -> None:
     total = loaded.new + loaded.changed + loaded.unchanged
     print(
         f"{path.name}: {total:,} rows, {loaded.new:,} new, {loaded.changed:,} changed, "
-        f"{loaded.unchanged:,} unchanged",
+        f"{loaded.unchanged:,} unchanged{'' if stored else '; a dry run, nothing was stored'}",
         flush=True,
     )
     for note in loaded.notes:

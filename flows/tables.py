@@ -1,4 +1,4 @@
-"""Reads CSV and Parquet files into frames with the columns and types of the database's tables, checked."""
+"""Reads CSV, Parquet and JSON files into frames with the columns and types of the tables, checked."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,9 @@ class TableError(ValueError):
 
 
 def read_file(path: Path) -> pl.DataFrame:
-    """Read a CSV file as text columns, or a Parquet file with its types.
+    """Read a CSV file as text columns, or a Parquet or JSON file with its types.
+
+    JSON is a list of objects, or an object a line (.jsonl, .ndjson).
 
     Raises
     ------
@@ -35,17 +37,26 @@ def read_file(path: Path) -> pl.DataFrame:
             return pl.read_parquet(path)
         if path.suffix.lower() == ".csv":
             return pl.read_csv(path, infer_schema=False)
+        if path.suffix.lower() == ".json":
+            return pl.read_json(path, infer_schema_length=None)
+        if path.suffix.lower() in (".jsonl", ".ndjson"):
+            return pl.read_ndjson(path, infer_schema_length=None)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TableError(f"it can't be read: {str(error).splitlines()[0]}") from None
-    raise TableError("expected a file that ends in .csv or .parquet")
+    raise TableError("expected a file that ends in .csv or .parquet, or in .json, .jsonl or .ndjson")
 
 
 def conform(
-    frame: pl.DataFrame, schema: Mapping[str, pl.DataType], required: Sequence[str], key: Sequence[str]
+    frame: pl.DataFrame,
+    schema: Mapping[str, pl.DataType],
+    required: Sequence[str],
+    key: Sequence[str],
+    *,
+    one_per_key: bool = True,
 ) -> pl.DataFrame:
     """Give a frame exactly the columns and types of `schema`; columns that it lacks become NULL.
 
-    Rows that repeat another row are dropped; rows that share a key and differ are an error.
+    Rows that repeat another row are dropped; rows that share a key and differ are an error, if `one_per_key`.
 
     Parameters
     ----------
@@ -82,11 +93,12 @@ def conform(
     for name in (name for name, kind in schema.items() if kind == pl.Float64()):
         refuse(typed.filter(~typed[name].is_finite()), [*key, name], f"{name} is not finite")
     typed = typed.unique(maintain_order=True)
-    refuse(
-        typed.filter(pl.struct(key).is_duplicated()).unique(key, maintain_order=True),
-        key,
-        "several rows of one key with different values",
-    )
+    if one_per_key:
+        refuse(
+            typed.filter(pl.struct(key).is_duplicated()).unique(key, maintain_order=True),
+            key,
+            "several rows of one key with different values",
+        )
     return typed
 
 
@@ -133,6 +145,8 @@ def _check_columns(found: Sequence[str], schema: Mapping[str, pl.DataType], requ
 
 def _typed(values: pl.Series, kind: pl.DataType) -> pl.Series:
     """Convert one column; what can't be converted becomes NULL."""
+    if values.is_empty():
+        return pl.Series(values.name, dtype=kind)
     if kind == UTC_TIME:
         return _times(values)
     if kind == pl.Date():

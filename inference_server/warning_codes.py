@@ -72,6 +72,27 @@ class WarningCode(StrEnum):
     ENVELOPE_FLOOR = "envelope-floor"
     """Quantiles below zero of a price that can't be were raised to zero."""
 
+    CALENDAR_DATES = "calendar-dates"
+    """Rows of the calendar that claim midnight as their time were read as dates."""
+    TWO_RELEASE_TIMES = "two-release-times"
+    """Rows of the calendar give several times for one release; the latest counts."""
+    CONTRADICTING_FIGURES = "contradicting-figures"
+    """Rows of the calendar give one release different figures; it counts as a release without figures."""
+    UNUSUAL_RELEASE_TIME = "unusual-release-time"
+    """A release stands at an hour or on a weekday at which it never comes: a time zone is wrong."""
+    RELEASES_TOO_FREQUENT = "releases-too-frequent"
+    """A family of releases comes more often than it can: old schedules or rows that are no releases."""
+    RELEASE_NEVER_CAME = "release-never-came"
+    """A past release without figures counts as none, because a later one of its series has figures."""
+    MISSING_RELEASES = "missing-releases"
+    """The calendar has no release of a tracked family where there must be one; its channels are 0."""
+    MISSING_SURPRISES = "missing-surprises"
+    """No release of a tracked family in reach has the figures of a surprise; its channel is 0."""
+    CALENDAR_ROWS_LEFT_OUT = "calendar-rows-left-out"
+    """The loader left rows of a calendar out that contradict each other."""
+    NOTHING_WITHDRAWN = "nothing-withdrawn"
+    """The loader withdrew no release though rows of the table are missing from the file."""
+
 
 def warning(code: WarningCode, sentence: str) -> str:
     """Return a warning as answers, rows and logs carry it."""

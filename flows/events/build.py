@@ -16,6 +16,7 @@ from flows.events.context import event_context
 from flows.events.leaders import Leaders, Signal, is_known, leader_signals
 from flows.events.placing import Window, event_rows, window_of
 from flows.events.releases import Calendar, parse_calendar
+from flows.events.remarks import calendar_remarks
 from inference_server.event_schema import Float32Array
 from inference_server.instruments import Instrument
 from inference_server.time_grid import DatetimeArray, TimeGridError
@@ -131,9 +132,11 @@ def build_event_arrays(
         }
     except TimeGridError as error:
         raise EventError(f"a leader of the event configuration has no bounds: {error}") from error
+    now, as_of = max(window.now for window in windows.values()), max(request.as_of for request in asked)
+    remarks = calendar_remarks(parsed, config, (first, now, last), as_of)
     built: dict[_Grid, EventResult] = {}
     for request in asked:
-        arguments = request, windows[request.symbol], parsed, signals[request.timeframe]
+        arguments = request, windows[request.symbol], parsed, signals[request.timeframe], remarks
         if request.symbol in parsed.with_earnings:
             results[request.symbol] = _built(*arguments)
             continue
@@ -145,14 +148,14 @@ def build_event_arrays(
     return {symbol: results[symbol] for symbol in symbols}
 
 
-_Grid = tuple[str, str, bytes, bytes]
+_Grid = tuple[str, str, bytes, bytes, np.datetime64]
 
 
 def _grid(request: EventRequest) -> _Grid:
-    """Return what a window follows from: equal for symbols whose candles open and close together."""
+    """Return what rows follow from: equal for symbols whose candles open and close together."""
     stamps = (request.timestamps, request.future_timestamps)
     first, second = (each.astype("datetime64[us]", copy=False).tobytes() for each in stamps)
-    return request.instrument.calendar, request.timeframe, first, second
+    return request.instrument.calendar, request.timeframe, first, second, request.as_of
 
 
 def _copy(result: EventResult) -> EventResult:
@@ -176,16 +179,21 @@ def _closed_window(request: EventRequest, grids: dict[_Grid, Window]) -> Window:
 
 
 def _built(
-    request: EventRequest, window: Window, calendar: Calendar, signals: Sequence[Signal]
+    request: EventRequest,
+    window: Window,
+    calendar: Calendar,
+    signals: Sequence[Signal],
+    remarks: tuple[str, ...],
 ) -> EventResult:
     try:
         _check_coverage(calendar, window.opens[1], window.closes[-1])
+        calendar = calendar.seen_at(window.now, request.as_of)
         releases = calendar.of(request.symbol)
         array = event_rows(window, calendar, releases, signals)
         context = event_context(window, releases, request.instrument, request.timeframe)
     except Exception as error:  # whatever is wrong with one symbol must not take the others' events away
         return EventResult(error=f"{type(error).__name__}: {error}")
-    return EventResult(array, context, warnings=tuple(_warnings(window, calendar, signals)))
+    return EventResult(array, context, warnings=(*_warnings(window, calendar, signals), *remarks))
 
 
 def _check_coverage(calendar: Calendar, first: np.datetime64, last: np.datetime64) -> None:

@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.resources import files
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 
+from flows.events.titles import normal_title
 from inference_server.instruments import Instrument
 from inference_server.time_grid import DatetimeArray
 
@@ -27,11 +27,41 @@ class EventError(ValueError):
 
 @dataclass(frozen=True)
 class ReleaseTitles:
-    """How one family of releases is found: `titles` set flag and countdown, `surprise` carry the figures."""
+    """How one family of releases is found.
+
+    Attributes
+    ----------
+    titles
+        Rows that set flag and countdown.
+    surprise
+        Rows whose actual and forecast are the family's figures.
+    dates
+        Other providers' rows that say when and not what: they set flag and countdown too.
+    """
 
     currency: str
     titles: tuple[str, ...]
     surprise: tuple[str, ...]
+    dates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row belongs.
+
+    Attributes
+    ----------
+    series
+        Number of its series.
+    rank
+        Of its title within the series: among rows of one release the figures of the lowest count.
+    carries
+        Its actual and forecast are the series' figures.
+    """
+
+    series: int
+    rank: int
+    carries: bool
 
 
 @dataclass(frozen=True)
@@ -49,12 +79,15 @@ class EventConfig:
     unscheduled
         (n,) datetime64[us] UTC, sorted: decisions of central banks that nobody expected. They count as
         unscheduled whatever the calendar says.
+    aliases
+        By currency and title, what other providers call the same row.
     """
 
     releases: Mapping[str, ReleaseTitles]
     rate_decisions: Mapping[str, tuple[str, ...]]
     leaders: Mapping[str, Instrument]
     unscheduled: DatetimeArray
+    aliases: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     @cached_property
     def series(self) -> dict[str, int]:
@@ -62,23 +95,35 @@ class EventConfig:
         names = *self.releases, *(RATE + currency for currency in self.rate_decisions)
         return {name: number for number, name in enumerate(names)}
 
-    @cached_property
-    def places(self) -> dict[tuple[str, str], list[tuple[int, bool]]]:
-        """Numbers of the series of a row by its currency and title, and whether it carries their figures."""
-        places: dict[tuple[str, str], list[tuple[int, bool]]] = {}
-        for family, found in self.releases.items():
-            for title in dict.fromkeys((*found.titles, *found.surprise)):
-                place = self.series[family], title in found.surprise
-                places.setdefault((found.currency, title), []).append(place)
-        for currency, titles in self.rate_decisions.items():
-            for title in titles:
-                places.setdefault((currency, title), []).append((self.series[RATE + currency], False))
-        return places
+    def names_of(self, currency: str, title: str) -> tuple[str, ...]:
+        """Return a title and what other providers call the same row."""
+        return title, *self.aliases.get(currency, {}).get(title, ())
 
     @cached_property
-    def titles(self) -> pl.Enum:
+    def places(self) -> dict[tuple[str, str], list[Place]]:
+        """Where a row belongs, by its currency and its title as `normal_title` gives it."""
+        places: dict[tuple[str, str], list[Place]] = {}
+        for family, found in self.releases.items():
+            carrying = set(self._names(found.currency, found.surprise))
+            every = self._names(found.currency, (*found.surprise, *found.titles, *found.dates))
+            for rank, title in enumerate(every):
+                place = Place(self.series[family], rank, title in carrying)
+                places.setdefault((found.currency, title), []).append(place)
+        for currency, titles in self.rate_decisions.items():
+            for rank, title in enumerate(self._names(currency, titles)):
+                place = Place(self.series[RATE + currency], rank, False)
+                places.setdefault((currency, title), []).append(place)
+        return places
+
+    def _names(self, currency: str, titles: tuple[str, ...]) -> list[str]:
+        """Return titles, each before its aliases, in their normal form and each once."""
+        names = (normal_title(name) for title in titles for name in self.names_of(currency, title))
+        return list(dict.fromkeys(names))
+
+    @cached_property
+    def titles(self) -> frozenset[str]:
         """Every title that is the key of a place."""
-        return pl.Enum(sorted({title for _, title in self.places}))
+        return frozenset(title for _, title in self.places)
 
 
 def load_config(path: Path | None = None) -> EventConfig:
@@ -103,7 +148,12 @@ def load_config(path: Path | None = None) -> EventConfig:
 
 def _parse(content: dict[str, Any]) -> EventConfig:
     releases = {
-        family: ReleaseTitles(entry["currency"], tuple(entry["titles"]), tuple(entry["surprise"]))
+        family: ReleaseTitles(
+            entry["currency"],
+            tuple(entry["titles"]),
+            tuple(entry["surprise"]),
+            tuple(entry.get("dates", ())),
+        )
         for family, entry in ((family, content["releases"][family]) for family in FAMILIES)
     }
     leaders = {
@@ -112,7 +162,11 @@ def _parse(content: dict[str, Any]) -> EventConfig:
     }
     decisions = {currency: tuple(titles) for currency, titles in content["rate_decisions"].items()}
     unscheduled = sorted(_utc(moment) for moment in content["unscheduled"]["decisions"])
-    return EventConfig(releases, decisions, leaders, np.array(unscheduled, dtype="datetime64[us]"))
+    aliases = {
+        currency: {title: tuple(names) for title, names in entry.items()}
+        for currency, entry in content.get("aliases", {}).items()
+    }
+    return EventConfig(releases, decisions, leaders, np.array(unscheduled, dtype="datetime64[us]"), aliases)
 
 
 def _utc(moment: datetime) -> datetime:

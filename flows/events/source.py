@@ -40,6 +40,7 @@ _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         "previous": _NUMBER,
         "hawkish_score": _NUMBER,
         "source": _TEXT,
+        "withdrawn_at": _INSTANT,
     },
     "central_bank_rates_window": {
         "bank": _TEXT,

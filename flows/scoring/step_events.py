@@ -55,7 +55,7 @@ class ReleaseDays:
     def __init__(
         self, calendar: pl.DataFrame, rates: pl.DataFrame | None, symbols: Sequence[str], config: EventConfig
     ) -> None:
-        self._calendar: Calendar = parse_calendar(calendar, rates, symbols, config)
+        self._calendar: Calendar = parse_calendar(calendar, rates, symbols, config).come_true()
 
     def of(self, instrument: Instrument, timeframe: str, timestamps: DatetimeArray) -> StepEvents | None:
         """Return the events of a forecast's steps, or None where the calendar says nothing of their time.

@@ -1,6 +1,7 @@
 -- Staged events into economic_calendar, keyed on economic_calendar_natural_key. A value that a file lacks (the actual
 -- of a file from before the release) never erases a stored one; time_known and scheduled NULL mean "not said": true for
--- a new row, unchanged for a stored one. Returns the numbers of new and of changed rows.
+-- a new row, unchanged for a stored one. A withdrawn event that a file has again stands again. Returns the numbers of
+-- new and of changed rows.
 WITH written AS (
     INSERT INTO economic_calendar AS stored (
         event_time, time_known, scheduled, country, currency, symbol, event_type, title, impact,
@@ -31,15 +32,16 @@ WITH written AS (
         forecast = coalesce(excluded.forecast, stored.forecast),
         previous = coalesce(excluded.previous, stored.previous),
         hawkish_score = coalesce(excluded.hawkish_score, stored.hawkish_score),
-        source = coalesce(excluded.source, stored.source)
+        source = coalesce(excluded.source, stored.source),
+        withdrawn_at = NULL
     WHERE (
             stored.time_known, stored.scheduled, stored.impact, stored.actual, stored.forecast, stored.previous,
-            stored.hawkish_score, stored.source
+            stored.hawkish_score, stored.source, stored.withdrawn_at
         ) IS DISTINCT FROM (
             excluded.time_known, excluded.scheduled, coalesce(excluded.impact, stored.impact),
             coalesce(excluded.actual, stored.actual), coalesce(excluded.forecast, stored.forecast),
             coalesce(excluded.previous, stored.previous), coalesce(excluded.hawkish_score, stored.hawkish_score),
-            coalesce(excluded.source, stored.source)
+            coalesce(excluded.source, stored.source), NULL::timestamptz
         )
     RETURNING stored.xmax = 0 AS inserted
 )

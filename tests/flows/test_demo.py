@@ -2,7 +2,7 @@
 
 import os
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,15 @@ def frames(last: datetime, *decisions: datetime) -> dict[str, pl.DataFrame]:
 )
 def test_looks_from_before_a_decision(market: dict[str, pl.DataFrame], expected: str) -> None:
     assert demo.instant_before_a_decision(market) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("title", ["Fed Interest Rate Decision (Dec)", "FEDERAL FUNDS RATE"])
+def test_knows_a_decision_by_any_providers_title(title: str) -> None:
+    market = frames(datetime(2024, 12, 31, 23, tzinfo=UTC), DECISION)
+    calendar = market["economic_calendar"].with_columns(title=pl.lit(title), currency=pl.lit("usd"))
+    assert demo.instant_before_a_decision(market | {"economic_calendar": calendar}) == DECISION - timedelta(
+        hours=6
+    )
 
 
 def test_reads_times_of_a_csv_file() -> None:

@@ -25,8 +25,8 @@ def candle_frame(**changes: Any) -> pl.DataFrame:
 
 def event_frame(**changes: Any) -> pl.DataFrame:
     event: dict[str, Any] = {
-        "event_time": DAY, "event_type": "nfp", "title": 'Jobs, "all"', "currency": "USD", "actual": None,
-        "forecast": 170.0,
+        "event_time": DAY.replace(hour=13), "event_type": "nfp", "title": 'Jobs, "all"',
+        "currency": "USD", "actual": None, "forecast": 170.0,
     }  # fmt: skip
     return pl.DataFrame([event | changes])
 

@@ -24,7 +24,7 @@ COLUMNS = {
     "ohlcv_1d": "symbol ts open high low close volume amount",
     "instruments": "symbol asset_class calendar active allow_nonpositive model_time_zone",
     "economic_calendar": "event_time time_known scheduled country currency symbol event_type title impact "
-    "actual forecast previous hawkish_score source",
+    "actual forecast previous hawkish_score source withdrawn_at",
     "central_bank_rates": "bank decision_time time_known scheduled rate previous forecast source",
     "economic_indicators": "series_id date value known_on source",
     "ml_predictions": "symbol timeframe as_of model_name model_version pred_len timestamps p10 p50 p90 seed "

@@ -101,6 +101,7 @@ def test_the_calendar_window_holds_its_start_and_not_its_end(database: psycopg.C
         "event_time": START.replace(hour=18), "time_known": True, "scheduled": True, "country": None,
         "currency": None, "symbol": None, "event_type": "fomc", "title": "Rate", "impact": None,
         "actual": 2.0, "forecast": None, "previous": None, "hawkish_score": None, "source": None,
+        "withdrawn_at": None,
     }  # fmt: skip
 
 

@@ -121,3 +121,26 @@ def test_as_of_later_than_the_last_close_changes_nothing(market):
         np.datetime64("2022-06-15T19"),
     )
     np.testing.assert_array_equal(market.build(request).array, market.build(later).array)
+
+
+def test_a_withdrawn_release_is_gone_from_the_instant_on(market):
+    row = {"event_time": "2024-06-19T12:30", "title": "CPI m/m", "event_type": "cpi"}
+    rows = calendar_rows(row).with_columns(withdrawn_at=pl.lit(at("2024-06-13T09:30")))
+    calendar = pl.concat([market.calendar.with_columns(withdrawn_at=None), rows], how="diagonal_relaxed")
+    flags = {}
+    for as_of in ("2024-06-13T09:00", "2024-06-13T09:45"):  # the same candles are closed
+        request = market.request("BTC-USD", "1h", as_of, lookback=50, pred_len=200)
+        flags[as_of] = market.rows(request, calendar)["is_cpi"]
+    assert list(flags["2024-06-13T09:00"]) == ["2024-06-12T12:00", "2024-06-19T12:00"]
+    assert list(flags["2024-06-13T09:45"]) == ["2024-06-12T12:00"]
+
+
+def test_requests_of_one_run_may_look_from_different_instants(market):
+    row = {"event_time": "2024-06-19T12:30", "title": "CPI m/m", "event_type": "cpi"}
+    rows = calendar_rows(row).with_columns(withdrawn_at=pl.lit(at("2024-06-13T09:30")))
+    calendar = pl.concat([market.calendar.with_columns(withdrawn_at=None), rows], how="diagonal_relaxed")
+    early = market.request("BTC-USD", "1h", "2024-06-13T09:00", lookback=50, pred_len=200)
+    late = replace(early, symbol="ETH-USD", as_of=np.datetime64("2024-06-13T09:45", "us"))
+    built = build_event_arrays([early, late], calendar, market.leaders, market.config)
+    flags = [int(built[symbol].array[50:, 1].sum()) for symbol in ("BTC-USD", "ETH-USD")]
+    assert flags[0] == flags[1] + 1

@@ -1,5 +1,6 @@
 """Nothing published after the point in time shows, and the future schedule moves its own channels alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -104,6 +105,29 @@ def test_leader_candles_that_close_after_the_point_in_time_change_nothing(market
     np.testing.assert_array_equal(plain.array, other.array)
 
 
+@settings(REAL, max_examples=15)
+@given(moment=moments(), seed=st.integers(0, 2**32 - 1))
+def test_what_never_came_or_was_withdrawn_later_was_there_before(market, moment, seed):
+    request = market.request(*moment, lookback=200, pred_len=60)
+    instant = point_in_time(request)
+    rng = np.random.default_rng(seed)
+    calendar = near(market, instant)
+    lost, withdrawn = (pl.Series(rng.random(len(calendar)) < share) for share in (0.05, 0.3))
+    later = pl.Series(rng.integers(1, 10**9, len(calendar))) * 1000 + int(instant.timestamp() * 1e6)
+    calendar = calendar.with_columns(actual=pl.when(lost).then(None).otherwise("actual"))
+    changed = calendar.with_columns(
+        pl.when(withdrawn).then(later.cast(pl.Datetime("us", "UTC"))).alias("withdrawn_at"),
+        actual=pl.when(pl.col("event_time") >= instant).then(None).otherwise("actual"),
+    ).with_columns(
+        # A withdrawn row has no figures.
+        withdrawn_at=pl.when(pl.col("actual").is_null()).then("withdrawn_at")
+    )
+    request = replace(request, as_of=request_close(request))
+    plain, other = market.build(request, calendar), market.build(request, changed)
+    np.testing.assert_array_equal(plain.array, other.array)
+    assert plain.context == other.context
+
+
 @st.composite
 def edits(draw):
     """Draw changes of the future schedule: hours from now of releases added, and what befalls those there."""
@@ -185,3 +209,15 @@ def test_a_change_before_the_point_in_time_is_seen(market):
     assert market.rows(request, changed)["cpi_surprise_z"] == {}
     with pytest.raises(AssertionError):
         np.testing.assert_array_equal(market.build(request, changed).array, market.build(request).array)
+
+
+def test_a_later_time_on_the_day_of_a_release_hides_no_figures_that_are_out(market):
+    """A schedule row without figures may move the flag; what was public stays."""
+    request = market.request("BTC-USD", "1h", "2024-06-12T14:00", lookback=100, pred_len=12)
+    row = {"event_time": "2024-06-12T17:00", "title": "CPI m/m"}
+    calendar = near(market, at("2024-06-12T14:00"))
+    shape = calendar.columns
+    changed = pl.concat([calendar, calendar_rows(row).select(shape)])
+    plain, other = market.build(request, calendar), market.build(request, changed)
+    np.testing.assert_array_equal(plain.array[:, OTHERS], other.array[:, OTHERS])
+    assert (plain.array[:, 5] != 0).any()

@@ -53,16 +53,8 @@ def test_duplicate_rows_of_a_date_are_one_event_and_a_known_time_beats_a_date(co
         {"event_time": "2022-06-10T15:00", "title": CPI, "actual": 5.0, "forecast": 0.0},
     )
     parsed = parse_calendar(calendar, None, [], config)
-    assert times_of(parsed) == ["2022-06-10T12:30"]
-    assert parsed.releases.direction.tolist() == [1.0]
-
-
-def test_a_figure_of_a_later_row_of_the_date_is_not_used(config):
-    calendar = calendar_rows(
-        {"event_time": "2022-06-10T12:30", "title": CPI, "forecast": 0.7},
-        {"event_time": "2022-06-10T15:00", "title": CPI, "actual": 1.0},
-    )
-    assert np.isnan(parse_calendar(calendar, None, [], config).releases.direction).all()
+    assert times_of(parsed) == ["2022-06-10T15:00"]
+    assert parsed.releases.direction.tolist() == [1.0]  # of the figure that was published first
 
 
 def test_where_only_the_date_is_known_the_figures_are_public_when_it_is_over(config):

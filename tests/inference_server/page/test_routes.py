@@ -116,6 +116,16 @@ def test_the_calendar_lists_what_concerns_a_symbol(
     assert [event["event_type"] for event in share["events"]] == ["fomc", "earnings"]
 
 
+def test_the_calendar_shows_nothing_that_was_withdrawn_and_minds_no_case(
+    client: TestClient, database: psycopg.Connection[Any]
+) -> None:
+    add_event(database, NOW + 7 * HOUR, "CPI m/m", withdrawn_at=NOW)
+    add_event(database, NOW + 8 * HOUR, "CPI m/m", currency="usd")
+    span = {"start": NOW.isoformat(), "end": (NOW + 24 * HOUR).isoformat()}
+    (event,) = answer(client, "/calendar", symbol="EURUSD", **span)["events"]
+    assert event["event_time"] == "2024-12-18T20:00:00Z"
+
+
 def test_the_newest_forecast_has_every_column_of_its_row(
     client: TestClient, database: psycopg.Connection[Any]
 ) -> None:

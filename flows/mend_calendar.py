@@ -1,0 +1,101 @@
+"""``python -m flows.mend_calendar``: says of stored calendar rows that only know a date that they do.
+
+Two kinds of rows claim midnight as their time and don't know it: those of a source whose rows all stand at
+midnight, of UTC or of New York, and releases of the five tracked families of the United States, which never
+come then. Their ``time_known`` becomes false; nothing else is changed.
+"""
+
+import argparse
+import sys
+from typing import Any, Final
+
+import polars as pl
+import psycopg
+
+from flows.calendar_files import KEY
+from flows.events.config import FAMILIES, EventConfig, EventError, load_config
+from flows.events.dates import at_midnight
+from flows.events.rows import instants
+from flows.events.titles import currency_of, normal_title
+from sql.connect import connect
+from sql.errors import DatabaseError, one_line
+from sql.queries import load
+
+_SCHEMA: Final = {
+    "event_time": pl.Datetime("us", "UTC"),
+    **dict.fromkeys(("event_type", "title", "country", "currency", "symbol", "source"), pl.String()),
+}
+
+
+def mend_calendar(
+    connection: psycopg.Connection[Any], config: EventConfig, *, dry_run: bool = False
+) -> pl.DataFrame:
+    """Mend the stored rows in one transaction.
+
+    Parameters
+    ----------
+    config
+        Which titles the tracked families have.
+    dry_run
+        Only find them.
+
+    Returns
+    -------
+    pl.DataFrame
+        The rows: the natural key and source.
+
+    Raises
+    ------
+    psycopg.Error
+        The database refuses; nothing is changed then.
+    """
+    with connection.transaction(), connection.cursor() as cursor:
+        stored = pl.DataFrame(cursor.execute(load("calendar_times")).fetchall(), schema=_SCHEMA, orient="row")
+        dates = dates_among(stored, config)
+        if not dry_run:
+            cursor.executemany(load("mend_calendar"), dates.select(KEY).to_dicts())
+    return dates
+
+
+def dates_among(rows: pl.DataFrame, config: EventConfig) -> pl.DataFrame:
+    """Return those of the rows that claim a time which only know a date."""
+    midnight = pl.Series(at_midnight(instants(rows["event_time"])))
+    family = [
+        any(
+            place.series < len(FAMILIES)
+            for place in config.places.get((currency_of(*origin) or "", normal_title(title or "")), [])
+        )
+        for *origin, title in rows.select("currency", "country", "source", "title").iter_rows()
+    ]
+    marked = rows.with_columns(midnight=midnight, family=pl.Series(family, dtype=pl.Boolean))
+    found = pl.col("midnight") & (pl.col("family") | pl.col("midnight").all().over("source"))
+    return marked.filter(found).select(rows.columns)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flows.mend_calendar", description=__doc__)
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    given = parser.parse_args(arguments)
+    try:
+        with connect(autocommit=True) as connection:
+            dates = mend_calendar(connection, load_config(), dry_run=given.dry_run)
+    except psycopg.errors.UndefinedTable as error:
+        return _fail(f"{one_line(error)}; make the tables with `python -m sql migrate` first")
+    except psycopg.Error as error:
+        return _fail(one_line(error))
+    except (DatabaseError, EventError) as error:
+        return _fail(str(error))
+    for source, count in dates.group_by("source", maintain_order=True).agg(pl.len()).iter_rows():
+        print(f"{source or 'without a source'}: {count:,} rows at midnight are dates")
+    print(f"{dates.height:,} rows {'would be ' if given.dry_run else ''}mended")
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
