@@ -40,7 +40,7 @@ def sample(
     Returns
     -------
     Tensor
-        Tokens (B, 1), int64.
+        Tokens (B, 1), int64; -1 where a logit is no number, which would otherwise go unseen as some token.
     """
     vocabulary = logits.shape[-1]
     if break_ties and vocabulary > MOST_WITHOUT_TIES:
@@ -63,7 +63,8 @@ def sample(
     mass = torch.gather(cumulated, 1, kept - 1)
     rank = (cumulated <= uniform * mass).long().sum(-1, keepdim=True)
     # Rounding may leave uniform × mass at the very end: stay within the tokens kept.
-    return torch.gather(order, 1, torch.minimum(rank, kept - 1))
+    drawn = torch.gather(order, 1, torch.minimum(rank, kept - 1))
+    return torch.where(mass >= 0, drawn, torch.full_like(drawn, -1))
 
 
 def _without_ties(logits: Tensor) -> Tensor:

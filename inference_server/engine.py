@@ -225,17 +225,23 @@ class Engine:
         return History(s1[0], s2[0], self._conditioning(job), job.events is not None, scale)
 
     def decode(self, ticket: Ticket, first: int, count: int) -> Float32Array:
-        """Candles (count, pred_len, 6) of a job's paths, decoded behind the history in view."""
+        """Candles (count, pred_len, 6) of a job's paths, decoded behind the history in view.
+
+        A path one of whose tokens was drawn from logits that are no numbers is NaN.
+        """
         history, rows = ticket.encoded, slice(first, first + count)
         start = max(0, len(history) + ticket.job.pred_len - self.max_context)
+        s1, s2 = ticket.s1[rows], ticket.s2[rows]
         tokens = {
             "past_s1": history.s1[None, start:],
             "past_s2": history.s2[None, start:],
-            "s1": ticket.s1[rows],
-            "s2": ticket.s2[rows],
+            "s1": s1,
+            "s2": s2,
         }
         (candles,) = self._decode.run(["candles"], tokens)
-        return history.scale.restore(candles)
+        restored = history.scale.restore(candles)
+        restored[((s1 < 0) | (s2 < 0)).any(axis=1)] = np.nan
+        return restored
 
     def _conditioning(self, job: ForecastJob) -> NDArray[np.floating]:
         """What time and, where the job has them, events add to the embeddings: (T + pred_len, d_model)."""

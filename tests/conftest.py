@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # Each worker keeps to one thread: those that wait for one of another worker's take several times as long.
 for variable in ("OMP_NUM_THREADS", "KRONOS_THREADS"):

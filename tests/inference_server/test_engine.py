@@ -3,11 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inference_server.bundle import load_manifest
 from inference_server.decoder import token_bytes
+from inference_server.device import CpuDevice
 from inference_server.engine import Engine, EngineError
 from inference_server.jobs import ForecastJob
 from tests.inference_server.jobs import hourly_job
@@ -153,3 +156,22 @@ def test_an_impossible_job_is_refused_before_anything_runs(
 def test_events_need_a_bundle_with_an_encoder(tiny_base_bundle: Path) -> None:
     with pytest.raises(EngineError, match="no EventEncoder"):
         Engine.load(tiny_base_bundle, threads=1).forecast([hourly_job(events=True)])
+
+
+@pytest.mark.parametrize("settings", [{}, {"top_k": 5}, {"top_k": 1}, {"sample_count": 9}])
+@pytest.mark.parametrize("head", ["proj_s1.bias", "proj_s2.bias"])
+def test_paths_drawn_from_no_numbers_are_no_numbers(
+    tiny_bundle: Path, tmp_path: Path, head: str, settings: dict[str, Any]
+) -> None:
+    """Some token can always be drawn: from logits of NaN the answer would look like any other."""
+    for name in load_manifest(tiny_bundle).files:
+        model = onnx.load(tiny_bundle / name)
+        for table in model.graph.initializer:
+            if table.name.endswith(head):
+                values = onnx.numpy_helper.to_array(table).copy()
+                values[5] = np.nan
+                table.CopyFrom(onnx.numpy_helper.from_array(values, table.name))
+        onnx.save(model, tmp_path / name)
+    broken = Engine(tmp_path, load_manifest(tiny_bundle), CpuDevice(1))
+    (paths,) = broken.forecast([hourly_job(**settings)])
+    assert np.isnan(paths).all()
