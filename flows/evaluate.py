@@ -25,6 +25,7 @@ from flows.events import EventError
 from flows.forecasts import Order, Sampling, Timeframe, build_request, usable_lookback
 from flows.history import History, HistoryError, Period, history_from_database, history_from_files
 from flows.local_server import ServerError, local_server
+from flows.names import names_in
 from flows.settings import FlowSettings
 from flows.tables import TableError
 from flows.walk_forward import RANDOM_WALK, Walked, made_at_instants, walk
@@ -178,9 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder with candles_1h, candles_1d, economic_calendar (.parquet or .csv); else the database",
     )
     parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1h")
-    parser.add_argument(
-        "--symbols", type=lambda text: text.split(","), help="A,B; all that have candles unless given"
-    )
+    parser.add_argument("--symbols", type=names_in, help="A,B; all that have candles unless given")
     parser.add_argument(
         "--start", type=_instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"
     )

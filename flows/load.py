@@ -22,6 +22,7 @@ from flows.calendar_files import read_calendar_file
 from flows.calendar_replace import Withdrawal, plan_withdrawal, withdraw
 from flows.candle_notes import candle_notes
 from flows.candles import read_candles
+from flows.names import names_in
 from flows.tables import TableError, read_file
 from flows.universe import known_instruments
 from inference_server.instruments import default_instruments
@@ -268,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
             command.add_argument(
                 "--symbols",
-                type=lambda text: text.split(","),
+                type=names_in,
                 metavar="A,B",
                 help="load only these; one symbol names the candles of a file without the column symbol",
             )

@@ -23,6 +23,7 @@ from flows.fingerprint import with_fingerprint
 from flows.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
 from flows.inputs import build_inputs
 from flows.lookback import shortened
+from flows.names import names_in
 from flows.predict_tasks import (
     build_events,
     forecast,
@@ -312,7 +313,7 @@ def main() -> int:
         "--force", action="store_true", help="make forecasts again that are stored already from the same data"
     )
     given = parser.parse_args()
-    symbols = given.symbols.split(",") if given.symbols else None
+    symbols = names_in(given.symbols) if given.symbols else None
     state = run_once(
         timeframe=given.timeframe,
         symbols=symbols,

@@ -9,6 +9,7 @@ from prefect.settings import (
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
 )
 
+from flows.names import names_in
 from inference_server.time_grid import TIMEFRAMES
 
 RETRY_DELAYS_S = (2.0, 10.0, 30.0)
@@ -70,8 +71,10 @@ class FlowSettings:
 def _timeframes(given: str | None, default: frozenset[str]) -> frozenset[str]:
     if not given:
         return default
-    names = frozenset() if given == "none" else frozenset(name.strip() for name in given.split(","))
-    if not names <= set(TIMEFRAMES):
+    if given == "none":
+        return frozenset()
+    names = frozenset(names_in(given))
+    if not names or not names <= set(TIMEFRAMES):
         raise ValueError(
             f"KRONOS_SHORTER_LOOKBACK is {given!r}; give timeframes, such as {','.join(TIMEFRAMES)}, or none"
         )

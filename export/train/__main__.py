@@ -19,6 +19,7 @@ from export.train.evaluate import Subject, evaluate
 from export.train.event_arrays import database_sources, folder_sources, with_events
 from export.train.jobs import Job, train_decoder, train_events, train_tokenizer
 from export.train.loop import Schedule
+from flows.names import names_in
 from inference_server.time_grid import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError
@@ -69,10 +70,10 @@ def _add_common(command: argparse.ArgumentParser, steps: int) -> None:
         help="folder with candles_1h, candles_1d, economic_calendar (.parquet or .csv) and, optionally, "
         "segments.csv; without it the database is read",
     )
-    command.add_argument("--symbols", type=_names, metavar="A,B", help="train on these; all unless given")
+    command.add_argument("--symbols", type=names_in, metavar="A,B", help="train on these; all unless given")
     command.add_argument(
         "--licences",
-        type=_names,
+        type=names_in,
         default=LICENCES,
         help=f"with segments.csv: use segments whose licence begins so; {LICENCES} unless given",
     )
@@ -98,8 +99,8 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--events", type=Path, required=True, help="safetensors file of its EventEncoder")
     command.add_argument("--adapter", type=Path, required=True, help="folder of its LoRA adapter")
     command.add_argument("--data", type=Path, required=True, help="folder of candles and calendar")
-    command.add_argument("--train-symbols", type=_names, metavar="A,B", required=True, help="trained on")
-    command.add_argument("--symbols", type=_names, metavar="A,B", required=True, help="evaluate on these")
+    command.add_argument("--train-symbols", type=names_in, metavar="A,B", required=True, help="trained on")
+    command.add_argument("--symbols", type=names_in, metavar="A,B", required=True, help="evaluate on these")
     command.add_argument("--timeframe", choices=TIMEFRAMES, default="1h", help="1h unless given")
     command.add_argument("--validation-from", type=_date, required=True, help="where the training ended")
     command.add_argument("--start", type=_date, required=True, help="candles from here on are scored")
@@ -229,10 +230,6 @@ def _tokenizer(name: str, revision: str | None) -> KronosTokenizer:
     tokenizer = KronosTokenizer(TokenizerConfig.read(folder / "config.json"))
     load_weights(tokenizer, folder / "model.safetensors")
     return tokenizer
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _date(text: str) -> np.datetime64:

@@ -186,7 +186,9 @@ def test_a_bomb_is_stopped_at_the_limit() -> None:
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("raw", [b"no gzip", packed(b"x" * 1000)[:-9], packed(b"x")[:4]])
+@pytest.mark.parametrize(
+    "raw", [b"no gzip", packed(b"x" * 1000)[:-9], packed(b"x")[:4]], ids=["other", "cut", "a head alone"]
+)
 def test_a_body_that_is_no_whole_gzip_says_so(raw: bytes) -> None:
     with pytest.raises(InvalidBody, match="gzip"):
         unpacked(raw, "gzip", 10_000)
