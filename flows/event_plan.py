@@ -80,17 +80,29 @@ def plan_events(
     Whatever is missing, the forecasts are made all the same: a calendar that can't be read or that says
     nothing of the windows leaves every symbol without events, a symbol's own trouble leaves that symbol
     without, and the plan says why.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        The connection was lost or the query took too long: another try may succeed.
     """
     unusable = why_unusable(model)
     if unusable is not None:
         return EventPlan.without(windows, unusable, settled=not model.has_events)
     try:
         results = events_from_database(connection, event_requests(windows, timeframe, as_of), load_config())
+    except psycopg.OperationalError:
+        raise
     except psycopg.Error as error:
-        return EventPlan.without(windows, f"the calendar can't be read: {one_line(error)}")
+        return EventPlan.without(windows, unreadable(error))
     except EventError as error:
         return EventPlan.without(windows, str(error))
     return plan_of(results)
+
+
+def unreadable(error: Exception) -> str:
+    """Return the reason that a run without a calendar gives."""
+    return f"the calendar can't be read: {one_line(error) if isinstance(error, psycopg.Error) else error}"
 
 
 def event_requests(windows: Mapping[str, Window], timeframe: str, as_of: datetime) -> list[EventRequest]:

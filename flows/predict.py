@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, get_args
 
+import psycopg
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
@@ -17,8 +18,9 @@ from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.candles import as_utc, closed_windows
-from flows.event_plan import EventPlan
+from flows.calibration import Calibration
+from flows.candles import Window, as_utc, closed_windows
+from flows.event_plan import EventPlan, unreadable
 from flows.fingerprint import with_fingerprint
 from flows.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
 from flows.inputs import build_inputs
@@ -46,7 +48,8 @@ from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
 from flows.store import PredictionRow
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
-from inference_server.warning_codes import WarningCode, code_of
+from inference_server.warning_codes import WarningCode, code_of, warning
+from sql.errors import DatabaseError, one_line
 
 MODELS_PER_RUN: Final = 3
 """Models that a run follows the server to, before it says that the server does not stay with one."""
@@ -179,12 +182,12 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
     if timeframe in FlowSettings.from_env().shorter_lookback:
         windows = shortened(windows, model.limits.min_candles)
     events = (
-        build_events(model, windows, timeframe, run.as_of)
+        events_or_reason(model, windows, timeframe, run.as_of)
         if run.with_events
         else EventPlan.without(windows, "turned off for this run", settled=True)
     )
     remarks = events.warnings_by_symbol()
-    calibrations = read_widenings(model, timeframe, run.as_of)
+    calibrations, lack = calibrations_or_reason(model, timeframe, run.as_of)
     orders = [
         with_fingerprint(
             Order(
@@ -196,7 +199,7 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
                 events.contexts.get(symbol),
                 calibrations.get(window.instrument.asset_class),
                 run.store_samples,
-                (*window.warnings, *remarks.get(symbol, ())),
+                (*window.warnings, *remarks.get(symbol, ()), *lack),
             ),
             settled=events.settled or symbol in events.arrays,
         )
@@ -220,6 +223,32 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
     outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
     outcomes += [Outcome(symbol, stale=reason) for symbol, reason in stale.items()]
     return outcomes, sorted(moved)
+
+
+def events_or_reason(
+    model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
+) -> EventPlan:
+    """Build the event arrays; where the database is away for good, forecasts are made without them."""
+    try:
+        return build_events(model, windows, timeframe, as_of)
+    except (DatabaseError, psycopg.Error) as error:
+        return EventPlan.without(windows, unreadable(error))
+
+
+def calibrations_or_reason(
+    model: ModelInfo, timeframe: Timeframe, as_of: datetime
+) -> tuple[dict[str, Calibration], tuple[str, ...]]:
+    """Read the calibrations; where they can't be had, rows go without and carry a warning."""
+    try:
+        return read_widenings(model, timeframe, as_of), ()
+    except (DatabaseError, psycopg.Error) as error:
+        reason = one_line(error) if isinstance(error, psycopg.Error) else error
+        text = warning(
+            WarningCode.CALIBRATION_NOT_READ,
+            f"there is no calibrated envelope, as none can be read: {reason}",
+        )
+        get_run_logger().warning(text)
+        return {}, (text,)
 
 
 def settle(

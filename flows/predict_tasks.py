@@ -6,7 +6,6 @@ from datetime import datetime
 
 import polars as pl
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -52,7 +51,7 @@ def read_history(
     return universe, candles
 
 
-@task(name="build event arrays", cache_policy=NO_CACHE)
+@task(name="build event arrays", **RETRIED)
 def build_events(
     model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
 ) -> EventPlan:

@@ -92,6 +92,8 @@ class WarningCode(StrEnum):
     """The loader left rows of a calendar out that contradict each other."""
     NOTHING_WITHDRAWN = "nothing-withdrawn"
     """The loader withdrew no release though rows of the table are missing from the file."""
+    CALIBRATION_NOT_READ = "calibration-not-read"
+    """The calibrated envelope is missing, since what was learned of earlier forecasts can't be read."""
 
 
 def warning(code: WarningCode, sentence: str) -> str:

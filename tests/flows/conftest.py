@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from prefect import Task
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
@@ -23,9 +24,9 @@ def prefect_server() -> Iterator[None]:
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without the waits between them."""
-    for name in ("read_model", "read_history", "forecast", "store"):
-        task = getattr(predict_tasks, name)
-        monkeypatch.setattr(task, "retry_delay_seconds", [0.0] * task.retries)
+    for task in vars(predict_tasks).values():
+        if isinstance(task, Task) and task.retries:
+            monkeypatch.setattr(task, "retry_delay_seconds", [0.0] * task.retries)
 
 
 @pytest.fixture

@@ -72,6 +72,12 @@ def test_a_calendar_that_cannot_be_read_is_a_reason(database: psycopg.Connection
     assert plan.reasons["EURUSD"].startswith("the calendar can't be read: relation")
 
 
+def test_a_lost_connection_is_worth_another_try(database: psycopg.Connection[Any]) -> None:
+    database.close()
+    with pytest.raises(psycopg.OperationalError):
+        plan_events(database, MODEL, WINDOWS, "1h", AS_OF)
+
+
 def test_one_symbol_s_trouble_is_its_own(calendar: psycopg.Connection[Any]) -> None:
     strange = replace(WINDOWS["BTC-USD"], instrument=Instrument("BTC-USD", "crypto", "MOON"))
     plan = plan_events(calendar, MODEL, {**WINDOWS, "BTC-USD": strange}, "1h", AS_OF)

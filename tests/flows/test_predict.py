@@ -252,6 +252,58 @@ def test_forecasts_without_events_are_made_and_said_loudly(
         assert reason in text
 
 
+def fail(monkeypatch: pytest.MonkeyPatch, query: str, times: int) -> list[str]:
+    """Let a step of the run lose its connection so many times; what was tried."""
+    tried: list[str] = []
+    real = getattr(predict_tasks, query)
+
+    def losing(*arguments: Any, **settings: Any) -> Any:
+        tried.append(query)
+        if len(tried) <= times:
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(predict_tasks, query, losing)
+    return tried
+
+
+def test_a_hiccup_of_the_database_costs_no_events(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_releases(market)
+    tried = fail(monkeypatch, "plan_events", 2)
+    assert run().is_completed()
+    assert len(tried) == 3
+    assert all(request.events is not None for request in script.requests)
+
+
+def test_a_calendar_that_stays_away_costs_the_events_and_not_the_run(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_releases(market)
+    tried = fail(monkeypatch, "plan_events", 99)
+    assert run().is_completed()
+    assert len(tried) == 4
+    assert all(request.events is None for request in script.requests)
+    for row in stored(market).values():
+        assert any("the calendar can't be read: server closed" in text for text in row["warnings"])
+
+
+@pytest.mark.parametrize("broken", ["connection", "table"])
+def test_calibrations_that_cannot_be_had_cost_the_calibrated_envelope_alone(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    if broken == "connection":
+        fail(monkeypatch, "read_calibrations", 99)
+    else:
+        market.execute("DROP TABLE prediction_calibration")
+    assert run().is_completed()
+    for row in stored(market).values():
+        assert row["p10_calibrated"] is None
+        (text,) = [text for text in row["warnings"] if text.startswith("calibration-not-read: ")]
+        assert "there is no calibrated envelope" in text
+
+
 def test_late_candles_are_said_loudly(market: psycopg.Connection[Any], script: Script) -> None:
     assert run(as_of=AS_OF + timedelta(hours=1)).is_completed()
     description, table = artifact()
