@@ -37,7 +37,6 @@ from sql.connect import connect
 from sql.migrate import migrate
 from sql.queries import load
 
-SHARED = Path("../shared/data")
 CHECKPOINT = Path(__file__).resolve().parents[1] / "export" / "kronos_demo"
 FILES = ("candles_1h", "candles_1d", "economic_calendar")
 
@@ -57,11 +56,9 @@ def main() -> int:
     parser.add_argument(
         "--data",
         type=Path,
-        help=f"folder with {', '.join(FILES)} as .parquet or .csv; {SHARED} where it exists, else generated",
+        help=f"folder with {', '.join(FILES)} as .parquet or .csv; a generated market unless given",
     )
     data: Path | None = parser.parse_args().data
-    if data is None and SHARED.is_dir():
-        data = SHARED
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with ExitStack() as started:
