@@ -53,18 +53,18 @@ def sample(
     else:  # the lower index wins ties
         values, order = torch.topk(logits / temperature, vocabulary, dim=-1)
     cumulated = torch.cumsum(torch.softmax(values, dim=-1), dim=-1)
-    # What is kept is always the first tokens in this order, so their number says which.
+    # What is kept is always the first tokens in this order, so the last one's place says which.
     kth = torch.gather(values, 1, torch.clamp(top_k, 1, vocabulary) - 1)
-    by_rank = (values >= kth).long().sum(-1, keepdim=True)
+    by_rank = (values >= kth).long().sum(-1, keepdim=True) - 1
     # cumulated is the probability before the next token. A sum may round to a little above 1.
-    limit = torch.where(top_p >= 1.0, torch.full_like(top_p, torch.inf), top_p)
-    by_mass = torch.clamp((cumulated <= limit).long().sum(-1, keepdim=True) + 1, max=vocabulary)
-    kept = torch.where(top_k > 0, by_rank, by_mass)
-    mass = torch.gather(cumulated, 1, kept - 1)
+    limit = torch.where(top_p >= 1.0, torch.inf, top_p)
+    by_mass = torch.clamp((cumulated <= limit).long().sum(-1, keepdim=True), max=vocabulary - 1)
+    last = torch.where(top_k > 0, by_rank, by_mass)
+    mass = torch.gather(cumulated, 1, last)
     rank = (cumulated <= uniform * mass).long().sum(-1, keepdim=True)
     # Rounding may leave uniform × mass at the very end: stay within the tokens kept.
-    drawn = torch.gather(order, 1, torch.minimum(rank, kept - 1))
-    return torch.where(mass >= 0, drawn, torch.full_like(drawn, -1))
+    drawn = torch.gather(order, 1, torch.minimum(rank, last))
+    return torch.where(mass >= 0, drawn, -1)
 
 
 def _without_ties(logits: Tensor) -> Tensor:
