@@ -123,12 +123,9 @@ class StepBuffers:
 
         `sampling` and `gate` are of the rows in use; `conditioning` may have fewer rows than fit.
         """
-        constants, used = (
-            self._constants.filled({name: value for name, (value, _) in self._idle.items()}),
-            len(gate),
-        )
+        constants = self._constants.filled({name: value for name, (value, _) in self._idle.items()})
         for name, (value, _) in self._decoder.constant_inputs(sampling, gate).items():
-            self._constants.view(constants, name)[0, :used] = value
+            self._constants.view(constants, name)[0, : len(gate)] = value
         device = self._device
         device.write(self._table.span(records.shape, np.uint8), records)
         device.write(self._fixed.span(constants.shape, np.uint8), constants)
