@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from inference_server.bundle import Manifest, load_manifest
-from inference_server.cuda import CudaDevice
+from inference_server.cuda import CudaDevice, card_name
 from inference_server.device import CpuDevice, DeviceError
 from inference_server.engine import Engine
 
@@ -94,14 +94,15 @@ class _Mismatch(str):
 
 
 def _on_gpu(bundle: Path, manifest: Manifest, choice: DeviceChoice, cache_bytes: int | None) -> Engine:
-    device = gpu(choice.index, choice.cuda_graphs)
     if manifest.precision != GPU_PRECISION:
+        card = card_name(choice.index)
         raise DeviceError(
             _Mismatch(
-                f"{device.name} is here, but its attention kernels take half precision only, and this bundle "
-                f"is {manifest.precision}: export with --precision {GPU_PRECISION}, or say KRONOS_DEVICE=cpu"
+                f"{card} is here, but its attention kernels take half precision only, and this bundle is "
+                f"{manifest.precision}: export with --precision {GPU_PRECISION}, or say KRONOS_DEVICE=cpu"
             )
         )
+    device = gpu(choice.index, choice.cuda_graphs)
     try:
         return _warmed(bundle, manifest, device, cache_bytes)
     except Exception as error:  # as in load_engine

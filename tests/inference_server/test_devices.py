@@ -21,6 +21,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         raise DeviceError("libcublasLt.so.13 is missing")
 
     monkeypatch.setattr(devices, "gpu", missing)
+    monkeypatch.setattr(devices, "card_name", lambda index: missing(index, cuda_graphs=True))
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -55,7 +56,8 @@ def test_who_insists_on_a_gpu_gets_one_or_the_reason(bundle: str, request: pytes
 def test_who_chooses_the_cpu_does_not_touch_a_gpu(
     half_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(devices, "gpu", lambda *_: pytest.fail("the GPU was touched"))
+    for name in ("gpu", "card_name"):
+        monkeypatch.setattr(devices, name, lambda *_: pytest.fail("the GPU was touched"))
     engine = load_engine(half_bundle, DeviceChoice("cpu"), CpuDevice(1, CACHE))
     assert (engine.device.kind, engine.fallback) == ("cpu", None)
     assert caplog.records == []
