@@ -15,14 +15,14 @@ import polars as pl
 
 from benchmarks.market import data_folder
 from benchmarks.models import bundle
+from flows.backtest.local_server import local_server
+from flows.generated.market import generate_market
 from flows.load import load_calendar, load_candles
-from flows.local_server import local_server
-from flows.market import generate_market
-from inference_server.instruments import default_instruments
-from sql import embedded
+from market.instruments import default_instruments
 from sql.connect import connect
+from sql.embedded import server as embedded
+from sql.loading import load
 from sql.migrate import migrate
-from sql.queries import load
 
 SYMBOLS, LOOKBACK, PRED_LEN, PATHS = 25, 392, 120, 20
 AS_OF = datetime(2022, 3, 1, 12, tzinfo=UTC)  # six real hourly series run up to here

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from export.train.baselines import crps_samples
-from export.train.data import Stretch, read_folder
-from flows.lookback import FEWEST, unclipped_length
-from inference_server.engine import Engine
-from inference_server.envelope import envelope
-from inference_server.jobs import ForecastJob
-from inference_server.normalise import CLIP, normalise
+from flows.forecasting.lookback import FEWEST, unclipped_length
+from inference_server.engine.engine import Engine
+from inference_server.engine.jobs import ForecastJob
+from market.envelope import envelope
+from market.normalise import CLIP, normalise
+from training.data.stretches import Stretch, read_folder
+from training.evaluation.baselines import crps_samples
 
 LOOKBACK, PRED_LEN, PATHS = 392, 24, 100
 STEPS = (1, 6, 24)
@@ -117,7 +117,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clipped", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder as python -m export.train reads it")
+    parser.add_argument("--data", type=Path, required=True, help="folder as python -m training reads it")
     parser.add_argument("--held-out", type=np.datetime64, default=np.datetime64("2022-01-01"))
     given = parser.parse_args()
     engine = Engine.load(given.bundle)

@@ -12,9 +12,9 @@ from typing import Any
 
 from benchmarks.market import job
 from benchmarks.models import MAX_CONTEXT, PUBLISHED, bundle, checkpoint
-from inference_server.engine import Engine
-from inference_server.jobs import ForecastJob
-from tests.parity.oracle import COLUMNS, kronos, oracle_predictor
+from inference_server.engine.engine import Engine
+from inference_server.engine.jobs import ForecastJob
+from tests.helpers.oracle import COLUMNS, kronos, oracle_predictor
 
 PRED_LEN = 120
 PATHS = (1, 20)

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from flows import feeds
 from flows.events import EventConfig, EventRequest, Leaders, build_event_arrays, load_config
 from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX
-from flows.market import END, generate_market
-from inference_server.instruments import default_instruments
-from inference_server.time_grid import closed_by, future_timestamps, past_timestamps
+from flows.files import feeds
+from flows.generated.market import END, generate_market
+from market.instruments import default_instruments
+from market.time_grid import closed_by, future_timestamps, past_timestamps
 
 LOOKBACK, PRED_LEN = 512, 120
 SYMBOLS = (1, 25, 100, 300, 1000)

@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks.market import job
 from benchmarks.models import LABELS, Kind, bundle
-from inference_server.batching import Batching
-from inference_server.bundle import load_manifest
-from inference_server.engine import Engine
-from inference_server.jobs import ForecastJob
+from inference_server.engine.batching import Batching
+from inference_server.engine.bundle import load_manifest
+from inference_server.engine.engine import Engine
+from inference_server.engine.jobs import ForecastJob
 
 LOOKBACK, PRED_LEN = 392, 120
 LOADS = {"mini": 9, "base": 4}

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from flows.market import generate_market
-from inference_server.candles import candle_features
-from inference_server.jobs import ForecastJob
+from flows.generated.market import generate_market
+from inference_server.engine.jobs import ForecastJob
+from market.candles import candle_features
 
 PRICES = ("open", "high", "low", "close")
 

@@ -10,15 +10,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from export.adapter import TARGETS, Adapter, LowRank
 from export.bundle import Plan, export_bundle
-from export.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
-from export.decoder import KronosDecoder
-from export.events import EventEncoder, TrainedEvents
-from export.layers import Attention
-from export.sizes import SIZES
-from export.tokenizer import KronosTokenizer
-from export.train.lora import RANK
+from export.model.adapter import TARGETS, Adapter, LowRank
+from export.model.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
+from export.model.decoder import KronosDecoder
+from export.model.event_encoder import EventEncoder, TrainedEvents
+from export.model.layers import Attention
+from export.model.sizes import SIZES
+from export.model.tokenizer import KronosTokenizer
+from training.lora import RANK
 
 FOLDER = Path(".data/benchmarks")
 PUBLISHED = ("mini", "small", "base")

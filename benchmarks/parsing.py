@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.bodies import read_predict
-from inference_server.requests import event_array
+from inference_server.forecast.windows import event_array
+from inference_server.http.bodies import read_predict
 
 HISTORY, PRED_LEN, RUNS = 512, 120, 200
 

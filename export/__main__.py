@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from export.adapter import load_adapter
 from export.bundle import DTYPES, Plan, export_bundle
-from export.checkpoint import load_checkpoint
 from export.errors import ExportError
-from export.events import load_events
+from export.model.adapter import load_adapter
+from export.model.checkpoint import load_checkpoint
+from export.model.event_encoder import load_events
 from export.verify import largest, logit_figures
-from inference_server.bundle import INSTRUMENTS_CLOCK
-from inference_server.time_features import known_time_zones
+from inference_server.engine.bundle import INSTRUMENTS_CLOCK
+from market.time_features import known_time_zones
 
 DEFAULT_CONTEXT = 512
 # Published models that were trained on a longer context than the default.

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import torch
 
-from export.adapter import Adapter
-from export.checkpoint import Checkpoint, trained_clock
 from export.errors import ExportError
-from export.events import TrainedEvents
 from export.graph import cache_layouts
+from export.model.adapter import Adapter
+from export.model.checkpoint import Checkpoint, trained_clock
+from export.model.event_encoder import TrainedEvents
 from export.onnx_export import (
     OPSET,
     export_decoder,
@@ -25,8 +25,8 @@ from export.onnx_export import (
 )
 from export.swap import put_in_place, restore
 from export.verify import verify_decoder, verify_tokenizer
-from inference_server import bundle as layout
-from inference_server.event_schema import EVENT_CHANNELS, EVENT_SCHEMA
+from inference_server.engine import bundle as layout
+from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 Progress = Callable[[str, float], None]

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import ops
 
-from export.adapter import Adapter, LowRank
 from export.caches import Cache, SharedPrefixCache, StepCache
-from export.decoder import DEPENDENCY_HEADS, KronosDecoder, TokenEmbedding
-from export.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
+from export.model.adapter import Adapter, LowRank
+from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder, TokenEmbedding
+from export.model.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
 from export.sampling import sample
 
 ROTARY_MULTIPLE = 16  # the attention kernels take rotary halves that are multiples of 16 columns

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from export.decoder import KronosDecoder
 from export.errors import ParityError
-from export.layers import Attention, Rotary
+from export.model.decoder import KronosDecoder
+from export.model.layers import Attention, Rotary
 
 LARGEST_HALF = 65504.0  # the largest number that float16 holds
 _S2_PLACES = 8  # prefixes whose s2 logits are compared; those of s1 are compared at every position

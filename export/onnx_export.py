@@ -13,12 +13,12 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
-from export.adapter import Adapter
-from export.decoder import TIME_FIELDS, KronosDecoder, TimeEmbedding
-from export.events import EventEncoder
 from export.graph import DecoderGraph, cache_layouts, layout_of
-from export.tokenizer import KronosTokenizer
-from inference_server.event_schema import EVENT_CHANNELS
+from export.model.adapter import Adapter
+from export.model.decoder import TIME_FIELDS, KronosDecoder, TimeEmbedding
+from export.model.event_encoder import EventEncoder
+from export.model.tokenizer import KronosTokenizer
+from market.event_channels import EVENT_CHANNELS
 
 OPSET = 18
 _B, _S = 2, 3  # example sizes: neither 0 nor 1, so that nothing is specialised on them

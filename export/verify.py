@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.adapter import Adapter, merged
-from export.decoder import KronosDecoder
 from export.errors import ParityError
-from export.events import EventEncoder
 from export.graph import cache_layouts
 from export.half import half_figures
-from export.tokenizer import KronosTokenizer
-from inference_server.bundle import (
+from export.model.adapter import Adapter, merged
+from export.model.decoder import KronosDecoder
+from export.model.event_encoder import EventEncoder
+from export.model.tokenizer import KronosTokenizer
+from inference_server.engine.bundle import (
     DECODE_FILE,
     DECODER_FILE,
     ENCODE_FILE,

@@ -23,19 +23,19 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.comparison import compare, comparison_table
+from flows.backtest.local_server import local_server
 from flows.events import load_config
 from flows.events.titles import normal_title
+from flows.files.frames import read_file
+from flows.forecasting.comparison import compare, comparison_table
+from flows.forecasting.run_summary import event_words, price
+from flows.generated.market import generate_market
 from flows.load import load_calendar, load_candles
-from flows.local_server import local_server
-from flows.market import generate_market
-from flows.report import event_words, price
-from flows.tables import read_file
 from inference_server.client import Client
-from sql import embedded
 from sql.connect import connect
+from sql.embedded import server as embedded
+from sql.loading import load
 from sql.migrate import migrate
-from sql.queries import load
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "export" / "kronos_demo"
 FILES = ("candles_1h", "candles_1d", "economic_calendar")

@@ -19,16 +19,16 @@ import psycopg
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.candles import as_utc
-from flows.evaluation import calibrate_later_half, comparison_table, coverage_table, frame_of
+from flows.arguments import names_in
+from flows.backtest.history import History, HistoryError, Period, history_from_database, history_from_files
+from flows.backtest.local_server import ServerError, local_server
+from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
+from flows.backtest.walk_forward import RANDOM_WALK, Walked, made_at_instants, walk
 from flows.events import EventError
-from flows.forecasts import Order, Sampling, Timeframe, build_request, usable_lookback
-from flows.history import History, HistoryError, Period, history_from_database, history_from_files
-from flows.local_server import ServerError, local_server
-from flows.names import names_in
+from flows.files.frames import TableError
+from flows.forecasting.candles import as_utc
+from flows.forecasting.forecasts import Order, Sampling, Timeframe, build_request, usable_lookback
 from flows.settings import FlowSettings
-from flows.tables import TableError
-from flows.walk_forward import RANDOM_WALK, Walked, made_at_instants, walk
 from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
 from sql.connect import connect

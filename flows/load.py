@@ -17,19 +17,19 @@ import psycopg
 from rich.console import Console
 from rich.progress import Progress
 
-from flows import feeds
-from flows.calendar_files import read_calendar_file
-from flows.calendar_replace import Withdrawal, plan_withdrawal, withdraw
-from flows.candle_notes import candle_notes
-from flows.candles import read_candles
-from flows.names import names_in
-from flows.tables import TableError, read_file
-from flows.universe import known_instruments
-from inference_server.instruments import default_instruments
-from inference_server.time_grid import TIMEFRAMES
+from flows.arguments import names_in
+from flows.files import feeds
+from flows.files.calendar_files import read_calendar_file
+from flows.files.calendar_replace import Withdrawal, plan_withdrawal, withdraw
+from flows.files.candle_notes import candle_notes
+from flows.files.frames import TableError, read_file
+from flows.forecasting.candles import read_candles
+from flows.forecasting.universe import known_instruments
+from market.instruments import default_instruments
+from market.time_grid import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
-from sql.queries import load
+from sql.loading import load
 
 _CHUNK = 50_000  # rows sent to the server at once
 _FEW = 12  # candles, of which not much can be said without those before them
@@ -57,7 +57,7 @@ def load_candles(
     connection : psycopg.Connection
         To the database.
     frame, timeframe, symbols
-        As `flows.feeds.candles` takes them.
+        As `flows.files.feeds.candles` takes them.
 
     Raises
     ------
@@ -105,14 +105,14 @@ def load_calendar(
     replace_schedule: bool = False,
     dry_run: bool = False,
 ) -> Loaded:
-    """Upsert rows of the economic calendar, as `flows.calendar_files` takes them, in one transaction.
+    """Upsert rows of the economic calendar, as `flows.files.calendar_files` takes them, in one transaction.
 
     Parameters
     ----------
     timezone
         Zone of the times that name none; UTC unless given.
     replace_schedule
-        Whether releases without figures that the file lacks are withdrawn, see `flows.calendar_replace`.
+        Whether releases without figures that the file lacks are withdrawn, see `flows.files.calendar_replace`.
     dry_run
         Say what would change and store nothing.
 
@@ -156,7 +156,7 @@ def load_rows(connection: psycopg.Connection[Any], rows: pl.DataFrame, query: st
     connection : psycopg.Connection
         To the database.
     rows : pl.DataFrame
-        As `flows.feeds` returns them.
+        As `flows.files.feeds` returns them.
     query : str
         Name of an upsert that returns a row for each row that it wrote.
 

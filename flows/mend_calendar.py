@@ -12,14 +12,14 @@ from typing import Any, Final
 import polars as pl
 import psycopg
 
-from flows.calendar_files import KEY
 from flows.events.config import FAMILIES, EventConfig, EventError, load_config
 from flows.events.dates import at_midnight
 from flows.events.rows import instants
 from flows.events.titles import currency_of, normal_title
+from flows.files.calendar_files import KEY
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
-from sql.queries import load
+from sql.loading import load
 
 _SCHEMA: Final = {
     "event_time": pl.Datetime("us", "UTC"),

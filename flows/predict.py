@@ -18,24 +18,13 @@ from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.calibration import Calibration
-from flows.candles import Window, as_utc, closed_windows
-from flows.event_plan import EventPlan, unreadable
-from flows.fingerprint import with_fingerprint
-from flows.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
-from flows.inputs import build_inputs
-from flows.lookback import shortened
-from flows.names import names_in
-from flows.predict_tasks import (
-    build_events,
-    forecast,
-    read_history,
-    read_model,
-    read_unchanged,
-    read_widenings,
-    store,
-)
-from flows.report import (
+from flows.arguments import names_in
+from flows.forecasting.candles import Window, as_utc, closed_windows
+from flows.forecasting.event_plan import EventPlan, unreadable
+from flows.forecasting.fingerprint import with_fingerprint
+from flows.forecasting.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
+from flows.forecasting.lookback import shortened
+from flows.forecasting.run_summary import (
     Outcome,
     failure_message,
     notices,
@@ -44,11 +33,22 @@ from flows.report import (
     summary_table,
     warning_lines,
 )
+from flows.forecasting.store import PredictionRow
+from flows.forecasting.stored_inputs import build_inputs
+from flows.forecasting.tasks import (
+    build_events,
+    forecast,
+    read_history,
+    read_model,
+    read_unchanged,
+    read_widenings,
+    store,
+)
+from flows.scoring.calibration import Calibration
 from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
-from flows.store import PredictionRow
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
-from inference_server.warning_codes import WarningCode, code_of, warning
+from market.warning_codes import WarningCode, code_of, warning
 from sql.errors import DatabaseError, one_line
 
 MODELS_PER_RUN: Final = 3

@@ -17,15 +17,15 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.settings import temporary_settings
 
-from flows.calibration_store import Learned, learn_calibrations
-from flows.candles import as_utc, read_candles
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
-from flows.forecasts import Timeframe
-from flows.retries import RETRIED
+from flows.forecasting.candles import as_utc, read_candles
+from flows.forecasting.forecasts import Timeframe
+from flows.forecasting.retries import RETRIED
+from flows.forecasting.universe import known_instruments
+from flows.scoring.calibration_store import Learned, learn_calibrations
 from flows.scoring.matured import Closes, score_forecasts
 from flows.scoring.picture import data_url, reliability_picture
-from flows.scoring.report import learned_lines, score_table
 from flows.scoring.splits import summary
 from flows.scoring.step_events import ReleaseDays
 from flows.scoring.store import (
@@ -37,10 +37,10 @@ from flows.scoring.store import (
     read_steps,
     upsert_scores,
 )
+from flows.scoring.tables import learned_lines, score_table
 from flows.settings import local_prefect_defaults
-from flows.universe import known_instruments
-from inference_server.instruments import Instrument
-from inference_server.warning_codes import WarningCode, warning
+from market.instruments import Instrument
+from market.warning_codes import WarningCode, warning
 from sql.connect import connect
 
 CHUNK: Final = 500

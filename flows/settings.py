@@ -9,8 +9,8 @@ from prefect.settings import (
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
 )
 
-from flows.names import names_in
-from inference_server.time_grid import TIMEFRAMES
+from flows.arguments import names_in
+from market.time_grid import TIMEFRAMES
 
 RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 """Waits before a second, third and fourth try of a call to a server that was not available."""

@@ -7,9 +7,9 @@ from types import FrameType
 import uvicorn
 
 from inference_server.app import create_app
-from inference_server.bundle import BundleError, load_manifest
+from inference_server.engine.bundle import BundleError, load_manifest
+from inference_server.http.draining import Server
 from inference_server.logs import configure_logs
-from inference_server.serving import Server
 from inference_server.settings import Settings, SettingsError
 
 UNUSABLE = 2

@@ -14,26 +14,26 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from inference_server.auth import KeyGuard
-from inference_server.candle_store import CandleStore, find_database
-from inference_server.connections import time_allowed
-from inference_server.device import CpuDevice, DeviceError
-from inference_server.devices import load_engine
-from inference_server.engine import Engine
+from inference_server.engine.device import CpuDevice, DeviceError
+from inference_server.engine.devices import load_engine
+from inference_server.engine.engine import Engine
+from inference_server.engine.memory import usable_memory
+from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import headers_of, refusal
-from inference_server.forecasts import Forecasts
-from inference_server.hosts import HostGuard
-from inference_server.instruments import default_instruments
-from inference_server.memory import usable_memory
+from inference_server.forecast.candle_store import CandleStore, find_database
+from inference_server.forecast.result_cache import ResultCache
+from inference_server.forecast.service import Forecasts
+from inference_server.http.auth import KeyGuard
+from inference_server.http.deadlines import time_allowed
+from inference_server.http.hosts import HostGuard
+from inference_server.http.middleware import Observed
+from inference_server.http.openapi import document, page_files
+from inference_server.http.routes import AdminController, ForecastController, ServerController
 from inference_server.metrics import Metrics
-from inference_server.middleware import Observed
-from inference_server.openapi import document, page_files
 from inference_server.page import page_router
-from inference_server.result_cache import ResultCache
-from inference_server.routes import AdminController, ForecastController, ServerController
-from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
-from inference_server.time_grid import future_timestamps
+from market.instruments import default_instruments
+from market.time_grid import future_timestamps
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from litestar.exceptions import HTTPException, ValidationException
 
-from inference_server.candles import CandleError
 from inference_server.metrics import Metrics
 from inference_server.schemas import Problem
+from market.candles import CandleError
 
 TYPE_PREFIX = "urn:kronos-events:problem:"
 

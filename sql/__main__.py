@@ -64,7 +64,7 @@ def _start() -> None:
 def _stop() -> None:
     """Stop the embedded Postgres; the data stays."""
     _refuse_with_database_url("stop")
-    from sql import embedded
+    from sql.embedded import server as embedded
 
     print("stopped" if embedded.stop() else f"no Postgres is running in {embedded.data_folder()}")
 

@@ -32,7 +32,7 @@ def database_url() -> str:
         raise DatabaseError(
             "the embedded Postgres needs Linux or macOS: set DATABASE_URL to a Postgres to use"
         )
-    from sql import embedded
+    from sql.embedded import server as embedded
 
     return embedded.start()
 

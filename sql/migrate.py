@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from sql.errors import DatabaseError, one_line
-from sql.queries import load
+from sql.loading import load
 
 _FILE = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 _LOCK_KEY = int.from_bytes(b"kronos")

@@ -14,7 +14,7 @@ settings.load_profile("suite")
 for variable in ("OMP_NUM_THREADS", "KRONOS_THREADS"):
     os.environ.setdefault(variable, "1")
 
-pytest_plugins = ["tests.fixtures_bundle", "tests.fixtures_cuda", "tests.fixtures_database"]
+pytest_plugins = ["tests.helpers.bundles", "tests.helpers.cuda", "tests.helpers.databases"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from inference_server.warning_codes import WarningCode, code_of, warning
+from market.warning_codes import WarningCode, code_of, warning
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "warnings.md"
 

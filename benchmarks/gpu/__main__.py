@@ -16,8 +16,8 @@ from benchmarks.gpu import correctness, floors, timings, upstream
 from benchmarks.gpu.card import Card, facts
 from benchmarks.gpu.models import FOLDER, bundle
 from benchmarks.gpu.report import page
-from inference_server.device import DeviceError
-from inference_server.devices import gpu
+from inference_server.engine.device import DeviceError
+from inference_server.engine.devices import gpu
 
 # In the order of what one wants to know first.
 PARTS: dict[str, Callable[[Card], Any]] = {

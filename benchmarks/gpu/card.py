@@ -15,11 +15,11 @@ import onnxruntime as ort
 import torch
 
 from benchmarks.gpu.models import bundle
-from inference_server.bundle import load_manifest
-from inference_server.cuda import CudaDevice
-from inference_server.devices import gpu
-from inference_server.engine import Engine
-from inference_server.jobs import ForecastJob
+from inference_server.engine.bundle import load_manifest
+from inference_server.engine.cuda import CudaDevice
+from inference_server.engine.devices import gpu
+from inference_server.engine.engine import Engine
+from inference_server.engine.jobs import ForecastJob
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu.card import Card, job
 from benchmarks.gpu.models import bundle, checkpoint
-from export.decoder import KronosDecoder
-from inference_server.batching import Batching
-from inference_server.bundle import DECODER_FILE, ENCODE_FILE, load_manifest
-from inference_server.device import CpuDevice
-from inference_server.devices import gpu
-from inference_server.engine import Engine
-from inference_server.jobs import Ticket
-from inference_server.normalise import normalise
+from export.model.decoder import KronosDecoder
+from inference_server.engine.batching import Batching
+from inference_server.engine.bundle import DECODER_FILE, ENCODE_FILE, load_manifest
+from inference_server.engine.device import CpuDevice
+from inference_server.engine.devices import gpu
+from inference_server.engine.engine import Engine
+from inference_server.engine.jobs import Ticket
+from market.normalise import normalise
 
 PREFILL, STEPS, ROWS = 128, 20, 2
 NEIGHBOURS = (1, 19, 199)

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from export.bundle import Plan, export_bundle
-from export.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
-from export.decoder import KronosDecoder
-from export.events import EventEncoder, TrainedEvents
-from export.sizes import SIZES
-from export.tokenizer import KronosTokenizer
+from export.model.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
+from export.model.decoder import KronosDecoder
+from export.model.event_encoder import EventEncoder, TrainedEvents
+from export.model.sizes import SIZES
+from export.model.tokenizer import KronosTokenizer
 
 FOLDER = Path(".data/benchmarks/gpu")
 MAX_CONTEXT = 512

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu.card import Card, job
-from inference_server.decoder import Tokens, greedy
-from inference_server.engine import Engine
-from inference_server.slots import BURST
-from inference_server.step_loop import Caches, StepLoop
+from inference_server.engine.decoder import Tokens, greedy
+from inference_server.engine.engine import Engine
+from inference_server.engine.slots import BURST
+from inference_server.engine.step_loop import Caches, StepLoop
 
 LENGTHS = (128, 200, 256, 300, 392, 512)
 ROWS = (1, 20, 100, 500)

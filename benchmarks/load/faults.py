@@ -17,8 +17,8 @@ from benchmarks.load.steady import HEADERS, asking, outcome
 from benchmarks.market import hourly_candles
 from benchmarks.models import bundle
 from flows.load import load_candles
-from sql import embedded
 from sql.connect import connect
+from sql.embedded import server as embedded
 from sql.migrate import migrate
 
 CLIENTS = 8

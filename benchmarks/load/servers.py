@@ -13,7 +13,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.local_server import free_port
+from flows.backtest.local_server import free_port
 
 PATIENCE_S = 300.0
 ADMIN_KEY = "key-of-the-load-benchmark"

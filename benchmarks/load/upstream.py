@@ -12,8 +12,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from benchmarks.models import MAX_CONTEXT, checkpoint
-from inference_server.candles import candle_features
-from tests.parity.oracle import COLUMNS, oracle_predictor
+from market.candles import candle_features
+from tests.helpers.oracle import COLUMNS, oracle_predictor
 
 app = FastAPI()
 predictor = oracle_predictor(checkpoint(os.environ.get("UPSTREAM_SIZE", "mini")), MAX_CONTEXT)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import psycopg
 
-from flows.candles import closed_windows, read_candles
 from flows.events.build import EventRequest
 from flows.events.config import EventError, load_config
 from flows.events.plot import plot_events
 from flows.events.source import events_from_database
-from flows.universe import read_universe
-from inference_server.time_grid import TIMEFRAMES
+from flows.forecasting.candles import closed_windows, read_candles
+from flows.forecasting.universe import read_universe
+from market.time_grid import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError
 

@@ -17,10 +17,10 @@ from flows.events.leaders import Leaders, Signal, is_known, leader_signals
 from flows.events.placing import Window, event_rows, window_of
 from flows.events.releases import Calendar, parse_calendar
 from flows.events.remarks import calendar_remarks
-from inference_server.event_schema import Float32Array
-from inference_server.instruments import Instrument
-from inference_server.time_grid import DatetimeArray, TimeGridError
-from inference_server.warning_codes import WarningCode, warning
+from market.event_channels import Float32Array
+from market.instruments import Instrument
+from market.time_grid import DatetimeArray, TimeGridError
+from market.warning_codes import WarningCode, warning
 
 _QUIET: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # no whole calendar is silent for longer
 
@@ -57,7 +57,7 @@ class EventResult:
     Attributes
     ----------
     array : (T + pred_len, 20) float32 or None
-        C-contiguous and finite; channels as `inference_server.event_schema.EVENT_CHANNELS`.
+        C-contiguous and finite; channels as `market.event_channels.EVENT_CHANNELS`.
     context
         See `flows.events.context.event_context`; None where no event is active. Shared by symbols whose
         candles have the same times: it is there to be read.

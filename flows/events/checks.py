@@ -12,8 +12,8 @@ from flows.events.config import FAMILIES, RATE
 from flows.events.dates import NEW_YORK, DatedRows
 from flows.events.merging import OFTEN, OFTEN_DAYS, Merged
 from flows.events.rows import NEVER
-from inference_server.time_grid import BoolArray, DatetimeArray
-from inference_server.warning_codes import WarningCode, warning
+from market.time_grid import BoolArray, DatetimeArray
+from market.warning_codes import WarningCode, warning
 
 MOST_A_YEAR: Final = {"fomc": 12, "cpi": 14, "nfp": 14, "gdp": 14, "pce": 14}
 FEWEST_DAYS: Final = 14  # between two scheduled releases of one family

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from flows.events.titles import normal_title
-from inference_server.instruments import Instrument
-from inference_server.time_grid import DatetimeArray
+from market.instruments import Instrument
+from market.time_grid import DatetimeArray
 
 FAMILIES: Final = ("fomc", "cpi", "nfp", "gdp", "pce")
 LEADERS: Final = ("btc", "spy", "dxy", "vix")

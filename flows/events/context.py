@@ -7,8 +7,8 @@ import numpy as np
 
 from flows.events.placing import Window
 from flows.events.releases import KINDS, Releases
-from inference_server.instruments import Instrument
-from inference_server.time_grid import BoolArray, candle_bounds, future_timestamps
+from market.instruments import Instrument
+from market.time_grid import BoolArray, candle_bounds, future_timestamps
 
 AHEAD_1H: Final = np.timedelta64(24, "h").astype("timedelta64[us]")
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")

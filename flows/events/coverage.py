@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 
 from flows.events.config import FAMILIES, RATE, EventConfig
-from flows.events.figures import FEWEST_RELEASES
 from flows.events.merging import Merged
 from flows.events.rows import instants, untracked_titles
+from flows.events.surprises import FEWEST_RELEASES
 from flows.events.titles import closest_titles
-from inference_server.time_grid import BoolArray, DatetimeArray
-from inference_server.warning_codes import WarningCode, warning
+from market.time_grid import BoolArray, DatetimeArray
+from market.warning_codes import WarningCode, warning
 
 LONGEST_GAP: Final = {  # between two releases of a family, with some days to spare
     family: np.timedelta64(days, "D").astype("timedelta64[us]")

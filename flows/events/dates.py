@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.time_grid import BoolArray, DatetimeArray
+from market.time_grid import BoolArray, DatetimeArray
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 _HOUR_US: Final = 3_600_000_000

@@ -19,11 +19,11 @@ import numpy as np
 import polars as pl
 
 from flows.events.config import EventConfig
-from flows.events.figures import Floats, level_z
 from flows.events.rows import instants
-from inference_server.instruments import Instrument
-from inference_server.time_grid import DatetimeArray, candle_bounds
-from inference_server.warning_codes import WarningCode, warning
+from flows.events.surprises import Floats, level_z
+from market.instruments import Instrument
+from market.time_grid import DatetimeArray, candle_bounds
+from market.warning_codes import WarningCode, warning
 
 RETURN_CHANNELS: Final = {"btc": 14, "spy": 15, "dxy": 16}
 VIX_CHANNEL: Final = 17

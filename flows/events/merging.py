@@ -18,9 +18,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.events.figures import Floats
 from flows.events.rows import FIGURES, NEVER, Rows
-from inference_server.time_grid import BoolArray, DatetimeArray
+from flows.events.surprises import Floats
+from market.time_grid import BoolArray, DatetimeArray
 
 MISSING_SHARE: Final = 0.15  # of a series' releases may lack figures and they are still the rule
 OFTEN: Final = 5  # releases of one title within `OFTEN_DAYS` that no tracked family has

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from flows.events.config import EventError
 from flows.events.leaders import VIX_CHANNEL, Signal, last_known
 from flows.events.releases import Calendar, Releases
-from inference_server.event_schema import EVENT_CHANNELS, Float32Array
-from inference_server.instruments import Instrument
-from inference_server.time_grid import DatetimeArray, candle_bounds, past_timestamps
+from market.event_channels import EVENT_CHANNELS, Float32Array
+from market.instruments import Instrument
+from market.time_grid import DatetimeArray, candle_bounds, past_timestamps
 
 # By kind of release: its flag, and its surprise or score (−1: it has none).
 FLAG_CHANNELS: Final = np.array([0, 1, 2, 3, 4, 9, 8])
@@ -85,7 +85,7 @@ def window_of(
     EventError
         No candle, or timestamps that don't increase.
     TimeGridError
-        See `inference_server.time_grid`.
+        See `market.time_grid`.
     """
     if not len(timestamps):
         raise EventError("no candles; expected at least one timestamp")

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from flows.events.build import EventRequest, EventResult
-from flows.events.figures import Floats
-from inference_server.event_schema import EVENT_CHANNELS, Float32Array
+from flows.events.surprises import Floats
+from market.event_channels import EVENT_CHANNELS, Float32Array
 
 UP, DOWN, LINE, AHEAD = "#1a7f5a", "#b3382c", "#23527c", "#f2f0e6"
 _LEVEL_ROOM = 0.16  # of a channel's strip, above and below its curve

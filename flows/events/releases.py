@@ -11,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flows.events.config import FAMILIES, EventConfig
-from flows.events.figures import Floats, direction, hawkish_score, surprise_z
 from flows.events.merging import Merged, leave_out_frequent, one_per_release
 from flows.events.rows import EARNINGS, NEVER, FoundRows, instants, read_rows
-from inference_server.time_grid import BoolArray, DatetimeArray
+from flows.events.surprises import Floats, direction, hawkish_score, surprise_z
+from market.time_grid import BoolArray, DatetimeArray
 
 KINDS: Final = (*FAMILIES, "rate_decision", "earnings")
 _SCORED: Final = ("cpi", "nfp")  # families with a z-score among the channels

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from flows.events.config import FAMILIES, RATE, EventConfig, EventError, Place
 from flows.events.dates import DatedRows, Origin, as_dates, at_midnight
-from flows.events.figures import Floats
+from flows.events.surprises import Floats
 from flows.events.titles import closest_titles, currency_of, normal_title
-from inference_server.time_grid import BoolArray, DatetimeArray
+from market.time_grid import BoolArray, DatetimeArray
 
 CALENDAR_SCHEMA: Final = {
     "event_time": pl.Datetime("us", "UTC"),

@@ -12,7 +12,7 @@ import psycopg
 from flows.events.build import EventRequest, EventResult, build_event_arrays
 from flows.events.config import LEADERS, EventConfig
 from flows.events.leaders import Leaders
-from sql.queries import load
+from sql.loading import load
 
 BEFORE: Final = timedelta(days=800)  # 20 monthly releases and some that have no forecast, for σ
 AHEAD: Final = timedelta(days=90)  # beyond the next FOMC decision, for the countdown

@@ -10,8 +10,8 @@ from flows.scoring.metrics import Floats, score_steps
 from flows.scoring.step_events import ReleaseDays
 from flows.scoring.steps import known, numbers, truths
 from flows.scoring.store import ScoreRow, StoredForecast
-from inference_server.instruments import Instrument
-from inference_server.time_grid import DatetimeArray, candle_bounds
+from market.instruments import Instrument
+from market.time_grid import DatetimeArray, candle_bounds
 
 
 class Closes:

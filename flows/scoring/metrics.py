@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inference_server.envelope import LEVELS
+from market.envelope import LEVELS
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from flows.scoring.metrics import Floats
 from flows.scoring.splits import SHOWN_STEPS
-from inference_server.envelope import LEVELS
+from market.envelope import LEVELS
 
 RAW, CALIBRATED, GUIDE = "#23527c", "#c05a00", "#999999"
 _LINES: Final = ("-", "--", "-.", ":", "-")

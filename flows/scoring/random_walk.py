@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flows.scoring.metrics import Floats
-from inference_server.envelope import LEVELS
+from market.envelope import LEVELS
 
 
 @dataclass(frozen=True)

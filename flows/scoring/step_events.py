@@ -10,8 +10,8 @@ import polars as pl
 from flows.events.config import EventConfig
 from flows.events.placing import window_of
 from flows.events.releases import KINDS, Calendar, Releases, parse_calendar
-from inference_server.instruments import Instrument
-from inference_server.time_grid import BoolArray, DatetimeArray
+from market.instruments import Instrument
+from market.time_grid import BoolArray, DatetimeArray
 
 _NONE: Final = np.array([], dtype="datetime64[us]")
 _SILENCE: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # no whole calendar is silent for longer

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 
 from flows.scoring.steps import WIDE_SCHEMA, steps_of
-from sql.queries import load
+from sql.loading import load
 
 _ROWS = 1000  # of forecasts held as Python objects at once
 

@@ -3,7 +3,7 @@
 from litestar import Router
 from litestar.di import Provide
 
-from inference_server.candle_store import CandleStore
+from inference_server.forecast.candle_store import CandleStore
 from inference_server.page.assets import page_files
 from inference_server.page.chart import ChartPainter
 from inference_server.page.routes import MarketController, PredictionController

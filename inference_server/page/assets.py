@@ -10,7 +10,7 @@ from litestar.datastructures import CacheControlHeader
 from litestar.response import File, Response
 from litestar.static_files import create_static_files_router
 
-from inference_server.auth import OPEN
+from inference_server.http.auth import OPEN
 
 _FILES = "/page-files"
 

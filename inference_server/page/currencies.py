@@ -2,7 +2,7 @@
 
 import re
 
-from inference_server.instruments import Instrument
+from market.instruments import Instrument
 
 HOME = "USD"
 """Its releases move every market."""

@@ -9,8 +9,8 @@ from litestar.params import Dependency, Parameter
 from litestar.response import Response
 
 from inference_server.errors import InvalidRequest
-from inference_server.instants import parse_instant
-from inference_server.openapi import problems
+from inference_server.forecast.instants import parse_instant
+from inference_server.http.openapi import problems
 from inference_server.page.chart import ChartPainter
 from inference_server.page.schemas import (
     Calendar,
@@ -22,7 +22,7 @@ from inference_server.page.schemas import (
     Timeframe,
 )
 from inference_server.page.store import PageStore
-from inference_server.unix_time import LATEST
+from market.unix_time import LATEST
 
 MAX_CANDLES = 5000
 LONGEST_CALENDAR = np.timedelta64(3 * 366, "D")

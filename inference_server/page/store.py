@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from psycopg.rows import TupleRow
 
-from inference_server.candle_store import CandleStore
 from inference_server.errors import ServiceError, UnknownSymbol
-from inference_server.event_schema import EVENT_CHANNELS
-from inference_server.instruments import Instrument
+from inference_server.forecast.candle_store import CandleStore
 from inference_server.page.currencies import currencies_of
 from inference_server.page.schemas import (
     Calendar,
@@ -26,7 +24,9 @@ from inference_server.page.schemas import (
     TimeframeInfo,
 )
 from inference_server.schemas import EncodedArray
-from sql.queries import load
+from market.event_channels import EVENT_CHANNELS
+from market.instruments import Instrument
+from sql.loading import load
 
 LONGEST_NAME = 64
 MAX_EVENTS = 2000

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import models
-from export.checkpoint import Checkpoint
-from tests.fixtures_bundle import tokenizer_graphs_of
-from tests.fixtures_cuda import ROOT, CudaStub
+from export.model.checkpoint import Checkpoint
+from tests.helpers.bundles import tokenizer_graphs_of
+from tests.helpers.cuda import ROOT, CudaStub
 
 
 def benchmark(

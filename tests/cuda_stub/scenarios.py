@@ -15,18 +15,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference_server.bundle import MANIFEST_FILE, Manifest, load_manifest
-from inference_server.calls import Outcome
-from inference_server.decoder import Decoder
-from inference_server.device import CpuDevice
-from inference_server.devices import DeviceChoice, gpu, load_engine
-from inference_server.engine import Engine
+from inference_server.engine.bundle import MANIFEST_FILE, Manifest, load_manifest
+from inference_server.engine.calls import Outcome
+from inference_server.engine.decoder import Decoder
+from inference_server.engine.device import CpuDevice
+from inference_server.engine.devices import DeviceChoice, gpu, load_engine
+from inference_server.engine.engine import Engine
+from inference_server.engine.scheduler import Scheduler
+from inference_server.engine.slots import BURST
+from inference_server.engine.step_loop import Buckets
 from inference_server.errors import EngineFailed
 from inference_server.metrics import Metrics
-from inference_server.scheduler import Scheduler
-from inference_server.slots import BURST
-from inference_server.step_loop import Buckets
-from tests.inference_server.jobs import hourly_job
+from tests.helpers.jobs import hourly_job
 
 CACHE = 1 << 28
 JOBS = {

@@ -9,20 +9,20 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from export.adapter import load_adapter
 from export.bundle import Plan, export_bundle
-from export.checkpoint import Checkpoint, randomise
-from export.config import DecoderConfig
-from export.decoder import KronosDecoder
 from export.errors import ExportError, ParityError
+from export.model.adapter import load_adapter
+from export.model.checkpoint import Checkpoint, randomise
+from export.model.config import DecoderConfig
+from export.model.decoder import KronosDecoder
+from export.model.sizes import SIZES
 from export.onnx_export import export_decoder, export_time_embedding
-from export.sizes import SIZES
 from export.verify import TOLERANCE, largest, logit_figures, verify_decoder
-from inference_server.bundle import load_manifest
-from inference_server.engine import Engine
-from tests.export.adapters import write_adapter
-from tests.fixtures_bundle import random_events, tokenizer_graphs_of
-from tests.inference_server.jobs import hourly_job
+from inference_server.engine.bundle import load_manifest
+from inference_server.engine.engine import Engine
+from tests.helpers.adapters import write_adapter
+from tests.helpers.bundles import random_events, tokenizer_graphs_of
+from tests.helpers.jobs import hourly_job
 
 JOB = hourly_job(120, 20, sample_count=3, seed=4)
 JOB_WITH_EVENTS = hourly_job(120, 20, sample_count=3, seed=4, events=True)

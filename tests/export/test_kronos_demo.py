@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from export.adapter import load_adapter
-from export.checkpoint import load_checkpoint, trained_clock
-from export.events import load_events
-from export.sizes import SIZES
+from export.model.adapter import load_adapter
+from export.model.checkpoint import load_checkpoint, trained_clock
+from export.model.event_encoder import load_events
+from export.model.sizes import SIZES
 
 DEMO = Path(str(files("export"))) / "kronos_demo"
 RECORDS = ("tokenizer/training.json", "model/training.json", "training.json")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from export.__main__ import main
-from export.checkpoint import Checkpoint
+from export.model.checkpoint import Checkpoint
 from export.verify import TOLERANCE, largest, logit_figures
-from inference_server.bundle import load_manifest
-from inference_server.engine import Engine
-from tests.fixtures_bundle import tokenizer_graphs_of
-from tests.inference_server.jobs import hourly_job
+from inference_server.engine.bundle import load_manifest
+from inference_server.engine.engine import Engine
+from tests.helpers.bundles import tokenizer_graphs_of
+from tests.helpers.jobs import hourly_job
 
 
 def test_the_command_writes_a_bundle_and_half_precision_states_its_effect(

@@ -12,13 +12,13 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from export.checkpoint import Checkpoint
 from export.errors import ParityError
-from export.events import EventEncoder
 from export.half import LARGEST_HALF, half_figures
+from export.model.checkpoint import Checkpoint
+from export.model.event_encoder import EventEncoder
 from export.verify import TOLERANCE, largest, logit_figures, verify_decoder, verify_tokenizer
-from inference_server.bundle import DECODER_FILE, PATHS_FILE
-from tests.fixtures_bundle import random_events
+from inference_server.engine.bundle import DECODER_FILE, PATHS_FILE
+from tests.helpers.bundles import random_events
 
 CONTEXT = 512  # of the tiny bundles
 

@@ -7,8 +7,8 @@ from prefect import Task
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import predict_tasks
-from tests.flows.stand_in_server import Script, stand_in_server
+from flows.forecasting import tasks as predict_tasks
+from tests.helpers.stand_in_server import Script, stand_in_server
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from flows import demo
-from flows.market import END, generate_market
-from flows.store import PredictionRow, upsert_prediction
+from flows.forecasting.store import PredictionRow, upsert_prediction
+from flows.generated.market import END, generate_market
 
 DECISION = datetime(2024, 12, 18, 19, tzinfo=UTC)
 

@@ -10,14 +10,14 @@ import polars as pl
 import psycopg
 import pytest
 
+from flows.backtest.local_server import ServerError, local_server
+from flows.generated.market import END, generate_market
 from flows.load import load_calendar, load_candles
-from flows.local_server import ServerError, local_server
-from flows.market import END, generate_market
 from flows.predict import predict_batch
 from inference_server.client import Client
-from inference_server.instruments import default_instruments
 from inference_server.schemas import PredictRequest
-from inference_server.time_grid import future_timestamps
+from market.instruments import default_instruments
+from market.time_grid import future_timestamps
 
 SYMBOLS = ["BTC-USD", "EURUSD", "SPY"]
 SHORT: dict[str, Any] = {"as_of": END, "pred_len": 6, "sample_count": 4}

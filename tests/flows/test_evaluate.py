@@ -12,14 +12,14 @@ import pytest
 from rich.console import Console
 
 from flows import evaluate as module
+from flows.backtest.history import HistoryError, Period, history_from_files
+from flows.backtest.local_server import local_server
+from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
+from flows.backtest.walk_forward import RANDOM_WALK, Scored
 from flows.evaluate import main
-from flows.evaluation import calibrate_later_half, comparison_table, coverage_table, frame_of
-from flows.history import HistoryError, Period, history_from_files
+from flows.generated.market import END, generate_market
 from flows.load import load_calendar, load_candles
-from flows.local_server import local_server
-from flows.market import END, generate_market
 from flows.scoring.metrics import score_steps
-from flows.walk_forward import RANDOM_WALK, Scored
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import polars as pl
 import psycopg
 import pytest
 
-from flows import feeds
+from flows.files import feeds
+from flows.files.frames import TableError, read_file
 from flows.load import Loaded, load_calendar, load_candles, load_rows, main
-from flows.tables import TableError, read_file
 
 DAY = datetime(2024, 1, 2, tzinfo=UTC)
 

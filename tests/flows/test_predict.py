@@ -16,20 +16,20 @@ from prefect import State
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
-from flows import predict_tasks
-from flows.candles import as_utc
-from flows.forecasts import usable_lookback
+from flows.forecasting import tasks as predict_tasks
+from flows.forecasting.candles import as_utc
+from flows.forecasting.forecasts import usable_lookback
+from flows.forecasting.run_summary import Outcome
+from flows.forecasting.seeds import forecast_seed
+from flows.generated.releases import generated_releases
 from flows.load import load_calendar
-from flows.market_releases import generated_releases
 from flows.predict import predict_batch
-from flows.report import Outcome
-from flows.seeds import forecast_seed
-from inference_server.instruments import Instrument, default_instruments
 from inference_server.schemas import EncodedArray
-from inference_server.time_grid import past_timestamps
-from inference_server.warning_codes import WarningCode, warning
-from sql.queries import load
-from tests.flows.stand_in_server import Script
+from market.instruments import Instrument, default_instruments
+from market.time_grid import past_timestamps
+from market.warning_codes import WarningCode, warning
+from sql.loading import load
+from tests.helpers.stand_in_server import Script
 
 AS_OF = datetime(2024, 12, 18, 12, tzinfo=UTC)
 SYMBOLS = ("BTC-USD", "ETH-USD", "EURUSD", "SPY")

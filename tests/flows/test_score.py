@@ -11,13 +11,13 @@ import pytest
 from prefect.artifacts import Artifact
 
 from flows import score as module
+from flows.generated.releases import generated_releases
 from flows.load import load_calendar
-from flows.market_releases import generated_releases
 from flows.score import Tally, score
-from inference_server.instruments import default_instruments
-from inference_server.time_grid import future_timestamps
-from sql.queries import load
-from tests.flows.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
+from market.instruments import default_instruments
+from market.time_grid import future_timestamps
+from sql.loading import load
+from tests.helpers.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
 
 CLOSES = walk(60)
 

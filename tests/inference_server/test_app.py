@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from litestar.testing import TestClient
 
 from inference_server.app import create_app
-from inference_server.engine import Engine
+from inference_server.engine.engine import Engine
 from inference_server.errors import TYPE_PREFIX
 from inference_server.settings import Settings
-from inference_server.warning_codes import code_of
-from tests.inference_server.serving import AS_JSON, LOOPBACK, START, candles, ready_client
+from market.warning_codes import code_of
+from tests.helpers.serving import AS_JSON, LOOPBACK, START, candles, ready_client
 
 ASKED: dict[str, Any] = {
     "symbol": "BTC-USD",

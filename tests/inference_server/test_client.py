@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inference_server.client import Client, PredictionRefused, ServerUnavailable, encode_array
-from inference_server.requests import event_array
+from inference_server.forecast.windows import event_array
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest, Problem
 
 ASKED = PredictRequest(symbol="SPY")

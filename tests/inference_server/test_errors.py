@@ -5,8 +5,8 @@ import pytest
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from inference_server import errors
-from inference_server.candles import CandleError
 from inference_server.errors import headers_of, problem_of
+from market.candles import CandleError
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import pytest
 from litestar.testing import TestClient
 
 from inference_server.app import create_app
-from inference_server.forecasts import Forecasts
+from inference_server.forecast.service import Forecasts
 from inference_server.settings import Settings
-from tests.inference_server.serving import AS_JSON, LOOPBACK, candles, ready_client
-from tests.inference_server.test_candle_store import insert
+from tests.helpers.serving import AS_JSON, LOOPBACK, candles, ready_client
+from tests.inference_server.forecast.test_candle_store import insert
 
 KEY, PASSWORD = "key-that-nobody-may-see", "password-that-nobody-may-see"
 ASKED: dict[str, Any] = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 2, "lookback": 40}

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.local_server import free_port
+from flows.backtest.local_server import free_port
 from inference_server.client import Client, ServerUnavailable
 from inference_server.schemas import Candles, PredictRequest
-from tests.fixtures_cuda import CudaStub
-from tests.inference_server.serving import PATIENCE_S, candles
+from tests.helpers.cuda import CudaStub
+from tests.helpers.serving import PATIENCE_S, candles
 
 ROOT = Path(__file__).resolve().parents[2]
 

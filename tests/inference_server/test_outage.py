@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from inference_server.errors import TYPE_PREFIX
-from sql import embedded
 from sql.connect import connect
+from sql.embedded import server as embedded
 from sql.migrate import migrate
-from tests.inference_server.serving import candles, ready_client
-from tests.inference_server.test_candle_store import insert
+from tests.helpers.serving import candles, ready_client
+from tests.inference_server.forecast.test_candle_store import insert
 from tests.inference_server.test_metrics import figures_of
 
 ASKED = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 2, "lookback": 40}

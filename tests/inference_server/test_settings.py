@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.devices import DeviceChoice
+from inference_server.engine.devices import DeviceChoice
 from inference_server.settings import Settings, SettingsError
 
 

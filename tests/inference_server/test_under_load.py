@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.local_server import free_port
-from tests.inference_server.serving import PATIENCE_S, candles
+from flows.backtest.local_server import free_port
+from tests.helpers.serving import PATIENCE_S, candles
 from tests.inference_server.test_main import process
 
 KEY = "an-admin-key-for-tests"

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.batching import Batching
-from inference_server.jobs import ForecastJob
+from inference_server.engine.batching import Batching
+from inference_server.engine.jobs import ForecastJob
+from tests.helpers.oracle import oracle_paths
+from tests.helpers.real_windows import real_job
 from tests.parity.conftest import Pair
-from tests.parity.oracle import oracle_paths
-from tests.parity.windows import real_job
 
 RTOL = 1e-4
 

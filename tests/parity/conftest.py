@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from export.bundle import Plan, export_bundle
-from export.checkpoint import Checkpoint
+from export.model.checkpoint import Checkpoint
 from export.onnx_export import export_decoder, export_decoder_of_tokens, export_encoder
-from inference_server.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE
-from inference_server.engine import Engine
-from tests.fixtures_bundle import once_for_all_workers, random_checkpoint, tokenizer_graphs_of
-from tests.parity.oracle import oracle_predictor
+from inference_server.engine.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE
+from inference_server.engine.engine import Engine
+from tests.helpers.bundles import once_for_all_workers, random_checkpoint, tokenizer_graphs_of
+from tests.helpers.oracle import oracle_predictor
 
 CONTEXT = 512
 

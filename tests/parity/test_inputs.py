@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server.candles import candle_features
-from inference_server.jobs import ForecastJob
-from inference_server.normalise import scale_exponents
-from inference_server.time_features import time_features
-from tests.inference_server.test_normalise import minutes
+from inference_server.engine.jobs import ForecastJob
+from market.candles import candle_features
+from market.normalise import scale_exponents
+from market.time_features import time_features
+from tests.helpers.oracle import oracle_paths
+from tests.helpers.real_windows import real_job
+from tests.market.test_normalise import minutes
 from tests.parity.checks import RTOL, assert_same
 from tests.parity.conftest import Pair
-from tests.parity.oracle import oracle_paths
-from tests.parity.windows import real_job
 
 # The open of every five-minute candle of an A-share's day, as upstream's own fixture has them: local, naive.
 SESSION = np.concatenate(

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.sizes import SIZES
-from inference_server.candles import candle_features
-from inference_server.normalise import normalise
+from export.model.sizes import SIZES
+from market.candles import candle_features
+from market.normalise import normalise
+from tests.helpers.oracle import oracle_paths
+from tests.helpers.real_windows import real_job
 from tests.parity.checks import assert_same
 from tests.parity.conftest import Pair
-from tests.parity.oracle import oracle_paths
-from tests.parity.windows import real_job
 
 Pairs = Callable[[str], Pair]
 
@@ -95,7 +95,7 @@ def test_sizes_are_the_published_ones(pair: Pairs) -> None:
     millions = {"mini": 4.1, "small": 24.7, "base": 102.3}
     import torch
 
-    from export.decoder import KronosDecoder
+    from export.model.decoder import KronosDecoder
 
     for name, expected in millions.items():
         with torch.device("meta"):

@@ -12,9 +12,9 @@ from psycopg.types.json import Jsonb
 from sql import migrate as module
 from sql.connect import connect
 from sql.errors import DatabaseError
+from sql.loading import load
 from sql.migrate import migrate, migrations
-from sql.queries import load
-from tests.fixtures_database import OLDER_TABLES, build_older
+from tests.helpers.databases import OLDER_TABLES, build_older
 
 # Written against the table from before the migrations.
 OLD_QUERY = """

@@ -15,9 +15,9 @@ from psycopg.types.json import Jsonb
 import sql.migrate as module
 from sql.connect import connect
 from sql.errors import DatabaseError
+from sql.loading import load
 from sql.migrate import Migration, migrate, migrations, status
-from sql.queries import load
-from tests.fixtures_database import OLDER_TABLES, build_older
+from tests.helpers.databases import OLDER_TABLES, build_older
 
 COLUMNS = {
     "ohlcv_1h": "symbol ts open high low close volume amount",

@@ -10,7 +10,7 @@ import pytest
 from sql.__main__ import main
 from sql.connect import connect
 from sql.migrate import migrate, migrations
-from tests.fixtures_database import OLDER_TABLES, build_older
+from tests.helpers.databases import OLDER_TABLES, build_older
 
 OPEN_ROLES = ("anon", "authenticated")
 # Supabase's long-standing defaults in the schema public.

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from flows.events import load_config
-from tests.flows.events.markets import Market
+from tests.helpers.event_markets import Market
 
 
 @pytest.fixture(scope="session")

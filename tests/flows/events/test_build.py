@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from flows.events import EventError, EventRequest, Leaders, build_event_arrays
-from inference_server.instruments import Instrument
-from tests.flows.events.markets import at, calendar_rows
+from market.instruments import Instrument
+from tests.helpers.event_markets import at, calendar_rows
 
 NO_STAMPS = np.zeros(0, dtype="datetime64[us]")
 

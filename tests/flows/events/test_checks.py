@@ -7,7 +7,7 @@ import pytest
 
 from flows.events import checks
 from flows.events.releases import parse_calendar
-from tests.flows.events.markets import calendar_rows
+from tests.helpers.event_markets import calendar_rows
 
 TITLES = {
     "fomc": "Federal Funds Rate",

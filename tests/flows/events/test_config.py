@@ -5,7 +5,7 @@ import pytest
 
 from flows.events import EventError, load_config
 from flows.events.config import FAMILIES, LEADERS
-from inference_server.time_grid import TIMEFRAMES, past_timestamps
+from market.time_grid import TIMEFRAMES, past_timestamps
 
 
 def test_the_packaged_configuration_is_whole(config):

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from tests.flows.events.markets import at, calendar_rows
+from tests.helpers.event_markets import at, calendar_rows
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from tests.flows.events.markets import at
+from tests.helpers.event_markets import at
 
 NFP = "Non-Farm Employment Change"
 CODES = ("missing-releases", "missing-surprises")

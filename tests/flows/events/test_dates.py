@@ -6,7 +6,7 @@ import pytest
 
 from flows.events.dates import at_midnight
 from flows.events.releases import parse_calendar
-from tests.flows.events.markets import calendar_rows
+from tests.helpers.event_markets import calendar_rows
 
 CPI, BOE = "CPI m/m", "Official Bank Rate"
 

@@ -3,8 +3,8 @@ import polars as pl
 import pytest
 
 from flows.events import Leaders
-from inference_server.time_grid import candle_bounds
-from tests.flows.events.markets import at
+from market.time_grid import candle_bounds
+from tests.helpers.event_markets import at
 
 
 def closes(market, symbol, timeframe="1d"):

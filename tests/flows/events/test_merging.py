@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from flows.events.releases import parse_calendar
-from tests.flows.events.markets import at, calendar_rows
+from tests.helpers.event_markets import at, calendar_rows
 
 CPI, FOMC, EARNED = "CPI m/m", "Federal Funds Rate", "NVDA Earnings"
 FAR = np.datetime64("2100-01-01", "us")

@@ -3,10 +3,10 @@ import polars as pl
 import pytest
 
 from flows.events.placing import window_of
-from inference_server.event_schema import EVENT_CHANNELS
-from inference_server.instruments import default_instruments
-from inference_server.time_grid import candle_bounds
-from tests.flows.events.markets import at, calendar_rows
+from market.event_channels import EVENT_CHANNELS
+from market.instruments import default_instruments
+from market.time_grid import candle_bounds
+from tests.helpers.event_markets import at, calendar_rows
 
 FOMC, CPI, NFP = "Federal Funds Rate", "CPI m/m", "Non-Farm Employment Change"
 

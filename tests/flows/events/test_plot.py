@@ -4,7 +4,7 @@ import pytest
 from flows.events import EventResult
 from flows.events.__main__ import main
 from flows.events.plot import plot_events
-from tests.flows.events.markets import at
+from tests.helpers.event_markets import at
 
 
 def columns(market, request):

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.events import Leaders
-from inference_server.event_schema import EVENT_CHANNELS, SCHEDULE_CHANNELS
-from inference_server.time_grid import candle_bounds
-from tests.flows.events.markets import at, calendar_rows
+from market.event_channels import EVENT_CHANNELS, SCHEDULE_CHANNELS
+from market.time_grid import candle_bounds
+from tests.helpers.event_markets import at, calendar_rows
 
 REAL = settings(
     max_examples=30,

@@ -4,7 +4,7 @@ import pytest
 
 from flows.events import EventError
 from flows.events.releases import parse_calendar
-from tests.flows.events.markets import calendar_rows
+from tests.helpers.event_markets import calendar_rows
 
 FOMC, CPI = "Federal Funds Rate", "CPI m/m"
 

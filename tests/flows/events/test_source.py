@@ -8,9 +8,9 @@ import pytest
 
 from flows.events import EventError
 from flows.events.source import events_from_database, read_sources
-from inference_server.instruments import Instrument
-from sql.queries import load
-from tests.flows.events.markets import at
+from market.instruments import Instrument
+from sql.loading import load
+from tests.helpers.event_markets import at
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from flows.events import EventError
 from flows.events.releases import parse_calendar
 from flows.events.titles import closest_titles, currency_of, normal_title
-from tests.flows.events.markets import calendar_rows
+from tests.helpers.event_markets import calendar_rows
 
 
 @pytest.mark.parametrize(

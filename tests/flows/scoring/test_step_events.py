@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows import feeds
 from flows.events import load_config
 from flows.events.rows import CALENDAR_SCHEMA
+from flows.files import feeds
 from flows.scoring.step_events import ReleaseDays, StepEvents
-from inference_server.instruments import default_instruments
-from inference_server.time_grid import future_timestamps
+from market.instruments import default_instruments
+from market.time_grid import future_timestamps
 
 
 def calendar(*releases: tuple[str, str, str]) -> pl.DataFrame:

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.calibration import Calibration
-from flows.calibration_store import Learned
+from flows.scoring.calibration import Calibration
+from flows.scoring.calibration_store import Learned
 from flows.scoring.picture import data_url, reliability_picture
-from flows.scoring.report import learned_lines, score_table
 from flows.scoring.splits import beside, summary
 from flows.scoring.steps import WIDE_SCHEMA, numbers, steps_of, truths
+from flows.scoring.tables import learned_lines, score_table
 
 AS_OF = datetime(2024, 6, 12, 10, tzinfo=UTC)
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.local_server import local_server
+from flows.backtest.local_server import local_server
 from inference_server.client import Client
 from inference_server.schemas import PredictRequest
 from sql.connect import connect
-from tests import fixtures_database
-from tests.inference_server.page.stored import (
+from tests.helpers import databases as fixtures_database
+from tests.helpers.stored import (
     HOUR,
     NOW,
     add_candles,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from inference_server.instruments import Instrument
 from inference_server.page.currencies import currencies_of
+from market.instruments import Instrument
 
 
 @pytest.mark.parametrize(

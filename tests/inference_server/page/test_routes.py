@@ -14,7 +14,8 @@ from litestar.testing import TestClient
 from inference_server.app import create_app
 from inference_server.settings import Settings
 from sql.connect import connect
-from tests.inference_server.page.stored import (
+from tests.helpers.serving import LOOPBACK
+from tests.helpers.stored import (
     CONTEXT,
     HOUR,
     NOW,
@@ -24,7 +25,6 @@ from tests.inference_server.page.stored import (
     store_inputs,
     store_row,
 )
-from tests.inference_server.serving import LOOPBACK
 
 PNG = b"\x89PNG\r\n\x1a\n"
 HOURLY = {"timeframe": "1h"}

@@ -1,0 +1,1 @@
+"""Kronos in torch: tokenizer, decoder, EventEncoder and adapter, and how their weights are loaded."""

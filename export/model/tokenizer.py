@@ -1,0 +1,148 @@
+"""The Kronos tokenizer in torch: candles to pairs of tokens and back."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from export.model.config import TokenizerConfig
+from export.model.layers import TransformerBlock, rotate
+
+
+class KronosTokenizer(nn.Module):
+    """Encoder, binary spherical quantiser and decoder (Zhao et al. 2024 for the quantiser)."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        d, bits = config.d_model, config.s1_bits + config.s2_bits
+
+        def blocks(count: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                TransformerBlock(
+                    d,
+                    config.n_heads,
+                    config.ff_dim,
+                    config.ffn_dropout_p,
+                    config.attn_dropout_p,
+                    config.resid_dropout_p,
+                )
+                for _ in range(count)
+            )
+
+        self.embed = nn.Linear(config.d_in, d)
+        self.head = nn.Linear(d, config.d_in)
+        self.encoder = blocks(config.n_enc_layers - 1)
+        self.decoder = blocks(config.n_dec_layers - 1)
+        self.quant_embed = nn.Linear(d, bits)
+        # Decodes from s1 alone: a training objective, so its weights stand in every published file.
+        self.post_quant_embed_pre = nn.Linear(config.s1_bits, d)
+        self.post_quant_embed = nn.Linear(bits, d)
+
+    def _projected(self, x: Tensor) -> Tensor:
+        z = self.embed(x)
+        for block in self.encoder:
+            z = block(z)
+        out: Tensor = self.quant_embed(z)
+        return out
+
+    def quantiser_input(self, x: Tensor) -> Tensor:
+        """Unit vectors whose signs are the bits: (B, T, 6) normalised candles to (B, T, s1 + s2 bits)."""
+        return F.normalize(self._projected(x), dim=-1)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens s1, s2, each (B, T) int64, of normalised candles (B, T, 6); bit i weighs 2^i.
+
+        A sign does not depend on a vector's length, so the vectors are not brought to unit length: that would
+        take an operator (ReduceL2) for which a GPU needs cuDNN, which nothing else in a bundle does.
+        """
+        bits = (self._projected(x) > 0).long()
+        return _weigh(bits[..., : self.config.s1_bits]), _weigh(bits[..., self.config.s1_bits :])
+
+    def _embed_tokens(self, s1: Tensor, s2: Tensor) -> Tensor:
+        bits = torch.cat([_bits(s1, self.config.s1_bits), _bits(s2, self.config.s2_bits)], dim=-1)
+        signs = bits.to(self.post_quant_embed.weight.dtype) * 2 - 1
+        embedded: Tensor = self.post_quant_embed(signs * (1.0 / bits.shape[-1] ** 0.5))
+        return embedded
+
+    def decode(self, s1: Tensor, s2: Tensor) -> Tensor:
+        """Normalised candles (B, T, 6) of tokens s1, s2 (B, T)."""
+        z = self._embed_tokens(s1, s2)
+        for block in self.decoder:
+            z = block(z)
+        out: Tensor = self.head(z)
+        return out
+
+    def decode_continuations(self, past_s1: Tensor, past_s2: Tensor, s1: Tensor, s2: Tensor) -> Tensor:
+        """Decode several continuations of one past, computing the past once.
+
+        The decoder is causal, so the past's keys and values are the same for every continuation.
+
+        Parameters
+        ----------
+        past_s1, past_s2
+            Tokens of the past, (1, P); P may be 0.
+        s1, s2
+            Tokens of the continuations, (B, G).
+
+        Returns
+        -------
+        Tensor
+            Normalised candles of the continuations, (B, G, 6): what `decode` gives for the last G
+            columns of each past + continuation.
+        """
+        past, z = self._embed_tokens(past_s1, past_s2), self._embed_tokens(s1, s2)
+        length = past.shape[1]
+        positions = torch.arange(length + z.shape[1], device=z.device)
+        # A query sees a key where the key's position is not after its own.
+        past_mask = positions[None, :length] <= positions[:length, None]
+        mask = positions[None, :] <= positions[length:, None]
+        blocks: list[TransformerBlock] = list(self.decoder)  # type: ignore[arg-type]
+        for block in blocks:
+            cos, sin = block.self_attn.rotary.angles(positions)
+            pk, pv, past = _block(block, past, cos[:length], sin[:length], past_mask)
+            _, _, z = _block(block, z, cos[length:], sin[length:], mask, pk, pv)
+        out: Tensor = self.head(z)
+        return out
+
+
+def _block(
+    block: TransformerBlock,
+    x: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    mask: Tensor,
+    past_key: Tensor | None = None,
+    past_value: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One transformer block over x with keys and values of a shared past put before its own."""
+    attention = block.self_attn
+    normed = block.norm1(x)
+    q = rotate(attention.heads(attention.q_proj(normed)), cos, sin)
+    key = rotate(attention.heads(attention.k_proj(normed)), cos, sin)
+    value = attention.heads(attention.v_proj(normed))
+    scale = q.shape[-1] ** -0.5
+    scores = torch.matmul(q, key.transpose(-1, -2)) * scale
+    if past_key is not None:
+        scores = torch.cat([torch.matmul(q, past_key.transpose(-1, -2)) * scale, scores], dim=-1)
+    weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
+    if past_key is None or past_value is None:
+        mixed = torch.matmul(weights, value)
+    else:
+        split = past_key.shape[-2]
+        mixed = torch.matmul(weights[..., :split], past_value) + torch.matmul(weights[..., split:], value)
+    x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    x = x + block.ffn(block.norm2(x))
+    return key, value, x
+
+
+def _powers(count: int, device: torch.device) -> Tensor:
+    return 2 ** torch.arange(count, device=device)
+
+
+def _weigh(bits: Tensor) -> Tensor:
+    return (bits * _powers(bits.shape[-1], bits.device)).sum(-1)
+
+
+def _bits(token: Tensor, count: int) -> Tensor:
+    # Division instead of shifts: ONNX shifts unsigned integers only.
+    return torch.div(token.unsqueeze(-1), _powers(count, token.device), rounding_mode="floor") % 2

@@ -1,1 +1,0 @@
-"""Training of Kronos tokenizers, decoders and event adapters; ``python -m export.train`` is the way in."""

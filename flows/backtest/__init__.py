@@ -1,0 +1,1 @@
+"""Forecasts of a past period, each from what was known then, and their scores."""

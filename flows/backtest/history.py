@@ -1,0 +1,173 @@
+"""Candles, instruments and calendar of a past period, from the database or from files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import psycopg
+
+from flows.events import EventRequest, Leaders, load_config
+from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, read_sources
+from flows.files import feeds
+from flows.files.frames import TableError, read_file
+from flows.forecasting.candles import read_candles
+from flows.forecasting.universe import known_instruments
+from market.instruments import Instrument, default_instruments
+
+LENGTH: Final = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
+
+_SLACK: Final = 3.5  # calendar hours or days per candle of the market that is shut the longest, an exchange
+
+
+class HistoryError(ValueError):
+    """There is nothing to go over: what is missing, and where it was looked for."""
+
+
+@dataclass(frozen=True)
+class History:
+    """A past period.
+
+    Attributes
+    ----------
+    candles
+        Columns of `flows.forecasting.candles.CANDLE_SCHEMA`, ordered by symbol and time.
+    instruments
+        Of the symbols to be forecast.
+    sources
+        What event arrays are made from, or None where there is no calendar.
+    """
+
+    candles: pl.DataFrame
+    instruments: dict[str, Instrument]
+    sources: EventSources | None
+
+
+@dataclass(frozen=True)
+class Period:
+    """Which history a walk needs.
+
+    Attributes
+    ----------
+    symbols
+        None for all that have candles in the period.
+    start, end
+        First and last instant of a forecast, aware.
+    lookback, pred_len
+        Candles before the first, and after the last.
+    """
+
+    timeframe: str
+    symbols: Sequence[str] | None
+    start: datetime
+    end: datetime
+    lookback: int
+    pred_len: int
+
+    @property
+    def first(self) -> datetime:
+        """An instant before every candle that is needed."""
+        return self.start - self._reach(self.lookback)
+
+    @property
+    def last(self) -> datetime:
+        """An instant after every candle that is needed."""
+        return self.end + self._reach(self.pred_len)
+
+    def _reach(self, candles: int) -> timedelta:
+        return candles * LENGTH[self.timeframe] * _SLACK + timedelta(days=10)
+
+
+def history_from_files(folder: Path, period: Period) -> History:
+    """Read ``candles_1h``, ``candles_1d`` and ``economic_calendar``, each .parquet or .csv, of a folder.
+
+    The candles of the other timeframe and the calendar are for the event arrays, and may be absent.
+
+    Raises
+    ------
+    HistoryError
+        There are no candles of the timeframe, none in the period, or none of a symbol asked for.
+    TableError
+        A file's rows are not fit to use.
+    """
+    frames = {timeframe: _candles_in(folder, timeframe) for timeframe in LENGTH}
+    candles = frames[period.timeframe]
+    if candles is None:
+        raise HistoryError(f"{folder} has no candles_{period.timeframe}.parquet or .csv")
+    history = _cut(candles, default_instruments(), period, str(folder))
+    calendar = _file(folder, "economic_calendar")
+    if calendar is None:
+        return history
+    rows = feeds.calendar(read_file(calendar)).filter(
+        pl.col("event_time").is_between(period.first - BEFORE, period.last + AHEAD)
+    )
+    recent = pl.col("ts").is_between(period.first - YEAR_OF_VIX, period.last)
+    leaders = Leaders({key: frame.filter(recent) for key, frame in frames.items() if frame is not None})
+    return History(history.candles, history.instruments, EventSources(rows, pl.DataFrame(), leaders))
+
+
+def history_from_database(connection: psycopg.Connection[Any], period: Period) -> History:
+    """Read the same from the tables.
+
+    Raises
+    ------
+    HistoryError
+        The period has no candles, or none of a symbol asked for.
+    psycopg.Error
+        A table can't be read.
+    """
+    known = known_instruments(connection)
+    count = int((period.last - period.first) / LENGTH[period.timeframe])
+    names = list(period.symbols or known)
+    candles = read_candles(connection, period.timeframe, names, count, period.last)
+    history = _cut(candles, known, period, "the database")
+    span = EventRequest(
+        symbol="",
+        instrument=next(iter(history.instruments.values())),
+        timeframe="1h",  # the leaders of both timeframes
+        timestamps=np.array([period.first.replace(tzinfo=None)], dtype="datetime64[us]"),
+        future_timestamps=np.array([period.last.replace(tzinfo=None)], dtype="datetime64[us]"),
+        as_of=np.datetime64(period.last.replace(tzinfo=None), "us"),
+    )
+    sources = read_sources(connection, [span], load_config())
+    return History(history.candles, history.instruments, None if sources.calendar.is_empty() else sources)
+
+
+def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, place: str) -> History:
+    """Keep the candles of the period and of its symbols."""
+    inside = candles.filter(pl.col("ts").is_between(period.first, period.last))
+    present = inside["symbol"].unique(maintain_order=True).to_list()
+    wanted = present if period.symbols is None else list(period.symbols)
+    absent = [symbol for symbol in wanted if symbol not in present]
+    strange = [symbol for symbol in wanted if symbol not in known]
+    if absent or not wanted:
+        raise HistoryError(
+            f"{place} has no {period.timeframe} candles of {', '.join(absent) or 'any symbol'} "
+            f"from {period.first:%Y-%m-%d} to {period.last:%Y-%m-%d}"
+        )
+    if strange:
+        raise HistoryError(
+            f"nothing tells when {', '.join(strange)} trades: use the database with its table instruments"
+        )
+    return History(
+        inside.filter(pl.col("symbol").is_in(wanted)).sort("symbol", "ts"),
+        {symbol: known[symbol] for symbol in wanted},
+        None,
+    )
+
+
+def _candles_in(folder: Path, timeframe: str) -> pl.DataFrame | None:
+    file = _file(folder, f"candles_{timeframe}")
+    if file is None:
+        return None
+    try:
+        return feeds.candles(read_file(file), timeframe)
+    except TableError as error:
+        raise TableError(f"{file}: {error}") from None
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((file for kind in (".parquet", ".csv") if (file := folder / f"{name}{kind}").is_file()), None)

@@ -1,0 +1,193 @@
+"""What an evaluation shows: forecasts as a frame, a calibration tried on the later half, two tables."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from rich import box
+from rich.table import Table
+
+from flows.backtest.walk_forward import RANDOM_WALK, Scored
+from flows.scoring.calibration import calibrate, learn
+from flows.scoring.metrics import Floats, covered
+from flows.scoring.splits import SHOWN_STEPS, beside, summary
+from flows.scoring.steps import WIDE_SCHEMA, numbers, steps_of, truths
+from flows.scoring.tables import comparison, figure_text
+
+_SHORT: Final = {"made under": "under", "rate_decision": "rates"}
+_COMPARED: Final = ("coverage", "crps_bp", "pinball_bp", "mae_bp")
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The later forecasts of an evaluation with the envelope that the earlier ones teach.
+
+    Attributes
+    ----------
+    learned_by
+        Forecasts that had matured by this instant were learned from; those made from it on are the test.
+    learned, tested
+        How many forecasts these are, of the asset classes that had enough.
+    bands
+        (2, pred_len) calibrated p10 and p90, by symbol and as_of.
+    """
+
+    learned_by: datetime
+    learned: int
+    tested: int
+    bands: dict[tuple[str, datetime], Floats]
+
+
+def calibrate_later_half(scored: Sequence[Scored]) -> Calibrated:
+    """Learn from the first half of a period and widen the envelopes of the second.
+
+    Parameters
+    ----------
+    scored
+        Forecasts of one model, all of one pred_len.
+    """
+    made = sorted({each.made_at for each in scored})
+    middle = made[len(made) // 2]
+    learned = 0
+    bands: dict[tuple[str, datetime], Floats] = {}
+    for asset_class in sorted({each.asset_class for each in scored}):
+        mine = [each for each in scored if each.asset_class == asset_class]
+        past = [each for each in mine if each.matured_at <= middle]
+        if not past:
+            continue
+        low, _, high = np.stack([each.quantiles for each in past], axis=1)
+        calibration = learn(low, high, np.stack([each.scores.actual for each in past]))
+        found = {
+            (each.symbol, each.as_of): np.array(band)
+            for each in mine
+            if each.made_at >= middle and (band := calibrate(calibration, *each.quantiles)) is not None
+        }
+        learned += len(past) if found else 0
+        bands |= found
+    return Calibrated(middle, learned, len(bands), bands)
+
+
+def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> pl.DataFrame:
+    """Return one row per forecast and step, as `flows.scoring.steps.steps_of`, with ``ts`` of the candle.
+
+    Parameters
+    ----------
+    scored
+        At least one.
+    calibrated
+        Envelopes to stand beside the raw ones of the model, not of the random walk.
+    """
+    forecasts = list(scored)
+    bands = {} if calibrated is None else calibrated.bands
+    rows = [_wide(each, bands) for each in forecasts]
+    steps = steps_of(pl.DataFrame(rows, schema=WIDE_SCHEMA))
+    times = np.concatenate([each.timestamps for each in forecasts])
+    return steps.with_columns(ts=pl.Series(times).dt.replace_time_zone("UTC"))
+
+
+def _wide(scored: Scored, bands: dict[tuple[str, datetime], Floats]) -> dict[str, Any]:
+    scores, events = scored.scores, scored.events
+    band = None if scored.model == RANDOM_WALK else bands.get((scored.symbol, scored.as_of))
+    return {
+        "model": scored.model,
+        "symbol": scored.symbol,
+        "as_of": scored.as_of,
+        "last_close": scored.last_close,
+        "events_active": scored.events_active,
+        **dict(zip(("p10", "p50", "p90"), scored.quantiles.tolist(), strict=True)),
+        "p10_calibrated": None if band is None else band[0].tolist(),
+        "p90_calibrated": None if band is None else band[1].tolist(),
+        "actual": numbers(scores.actual),
+        "covered": truths(scores.covered),
+        "covered_calibrated": None if band is None else truths(covered(band[0], band[1], scores.actual)),
+        "pinball": numbers(scores.pinball),
+        "abs_error": numbers(scores.abs_error),
+        "direction_hit": truths(scores.direction_hit),
+        "crps": numbers(scores.crps),
+        "step_events": None if events is None else [",".join(kinds) for kinds in events.kinds],
+        "event_day": None if events is None else events.event_day.tolist(),
+    }
+
+
+_COMPARISON_HEADINGS: Final = (
+    "closes", "cover\n%", "walk\n%", "CRPS\nbp", "walk\nbp", "CRPS\nratio", "pinball\nratio", "MAE\nratio",
+    "right\nway %",
+)  # fmt: skip
+_LEGEND: Final = (
+    "bp: basis points of the last close. ratio: model over walk, below 1 is better. "
+    "right way: p50 on the side of the last close on which the close came out"
+)
+
+
+def comparison_table(steps: pl.DataFrame, model: str, title: str) -> Table:
+    """Return the figures of a model beside the random walk's, in every split."""
+    table = Table(title=title, caption=_LEGEND, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
+    table.add_column("", no_wrap=True)
+    for name in _COMPARISON_HEADINGS:
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = None
+    for row in beside(summary(steps), model, RANDOM_WALK, _COMPARED).to_dicts():
+        if previous not in (None, row["split"]):
+            table.add_section()
+        table.add_row(
+            _label(row["split"], row["value"]),
+            figure_text("closes", row["closes"]),
+            figure_text("coverage", row["coverage"]),
+            figure_text("coverage", row["baseline_coverage"]),
+            figure_text("crps_bp", row["crps_bp"]),
+            figure_text("crps_bp", row["baseline_crps_bp"]),
+            *(comparison(row, name) for name in ("crps_bp", "pinball_bp", "mae_bp")),
+            figure_text("direction", row["direction"]),
+        )
+        previous = row["split"]
+    return table
+
+
+def _label(split: str, value: str) -> str:
+    """Return the name of a split's row, short enough for a terminal of 80 columns."""
+    return f"{_SHORT.get(split, split)} {_SHORT.get(value, value)}".rstrip()
+
+
+def coverage_table(steps: pl.DataFrame, classes: dict[str, str], title: str) -> Table:
+    """Return coverage before and after calibration by asset class and step.
+
+    Parameters
+    ----------
+    steps
+        Rows of one model; those without a calibrated envelope are left out.
+    classes
+        Asset class by symbol.
+    """
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
+    for name in ("", "step"):
+        table.add_column(name)
+    for name in ("closes", "raw\ncover %", "calibrated\ncover %", "raw\nwidth bp", "calibrated\nwidth bp"):
+        table.add_column(name, justify="right", no_wrap=True)
+    tested = steps.filter(pl.col("covered_calibrated").is_not_null()).with_columns(
+        asset_class=pl.col("symbol").replace_strict(classes, return_dtype=pl.String)
+    )
+    shown = tested.filter(pl.col("step").is_in(SHOWN_STEPS) | (pl.col("step") == pl.col("step").max()))
+    parts = pl.concat([tested.with_columns(step=pl.lit(0, dtype=pl.Int32)), shown])
+    figures = parts.group_by("asset_class", "step").agg(
+        closes=pl.len().cast(pl.Int64),
+        raw=pl.col("covered").mean(),
+        calibrated=pl.col("covered_calibrated").mean(),
+        raw_bp=((pl.col("p90") - pl.col("p10")) / pl.col("last_close")).mean() * 1e4,
+        calibrated_bp=((pl.col("p90_calibrated") - pl.col("p10_calibrated")) / pl.col("last_close")).mean()
+        * 1e4,
+    )
+    for row in figures.sort("asset_class", "step").to_dicts():
+        first = row["step"] == 0
+        table.add_row(
+            row["asset_class"] if first else "",
+            "all" if first else str(row["step"]),
+            figure_text("closes", row["closes"]),
+            figure_text("coverage", row["raw"]),
+            figure_text("coverage", row["calibrated"]),
+            figure_text("width", row["raw_bp"]),
+            figure_text("width", row["calibrated_bp"]),
+        )
+    return table

@@ -1,0 +1,254 @@
+"""Forecasts of a past period, instant by instant, each from what was known then, scored by what came.
+
+Beside each forecast of the model stands that of a random walk from the same window.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from flows.backtest.history import LENGTH, History, HistoryError
+from flows.events import EventError, build_event_arrays, load_config
+from flows.forecasting.candles import STILL_OPEN, Window, closed_windows
+from flows.forecasting.event_plan import EventPlan, event_requests, plan_of, why_unusable
+from flows.forecasting.forecasts import Order, Sampling, build_row
+from flows.forecasting.lookback import shortened
+from flows.scoring.matured import Closes, matured_at
+from flows.scoring.metrics import FEWEST_PATHS, Floats, StepScores, lognormal_crps, score_steps
+from flows.scoring.random_walk import random_walk
+from flows.scoring.step_events import ReleaseDays, StepEvents
+from flows.settings import WORKERS
+from inference_server.schemas import ModelInfo, PredictAnswer
+from market.time_grid import DatetimeArray
+
+RANDOM_WALK: Final = "random walk"
+
+Ask = Callable[[Order], PredictAnswer]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One forecast of one model, with what came of it.
+
+    Attributes
+    ----------
+    as_of
+        Open of the last candle used, aware.
+    made_at, matured_at
+        The instant that it was made from, and the close of its last candle, aware.
+    timestamps
+        (pred_len,) datetime64[us] UTC of the candles forecast.
+    quantiles
+        (3, pred_len): p10, p50, p90.
+    events
+        Releases on its candles; None where the calendar says nothing.
+    """
+
+    model: str
+    symbol: str
+    asset_class: str
+    as_of: datetime
+    made_at: datetime
+    matured_at: datetime
+    timestamps: DatetimeArray
+    quantiles: Floats
+    last_close: float
+    scores: StepScores
+    events: StepEvents | None
+    events_active: list[str]
+
+
+@dataclass
+class Walked:
+    """What a walk found.
+
+    Attributes
+    ----------
+    scored
+        The model's forecasts and the random walk's, pair by pair.
+    skipped
+        Windows that were left out, by reason.
+    without_events
+        Forecasts made without events, by reason.
+    """
+
+    scored: list[Scored] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    without_events: Counter[str] = field(default_factory=Counter)
+
+
+def walk(
+    history: History,
+    model: ModelInfo,
+    ask: Ask,
+    sampling: Sampling,
+    lookback: int,
+    made_at: Sequence[datetime],
+    *,
+    with_events: bool = True,
+    shorter_lookback: bool = False,
+    stale_after: int | None = None,
+) -> Iterator[Walked]:
+    """Go from instant to instant and give what each one adds.
+
+    Parameters
+    ----------
+    history
+        Of the whole period and the horizon after it.
+    model, ask
+        What the server says of itself, and how to ask it for a forecast; `ask` is called from threads.
+    made_at
+        Instants, aware, increasing. A symbol whose last candle is still the one of the instant before, as
+        while its market is shut, is not forecast again.
+    shorter_lookback
+        Whether windows are shortened where their last close would be clipped, as `predict_batch` does it.
+    stale_after
+        As `flows.forecasting.candles.closed_windows` takes it.
+
+    Raises
+    ------
+    HistoryError
+        Another model answers than the one that the server said it serves.
+    """
+    closes = Closes(history.candles)
+    days = _release_days(history)
+    newest: dict[str, datetime] = {}
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for instant in made_at:
+            step = Walked()
+            windows = _windows(history, model, sampling, lookback, instant, step.skipped, stale_after)
+            windows = {name: each for name, each in windows.items() if newest.get(name) != each.as_of}
+            newest |= {name: each.as_of for name, each in windows.items()}
+            if shorter_lookback:
+                windows = shortened(windows, model.limits.min_candles)
+            plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
+            step.without_events.update(plan.reasons.values())
+            orders = [
+                Order(name, window, sampling, model.version, plan.arrays.get(name), plan.contexts.get(name))
+                for name, window in windows.items()
+            ]
+            for order, answer in zip(orders, pool.map(ask, orders), strict=True):
+                if answer.model.version != model.version:
+                    raise HistoryError(
+                        f"the server went on from {model.name} {model.version} to {answer.model.version}: an "
+                        "evaluation is of one model; run it again"
+                    )
+                actual = closes.at(order.symbol, order.window.future_timestamps)
+                if np.isfinite(actual).any():
+                    step.scored += _pair(order, answer, actual, instant, days)
+                else:
+                    step.skipped["no candle of the horizon is there"] += 1
+            yield step
+
+
+def made_at_instants(start: datetime, end: datetime, timeframe: str, every: int) -> list[datetime]:
+    """Return the instants from `start` to at most `end`, each `every` lengths of a candle after the last."""
+    step = LENGTH[timeframe] * every
+    return [start + number * step for number in range(int((end - start) / step) + 1)]
+
+
+def _windows(
+    history: History,
+    model: ModelInfo,
+    sampling: Sampling,
+    lookback: int,
+    instant: datetime,
+    skipped: Counter[str],
+    stale_after: int | None,
+) -> dict[str, Window]:
+    """Return the windows at an instant, as the flow would cut them; what is left out is counted by reason."""
+    recent = (
+        history.candles.filter(pl.col("ts") < instant)
+        .group_by("symbol", maintain_order=True)
+        .tail(lookback + STILL_OPEN)
+    )
+    cut = closed_windows(
+        recent,
+        history.instruments,
+        sampling.timeframe,
+        instant,
+        lookback=lookback,
+        pred_len=sampling.pred_len,
+        min_candles=model.limits.min_candles,
+        stale_after=stale_after,
+    )
+    skipped["too few candles before it"] += len(cut.unusable)
+    skipped["the feed had stopped"] += len(cut.stale)
+    return cut.windows
+
+
+def _plan(
+    history: History,
+    model: ModelInfo,
+    windows: Mapping[str, Window],
+    timeframe: str,
+    instant: datetime,
+    with_events: bool,
+) -> EventPlan:
+    """Return the event arrays of an instant, or why there are none."""
+    if not with_events:
+        return EventPlan.without(windows, "turned off")
+    unusable = why_unusable(model)
+    if unusable is not None:
+        return EventPlan.without(windows, unusable)
+    if history.sources is None:
+        return EventPlan.without(windows, "there is no economic calendar")
+    sources = history.sources
+    requests = event_requests(windows, timeframe, instant)
+    if not requests:
+        return EventPlan.without((), "")
+    try:
+        results = build_event_arrays(
+            requests, sources.calendar, sources.leaders, load_config(), sources.rates
+        )
+    except EventError as error:
+        return EventPlan.without(windows, str(error))
+    return plan_of(results)
+
+
+def _release_days(history: History) -> ReleaseDays | None:
+    if history.sources is None:
+        return None
+    return ReleaseDays(
+        history.sources.calendar, history.sources.rates, list(history.instruments), load_config()
+    )
+
+
+def _pair(
+    order: Order, answer: PredictAnswer, actual: Floats, instant: datetime, days: ReleaseDays | None
+) -> list[Scored]:
+    """Return the model's forecast and the random walk's from the same window, scored."""
+    window, timeframe = order.window, order.sampling.timeframe
+    stamps = window.future_timestamps
+    row = build_row(order, answer)
+    paths = np.asarray(answer.samples, dtype=np.float64)
+    quantiles = np.array([row.p10, row.p50, row.p90])
+    mine = Scored(
+        model=answer.model.name,
+        symbol=order.symbol,
+        asset_class=window.instrument.asset_class,
+        as_of=window.as_of,
+        made_at=instant,
+        matured_at=matured_at(window.instrument, timeframe, stamps),
+        timestamps=stamps,
+        quantiles=quantiles,
+        last_close=window.last_close,
+        scores=score_steps(
+            quantiles, actual, window.last_close, paths=paths if len(paths) >= FEWEST_PATHS else None
+        ),
+        events=None if days is None else days.of(window.instrument, timeframe, stamps),
+        events_active=(order.event_context or {}).get("events_active", []),
+    )
+    baseline = random_walk(window.columns["close"], len(stamps))
+    walked = score_steps(baseline.quantiles(), actual, window.last_close)
+    crps = lognormal_crps(baseline.median, baseline.sigma, actual)
+    return [
+        mine,
+        replace(mine, model=RANDOM_WALK, quantiles=baseline.quantiles(), scores=replace(walked, crps=crps)),
+    ]

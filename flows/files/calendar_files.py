@@ -1,0 +1,199 @@
+"""Calendars as files bring them, checked and given the columns of ``economic_calendar``."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from flows.events import checks
+from flows.events.config import EventError, load_config
+from flows.events.releases import parse_calendar
+from flows.files.calendar_times import are_unix_times, dates_of_midnights, with_known_times
+from flows.files.frames import UTC_TIME, TableError, conform, refuse
+from market.warning_codes import WarningCode, warning
+
+_FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
+CALENDAR: dict[str, pl.DataType] = {
+    "event_time": UTC_TIME,
+    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
+    **dict.fromkeys(("country", "currency", "symbol", "event_type", "title", "impact"), _TEXT),
+    **dict.fromkeys(("actual", "forecast", "previous", "hawkish_score"), _FLOAT),
+    "source": _TEXT,
+}
+KEY: Final = ("event_time", "event_type", "title", "country", "currency", "symbol")
+DATING: Final = (
+    "published_at",
+    "released_at",
+    "known_at",
+    "known_on",
+    "realtime_start",
+    "vintage",
+    "updated_at",
+    "fetched_at",
+)
+"""Columns that say since when the figures of a row were known; the first one present counts."""
+
+_TOLD: Final = ("time_known", "scheduled", "actual", "forecast", "previous", "hawkish_score")
+_SHOWN: Final = 10
+
+
+@dataclass(frozen=True)
+class CalendarFile:
+    """A calendar that is fit to store.
+
+    Attributes
+    ----------
+    rows
+        Columns of `CALENDAR`, one row per event.
+    notes
+        What was left out, and what looks wrong with the rest.
+    """
+
+    rows: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def calendar(frame: pl.DataFrame, timezone: str | None = None) -> pl.DataFrame:
+    """Return the rows of `read_calendar_file`, and log its notes."""
+    file = read_calendar_file(frame, timezone)
+    for note in file.notes:
+        logging.getLogger(__name__).warning("%s", note)
+    return file.rows
+
+
+def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> CalendarFile:
+    """Check calendar rows and give them the columns of ``economic_calendar``.
+
+    Where ``actual_value`` stands beside ``actual``, the former holds the number and the latter the published
+    text, which is dropped; forecast and previous likewise. Earnings without a symbol take it from a title
+    such as "NVDA Earnings". Decisions in the list of unscheduled ones (flows/events/events.toml) are
+    stored as unscheduled unless the file says otherwise. Dates stay dates, see `flows.files.calendar_times`.
+
+    Several rows of one event become one where they complete each other. Where they contradict each other the
+    figures published first are kept, if a column of `DATING` tells; else the event is left out and named.
+
+    Parameters
+    ----------
+    timezone
+        Zone of the times that name none; UTC unless given.
+
+    Raises
+    ------
+    TableError
+        For gaps in event_time, event_type or title, values of a wrong type, an unknown time zone, and
+        earnings without a symbol.
+    """
+    figures = [name for name in ("actual", "forecast", "previous") if f"{name}_value" in frame.columns]
+    frame = frame.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
+    unix = "event_time" in frame.columns and are_unix_times(frame["event_time"])
+    frame = with_known_times(frame, "event_time", timezone)
+    dating = [name for name in DATING if name in frame.columns]
+    schema = CALENDAR | dict.fromkeys(dating, UTC_TIME)
+    frame = conform(frame, schema, KEY[:3], KEY, one_per_key=False)
+    earnings = pl.col("event_type") == "earnings"
+    named = pl.col("title").str.extract(r"^(\S+) Earnings$")
+    frame = frame.with_columns(
+        symbol=pl.when(earnings).then(pl.coalesce("symbol", named)).otherwise("symbol")
+    )
+    refuse(
+        frame.filter(earnings & pl.col("symbol").is_null()),
+        ["event_time", "title"],
+        'earnings need a symbol, in the column symbol or in a title such as "NVDA Earnings"',
+    )
+    frame = dates_of_midnights(frame, "event_time") if unix else frame
+    rows, left_out = _one_per_event(frame, dating[0] if dating else None)
+    decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
+    rows = mark_unscheduled(rows, "event_time", decision)
+    return CalendarFile(rows, (*left_out, *_doubts(rows)))
+
+
+def mark_unscheduled(frame: pl.DataFrame, time: str, decision: pl.Expr) -> pl.DataFrame:
+    """Say of decisions that the configuration lists that nobody expected them, unless the file says more.
+
+    Raises
+    ------
+    TableError
+        The event configuration can't be read.
+    """
+    try:
+        known = load_config().unscheduled
+    except EventError as error:
+        raise TableError(str(error)) from None
+    surprise = pl.col(time).is_in(
+        pl.Series(known).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").implode()
+    )
+    silent = pl.col("scheduled").is_null()
+    return frame.with_columns(
+        scheduled=pl.when(silent & decision & surprise).then(pl.lit(False)).otherwise("scheduled")
+    )
+
+
+def _one_per_event(frame: pl.DataFrame, dating: str | None) -> tuple[pl.DataFrame, list[str]]:
+    """Bring the rows of each event together; return the rows and what had to be left out."""
+    repeated = pl.struct(KEY).is_duplicated()
+    rows = frame.select(list(CALENDAR))
+    if not frame.select(repeated.any()).item():
+        return rows, []
+    merged, left_out = [], []
+    for group in frame.filter(repeated).partition_by(list(KEY), maintain_order=True):
+        row = _merged(group.to_dicts(), dating)
+        if row is None:
+            left_out.append(group.row(0, named=True))
+        else:
+            merged.append({name: row[name] for name in CALENDAR})
+    rows = pl.concat([frame.filter(~repeated).select(list(CALENDAR)), pl.DataFrame(merged, schema=CALENDAR)])
+    if not left_out:
+        return rows, []
+    shown = "; ".join(
+        f"{each['event_time']:%Y-%m-%d %H:%M} UTC {each['currency'] or ''} {each['title']}"
+        for each in left_out[:_SHOWN]
+    )
+    more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+    sentence = (
+        f"{len(left_out)} events are left out, because several rows give them different figures and no "
+        f"column ({', '.join(DATING)}) says which was published first: {shown}{more}"
+    )
+    return rows, [warning(WarningCode.CALENDAR_ROWS_LEFT_OUT, sentence)]
+
+
+def _merged(group: Sequence[dict[str, Any]], dating: str | None) -> dict[str, Any] | None:
+    """Return the one row that several rows of an event make, or None where they contradict each other."""
+    if not any(len({row[name] for row in group} - {None}) > 1 for name in _TOLD):
+        return _completed(group[0], group[1:])
+    if dating is None or any(row[dating] is None for row in group):
+        return None
+    ordered = sorted(group, key=lambda row: row[dating])
+    telling = [row for row in ordered if row["actual"] is not None]
+    first = telling[0] if telling else ordered[-1]  # not out yet: what was expected last
+    if any(row[dating] == first[dating] and _merged([first, row], None) is None for row in group):
+        return None
+    before = [row for row in reversed(ordered) if row[dating] <= first[dating]]
+    return _completed(first, before)
+
+
+def _completed(row: dict[str, Any], others: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a row whose gaps are filled from others, the first that has a value."""
+    return {
+        name: next((each[name] for each in (row, *others) if each[name] is not None), None) for name in row
+    }
+
+
+def _doubts(rows: pl.DataFrame) -> list[str]:
+    """Return what looks wrong with the tracked releases of a file."""
+    if rows.is_empty():
+        return []
+    try:
+        found = parse_calendar(rows, None, [], load_config())
+    except EventError as error:
+        return [warning(WarningCode.MISSING_RELEASES, str(error))]
+    merged, names = found.source.merged, found.source.found.names
+    span = found.rows[0], found.rows[-1]
+    return [
+        *checks.doubtful_releases(merged, names, *span, np.datetime64("now", "us")),
+        *checks.impossible_releases(merged, *span),
+        *checks.weekend_decisions(merged, names, *span),
+        *checks.left_out(found.source.frequent),
+    ]

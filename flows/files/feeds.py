@@ -1,0 +1,200 @@
+"""Feeds as files bring them, checked and given the columns of the database's tables; frames in and out."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import polars as pl
+
+from flows.files.calendar_files import CALENDAR, calendar, mark_unscheduled
+from flows.files.calendar_times import with_known_times
+from flows.files.frames import UTC_TIME, TableError, conform, refuse
+from market.candle_checks import impossible
+from market.candle_checks import nonpositive as not_above_zero
+from market.instruments import ASSET_CLASSES, Instrument
+from market.spacing import contradiction, other_spacing
+from market.time_features import known_time_zones
+from market.time_grid import TimeGridError, candle_bounds
+
+_FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
+
+__all__ = ["CALENDAR", "calendar", "candles", "indicators", "instruments", "rates"]
+
+CANDLES: dict[str, pl.DataType] = {
+    "symbol": _TEXT,
+    "ts": UTC_TIME,
+    **dict.fromkeys(("open", "high", "low", "close", "volume", "amount"), _FLOAT),
+}
+RATES: dict[str, pl.DataType] = {
+    "bank": _TEXT,
+    "decision_time": UTC_TIME,
+    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
+    **dict.fromkeys(("rate", "previous", "forecast"), _FLOAT),
+    "source": _TEXT,
+}
+INDICATORS: dict[str, pl.DataType] = {
+    "series_id": _TEXT,
+    "date": pl.Date(),
+    "value": _FLOAT,
+    "known_on": pl.Date(),
+    "source": _TEXT,
+}
+INSTRUMENTS: dict[str, pl.DataType] = {
+    "symbol": _TEXT,
+    "asset_class": _TEXT,
+    "calendar": _TEXT,
+    "allow_nonpositive": _TRUTH,
+    "model_time_zone": _TEXT,
+    "active": _TRUTH,
+}
+
+
+def candles(
+    frame: pl.DataFrame,
+    timeframe: str,
+    symbols: Sequence[str] | None = None,
+    nonpositive: Collection[str] = (),
+) -> pl.DataFrame:
+    """Check candles and give them the columns of the candle tables.
+
+    Parameters
+    ----------
+    frame : pl.DataFrame
+        symbol, timestamp or ts, open, high, low, close; volume and amount are optional.
+    timeframe : str
+        "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
+    symbols : sequence of str, optional
+        Keep only these. A frame without the column symbol takes the one symbol named here.
+    nonpositive : collection of str, optional
+        Symbols whose prices may be zero or below.
+
+    Raises
+    ------
+    TableError
+        Naming symbol and timestamp: gaps, NaN, a price of zero or below, high below or low above another
+        price, negative volume or amount, a daily timestamp that is no date, two candles for one time, candles
+        that are closer together or further apart than the timeframe says.
+    """
+    if "symbol" not in frame.columns and symbols is not None and len(symbols) == 1:
+        frame = frame.with_columns(symbol=pl.lit(symbols[0]))
+    frame = frame.rename({"timestamp": "ts"}, strict=False) if "ts" not in frame.columns else frame
+    if symbols is not None and "symbol" in frame.columns:
+        absent = sorted(set(symbols) - set(frame["symbol"].unique()))
+        if absent:
+            raise TableError(f"no candles of {', '.join(absent)} in it")
+        frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
+    key = ["symbol", "ts"]
+    frame = conform(frame, CANDLES, [*key, "open", "high", "low", "close"], key)
+    prices = ["open", "high", "low", "close"]
+    values = frame.select(*prices, "volume", "amount").to_numpy()
+    for problem, rows in impossible(values).items():
+        refuse(frame.filter(pl.Series(rows)), [*key, *prices, "volume", "amount"], problem)
+    unlike = ~pl.col("symbol").is_in(list(nonpositive))
+    refuse(
+        frame.filter(pl.Series(not_above_zero(values)) & unlike),
+        [*key, *prices],
+        "a price is zero or below; where that can be, set allow_nonpositive in the table instruments",
+    )
+    frame = frame.sort(key)
+    check_spacing(frame, timeframe)
+    if timeframe == "1d":
+        refuse(
+            frame.filter(pl.col("ts").dt.truncate("1d") != pl.col("ts")),
+            key,
+            "a daily candle's timestamp must be its session date at 00:00 UTC",
+        )
+    return frame
+
+
+def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
+    """Refuse candles whose timeframe is another one.
+
+    Parameters
+    ----------
+    candles : pl.DataFrame
+        symbol and ts, ordered by both.
+
+    Raises
+    ------
+    TableError
+        Naming the first such symbol and how far apart its candles are.
+    """
+    for (symbol,), part in candles.partition_by("symbol", as_dict=True, maintain_order=True).items():
+        stamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+        spacing = other_spacing(stamps, timeframe)
+        if spacing is not None:
+            raise TableError(contradiction(str(symbol), spacing, timeframe))
+
+
+def rates(frame: pl.DataFrame) -> pl.DataFrame:
+    """Check central bank decisions and give them the columns of ``central_bank_rates``.
+
+    Takes the table's own columns, or those of a list of FOMC decisions: decision_time_utc, target_upper,
+    change_bps, forecast_upper (percent and basis points). Dates stay dates, see `flows.files.calendar_times`.
+
+    Raises
+    ------
+    TableError
+        For gaps in bank or decision_time, values of a wrong type and contradicting rows.
+    """
+    if "target_upper" in frame.columns:
+        frame = frame.drop("date", "surprise_bps", strict=False)
+        frame = frame.rename({"decision_time_utc": "decision_time", "target_upper": "rate"}, strict=False)
+        frame = frame.rename({"forecast_upper": "forecast"}, strict=False).with_columns(bank=pl.lit("FED"))
+        if "change_bps" in frame.columns:
+            change = pl.col("change_bps").cast(_FLOAT, strict=False) / 100
+            frame = frame.with_columns(previous=pl.col("rate").cast(_FLOAT, strict=False) - change)
+            frame = frame.drop("change_bps")
+    key = ["bank", "decision_time"]
+    rows = conform(with_known_times(frame, "decision_time"), RATES, key, key)
+    return mark_unscheduled(rows, "decision_time", pl.lit(True))
+
+
+def indicators(frame: pl.DataFrame) -> pl.DataFrame:
+    """Check values of economic series and give them the columns of ``economic_indicators``.
+
+    Takes the table's own columns, or a file as FRED serves it: observation_date (or DATE) and a column a
+    series, with nothing or a dot where there is no value.
+
+    Raises
+    ------
+    TableError
+        For gaps in series_id or date, values of a wrong type and contradicting rows.
+    """
+    dates = next((name for name in ("observation_date", "DATE") if name in frame.columns), None)
+    if dates is not None:
+        frame = frame.rename({dates: "date"}).unpivot(
+            index="date", variable_name="series_id", value_name="value"
+        )
+        frame = (
+            frame.with_columns(pl.col("value").replace(".", None)) if frame["value"].dtype == _TEXT else frame
+        )
+    key = ["series_id", "date", "known_on"]
+    return conform(frame, INDICATORS, key[:2], key).drop_nulls("value")
+
+
+def instruments(frame: pl.DataFrame) -> pl.DataFrame:
+    """Check instruments and give them the columns of the table.
+
+    Raises
+    ------
+    TableError
+        For gaps, an unknown asset class, calendar or time zone and contradicting rows.
+    """
+    frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
+    refuse(
+        frame.filter(~pl.col("asset_class").is_in(list(ASSET_CLASSES))),
+        ["symbol", "asset_class"],
+        f"asset_class is none of {', '.join(ASSET_CLASSES)}",
+    )
+    refuse(
+        frame.filter(~pl.col("model_time_zone").is_in(list(known_time_zones()))),
+        ["symbol", "model_time_zone"],
+        "model_time_zone is no IANA time zone such as Asia/Shanghai",
+    )
+    some_day = np.array(["2024-06-03"], dtype="datetime64[us]")
+    for symbol, asset_class, name in frame.select("symbol", "asset_class", "calendar").iter_rows():
+        try:
+            candle_bounds(Instrument(symbol, asset_class, name), "1d", some_day)
+        except TimeGridError as error:
+            raise TableError(f"{symbol}: {error}") from None
+    return frame

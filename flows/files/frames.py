@@ -1,0 +1,189 @@
+"""Reads CSV, Parquet and JSON files into frames with the columns and types of the tables, checked."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from market.unix_time import from_epoch, read_instant
+
+UTC_TIME = pl.Datetime("us", "UTC")
+_SHOWN = 10  # rows that an error lists
+
+
+class TableError(ValueError):
+    """A file can't be loaded: which rows or columns, what was expected."""
+
+
+def read_file(path: Path) -> pl.DataFrame:
+    """Read a CSV file as text columns, or a Parquet or JSON file with its types.
+
+    JSON is a list of objects, or an object a line (.jsonl, .ndjson).
+
+    Raises
+    ------
+    TableError
+        If the file is missing, has another ending or can't be read.
+    """
+    if not path.is_file():
+        raise TableError("there is no such file")
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pl.read_parquet(path)
+        if path.suffix.lower() == ".csv":
+            return pl.read_csv(path, infer_schema=False)
+        if path.suffix.lower() == ".json":
+            return pl.read_json(path, infer_schema_length=None)
+        if path.suffix.lower() in (".jsonl", ".ndjson"):
+            return pl.read_ndjson(path, infer_schema_length=None)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise TableError(f"it can't be read: {str(error).splitlines()[0]}") from None
+    raise TableError("expected a file that ends in .csv or .parquet, or in .json, .jsonl or .ndjson")
+
+
+def conform(
+    frame: pl.DataFrame,
+    schema: Mapping[str, pl.DataType],
+    required: Sequence[str],
+    key: Sequence[str],
+    *,
+    one_per_key: bool = True,
+) -> pl.DataFrame:
+    """Give a frame exactly the columns and types of `schema`; columns that it lacks become NULL.
+
+    Rows that repeat another row are dropped; rows that share a key and differ are an error, if `one_per_key`.
+
+    Parameters
+    ----------
+    frame : pl.DataFrame
+        Values as a file holds them: text, numbers, dates with or without a zone (then UTC).
+    schema : mapping
+        Name to type: String, Float64, Boolean, Date or Datetime in UTC.
+    required : sequence of str
+        Columns that must be there without gaps.
+    key : sequence of str
+        Columns that tell rows apart.
+
+    Raises
+    ------
+    TableError
+        For missing or unknown columns, gaps, values of a wrong type, NaN, infinity, and contradicting rows.
+    """
+    _check_columns(frame.columns, schema, required)
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    frame = frame.with_columns(pl.col(texts).str.strip_chars().replace("", None))
+    typed = pl.DataFrame(
+        {
+            name: _typed(frame[name], kind)
+            if name in frame.columns
+            else pl.repeat(None, frame.height, dtype=kind, eager=True)
+            for name, kind in schema.items()
+        }
+    )
+    for name in frame.columns:
+        lost = frame.filter(typed[name].is_null() & frame[name].is_not_null())
+        refuse(lost, dict.fromkeys([*key, name]), f"{name} is not {_NAMES[schema[name]]}")
+    for name in required:
+        refuse(frame.filter(typed[name].is_null()), key, f"{name} is missing")
+    for name in (name for name, kind in schema.items() if kind == pl.Float64()):
+        refuse(typed.filter(~typed[name].is_finite()), [*key, name], f"{name} is not finite")
+    typed = typed.unique(maintain_order=True)
+    if one_per_key:
+        refuse(
+            typed.filter(pl.struct(key).is_duplicated()).unique(key, maintain_order=True),
+            key,
+            "several rows of one key with different values",
+        )
+    return typed
+
+
+def refuse(rows: pl.DataFrame, columns: Iterable[str], problem: str) -> None:
+    """Raise a `TableError` that lists the rows, unless there are none."""
+    if rows.is_empty():
+        return
+    columns = list(columns)
+    shown = [
+        " ".join(_text(row[name]) for name in columns if name in row) for row in rows.head(_SHOWN).to_dicts()
+    ]
+    more = f", … and {rows.height - _SHOWN} more" if rows.height > _SHOWN else ""
+    raise TableError(f"{problem}: {'; '.join(shown)}{more} ({', '.join(columns)})")
+
+
+_NAMES: dict[pl.DataType, str] = {
+    pl.String(): "text",
+    pl.Float64(): "a number",
+    pl.Boolean(): "true or false",
+    pl.Date(): "a date like 2024-01-31",
+    UTC_TIME: "a time like 2024-01-31T13:30:00Z, or a Unix time from 1973 on",
+}
+_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _check_columns(found: Sequence[str], schema: Mapping[str, pl.DataType], required: Sequence[str]) -> None:
+    missing = [name for name in required if name not in found]
+    unknown = [name for name in found if name not in schema]
+    problems = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing columns", missing), ("unknown columns", unknown))
+        if names
+    ]
+    if problems:
+        optional = [name for name in schema if name not in required]
+        raise TableError(
+            f"{'; '.join(problems)}; expected {', '.join(required)} and optionally {', '.join(optional)}"
+        )
+
+
+def _typed(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Convert one column; what can't be converted becomes NULL."""
+    if values.is_empty():
+        return pl.Series(values.name, dtype=kind)
+    if kind == UTC_TIME:
+        return _times(values)
+    if kind == pl.Date():
+        return _times(values).dt.date()
+    if kind == pl.Boolean() and values.dtype == pl.String:
+        return values.str.to_lowercase().replace_strict(_TRUTHS, default=None, return_dtype=pl.Boolean)
+    return values.cast(kind, strict=False)
+
+
+def _times(values: pl.Series) -> pl.Series:
+    if isinstance(values.dtype, pl.Datetime):
+        aware = values if values.dtype.time_zone else values.dt.replace_time_zone("UTC")
+        return aware.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    if values.dtype == pl.Date:
+        return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if values.dtype.is_numeric():
+        numbers = values.drop_nulls().unique()
+        times = pl.Series([_unix_time(number) for number in numbers], dtype=UTC_TIME)
+        return values.replace_strict(numbers, times, return_dtype=UTC_TIME)
+    texts = values.cast(pl.String).unique()
+    times = pl.Series([_time(text) for text in texts], dtype=UTC_TIME)
+    return values.cast(pl.String).replace_strict(texts, times, return_dtype=UTC_TIME)
+
+
+def _time(text: str | None) -> datetime | None:
+    """Read ISO 8601 or a Unix time; without a zone it is UTC."""
+    instant = None if text is None else read_instant(text)
+    return None if instant is None else _aware(instant)
+
+
+def _unix_time(number: float) -> datetime | None:
+    """Read a Unix time; its unit follows from its size."""
+    instant = from_epoch(Decimal(number)) if math.isfinite(number) else None
+    return None if instant is None else _aware(instant)
+
+
+def _aware(instant: np.datetime64) -> datetime:
+    moment: Any = instant.item()  # a datetime, which NumPy's types don't know
+    aware: datetime = moment.replace(tzinfo=UTC)
+    return aware

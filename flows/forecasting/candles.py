@@ -1,0 +1,262 @@
+"""Candles from the database, cut to the window of each symbol that had closed by an instant."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import psycopg
+from numpy.typing import NDArray
+
+from inference_server.schemas import Candles
+from market.candle_warnings import LONGEST_GAP, candles_behind
+from market.feed_grid import feed_grid
+from market.instruments import Instrument
+from market.spacing import contradiction, other_spacing
+from market.time_grid import closed_by
+from market.warning_codes import WarningCode, warning
+from sql.loading import load
+
+Floats = NDArray[np.float64]
+Instants = NDArray[np.datetime64]
+
+PRICES = ("open", "high", "low", "close")
+
+CANDLE_SCHEMA = {
+    "symbol": pl.String(),
+    "ts": pl.Datetime("us", "UTC"),
+    **{name: pl.Float64() for name in (*PRICES, "volume", "amount")},
+}
+
+STILL_OPEN = 2
+"""Candles that may have begun and not ended at an instant, read on top of the lookback and cut away."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The candles of one symbol that a forecast starts from, and the times that it is for.
+
+    Attributes
+    ----------
+    timestamps
+        (T,) datetime64[us] UTC as stored, oldest first.
+    columns
+        open, high, low, close and, where any candle of the window has them, volume and amount; (T,) each, NaN
+        where volume or amount is unknown.
+    future_timestamps
+        (pred_len,) datetime64[us] UTC on the grid that the candles stand on.
+    late
+        The first of them had closed already: the feed behind the table is late, or has ended.
+    warnings
+        What is odd about the window, each with its code.
+    """
+
+    instrument: Instrument
+    timestamps: Instants = field(repr=False)  # Prefect shows arguments in its messages
+    columns: Mapping[str, Floats] = field(repr=False)
+    future_timestamps: Instants = field(repr=False)
+    late: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def as_of(self) -> datetime:
+        """Timestamp of the last candle used, aware."""
+        last: datetime = self.timestamps[-1].item()
+        return last.replace(tzinfo=UTC)
+
+    @property
+    def last_close(self) -> float:
+        """Close of the last candle used."""
+        return float(self.columns["close"][-1])
+
+    def request_candles(self) -> Candles:
+        """Return the window as the columns of a request."""
+        columns: dict[str, Any] = {
+            name: [None if math.isnan(value) else value for value in values.tolist()]
+            for name, values in self.columns.items()
+        }
+        return Candles(timestamp=epoch_ms(self.timestamps), **columns)
+
+
+class Windows(NamedTuple):
+    """What became of each symbol's candles, by symbol.
+
+    Attributes
+    ----------
+    windows
+        Those to forecast from.
+    unusable
+        Why a symbol can't be forecast.
+    stale
+        Why a symbol is left out whose newest candle is far behind its calendar.
+    """
+
+    windows: dict[str, Window]
+    unusable: dict[str, str]
+    stale: dict[str, str]
+
+
+class StaleError(ValueError):
+    """The newest candle is too far behind the calendar."""
+
+
+def as_utc(as_of: datetime | None) -> datetime:
+    """Return the instant that a run looks from: now where none is given, UTC where no zone is."""
+    if as_of is None:
+        return datetime.now(UTC)
+    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+
+
+def epoch_ms(timestamps: Instants) -> list[Any]:
+    """Return timestamps as the whole milliseconds since 1970 that a request carries."""
+    milliseconds: list[Any] = timestamps.astype("datetime64[ms]").astype(np.int64).tolist()
+    return milliseconds
+
+
+def read_candles(
+    connection: psycopg.Connection[Any],
+    timeframe: str,
+    symbols: Sequence[str],
+    lookback: int,
+    as_of: datetime,
+) -> pl.DataFrame:
+    """Read the last candles of all symbols that began before an instant, in one query.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of `CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` + `STILL_OPEN` rows per
+        symbol, and none for a symbol without candles.
+    """
+    query = load(f"candles_{timeframe}")
+    given = {"symbols": list(symbols), "n": lookback + STILL_OPEN, "before": as_of}
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(query, given).fetchall()
+    return pl.DataFrame(rows, schema=CANDLE_SCHEMA, orient="row")
+
+
+def closed_windows(
+    candles: pl.DataFrame,
+    instruments: Mapping[str, Instrument],
+    timeframe: str,
+    as_of: datetime,
+    *,
+    lookback: int,
+    pred_len: int,
+    min_candles: int,
+    stale_after: int | None = None,
+) -> Windows:
+    """Cut each symbol's candles to the last `lookback` that had closed by `as_of`.
+
+    A window begins after the last hole of more than `LONGEST_GAP` candles: what lies before it is of another
+    time, and often of another feed.
+
+    Parameters
+    ----------
+    candles
+        What `read_candles` returned.
+    instruments
+        By symbol; every one of them gets a window or a reason.
+    as_of
+        Aware instant.
+    min_candles
+        The fewest candles that the server forecasts from.
+    stale_after
+        A symbol is stale when more candles than these have closed since its newest one; None for
+        `LONGEST_GAP` of the timeframe, as many as a window may lack.
+    """
+    parts = candles.partition_by("symbol", as_dict=True)
+    cut = Windows({}, {}, {})
+    most = LONGEST_GAP[timeframe] if stale_after is None else stale_after
+    for symbol, instrument in instruments.items():
+        part = parts.get((symbol,), candles.clear())
+        try:
+            cut.windows[symbol] = _window(
+                part, instrument, timeframe, as_of, lookback, pred_len, min_candles, most
+            )
+        except StaleError as error:
+            cut.stale[symbol] = str(error)
+        except ValueError as error:
+            cut.unusable[symbol] = str(error)
+    return cut
+
+
+def _window(
+    part: pl.DataFrame,
+    instrument: Instrument,
+    timeframe: str,
+    as_of: datetime,
+    lookback: int,
+    pred_len: int,
+    min_candles: int,
+    stale_after: int,
+) -> Window:
+    """Return one symbol's window, or raise ValueError saying what is missing."""
+    if part.is_empty():
+        raise ValueError(
+            f"no {timeframe} candles before {as_of:%Y-%m-%d %H:%M} UTC in the database; load some"
+        )
+    timestamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    spacing = other_spacing(timestamps[-lookback:], timeframe)
+    if spacing is not None:
+        raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
+    instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
+    keep = np.flatnonzero(closed_by(instrument, timeframe, timestamps, instant))[-lookback:]
+    if len(keep) < min_candles:
+        raise ValueError(
+            f"{len(keep)} {timeframe} candles had closed by {as_of:%Y-%m-%d %H:%M} UTC; expected at least "
+            f"{min_candles}: load more history, or raise lookback (now {lookback})"
+        )
+    timestamps = timestamps[keep]
+    grid = feed_grid(instrument, timeframe, timestamps)
+    behind = candles_behind(instrument, grid, timestamps[-1], instant)
+    if behind > stale_after:
+        raise StaleError(
+            f"newest candle {_minute(timestamps[-1])}, {behind} later ones had closed by {_minute(instant)}; "
+            f"at most {stale_after} may have"
+        )
+    missing = grid.missing(timestamps)
+    holes = np.flatnonzero(missing > LONGEST_GAP[timeframe])
+    notes: tuple[str, ...] = ()
+    if holes.size:
+        before = int(holes[-1]) + 1
+        notes = (
+            warning(
+                WarningCode.SHORTER_HISTORY,
+                f"{before} of {len(keep)} candles are left out: they lie before a hole of "
+                f"{missing[before - 1]} candles after {_minute(timestamps[before - 1])}",
+            ),
+        )
+        keep, timestamps = keep[before:], timestamps[before:]
+        if len(keep) < min_candles:
+            raise ValueError(
+                f"{len(keep)} {timeframe} candles follow the last hole in the feed; expected at least "
+                f"{min_candles} ({notes[0]})"
+            )
+        grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
+    future = grid.after(timestamps[-1], pred_len)
+    late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
+    return Window(instrument, timestamps, _columns(part[keep.tolist()]), future, late, notes)
+
+
+def _minute(instant: np.datetime64) -> str:
+    return f"{np.datetime_as_string(instant, unit='m').replace('T', ' ')} UTC"
+
+
+def _columns(part: pl.DataFrame) -> dict[str, Floats]:
+    """Return a window's features; volume and amount may have gaps (NaN), prices must be whole."""
+    columns = {}
+    for name in (*PRICES, "volume", "amount"):
+        values = part[name].cast(pl.Float64)
+        gaps = values.is_null() | ~values.is_finite().fill_null(False)
+        if name in PRICES and gaps.any():
+            where = part["ts"].filter(gaps)[0]
+            raise ValueError(f"{name} is not a number at {where:%Y-%m-%d %H:%M} UTC; correct that candle")
+        if not gaps.all():
+            columns[name] = values.to_frame().select(pl.when(~gaps).then(name)).to_series().to_numpy()
+    if "volume" not in columns:
+        columns.pop("amount", None)
+    return columns

@@ -1,0 +1,135 @@
+"""The event array of each symbol of a run, or the reason why its forecast is made without events."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from flows.events import EventError, EventRequest, EventResult, load_config
+from flows.events.source import events_from_database
+from flows.forecasting.candles import Window
+from inference_server.schemas import ModelInfo
+from market.event_channels import EVENT_SCHEMA
+from sql.errors import one_line
+
+
+@dataclass(frozen=True)
+class EventPlan:
+    """What the run knows of events, by symbol.
+
+    Attributes
+    ----------
+    arrays
+        (T + pred_len, 20) float32 each.
+    contexts
+        What the stored row says of the events; None where none is active.
+    reasons
+        Why a symbol is forecast without events: never a silent array of zeros.
+    warnings
+        What the arrays lack, such as a leader without candles, and the symbols it is about.
+    settled
+        Whether no later run could have events for the symbols without: they are turned off, or the bundle
+        takes none.
+    """
+
+    arrays: Mapping[str, NDArray[np.float32]]
+    contexts: Mapping[str, dict[str, Any] | None]
+    reasons: Mapping[str, str]
+    warnings: Mapping[str, list[str]] = field(default_factory=dict)
+    settled: bool = False
+
+    @classmethod
+    def without(cls, symbols: Iterable[str], reason: str, *, settled: bool = False) -> "EventPlan":
+        """Return the plan of a run in which no symbol has events."""
+        return cls({}, {}, dict.fromkeys(symbols, reason), settled=settled)
+
+    def warnings_by_symbol(self) -> dict[str, tuple[str, ...]]:
+        """Return what each symbol's array lacks, for those that lack anything."""
+        found: dict[str, tuple[str, ...]] = {}
+        for text, symbols in self.warnings.items():
+            for symbol in symbols:
+                found[symbol] = (*found.get(symbol, ()), text)
+        return found
+
+
+def why_unusable(model: ModelInfo) -> str | None:
+    """Return why the served model takes no events of our making, or None where it does."""
+    if not model.has_events:
+        return f"the bundle {model.name} has no EventEncoder"
+    if model.event_schema != EVENT_SCHEMA:
+        return (
+            f"the bundle {model.name} was made for event schema {model.event_schema} and these flows build "
+            f"schema {EVENT_SCHEMA}; export it again, or run the flows of its version"
+        )
+    return None
+
+
+def plan_events(
+    connection: psycopg.Connection[Any],
+    model: ModelInfo,
+    windows: Mapping[str, Window],
+    timeframe: str,
+    as_of: datetime,
+) -> EventPlan:
+    """Build the event arrays of all symbols of a run from the database.
+
+    Whatever is missing, the forecasts are made all the same: a calendar that can't be read or that says
+    nothing of the windows leaves every symbol without events, a symbol's own trouble leaves that symbol
+    without, and the plan says why.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        The connection was lost or the query took too long: another try may succeed.
+    """
+    unusable = why_unusable(model)
+    if unusable is not None:
+        return EventPlan.without(windows, unusable, settled=not model.has_events)
+    try:
+        results = events_from_database(connection, event_requests(windows, timeframe, as_of), load_config())
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        return EventPlan.without(windows, unreadable(error))
+    except EventError as error:
+        return EventPlan.without(windows, str(error))
+    return plan_of(results)
+
+
+def unreadable(error: Exception) -> str:
+    """Return the reason that a run without a calendar gives."""
+    return f"the calendar can't be read: {one_line(error) if isinstance(error, psycopg.Error) else error}"
+
+
+def event_requests(windows: Mapping[str, Window], timeframe: str, as_of: datetime) -> list[EventRequest]:
+    """Return what to ask for the event arrays of some windows."""
+    instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
+    return [
+        EventRequest(
+            symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant
+        )
+        for symbol, window in windows.items()
+    ]
+
+
+def plan_of(results: Mapping[str, EventResult]) -> EventPlan:
+    """Return event arrays as the plan of a run."""
+    return EventPlan(
+        {symbol: result.array for symbol, result in results.items() if result.array is not None},
+        {symbol: result.context for symbol, result in results.items() if result.array is not None},
+        {symbol: result.error for symbol, result in results.items() if result.error is not None},
+        warnings_by_text(results),
+    )
+
+
+def warnings_by_text(results: Mapping[str, EventResult]) -> dict[str, list[str]]:
+    """Gather what is missing from the arrays: each warning once, with the symbols that it is about."""
+    gathered: dict[str, list[str]] = {}
+    for symbol, result in results.items():
+        for warning in result.warnings:
+            gathered.setdefault(warning, []).append(symbol)
+    return gathered

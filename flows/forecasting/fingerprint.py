@@ -1,0 +1,52 @@
+"""A hash of all that a stored forecast follows from: a run that would write the same row need not."""
+
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from flows.forecasting.forecasts import Order, build_request
+
+FORM: Final = 1
+"""Raise it where the same order comes to mean another row: what is stored is then made again."""
+
+
+def with_fingerprint(order: Order, *, settled: bool) -> Order:
+    """Return an order with its fingerprint.
+
+    Parameters
+    ----------
+    settled
+        Whether the order has all that could be had. One that lacks events which a later run may find gets
+        none, so that its forecast is made again.
+    """
+    return replace(order, fingerprint=fingerprint(order)) if settled else order
+
+
+def fingerprint(order: Order) -> str:
+    """Return 32 hex digits that differ where the row of an order would.
+
+    They cover the request (candles, future timestamps, settings, seed), the event array and what it amounts
+    to, the bundle's version, the instrument, the calibration, what is reported before the forecast is made,
+    and whether sample paths are kept. When a run takes place is no part of them.
+    """
+    calibration = order.calibration
+    parts: list[object] = [
+        FORM,
+        order.model_version,
+        repr(order.window.instrument),
+        order.event_context,
+        order.warnings,
+        order.store_samples,
+    ]
+    digest = blake2b(msgspec.json.encode([*parts, build_request(order)]), digest_size=16)
+    arrays = [order.events, *([] if calibration is None else [calibration.low, calibration.high])]
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+        else:
+            digest.update(f"{array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

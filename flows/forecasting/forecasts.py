@@ -1,0 +1,169 @@
+"""One symbol's forecast: its window and events become a request, the sample paths that return a row."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.forecasting.candles import PRICES, Window, epoch_ms
+from flows.forecasting.seeds import forecast_seed
+from flows.forecasting.store import PredictionRow
+from flows.scoring.calibration import Calibration, calibrate
+from inference_server.schemas import PredictAnswer, PredictRequest
+from market.envelope import envelope, lowest_price, with_floor
+from market.event_channels import EVENT_SCHEMA
+from market.warning_codes import WarningCode, code_of, warning
+
+Timeframe = Literal["1h", "1d"]
+
+LONGEST_LOOKBACK = 512
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the futures of every symbol of a run are drawn; `seed` None gives each symbol its own hash."""
+
+    timeframe: Timeframe
+    pred_len: int
+    sample_count: int
+    top_p: float
+    temperature: float
+    top_k: int
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything that one symbol's call to the server needs.
+
+    Attributes
+    ----------
+    events
+        (T + pred_len, 20) float32, or None for a forecast without events.
+    event_context
+        What the events amount to, kept in the row when the server has used them.
+    calibration
+        How the envelope is widened beside the raw one; None where nothing is learned yet.
+    store_samples
+        Whether the row keeps the close of every sample path.
+    warnings
+        What is known to be odd before the server is asked, each beginning with its code.
+    fingerprint
+        What the forecast follows from (`flows.forecasting.fingerprint`); None where no stored one counts as the same.
+    """
+
+    symbol: str
+    window: Window
+    sampling: Sampling
+    model_version: str
+    events: NDArray[np.float32] | None = field(default=None, repr=False)
+    event_context: dict[str, Any] | None = None
+    calibration: Calibration | None = field(default=None, repr=False)
+    store_samples: bool = False
+    warnings: tuple[str, ...] = ()
+    fingerprint: str | None = None
+
+
+def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
+    """Return the lookback of a run; by default the longest at which the context never slides, at most 512.
+
+    Raises
+    ------
+    ValueError
+        Less than the model forecasts from, given so or left over by `pred_len`.
+    """
+    if lookback is not None and lookback < min_candles:
+        raise ValueError(
+            f"lookback {lookback} given; the model forecasts from at least {min_candles} candles"
+        )
+    longest = min(LONGEST_LOOKBACK, max_context - pred_len)
+    if lookback is None and longest < min_candles:
+        raise ValueError(
+            f"pred_len {pred_len} leaves {max(longest, 0)} of the model's {max_context} candles for a past; "
+            f"expected a pred_len of at most {max_context - min_candles}, or a lookback: the context "
+            "then slides, which is slow"
+        )
+    return longest if lookback is None else lookback
+
+
+def build_request(order: Order) -> PredictRequest:
+    """Return the request of one symbol, candles and future timestamps inline; the events travel beside it."""
+    sampling, window = order.sampling, order.window
+    seed = sampling.seed
+    if seed is None:
+        seed = forecast_seed(order.symbol, sampling.timeframe, window.as_of, order.model_version)
+    return PredictRequest(
+        symbol=order.symbol,
+        timeframe=sampling.timeframe,
+        pred_len=sampling.pred_len,
+        sample_count=sampling.sample_count,
+        top_p=sampling.top_p,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        lookback=len(window.timestamps),
+        seed=seed,
+        return_samples=True,
+        event_schema=EVENT_SCHEMA if order.events is not None else None,
+        time_zone=window.instrument.model_time_zone,
+        candles=window.request_candles(),
+        future_timestamps=epoch_ms(window.future_timestamps),
+    )
+
+
+def build_row(
+    order: Order, answer: PredictAnswer, *, late: bool = False, without_events: str | None = None
+) -> PredictionRow:
+    """Return the row of one forecast, its envelope taken from the answer's sample paths.
+
+    No quantile is below zero where no price of the window is; the paths are kept as the model made them.
+
+    Parameters
+    ----------
+    late
+        Newer candles had closed, and were not in the database.
+    without_events
+        Why the forecast was made without events, if it was.
+
+    Raises
+    ------
+    ValueError
+        If the answer holds no sample paths.
+    """
+    if answer.samples is None:
+        raise ValueError("the server answered without sample paths; is it of this version?")
+    paths = np.asarray(answer.samples, dtype=np.float64)
+    window = order.window
+    prices = np.stack([window.columns[name] for name in PRICES])
+    lowest = lowest_price(prices, allow_nonpositive=window.instrument.allow_nonpositive)
+    bands = with_floor(envelope(paths), lowest)
+    calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
+    warnings = [*order.warnings, *answer.warnings]
+    if late:
+        text = "newer candles had closed when this was made, and were not in the database"
+        warnings.append(warning(WarningCode.CANDLES_LATE, text))
+    if without_events is not None and not any(
+        code_of(text) == WarningCode.EVENTS_NOT_USED for text in warnings
+    ):
+        warnings.append(warning(WarningCode.EVENTS_NOT_USED, without_events))
+    # A server that left the events out may take them next time.
+    as_planned = answer.events_used or order.events is None
+    return PredictionRow(
+        symbol=order.symbol,
+        timeframe=order.sampling.timeframe,
+        as_of=order.window.as_of,
+        model_name=answer.model.name,
+        model_version=answer.model.version,
+        pred_len=order.sampling.pred_len,
+        timestamps=answer.timestamps,
+        p10=bands.p10.tolist(),
+        p50=bands.p50.tolist(),
+        p90=bands.p90.tolist(),
+        seed=answer.seed,
+        event_context=order.event_context if answer.events_used else None,
+        p10_calibrated=None if calibrated is None else calibrated[0].tolist(),
+        p90_calibrated=None if calibrated is None else calibrated[1].tolist(),
+        samples=paths.tolist() if order.store_samples else None,
+        warnings=list(dict.fromkeys(warnings)) or None,
+        fingerprint=order.fingerprint if as_planned else None,
+    )

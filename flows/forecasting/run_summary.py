@@ -1,0 +1,181 @@
+"""What a run did for each symbol, as the table and the sentences that a person reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flows.forecasting.store import PredictionRow
+from market.warning_codes import WarningCode, code_of, warning
+
+_NOTICED = (WarningCode.CANDLES_LATE, WarningCode.EVENTS_NOT_USED)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One symbol's part of a run: a stored row, or the reason why there is none.
+
+    Attributes
+    ----------
+    error
+        Why the symbol failed.
+    skipped
+        Why the symbol was left out, which is no failure.
+    stale
+        Why its newest candle is too old to forecast from; left out likewise, and named in the notices.
+    last_close
+        Close of the last candle used, where there was one.
+    late
+        Newer candles had closed, but are not in the database.
+    without_events
+        Why this symbol's forecast was made without events; None where it had them.
+    unchanged
+        The row was there already, and was left as it is.
+    clipped
+        The model could not see the last close, so that the forecast starts away from it.
+    shorter_lookback
+        How many candles were used, where fewer than asked for were, so that it could.
+    """
+
+    symbol: str
+    row: PredictionRow | None = None
+    error: str | None = None
+    skipped: str | None = None
+    stale: str | None = None
+    last_close: float | None = None
+    late: bool = False
+    without_events: str | None = None
+    unchanged: bool = False
+    clipped: bool = False
+    shorter_lookback: int | None = None
+
+
+def summary_table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return one row per symbol, in the order given: what was forecast for the last step, or what failed."""
+    return [_table_row(outcome) for outcome in outcomes]
+
+
+def _table_row(outcome: Outcome) -> dict[str, Any]:
+    row = outcome.row
+    if row is None:
+        left_out = f"skipped: {outcome.skipped}" if outcome.stale is None else f"STALE: {outcome.stale}"
+        result = left_out if outcome.error is None else f"FAILED: {outcome.error}"
+        return {"symbol": outcome.symbol, "result": result}
+    return {
+        "symbol": outcome.symbol,
+        "result": "unchanged" if outcome.unchanged else "stored",
+        "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
+        "last close": None if outcome.last_close is None else _last_close(outcome, outcome.last_close),
+        "horizon": f"{row.timestamps[-1]:%Y-%m-%d %H:%M}",
+        "p10": price(row.p10[-1]),
+        "p50": price(row.p50[-1]),
+        "p90": price(row.p90[-1]),
+        "events": event_words(row.event_context, outcome.without_events),
+        "warnings": ", ".join(dict.fromkeys(code_of(text) for text in row.warnings or ())),
+    }
+
+
+def _last_close(outcome: Outcome, value: float) -> str:
+    marks = [
+        *(["clipped"] if outcome.clipped else []),
+        *([] if outcome.shorter_lookback is None else [f"lookback {outcome.shorter_lookback}"]),
+    ]
+    return f"{price(value)} ({', '.join(marks)})" if marks else price(value)
+
+
+def price(value: float) -> str:
+    """Return a price with five digits, or all of those before the point: 2.4013e-05 for a small coin."""
+    if 0 < abs(value) < 0.01:
+        return f"{value:.5g}"
+    before_the_point = len(f"{abs(value):.0f}")
+    return f"{value:,.{max(0, 5 - before_the_point)}f}"
+
+
+def event_words(context: dict[str, Any] | None, without_events: str | None = None) -> str:
+    """Return the active events of a forecast in a few words, such as ``fomc (hawkish)``."""
+    if without_events is not None:
+        return f"not used: {without_events}"
+    if context is None:
+        return "none active"
+    directions = context.get("surprise_directions", {})
+    names = context.get("events_active", [])
+    return ", ".join(f"{name} ({directions[name]})" if name in directions else name for name in names)
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Return one symbol's part of the run as a line of the log."""
+    row = _table_row(outcome)
+    if outcome.row is None:
+        return f"{outcome.symbol}: {row['result']}"
+    kept = "unchanged, " if outcome.unchanged else ""
+    return (
+        f"{outcome.symbol}: {kept}from {row['last close']} at {row['last candle']} to {row['p50']} "
+        f"({row['p10']} … {row['p90']}) at {row['horizon']} UTC; events: {row['events']}"
+    )
+
+
+def notices(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what a person should know of a run: stale and late candles, and why some have no events."""
+    stored = [outcome for outcome in outcomes if outcome.row is not None]
+    lines = [
+        warning(WarningCode.STALE_CANDLES, f"STALE: {outcome.symbol}: not forecast: {outcome.stale}")
+        for outcome in outcomes
+        if outcome.stale is not None
+    ]
+    late = [outcome.symbol for outcome in stored if outcome.late]
+    if late:
+        lines.append(
+            warning(
+                WarningCode.CANDLES_LATE,
+                f"LATE CANDLES: {', '.join(late)}: newer ones have closed and are not in the database",
+            )
+        )
+    clipped = [outcome.symbol for outcome in stored if outcome.clipped]
+    if clipped:
+        lines.append(
+            warning(
+                WarningCode.CLIPPED_CANDLES,
+                f"CLIPPED: {', '.join(clipped)}: the last close lies beyond what the model can see, so that "
+                "the forecast starts away from it",
+            )
+        )
+    shorter = [f"{each.symbol} ({each.shorter_lookback})" for each in stored if each.shorter_lookback]
+    if shorter:
+        text = f"SHORTER LOOKBACK: {', '.join(shorter)}: with more candles the last close would be clipped"
+        lines.append(warning(WarningCode.SHORTER_LOOKBACK, text))
+    by_reason: dict[str, list[str]] = {}
+    for outcome in stored:
+        if outcome.without_events is not None:
+            by_reason.setdefault(outcome.without_events, []).append(outcome.symbol)
+    return lines + [
+        warning(WarningCode.EVENTS_NOT_USED, f"WITHOUT EVENTS: {', '.join(names)}: {reason}")
+        for reason, names in by_reason.items()
+    ]
+
+
+def warning_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the warnings of the rows that no notice holds, each once with the symbols that it is about."""
+    by_text: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for text in () if outcome.row is None else other_warnings(outcome.row):
+            by_text.setdefault(text, []).append(outcome.symbol)
+    return [f"{text} ({', '.join(names)})" for text, names in by_text.items()]
+
+
+def other_warnings(row: PredictionRow) -> list[str]:
+    """Return the warnings of a row but for those that `notices` gathers."""
+    return [text for text in row.warnings or () if code_of(text) not in _NOTICED]
+
+
+def failure_message(outcomes: Sequence[Outcome]) -> str | None:
+    """Return the symbols that failed and why, or None where none did and at least one was stored."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    rows = [outcome for outcome in outcomes if outcome.row is not None]
+    if failed:
+        reasons = "; ".join(f"{outcome.symbol}: {outcome.error}" for outcome in failed)
+        unchanged = sum(outcome.unchanged for outcome in rows)
+        found = f"{len(rows) - unchanged} stored{f', {unchanged} unchanged' if unchanged else ''}"
+        return f"{len(failed)} of {len(outcomes)} symbols failed, {found}. {reasons}"
+    if not rows:
+        reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped or outcome.stale}" for outcome in outcomes)
+        return f"nothing was forecast. {reasons}"
+    return None

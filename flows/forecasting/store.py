@@ -1,0 +1,90 @@
+"""Forecasts as rows of ml_predictions: written whole, one row per forecast, replaced by a rerun."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from sql.loading import load
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """One row of ``ml_predictions``, without the times that the database keeps itself.
+
+    Attributes
+    ----------
+    as_of
+        Timestamp of the last candle used, aware.
+    timestamps, p10, p50, p90
+        One entry per future candle; quantiles of close in price units.
+    event_context
+        What was going on, or None (stored as SQL NULL) where no event is active or none were used.
+    p10_calibrated, p90_calibrated
+        The envelope after calibration, or None where nothing is learned yet.
+    samples
+        Close of every sample path, sample_count lists of pred_len, or None where they are not kept.
+    warnings
+        What was reported of the forecast, each beginning with its code; None where nothing was.
+    fingerprint
+        What it follows from (`flows.forecasting.fingerprint`), or None where it is always to be made again.
+    """
+
+    symbol: str
+    timeframe: str
+    as_of: datetime
+    model_name: str
+    model_version: str
+    pred_len: int
+    timestamps: list[datetime]
+    p10: list[float]
+    p50: list[float]
+    p90: list[float]
+    seed: int
+    event_context: dict[str, Any] | None
+    p10_calibrated: list[float] | None = None
+    p90_calibrated: list[float] | None = None
+    samples: list[list[float]] | None = None
+    warnings: list[str] | None = None
+    fingerprint: str | None = None
+
+
+def upsert_prediction(connection: psycopg.Connection[Any], row: PredictionRow) -> None:
+    """Write one forecast; a row with the same symbol, timeframe, as_of and model name is replaced.
+
+    One statement, so that readers and a killed run see the whole row or none of it. Within a transaction of
+    the caller's it is part of that, else it is committed.
+    """
+    values = asdict(row)
+    if row.event_context is not None:
+        values["event_context"] = Jsonb(row.event_context)
+    with connection.transaction():
+        connection.execute(load("upsert_prediction"), values)
+
+
+def unchanged_predictions(
+    connection: psycopg.Connection[Any],
+    timeframe: str,
+    model_name: str,
+    fingerprints: Mapping[tuple[str, datetime], str],
+) -> dict[str, PredictionRow]:
+    """Return the stored rows that a run would write again, by symbol, without their samples.
+
+    Parameters
+    ----------
+    fingerprints
+        By symbol and as_of, what the run's forecasts follow from.
+    """
+    given = {
+        "timeframe": timeframe,
+        "model_name": model_name,
+        "symbols": [symbol for symbol, _ in fingerprints],
+        "as_ofs": [as_of for _, as_of in fingerprints],
+        "fingerprints": list(fingerprints.values()),
+    }
+    with connection.cursor(binary=True, row_factory=class_row(PredictionRow)) as cursor:
+        return {row.symbol: row for row in cursor.execute(load("unchanged_predictions"), given)}

@@ -1,0 +1,84 @@
+"""What a stored forecast was made from, kept beside it: it can be made again with its events or without."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from flows.forecasting.forecasts import Order
+from inference_server.schemas import PredictAnswer
+from market.event_channels import EVENT_SCHEMA
+from sql.errors import one_line
+from sql.loading import load
+
+
+@dataclass(frozen=True)
+class PredictionInputs:
+    """One row of ``prediction_inputs``.
+
+    Attributes
+    ----------
+    symbol, timeframe, as_of, model_name
+        Those of the row of ``ml_predictions``, which holds the seed and pred_len too.
+    event_schema, events
+        Version of the channels, and (lookback + pred_len) × 20 little-endian float32; None where the forecast
+        was made without events.
+    """
+
+    symbol: str
+    timeframe: str
+    as_of: datetime
+    model_name: str
+    lookback: int
+    sample_count: int
+    temperature: float
+    top_k: int
+    top_p: float
+    event_schema: int | None
+    events: bytes | None = field(repr=False)  # Prefect shows arguments in its messages
+
+
+def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
+    """Return what an answer was made from; events that the server left out are left out here too."""
+    sampling = order.sampling
+    events = order.events if answer.events_used else None
+    return PredictionInputs(
+        symbol=order.symbol,
+        timeframe=sampling.timeframe,
+        as_of=order.window.as_of,
+        model_name=answer.model.name,
+        lookback=answer.lookback_used,
+        sample_count=sampling.sample_count,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        event_schema=None if events is None else EVENT_SCHEMA,
+        events=None if events is None else events.astype(np.dtype("<f4")).tobytes(),
+    )
+
+
+def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -> str | None:
+    """Write what one forecast was made from, over what an earlier run of it left.
+
+    Within a transaction of the caller's, a refusal undoes this alone and leaves the rest of it whole.
+
+    Returns
+    -------
+    str or None
+        Why it could not be written, such as a database without the table: the forecast stands all the same.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        The connection is lost.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(load("upsert_prediction_inputs"), asdict(inputs))
+    except psycopg.OperationalError:
+        raise  # the connection is gone, or the database is: no word on whether this table could be written
+    except psycopg.Error as error:
+        return one_line(error)
+    return None

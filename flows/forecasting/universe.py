@@ -1,0 +1,79 @@
+"""Which instruments a run forecasts: the active ones that have candles, or those asked for by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import psycopg
+
+from market.instruments import Instrument, default_instruments
+from sql.loading import load
+
+
+@dataclass(frozen=True)
+class Universe:
+    """The symbols of a run.
+
+    Attributes
+    ----------
+    instruments
+        Those to be forecast, by symbol.
+    unknown
+        Those asked for that no table of instruments has, and what to do about each.
+    skipped
+        Active ones that nobody asked for by name and that have no candles of this timeframe: an index with
+        daily values only is no failure of the hourly run.
+    """
+
+    instruments: dict[str, Instrument]
+    unknown: dict[str, str]
+    skipped: dict[str, str]
+
+
+def known_instruments(connection: psycopg.Connection[Any]) -> dict[str, Instrument]:
+    """Return every instrument by symbol: the table's, and the packaged ones that the table lacks."""
+    rows = connection.execute(load("instruments"))
+    return default_instruments() | {symbol: Instrument(symbol, *about) for symbol, *about, _ in rows}
+
+
+def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | None) -> Universe:
+    """Read the instruments of a run: the table's, and the packaged ones for names that the table lacks.
+
+    Parameters
+    ----------
+    symbols
+        Names asked for, active or not; None for every active instrument of the table.
+
+    Raises
+    ------
+    LookupError
+        No symbols were asked for and none is active.
+    """
+    if symbols is not None:
+        known = known_instruments(connection)
+        missing = "unknown instrument; add it to the table instruments with its asset class and calendar"
+        return Universe(
+            {symbol: known[symbol] for symbol in symbols if symbol in known},
+            {symbol: missing for symbol in symbols if symbol not in known},
+            {},
+        )
+    rows = connection.execute(load("instruments"))
+    active = {symbol: Instrument(symbol, *about) for symbol, *about, is_active in rows if is_active}
+    if not active:
+        raise LookupError(
+            "no instrument is active in the table instruments; load candles (python -m flows.load candles), "
+            "set some active there, or ask for symbols by name"
+        )
+    return Universe(active, {}, {})
+
+
+def skip_without_candles(universe: Universe, candles: pl.DataFrame, timeframe: str) -> Universe:
+    """Move the instruments that have no candles to `skipped`."""
+    present = set(candles["symbol"].unique())
+    reason = f"no {timeframe} candles"
+    return Universe(
+        {symbol: known for symbol, known in universe.instruments.items() if symbol in present},
+        universe.unknown,
+        {symbol: reason for symbol in universe.instruments if symbol not in present},
+    )

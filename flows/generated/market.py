@@ -1,0 +1,239 @@
+"""A generated market of 25 symbols with candles and releases, for demos and benchmarks without real data.
+
+Prices are random; only their shape is borrowed: sessions, volatility that clusters, busy hours, a common
+factor, and wider hours after a release. ``python -m flows.generated.market --out DIR`` writes the files of one.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flows.generated.releases import generated_releases
+from market.instruments import Instrument, default_instruments
+from market.time_grid import candle_bounds, closed_by, past_timestamps
+
+Floats = NDArray[np.float64]
+Instants = NDArray[np.datetime64]
+
+END = datetime(2025, 6, 18, 12, tzinfo=UTC)
+"""Where the market stands by default: six hours before an FOMC decision, so that events are active."""
+
+
+@dataclass(frozen=True)
+class Character:
+    """How one symbol moves.
+
+    Attributes
+    ----------
+    price
+        Where it starts.
+    daily_volatility
+        Standard deviation of a day's log return.
+    factor
+        Correlation with the common factor of all symbols, −1 … 1.
+    hourly_volume
+        Median volume of an hour; 0 for a feed without volume.
+    decimals
+        Digits after the point that its prices are quoted with.
+    reversion
+        Share of the distance to the mean that an hour takes back; 0 is a random walk.
+    """
+
+    price: float
+    daily_volatility: float
+    factor: float
+    hourly_volume: float
+    decimals: int
+    reversion: float = 0.0
+
+
+CHARACTERS: Mapping[str, Character] = {
+    "BTC-USD": Character(96_000, 0.026, 0.45, 700, 2),
+    "ETH-USD": Character(3_300, 0.033, 0.45, 9_000, 2),
+    "SOL-USD": Character(190, 0.042, 0.40, 160_000, 2),
+    "XRP-USD": Character(2.2, 0.045, 0.35, 9e6, 4),
+    "EURUSD": Character(1.06, 0.0045, 0.30, 5_200, 5),
+    "GBPUSD": Character(1.26, 0.0050, 0.35, 5_000, 5),
+    "USDJPY": Character(152.0, 0.0060, 0.05, 6_500, 3),
+    "AUDUSD": Character(0.645, 0.0058, 0.45, 4_100, 5),
+    "USDCAD": Character(1.39, 0.0040, -0.40, 3_900, 5),
+    "USDCHF": Character(0.88, 0.0047, -0.15, 3_300, 5),
+    "NZDUSD": Character(0.595, 0.0060, 0.45, 2_700, 5),
+    "XAUUSD": Character(2_640, 0.0095, 0.10, 7_800, 2),
+    "XAGUSD": Character(31.0, 0.0180, 0.25, 4_400, 3),
+    "SPY": Character(590, 0.0085, 0.90, 7e6, 2),
+    "QQQ": Character(510, 0.0115, 0.88, 5e6, 2),
+    "AAPL": Character(235, 0.0150, 0.65, 6e6, 2),
+    "MSFT": Character(430, 0.0140, 0.65, 2.6e6, 2),
+    "NVDA": Character(138, 0.0290, 0.65, 3e7, 2),
+    "AMZN": Character(210, 0.0190, 0.60, 4.5e6, 2),
+    "GOOGL": Character(178, 0.0175, 0.60, 3.4e6, 2),
+    "META": Character(585, 0.0210, 0.60, 1.6e6, 2),
+    "TSLA": Character(345, 0.0370, 0.50, 1.1e7, 2),
+    "JPM": Character(242, 0.0130, 0.55, 1.1e6, 2),
+    "DXY": Character(106.5, 0.0040, -0.35, 0, 3),
+    "VIX": Character(17.0, 0.0650, -0.75, 0, 2, reversion=0.004),
+}
+
+RELEASE_WIDTH = 3.0
+"""How many times wider the hour of a release is: between what EURUSD does on CPI and on FOMC days."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """Candles of both timeframes and the releases around them, as `flows.load` takes them.
+
+    Attributes
+    ----------
+    candles_1h, candles_1d
+        symbol, timestamp (UTC), open, high, low, close, volume; one symbol after another, oldest first.
+    calendar
+        The columns of the table ``economic_calendar``; goes on for 200 days after the last candle.
+    """
+
+    candles_1h: pl.DataFrame
+    candles_1d: pl.DataFrame
+    calendar: pl.DataFrame
+
+    def write(self, folder: Path) -> None:
+        """Write ``candles_1h.parquet``, ``candles_1d.parquet`` and ``economic_calendar.parquet``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.candles_1h.write_parquet(folder / "candles_1h.parquet")
+        self.candles_1d.write_parquet(folder / "candles_1d.parquet")
+        self.calendar.write_parquet(folder / "economic_calendar.parquet")
+
+
+def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hours: int = 1500) -> Market:
+    """Make up a market; the same arguments give the same candles.
+
+    Parameters
+    ----------
+    seed
+        Of every random number.
+    end
+        Aware instant by which the last candles have closed.
+    days, hours
+        At most so many daily and hourly candles per symbol; the hours are the last ones of the same days.
+    """
+    instruments = default_instruments()
+    until = np.datetime64(end.astimezone(UTC).replace(tzinfo=None), "us")
+    start = end - timedelta(days=days * 1.5 + 20)  # as many sessions fit in, with holidays and to spare
+    calendar = generated_releases(start, end + timedelta(days=200), now=end, seed=seed)
+    releases = calendar["event_time"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    hour_of_start = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "h")
+    common = np.random.default_rng(seed).standard_normal(int((end - start) / timedelta(hours=1)) + 2)
+    hourly, daily = [], []
+    for number, (symbol, character) in enumerate(CHARACTERS.items(), start=1):
+        rng = np.random.default_rng([seed, number])
+        instrument = instruments[symbol]
+        day_labels = _closed_grid(instrument, "1d", until, days)
+        labels = _closed_grid(instrument, "1h", until, 24 * days)
+        labels = labels[labels >= candle_bounds(instrument, "1d", day_labels[:1])[0]]
+        every_hour = common[(labels.astype("datetime64[h]") - hour_of_start).astype(int)]
+        candles = _hourly_candles(instrument, character, labels, every_hour, releases, rng)
+        hourly.append(_named(symbol, candles.tail(hours)))
+        daily.append(_named(symbol, _days_of(instrument, candles, day_labels)))
+    return Market(pl.concat(hourly), pl.concat(daily), calendar)
+
+
+def _closed_grid(instrument: Instrument, timeframe: str, until: np.datetime64, count: int) -> Instants:
+    """Return the labels of the last candles, up to `count`, that have closed by an instant."""
+    labels = past_timestamps(instrument, timeframe, until, count)
+    return labels[closed_by(instrument, timeframe, labels, until)]
+
+
+def _named(symbol: str, candles: pl.DataFrame) -> pl.DataFrame:
+    return candles.select(pl.lit(symbol).alias("symbol"), pl.all())
+
+
+def _hourly_candles(
+    instrument: Instrument,
+    character: Character,
+    labels: Instants,
+    common: Floats,
+    releases: Instants,
+    rng: np.random.Generator,
+) -> pl.DataFrame:
+    """Return one symbol's hourly candles: timestamp, open, high, low, close, volume."""
+    opens, closes = candle_bounds(instrument, "1h", labels)
+    bars_per_day = len(labels) / len(np.unique(labels.astype("datetime64[D]")))
+    width = (
+        character.daily_volatility / np.sqrt(bars_per_day) * _clusters(len(labels), rng) * _busy_hours(labels)
+    )
+    holds_release = np.searchsorted(releases, closes) > np.searchsorted(releases, opens)
+    width = width * np.where(holds_release, RELEASE_WIDTH, 1.0)
+    own = rng.standard_normal(len(labels))
+    returns = width * (character.factor * common + np.sqrt(1 - character.factor**2) * own)
+    log_price = np.log(character.price) + _accumulate(returns, character.reversion)
+    close = np.exp(log_price)
+    gap = np.where(opens[1:] > closes[:-1], 0.5, 0.02) * width[1:] * rng.standard_normal(len(labels) - 1)
+    open_ = np.concatenate([[character.price], close[:-1] * np.exp(gap)])
+    high = np.maximum(open_, close) * np.exp(np.abs(rng.normal(0, 0.5, len(labels))) * width)
+    low = np.minimum(open_, close) * np.exp(-np.abs(rng.normal(0, 0.5, len(labels))) * width)
+    busy = character.hourly_volume * (width / np.median(width)) * np.exp(rng.normal(0, 0.35, len(labels)))
+    prices = {"open": open_, "high": high, "low": low, "close": close}
+    rounded = {name: np.round(values, character.decimals) for name, values in prices.items()}
+    return pl.DataFrame({"timestamp": labels, **rounded, "volume": np.round(busy)}).with_columns(
+        pl.col("timestamp").dt.replace_time_zone("UTC")
+    )
+
+
+def _clusters(count: int, rng: np.random.Generator) -> Floats:
+    """Return a positive factor around 1 that wanders slowly: quiet weeks, wild weeks."""
+    return np.exp(_accumulate(rng.normal(0, 0.02, count), reversion=0.004) - 0.025)
+
+
+def _accumulate(steps: Floats, reversion: float) -> Floats:
+    """Sum steps up, while a share of the sum decays at each: x[t] = (1 − reversion)·x[t−1] + steps[t]."""
+    if reversion == 0:
+        return np.cumsum(steps)
+    inputs = np.concatenate([[0.0], steps[1:] / reversion])
+    return np.asarray(pl.Series(inputs).ewm_mean(alpha=reversion, adjust=False))
+
+
+def _busy_hours(labels: Instants) -> Floats:
+    """Return a factor per hour of the day: London and New York are awake from 7 to 20 UTC."""
+    hour = (labels.astype("datetime64[h]") - labels.astype("datetime64[D]")).astype(int)
+    return np.asarray(0.8 + 0.5 * np.exp(-(((hour - 14.0) / 4.0) ** 2)))
+
+
+def _days_of(instrument: Instrument, hourly: pl.DataFrame, labels: Instants) -> pl.DataFrame:
+    """Gather hourly candles into the daily sessions with the given labels."""
+    opens, closes = candle_bounds(instrument, "1d", labels)
+    times = hourly["timestamp"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    day = np.searchsorted(opens, times, side="right") - 1
+    inside = (day >= 0) & (times < closes[day])
+    stamps = pl.Series("timestamp", labels[day[inside]]).dt.replace_time_zone("UTC")
+    return (
+        hourly.filter(pl.Series(inside))
+        .with_columns(stamps)
+        .group_by("timestamp", maintain_order=True)
+        .agg(
+            pl.col("open").first(),
+            pl.col("high").max(),
+            pl.col("low").min(),
+            pl.col("close").last(),
+            pl.col("volume").sum(),
+        )
+    )
+
+
+def main() -> None:
+    """Write a generated market to a folder."""
+    parser = argparse.ArgumentParser(prog="python -m flows.generated.market", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+    market = generate_market(seed=arguments.seed)
+    market.write(arguments.out)
+    print(f"wrote a generated market of {len(CHARACTERS)} symbols to {arguments.out} (no real prices)")
+
+
+if __name__ == "__main__":
+    main()

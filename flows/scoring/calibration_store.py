@@ -1,0 +1,106 @@
+"""Calibrations in the database: learned from scored forecasts, kept with their instant, read for new ones."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+
+from flows.scoring.calibration import Calibration, Floats, learn
+from flows.scoring.steps import numbers
+from flows.scoring.store import batches
+from market.instruments import Instrument
+from sql.loading import load
+
+LEARNED_FROM: Final = {"1h": timedelta(days=60), "1d": timedelta(days=1095)}
+"""How far back forecasts may have matured: enough of them to learn from, and of a market like today's."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a run learned of one model and asset class."""
+
+    model_name: str
+    asset_class: str
+    calibration: Calibration
+
+
+def read_calibrations(
+    connection: psycopg.Connection[Any], timeframe: str, model_name: str, model_version: str, as_of: datetime
+) -> dict[str, Calibration]:
+    """Read, by asset class, the newest calibration that a forecast made at an instant may know."""
+    given = {
+        "timeframe": timeframe, "model_name": model_name, "model_version": model_version, "as_of": as_of,
+    }  # fmt: skip
+    return {
+        asset_class: Calibration(_floats(low), _floats(high), np.array(counts, dtype=np.int64))
+        for asset_class, _, low, high, counts in connection.execute(load("calibrations"), given)
+    }
+
+
+def learn_calibrations(
+    connection: psycopg.Connection[Any],
+    timeframe: str,
+    as_of: datetime,
+    instruments: Mapping[str, Instrument],
+) -> list[Learned]:
+    """Learn and store a calibration of every model and asset class, unless one was learned that UTC day.
+
+    Only forecasts that had matured by `as_of` count, and a forecast made from then on is later than the
+    horizon of each of them: the split in time leaves a gap of at least the horizon.
+    """
+    span = {"timeframe": timeframe, "matured_after": as_of - LEARNED_FROM[timeframe], "matured_by": as_of}
+    today = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
+    learned = []
+    for name, version in connection.execute(load("scored_models"), span).fetchall():
+        given = {"timeframe": timeframe, "model_name": name, "model_version": version, "as_of": as_of}
+        if any(row[1] >= today for row in connection.execute(load("calibrations"), given)):
+            continue
+        model = span | {"model_name": name, "model_version": version}
+        groups = _envelopes(connection, model, instruments)
+        for asset_class, rows in sorted(groups.items()):
+            calibration = learn(*_matrices(rows))
+            if not np.isfinite(calibration.low).any():
+                continue
+            connection.execute(
+                load("upsert_calibration"),
+                given
+                | {
+                    "asset_class": asset_class,
+                    "low": numbers(calibration.low),
+                    "high": numbers(calibration.high),
+                    "counts": calibration.counts.tolist(),
+                },
+            )
+            learned.append(Learned(name, asset_class, calibration))
+    connection.commit()
+    return learned
+
+
+def _envelopes(
+    connection: psycopg.Connection[Any], model: Mapping[str, Any], instruments: Mapping[str, Instrument]
+) -> dict[str, list[Floats]]:
+    """Return by asset class the p10, p90 and closes of each matured forecast, (3, pred_len)."""
+    groups: dict[str, list[Floats]] = defaultdict(list)
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(load("matured_envelopes"), model)
+        for rows in batches(cursor):
+            for symbol, *arrays in rows:
+                if symbol in instruments:
+                    groups[instruments[symbol].asset_class].append(np.array(arrays, dtype=np.float64))
+    return groups
+
+
+def _matrices(rows: list[Floats]) -> Floats:
+    """Return (3, n, steps), NaN beyond the end of shorter forecasts."""
+    whole = np.full((3, len(rows), max(row.shape[1] for row in rows)), np.nan)
+    for number, row in enumerate(rows):
+        whole[:, number, : row.shape[1]] = row
+    return whole
+
+
+def _floats(values: list[float | None]) -> Floats:
+    return np.array(values, dtype=np.float64)

@@ -1,0 +1,172 @@
+"""The bundle's manifest: what a directory of ONNX files holds, and whether it is whole."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA, Alignment
+
+BUNDLE_FORMAT = 2
+MANIFEST_FILE = "manifest.json"
+ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
+TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
+DECODER_FILE, PATHS_FILE = "decoder.onnx", "paths.onnx"
+
+INSTRUMENTS_CLOCK = "instrument"
+"""A model's clock that is each instrument's own, its `model_time_zone`."""
+
+
+class BundleError(Exception):
+    """A bundle that cannot be served; the message says what is wrong and what to do."""
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """Size and hash of one file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+
+class CacheLayout(msgspec.Struct, frozen=True):
+    """One layer's key or value cache: (rows, heads, tokens, head_dim)."""
+
+    heads: int
+    head_dim: int
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where weights came from: a Hugging Face id and commit, or the name of a local folder."""
+
+    name: str
+    revision: str | None
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """The parts that a bundle was exported from."""
+
+    model: Source
+    tokenizer: Source
+    events: str | None
+    adapter: str | None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the server needs to know about a bundle, as `manifest.json` holds it."""
+
+    format: int
+    name: str
+    version: str
+    source: Sources
+    s1_bits: int
+    s2_bits: int
+    d_model: int
+    n_layers: int
+    parameters: int
+    max_context: int
+    precision: str
+    opset: int
+    caches: list[CacheLayout]
+    files: dict[str, FileEntry]
+    parity: dict[str, float]
+    event_channels: list[str]
+    event_schema: int
+    event_alignment: Alignment
+    has_events: bool
+    has_adapter: bool
+    model_clock: str | None = None
+    """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where nobody knows."""
+
+
+def decoder_files(precision: str) -> dict[str, bool]:
+    """The decoder's graphs in a bundle of a precision, and whether one reads a prefix that all rows share.
+
+    That one is for the CPU: a GPU's attention kernel does not hand out the scores that joining prefix and
+    suffix takes, and half precision is for a GPU.
+    """
+    return {DECODER_FILE: False} if precision == "fp16" else {DECODER_FILE: False, PATHS_FILE: True}
+
+
+def content_version(files: dict[str, FileEntry]) -> str:
+    """The first 12 hex digits of a hash over the files' hashes: the bundle's version."""
+    listing = "".join(f"{name} {files[name].sha256}\n" for name in sorted(files))
+    return hashlib.sha256(listing.encode()).hexdigest()[:12]
+
+
+def file_entry(file: Path) -> FileEntry:
+    """Size and sha256 of a file."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+    return FileEntry(file.stat().st_size, digest.hexdigest())
+
+
+def load_manifest(folder: Path, *, verify: bool = True) -> Manifest:
+    """Read a bundle's manifest, check that this server understands it and that its files are whole.
+
+    Parameters
+    ----------
+    folder
+        The bundle's directory.
+    verify
+        Hash every file; without it only the manifest itself and the files' sizes are checked.
+
+    Raises
+    ------
+    BundleError
+        There is no manifest, its format or event schema is not this server's, or a file is missing
+        or altered.
+    """
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST_FILE).read_bytes(), type=Manifest)
+    except OSError as e:
+        raise BundleError(
+            f"no bundle in {folder}: {MANIFEST_FILE} cannot be read ({e.strerror}); "
+            "make one with python -m export, and name its folder in KRONOS_BUNDLE"
+        ) from e
+    except msgspec.MsgspecError as e:
+        raise BundleError(
+            f"{folder / MANIFEST_FILE} is no manifest of this server's: {e}; export again"
+        ) from e
+    _check_understood(manifest, folder)
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise BundleError(f"the bundle {folder} lacks {name}; copy it whole or export again")
+        if file.stat().st_size != expected.bytes or (verify and file_entry(file) != expected):
+            raise BundleError(
+                f"{name} in the bundle {folder} is not the file that was exported; copy it again"
+            )
+    return manifest
+
+
+def _export_command(manifest: Manifest, folder: Path) -> str:
+    """Return the command that exports a bundle anew, as far as its manifest tells."""
+    source = manifest.source
+    parts = [f"python -m export --model {source.model.name} --tokenizer {source.tokenizer.name}"]
+    for option, name in (
+        ("--revision", source.model.revision),
+        ("--tokenizer-revision", source.tokenizer.revision),
+        ("--events", source.events),
+        ("--adapter", source.adapter),
+    ):
+        parts += [f"{option} {name}"] if name else []
+    return " ".join([*parts, f"--precision {manifest.precision} --out {folder}"])
+
+
+def _check_understood(manifest: Manifest, folder: Path) -> None:
+    if manifest.format != BUNDLE_FORMAT:
+        raise BundleError(
+            f"the bundle {folder} has format {manifest.format}, this server reads format {BUNDLE_FORMAT}: "
+            f"export it again: {_export_command(manifest, folder)}"
+        )
+    channels = list(EVENT_CHANNELS)
+    if manifest.has_events and (manifest.event_schema, manifest.event_channels) != (EVENT_SCHEMA, channels):
+        raise BundleError(
+            f"the bundle {folder} was trained on event schema {manifest.event_schema}, this server builds "
+            f"schema {EVENT_SCHEMA}"
+        )
+    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision)} | (
+        {EVENTS_FILE} if manifest.has_events else set()
+    )
+    if missing := needed - set(manifest.files):
+        raise BundleError(f"the manifest in {folder} does not list {sorted(missing)}; export again")

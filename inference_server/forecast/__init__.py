@@ -1,0 +1,1 @@
+"""From a request to a job of the engine, and from its sample paths to the answer."""

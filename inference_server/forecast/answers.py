@@ -1,0 +1,121 @@
+"""From sample paths to the answer: repair, envelope, mean path and samples, all of it pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_server.engine.jobs import ForecastJob
+from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
+from market.candles import FEATURES
+from market.envelope import Envelope, envelope, lowest_price, with_floor
+from market.warning_codes import WarningCode, warning
+
+CLOSE = FEATURES.index("close")
+
+
+def predict_answer(
+    asked: PredictRequest,
+    job: ForecastJob,
+    paths: NDArray[np.float32],
+    model: ModelName,
+    warnings: Sequence[str],
+    *,
+    allow_nonpositive: bool = False,
+) -> PredictAnswer:
+    """Return the answer to a request from the paths that the engine generated for it.
+
+    Parameters
+    ----------
+    paths
+        (sample_count, pred_len, 6), raw units, in the order of `FEATURES`.
+    allow_nonpositive
+        Whether the instrument's price can be zero or below.
+
+    Raises
+    ------
+    ArithmeticError
+        If the model made a value that is not finite.
+    """
+    if not np.isfinite(paths).all():
+        raise ArithmeticError(f"the model made values that are not finite for {asked.symbol}")
+    futures = paths.astype(np.float64)
+    if asked.repair:
+        futures = repaired(futures)
+    raw = envelope(futures[:, :, CLOSE])
+    levels = with_floor(raw, lowest_price(job.candles[:, : CLOSE + 1], allow_nonpositive=allow_nonpositive))
+    mean = futures.mean(axis=0)
+    return PredictAnswer(
+        symbol=asked.symbol,
+        timeframe=asked.timeframe,
+        as_of=_datetimes(job.timestamps[-1:])[0],
+        timestamps=_datetimes(job.future_timestamps),
+        p10=levels.p10.tolist(),
+        p50=levels.p50.tolist(),
+        p90=levels.p90.tolist(),
+        mean=FeatureColumns(**{name: mean[:, i].tolist() for i, name in enumerate(FEATURES)}),
+        samples=_samples(futures, asked.return_samples),
+        seed=job.seed,
+        sample_count=job.sample_count,
+        lookback_used=len(job.timestamps),
+        model=model,
+        events_used=job.events is not None,
+        warnings=[*warnings, *floor_warnings(raw, levels)],
+    )
+
+
+def repaired(paths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return paths whose every candle is consistent: low ≤ open, close ≤ high; volume and amount ≥ 0.
+
+    Open and close stay as the model made them; high and low are widened until they hold the other three.
+
+    Parameters
+    ----------
+    paths
+        (sample_count, pred_len, 6) in the order of `FEATURES`.
+    """
+    fixed = paths.copy()
+    prices = paths[:, :, : CLOSE + 1]
+    fixed[:, :, FEATURES.index("high")] = prices.max(axis=2)
+    fixed[:, :, FEATURES.index("low")] = prices.min(axis=2)
+    volume = FEATURES.index("volume")
+    fixed[:, :, volume:] = np.maximum(paths[:, :, volume:], 0.0)
+    return fixed
+
+
+def floor_warnings(raw: Envelope, levels: Envelope) -> list[str]:
+    """Return that quantiles were raised to the least that the price can be, where some were."""
+    raised = np.any(np.stack(raw) < np.stack(levels), axis=0)
+    if not raised.any():
+        return []
+    return [
+        warning(
+            WarningCode.ENVELOPE_FLOOR,
+            f"quantiles of {int(raised.sum())} of {len(raised)} steps were below zero and are given as 0, as "
+            "no price of the history is zero or below; sample paths and mean are left as the model made them",
+        )
+    ]
+
+
+def sliding_warning(lookback_used: int, pred_len: int, max_context: int, context_stride: int) -> str | None:
+    """Return what a caller should know where the context slides at every step, else None."""
+    if context_stride > 1 or lookback_used + pred_len <= max_context + 1:
+        return None
+    return warning(
+        WarningCode.SLIDING_CONTEXT,
+        f"{lookback_used} candles and pred_len {pred_len} do not fit the context of {max_context}: with "
+        "context_stride 1 every further step runs the whole window again, as slowly as upstream's predictor; "
+        f"a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride avoids it",
+    )
+
+
+def _samples(paths: NDArray[np.float64], return_samples: bool | str) -> Any:
+    if return_samples == "full":
+        return paths.tolist()
+    return paths[:, :, CLOSE].tolist() if return_samples else None
+
+
+def _datetimes(instants: NDArray[np.datetime64]) -> list[datetime]:
+    return [moment.replace(tzinfo=UTC) for moment in instants.astype("datetime64[us]").tolist()]

@@ -1,0 +1,1 @@
+"""What all parts agree on: instruments, calendars, candles, channels, envelopes. Imports nothing of ours."""

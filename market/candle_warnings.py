@@ -1,0 +1,224 @@
+"""What a caller should know of the candles of a forecast, which is made all the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.candle_checks import impossible, nonpositive
+from market.feed_grid import FeedGrid, feed_grid
+from market.instruments import Instrument
+from market.spacing import CANDLE_LENGTH, other_spacing, words
+from market.splits import Split, find_splits
+from market.time_grid import TimeGridError, closed_by, published_until
+from market.trading_calendars import DatetimeArray
+from market.warning_codes import WarningCode, warning
+
+LONGEST_GAP: Final = {"1h": 24, "1d": 5}
+"""Candles in a row that may be missing: a day of a market around the clock, a week of an exchange. Beyond, a
+feed has a hole, and the flows begin after it, or it has stopped, and they leave the symbol out. Holidays that
+a calendar lacks are shorter: at most 23 hours (metals on Good Friday) and 4 days (September 2001)."""
+
+_NOTABLE_SHARE: Final = 0.1
+_NOTABLE_JUMP: Final = {"1h": 13, "1d": 1}  # on Christmas Eve FX closes up to 13 hours early
+
+_DAY: Final = np.timedelta64(86_400_000_000, "us")
+_LONGEST_HOLIDAY: Final = 12 * _DAY  # the Chinese New Year and the weekends around it
+
+
+@dataclass(frozen=True)
+class Used:
+    """The candles of one forecast, as they came, and the times that it is for.
+
+    Attributes
+    ----------
+    features : (T, 6)
+        In the order of `market.candles.FEATURES`; NaN where volume or amount is unknown.
+    timestamps, future : (T,), (pred_len,)
+        datetime64[us] UTC.
+    instrument
+        None for a symbol that nobody registered.
+    """
+
+    symbol: str
+    timeframe: str
+    features: NDArray[np.float64]
+    timestamps: DatetimeArray
+    future: DatetimeArray
+    instrument: Instrument | None
+
+
+def candle_warnings(used: Used, stored_until: np.datetime64 | None = None) -> list[str]:
+    """Return a warning for each thing that is odd about candles.
+
+    Parameters
+    ----------
+    stored_until
+        The instant by which stored candles were looked for; None for candles that the caller sent.
+    """
+    return [warning(code, sentence) for code, sentence in _odd(used, stored_until)]
+
+
+def candles_behind(
+    instrument: Instrument, grid: FeedGrid, last: np.datetime64, instant: np.datetime64
+) -> int:
+    """Return how many candles after the one stamped `last` had closed by an instant."""
+    start = int(np.searchsorted(grid.stamps, last, side="right"))
+    end = int(np.searchsorted(grid.stamps, instant, side="right"))
+    return int(closed_by(instrument, grid.timeframe, grid.stamps[start:end], instant).sum())
+
+
+def split_words(timestamps: DatetimeArray, split: Split) -> str:
+    """Return what a step that looks like a split is, when it was, and what to do."""
+    return (
+        f"the step from {_when(timestamps[split.row - 1])} to {_when(timestamps[split.row])} looks like a "
+        f"{split.ratio} split that the candles before are not adjusted for: load the adjusted history again"
+    )
+
+
+_Odd = Iterator[tuple[WarningCode, str]]
+
+
+def _odd(used: Used, stored_until: np.datetime64 | None) -> _Odd:
+    yield from _of_values(used)
+    spacing = other_spacing(used.timestamps, used.timeframe)
+    if spacing is not None:
+        yield (
+            WarningCode.TIMEFRAME_NOT_USED,
+            f"the candles are {words(spacing)} apart, timeframe {used.timeframe} was not used: they and "
+            "future_timestamps are taken as they are",
+        )
+        yield from _of_holes_in_time(used, spacing)
+        return
+    yield from _of_stamps(used)
+    if used.instrument is None:
+        yield from _of_holes_in_time(used, CANDLE_LENGTH[used.timeframe])
+        return
+    try:
+        grid = feed_grid(used.instrument, used.timeframe, used.timestamps)
+        yield from _of_holes(used, grid)
+        if stored_until is not None:
+            yield from _of_age(used, used.instrument, grid, stored_until)
+        yield from _of_holidays(used, used.instrument)
+    except TimeGridError:  # times that the calendar does not cover: whoever needs it refuses them
+        return
+
+
+def _of_values(used: Used) -> _Odd:
+    """Prices that can't be, contradictions, unknown volume, splits."""
+    negative = nonpositive(used.features)
+    if negative.any() and not (used.instrument is not None and used.instrument.allow_nonpositive):
+        yield (
+            WarningCode.NONPOSITIVE_PRICES,
+            f"a price is zero or below in {_which(used, negative)}: correct it, or set allow_nonpositive in "
+            "the table instruments if this symbol can have such prices",
+        )
+    for fault, rows in impossible(used.features).items():
+        yield WarningCode.IMPOSSIBLE_CANDLES, f"{fault} in {_which(used, rows)}"
+    volume, amount = (np.isnan(used.features[:, column]) for column in (4, 5))
+    if volume.any() and not volume.all():
+        yield (
+            WarningCode.VOLUME_UNKNOWN,
+            f"volume of {_which(used, volume)} is unknown: forecast without volume and amount",
+        )
+    elif not volume.any() and amount.any() and not amount.all():
+        yield (
+            WarningCode.VOLUME_UNKNOWN,
+            f"amount of {_which(used, amount)} is unknown: forecast with volume × mean price as amount",
+        )
+    for split in find_splits(used.timestamps, used.features):
+        yield WarningCode.SPLIT, split_words(used.timestamps, split)
+
+
+def _of_stamps(used: Used) -> _Odd:
+    """Daily candles that are stamped within a day, and a future that runs faster than the candles."""
+    if used.timeframe == "1d" and (used.timestamps.astype("datetime64[D]") != used.timestamps).any():
+        yield (
+            WarningCode.DAILY_STAMPS,
+            f"daily candles are stamped within the day, the last at {_when(used.timestamps[-1])}, and taken "
+            "for the session of that UTC date: stamp them with the session date at 00:00 UTC",
+        )
+    apart = other_spacing(used.future, used.timeframe)
+    if apart is not None:
+        yield (
+            WarningCode.FUTURE_SPACING,
+            f"future_timestamps are {words(apart)} apart, the candles are of {used.timeframe}: so are those "
+            "that the model generates, whatever their times say",
+        )
+
+
+def _of_holes(used: Used, grid: FeedGrid) -> _Odd:
+    """Holes among the candles and in front of the future, in candles of the grid."""
+    missing = grid.missing(used.timestamps)
+    if missing.any() and (
+        grid.instrument.calendar == "24/7"  # there are no holidays
+        or missing.max() > LONGEST_GAP[used.timeframe]
+        or missing.mean() > _NOTABLE_SHARE
+    ):
+        row = int(missing.argmax())
+        yield (
+            WarningCode.MISSING_CANDLES,
+            f"{missing.sum()} {used.timeframe} candles are missing among the {len(used.timestamps)} used, "
+            f"most of them, {missing[row]} in a row, after {_when(used.timestamps[row])}",
+        )
+    jump = int(grid.missing(np.array([used.timestamps[-1], used.future[0]]))[0])
+    if jump > _NOTABLE_JUMP[used.timeframe]:
+        yield (
+            WarningCode.JUMP_TO_FUTURE,
+            f"{jump} {used.timeframe} candles lie between the last one used ({_when(used.timestamps[-1])}) "
+            f"and the first future one ({_when(used.future[0])}): the model goes on as if there were none",
+        )
+
+
+def _of_holes_in_time(used: Used, spacing: np.timedelta64) -> _Odd:
+    """Holes of candles without a calendar: what is longer than any holiday and ten candles."""
+    longest = max(_LONGEST_HOLIDAY, 10 * spacing)
+    steps = np.diff(used.timestamps)
+    if steps.size and steps.max() > longest:
+        row = int(steps.argmax())
+        yield (
+            WarningCode.MISSING_CANDLES,
+            f"no candle follows the one of {_when(used.timestamps[row])} for {_days(steps[row])}",
+        )
+    jump = used.future[0] - used.timestamps[-1]
+    if jump > longest:
+        yield (
+            WarningCode.JUMP_TO_FUTURE,
+            f"the first future timestamp ({_when(used.future[0])}) is {_days(jump)} after the last candle "
+            f"used ({_when(used.timestamps[-1])}): the model goes on as if it were the next candle",
+        )
+
+
+def _of_age(used: Used, instrument: Instrument, grid: FeedGrid, until: np.datetime64) -> _Odd:
+    behind = candles_behind(instrument, grid, used.timestamps[-1], until)
+    if behind > LONGEST_GAP[used.timeframe]:
+        yield (
+            WarningCode.STALE_CANDLES,
+            f"the newest candle is of {_when(used.timestamps[-1])}, and {behind} later ones had closed by "
+            f"{_when(until)}: the forecast begins where the candles end",
+        )
+
+
+def _of_holidays(used: Used, instrument: Instrument) -> _Odd:
+    published = published_until(instrument)
+    if published is not None and used.future[-1].astype("datetime64[D]") > published:
+        yield (
+            WarningCode.HOLIDAYS_UNPUBLISHED,
+            f"the holidays of {instrument.calendar} are known until {published}: every weekday after it "
+            "counts as a session; a newer exchange_calendars may know more",
+        )
+
+
+def _which(used: Used, rows: NDArray[np.bool_]) -> str:
+    first = _when(used.timestamps[int(np.argmax(rows))])
+    return f"{rows.sum()} of {len(rows)} candles (the first at {first})"
+
+
+def _when(instant: np.datetime64) -> str:
+    return f"{np.datetime_as_string(instant, unit='m')}Z"
+
+
+def _days(span: np.timedelta64) -> str:
+    return f"{span / _DAY:.1f} days"

@@ -1,0 +1,125 @@
+"""Normalisation of a window of candles, and its way back: upstream's arithmetic to the last bit.
+
+Upstream adds 1e-5 to every standard deviation. Where prices move by less than that, as coins quoted in small
+fractions do, the constant drowns their spread: a price of 1e-8 then comes back with a p10 below zero. Such
+windows are multiplied by a power of two before, which changes no digit of a float, and divided afterwards.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLIP = 5.0
+EPSILON = 1e-5
+
+SMALLEST_SPREAD = 1e-4
+"""Standard deviation of a price below which a window is scaled: `EPSILON` is then more than a tenth of it."""
+
+PRICES = 4
+"""The first features: open, high, low and close, which share a scale; volume and amount follow."""
+
+# Float32 cannot tell the values of a feature apart whose spread is below this share of them.
+_RESOLUTION = 2.0**-22
+# Scaled values stay below 2**56, about what `market.candles.LARGEST` allows.
+_LARGEST_EXPONENT = 56
+
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A window scaled by its own mean and spread; values (T, 6), clipped to ±5.
+
+    `mean` and `std`, each (6,), are those of the candles multiplied by two to the power of `exponents`, (6,),
+    which are all zero but for windows of small spread.
+    """
+
+    values: Float32Array
+    mean: Float32Array
+    std: Float32Array
+    exponents: NDArray[np.int64]
+
+    def apply(self, candles: NDArray[np.floating]) -> Float32Array:
+        """Raw candles (T, 6), of this window or of what follows it, on this window's scale, clipped to ±5."""
+        return _standardised(_scaled(candles, self.exponents), self.mean, self.std)
+
+    def restore(self, values: Float32Array) -> Float32Array:
+        """Raw units of normalised candles (..., 6)."""
+        raw = values * (self.std + np.float32(EPSILON)) + self.mean
+        return np.ldexp(raw, -self.exponents) if self.exponents.any() else raw
+
+
+def normalise(candles: NDArray[np.floating], *, upstream_scale: bool = False) -> Normalised:
+    """(x - mean) / (std + 1e-5), clipped to ±5, per feature over the window.
+
+    Parameters
+    ----------
+    candles
+        (T, 6) raw candles. They are cast to float32 and laid out feature by feature first, as
+        upstream's data frame hands them over: NumPy then sums each feature pairwise. Another layout
+        or precision changes the last bits of mean and spread, and with them a token now and then.
+    upstream_scale
+        Leave windows of small spread as upstream does; see `scale_exponents`.
+    """
+    exponents = np.zeros(candles.shape[1], np.int64) if upstream_scale else scale_exponents(candles)
+    x = _scaled(candles, exponents)
+    mean, std = np.mean(x, axis=0), np.std(x, axis=0)
+    return Normalised(_standardised(x, mean, std), mean, std, exponents)
+
+
+def scale_exponents(candles: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the power of two, (6,), by which each feature of a window (T, 6) is multiplied.
+
+    All are zero where the smallest standard deviation of the four prices is `SMALLEST_SPREAD` or more: the
+    window is upstream's to the bit. Below, one power for the four prices brings that deviation into [1, 2);
+    a price that never moves has no spread to lose and doesn't count, unless none of them moves: then the
+    largest price is brought into [1, 2). Amount, which is made of prices, gets a power of its own by the
+    same rule. So windows that differ by a power of two are normalised to the same bits, and for any other
+    factor the share of `EPSILON` stays below 1e-5.
+    """
+    exponents = np.zeros(candles.shape[1], np.int64)
+    prices = np.asarray(candles[:, :PRICES], np.float64)
+    if not smallest_spread(prices) < SMALLEST_SPREAD:
+        return exponents
+    exponents[:PRICES] = _exponent(prices)
+    exponents[PRICES + 1 :] = _exponent(np.asarray(candles[:, PRICES + 1 :], np.float64))
+    return exponents
+
+
+def smallest_spread(prices: NDArray[np.floating]) -> float:
+    """Return the smallest standard deviation of the prices (T, 4) that move; 0 where none does."""
+    deviations, exponent = _deviations(np.asarray(prices, np.float64))
+    return float(np.ldexp(min(deviations, default=0.0), exponent))
+
+
+def _scaled(candles: NDArray[np.floating], exponents: NDArray[np.int64]) -> Float32Array:
+    """Candles times powers of two, float32 and feature by feature."""
+    if exponents.any():
+        candles = np.ldexp(np.asarray(candles, np.float64), exponents)
+    return np.asfortranarray(candles, dtype=np.float32)
+
+
+def _standardised(x: Float32Array, mean: Float32Array, std: Float32Array) -> Float32Array:
+    return np.ascontiguousarray(np.clip((x - mean) / (std + np.float32(EPSILON)), -CLIP, CLIP))
+
+
+def _exponent(features: Float64Array) -> int:
+    """Power of two that brings the smallest deviation of features (T, n), or else their level, to [1, 2)."""
+    if not features.any():
+        return 0
+    deviations, largest = _deviations(features)
+    own = largest + int(np.frexp(min(deviations))[1]) if deviations else largest
+    return min(1 - own, _LARGEST_EXPONENT - largest)
+
+
+def _deviations(features: Float64Array) -> tuple[list[float], int]:
+    """Standard deviations of the features (T, n) that move, over two to the power that is returned with them.
+
+    Squares of values such as 1e-200 would vanish, so they are taken of values below 1.
+    """
+    exponent = int(np.frexp(np.abs(features).max(initial=0.0))[1])
+    near_one = np.ldexp(features, -exponent)
+    deviations, sizes = near_one.std(axis=0), np.abs(near_one).max(axis=0, initial=0.0)
+    return [float(d) for d in deviations[deviations > _RESOLUTION * sizes]], exponent

@@ -1,0 +1,232 @@
+"""Trading calendars by name: the days on which an instrument trades, and the hours within them."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, cached_property
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import exchange_calendars
+import numpy as np
+from numpy.typing import NDArray
+
+DatetimeArray = NDArray[np.datetime64]
+BoolArray = NDArray[np.bool_]
+
+HOUR: Final = np.timedelta64(3600, "s").astype("timedelta64[us]")
+_FIRST_DAY: Final = date(1990, 1, 1)
+_YEARS_AHEAD: Final = 3  # two years are promised, and a process may run for months on the table it made
+_NEW_YORK: Final = ZoneInfo("America/New_York")
+_FX_HOLIDAYS: Final = ((12, 25), (1, 1))
+_FUTURES: Final = "CMES"  # the exchange that trades on, for a while, on New York's holidays
+_EARLY_CLOSE: Final = time(13)  # in New York, of futures on such a holiday
+
+UnknownCalendar = exchange_calendars.errors.InvalidCalendarName
+
+
+@dataclass(frozen=True, eq=False)
+class TradingCalendar:
+    """One row per calendar day from `first` on.
+
+    Attributes
+    ----------
+    first
+        datetime64[D].
+    opens, closes
+        (days,) datetime64[us]: bounds of the day's candle; of a day without a session, of the UTC day.
+    trading
+        (days,) whether the day has a session.
+    part_opens, part_closes
+        (parts,) datetime64[us], in order: when there are hourly candles, without breaks and pauses.
+    published
+        datetime64[D]: the last day of which the exchange's holidays are known; from then on every weekday
+        counts as a session. None where they follow from rules.
+    """
+
+    first: np.datetime64
+    opens: DatetimeArray
+    closes: DatetimeArray
+    trading: BoolArray
+    part_opens: DatetimeArray
+    part_closes: DatetimeArray
+    published: np.datetime64 | None = None
+
+    @property
+    def end(self) -> np.datetime64:
+        """The day after the last one."""
+        return self.first + np.timedelta64(len(self.opens), "D")
+
+    @cached_property
+    def dates(self) -> DatetimeArray:
+        """Session dates at 00:00, (sessions,)."""
+        return (self.first + np.flatnonzero(self.trading)).astype("datetime64[us]")
+
+    @cached_property
+    def session_opens(self) -> DatetimeArray:
+        """Opens of the days with a session, (sessions,)."""
+        return self.opens[self.trading]
+
+    @cached_property
+    def session_closes(self) -> DatetimeArray:
+        """Closes of the days with a session, (sessions,)."""
+        return self.closes[self.trading]
+
+    @cached_property
+    def hours(self) -> DatetimeArray:
+        """Open of every hourly candle, counted from the opens of the parts."""
+        return _hours(self.part_opens, self.part_closes)
+
+    def hours_at(self, phase: np.timedelta64) -> DatetimeArray:
+        """Return the hourly candles of a feed that stamps at another minute, `phase` past the full hour.
+
+        The first one of each part is that in which the part opens.
+        """
+        return _hours_at(self, phase)
+
+
+@cache
+def trading_calendar(name: str) -> TradingCalendar:
+    """Return the calendar of that name; `market.time_grid` says which there are.
+
+    Raises
+    ------
+    UnknownCalendar
+        There is none of that name.
+    """
+    if name == "24/7":
+        midnights = _days().astype("datetime64[us]")
+        ends = midnights + 24 * HOUR
+        everyday = np.ones(len(midnights), dtype=np.bool_)
+        return TradingCalendar(_days()[0], midnights, ends, everyday, midnights, ends)
+    if name in ("FX", "METAL"):
+        return _new_york_days(_fx_weekdays(), pause=name == "METAL")
+    if name.startswith("FX:"):
+        trading = _on_days(trading_calendar(name.removeprefix("FX:")))
+        futures = _on_days(trading_calendar(_FUTURES))
+        return _new_york_days(trading, pause=True, short=futures & ~trading & _fx_weekdays())
+    return _exchange(name)
+
+
+@cache
+def _hours_at(calendar: TradingCalendar, phase: np.timedelta64) -> DatetimeArray:
+    zero = np.datetime64(0, "us")
+    starts = calendar.part_opens - (calendar.part_opens - zero - phase) % HOUR
+    return np.unique(_hours(starts, calendar.part_closes))
+
+
+def _hours(starts: DatetimeArray, ends: DatetimeArray) -> DatetimeArray:
+    counts = -((starts - ends) // HOUR)
+    firsts = np.repeat(starts, counts)
+    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(firsts + nth * HOUR)
+
+
+@cache
+def _days() -> DatetimeArray:
+    """Every day that the calendars cover, datetime64[D]."""
+    return _day_range(_FIRST_DAY, _last_day())
+
+
+def _day_range(first: date, end: date) -> DatetimeArray:
+    return np.arange(str(first), str(end), dtype="datetime64[D]")
+
+
+@cache
+def _last_day() -> date:
+    return datetime.now(UTC).date() + timedelta(days=366 * _YEARS_AHEAD)
+
+
+def _on_days(calendar: TradingCalendar) -> BoolArray:
+    """Return whether a calendar has a session, for each of `_days`."""
+    trading = np.zeros(len(_days()), dtype=np.bool_)
+    offset = int((calendar.first - _days()[0]).astype(np.int64))
+    trading[offset : offset + len(calendar.trading)] = calendar.trading
+    return trading
+
+
+def _fx_weekdays() -> BoolArray:
+    days = _days()
+    trading = np.asarray(np.is_busday(days))
+    for month, day in _FX_HOLIDAYS:
+        years = range(_FIRST_DAY.year, _last_day().year + 1)
+        trading &= ~np.isin(days, np.array([date(year, month, day) for year in years], dtype="datetime64[D]"))
+    return trading
+
+
+def _new_york_days(trading: BoolArray, *, pause: bool, short: BoolArray | None = None) -> TradingCalendar:
+    """Days that end at 17:00 New York on their date and begin at the same hour a day before.
+
+    Parameters
+    ----------
+    pause
+        Whether the first hour of each has no candle.
+    short
+        Days without a session whose hours go on until the early close all the same.
+    """
+    days = _days()
+    eves = [_FIRST_DAY - timedelta(days=1), *days.tolist()]
+    edges = _utc(eves, time(17), _NEW_YORK)
+    opens, closes = edges[:-1], edges[1:]
+    hourly, ends = trading, closes
+    if short is not None:
+        hourly = trading | short
+        ends = closes.copy()
+        ends[short] = _utc(days[short].tolist(), _EARLY_CLOSE, _NEW_YORK)
+    begins = opens + HOUR if pause else opens
+    return TradingCalendar(days[0], opens, closes, trading, begins[hourly], ends[hourly])
+
+
+def _utc(days: list[date], at: time, zone: ZoneInfo) -> DatetimeArray:
+    """Return a local time of day on each date as datetime64[us] in UTC."""
+    moments = [datetime.combine(day, at, zone).astimezone(UTC).replace(tzinfo=None) for day in days]
+    return np.array(moments, dtype="datetime64[us]")
+
+
+def _exchange(name: str) -> TradingCalendar:
+    """Sessions of an exchange, weekdays after the last year whose holidays it has published.
+
+    Days without a session are there as UTC days that don't trade.
+    """
+    known = type(exchange_calendars.get_calendar(name))
+    bounds = known.bound_min(), known.bound_max()
+    first = _FIRST_DAY if bounds[0] is None else max(_FIRST_DAY, bounds[0].date())
+    last = _last_day() if bounds[1] is None else min(_last_day(), bounds[1].date())
+    source = exchange_calendars.get_calendar(name, start=str(first), end=str(last))
+    days = _day_range(first, _last_day())
+    opens = days.astype("datetime64[us]")
+    closes = opens + 24 * HOUR
+    breaks, resumptions = (np.full(len(days), np.datetime64("NaT", "us")) for _ in range(2))
+    trading = np.zeros(len(days), dtype=np.bool_)
+    session = (source.sessions.values.astype("datetime64[D]") - days[0]).astype(np.int64)
+    inside = session < len(days)
+    columns = (opens, source.opens), (closes, source.closes)
+    for column, found in (*columns, (breaks, source.break_starts), (resumptions, source.break_ends)):
+        column[session[inside]] = found.values.astype("datetime64[us]")[inside]
+    trading[session[inside]] = True
+    published = np.datetime64(last, "D") if last < _last_day() else None
+    if published is not None:
+        ahead = np.asarray(np.is_busday(days, weekmask=source.weekmask)) & (days > published)
+        trading |= ahead
+        zone = ZoneInfo(source.tz.key)
+        for column, times, offset in (
+            (opens, source.open_times, source.open_offset),
+            (closes, source.close_times, source.close_offset),
+            (breaks, source.break_start_times, 0),
+            (resumptions, source.break_end_times, 0),
+        ):
+            if times is not None:
+                dates = (days[ahead] + np.timedelta64(offset, "D")).tolist()
+                column[ahead] = _utc(dates, times[-1][1], zone)
+    parts = _parts(opens[trading], closes[trading], breaks[trading], resumptions[trading])
+    return TradingCalendar(days[0], opens, closes, trading, *parts, published)
+
+
+def _parts(
+    opens: DatetimeArray, closes: DatetimeArray, breaks: DatetimeArray, resumptions: DatetimeArray
+) -> tuple[DatetimeArray, DatetimeArray]:
+    """Return the opens and closes of the parts of sessions, some of which have a break (else NaT)."""
+    broken = ~np.isnat(breaks)
+    part_opens = np.concatenate([opens, resumptions[broken]])
+    part_closes = np.concatenate([np.where(broken, breaks, closes), closes[broken]])
+    order = np.argsort(part_opens)
+    return part_opens[order], part_closes[order]

@@ -1,0 +1,226 @@
+"""Walking over a past period: what is asked when, from which candles, and what is left out."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from flows.backtest.history import History, HistoryError
+from flows.backtest.walk_forward import RANDOM_WALK, Scored, Walked, made_at_instants, walk
+from flows.events import Leaders
+from flows.events.source import EventSources
+from flows.files import feeds
+from flows.forecasting.candles import CANDLE_SCHEMA
+from flows.forecasting.forecasts import Order, Sampling, build_request
+from flows.generated.market import generate_market
+from inference_server.schemas import PredictAnswer
+from market.instruments import default_instruments
+from tests.helpers.stand_in_server import MODEL, answer_of
+
+END = datetime(2025, 6, 18, 12, tzinfo=UTC)
+SAMPLING = Sampling("1h", 4, 3, 1.0, 1.0, 0, None)
+SYMBOLS = ("BTC-USD", "EURUSD", "SPY")
+
+
+@cache
+def history() -> History:
+    market = generate_market(end=END, days=60, hours=400)
+    candles = feeds.candles(market.candles_1h, "1h")
+    sources = EventSources(feeds.calendar(market.calendar), pl.DataFrame(), Leaders({"1h": candles}))
+    return History(
+        candles.filter(pl.col("symbol").is_in(SYMBOLS)),
+        {symbol: default_instruments()[symbol] for symbol in SYMBOLS},
+        sources,
+    )
+
+
+class Asked:
+    """Answers as the stand-in does and keeps the orders."""
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+
+    def __call__(self, order: Order) -> PredictAnswer:
+        self.orders.append(order)
+        return answer_of(build_request(order))
+
+
+def walked(
+    past: History, start: datetime, end: datetime, every: int = 4, **given: object
+) -> tuple[Walked, Asked]:
+    ask, found = Asked(), Walked()
+    instants = made_at_instants(start, end, "1h", every)
+    for step in walk(past, MODEL, ask, SAMPLING, 48, instants, **given):  # type: ignore[arg-type]
+        found.scored += step.scored
+        found.skipped += step.skipped
+        found.without_events += step.without_events
+    return found, ask
+
+
+START = END - timedelta(days=2)
+
+
+def test_an_evaluation_is_of_one_model() -> None:
+    asked: list[Order] = []
+
+    def ask(order: Order) -> PredictAnswer:
+        asked.append(order)
+        other = msgspec.structs.replace(MODEL, version="v2")
+        return answer_of(build_request(order), other if len(asked) > 3 else MODEL)
+
+    instants = made_at_instants(START, END - timedelta(hours=8), "1h", 4)
+    with pytest.raises(HistoryError, match="the server went on from stand-in v1 to v2"):
+        list(walk(history(), MODEL, ask, SAMPLING, 48, instants))
+
+
+def test_instants_go_from_start_to_end() -> None:
+    assert made_at_instants(START, START + timedelta(hours=9), "1h", 4) == [
+        START + timedelta(hours=hours) for hours in (0, 4, 8)
+    ]
+    assert made_at_instants(START, START, "1d", 5) == [START]
+
+
+def test_each_forecast_knows_what_had_closed_and_meets_what_came() -> None:
+    found, ask = walked(history(), START, END - timedelta(hours=8))
+    assert {order.symbol for order in ask.orders} == set(SYMBOLS)
+    closes = {(row["symbol"], row["ts"]): row["close"] for row in history().candles.to_dicts()}
+    for each in found.scored:
+        assert each.as_of + timedelta(hours=1) <= each.made_at or each.symbol == "SPY"
+        assert each.matured_at > each.made_at
+        came = [closes.get((each.symbol, time.replace(tzinfo=UTC))) for time in each.timestamps.tolist()]
+        np.testing.assert_equal(each.scores.actual, np.array(came, dtype=np.float64))
+        assert each.last_close == closes[each.symbol, each.as_of]
+    assert not found.without_events
+
+
+def test_the_model_and_the_random_walk_stand_in_pairs() -> None:
+    found, _ = walked(history(), START, START)
+    for mine, baseline in zip(found.scored[::2], found.scored[1::2], strict=True):
+        assert (mine.model, baseline.model) == ("stand-in", RANDOM_WALK)
+        assert (mine.symbol, mine.as_of) == (baseline.symbol, baseline.as_of)
+        np.testing.assert_allclose(baseline.quantiles[1], mine.last_close)
+        assert np.isfinite(mine.scores.crps).all()
+        assert np.isfinite(baseline.scores.crps).all()
+        assert np.isnan(baseline.scores.direction_hit).all()
+
+
+def requests(ask: Asked) -> list[bytes]:
+    found = [
+        (order.symbol, order.window.as_of, msgspec.json.encode(build_request(order)), order.events)
+        for order in ask.orders
+    ]
+    return [
+        body + (b"" if events is None else events.tobytes())
+        for *_, body, events in sorted(found, key=lambda o: o[:2])
+    ]
+
+
+def test_nothing_that_came_later_is_seen() -> None:
+    _, before = walked(history(), START, START)
+    future = pl.col("ts") > START - timedelta(hours=1)
+    changed = [
+        pl.when(future).then(pl.col(name) * 1.5).otherwise(pl.col(name)).alias(name)
+        for name in ("open", "high", "low", "close")
+    ]
+    sources = history().sources
+    assert sources is not None
+    later = pl.col("event_time") > START
+    calendar = sources.calendar.with_columns(actual=pl.when(later).then(99.0).otherwise("actual"))
+    leaders = Leaders({"1h": sources.leaders.candles["1h"].with_columns(changed)})
+    past = History(
+        history().candles.with_columns(changed),
+        history().instruments,
+        EventSources(calendar, sources.rates, leaders),
+    )
+    _, after = walked(past, START, START)
+    assert len(before.orders) == 3
+    assert requests(after) == requests(before)
+
+
+def test_a_shut_market_is_forecast_once() -> None:
+    saturday = datetime(2025, 6, 14, 1, tzinfo=UTC)
+    _, ask = walked(history(), saturday, saturday + timedelta(hours=20))
+    times = {name: [o.window.as_of for o in ask.orders if o.symbol == name] for name in SYMBOLS}
+    assert len(times["BTC-USD"]) == 6
+    assert len(times["EURUSD"]) == len(times["SPY"]) == 1
+
+
+def test_candles_on_the_clock_hour_are_forecast_and_scored_there() -> None:
+    clock = pl.when(symbol="SPY").then(pl.col("ts").dt.offset_by("-30m")).otherwise("ts")
+    past = replace(history(), candles=history().candles.with_columns(ts=clock))
+    found, _ = walked(past, START, START)
+    (spy,) = (each for each in found.scored if each.symbol == "SPY" and each.model != RANDOM_WALK)
+    assert {stamp.minute for stamp in spy.timestamps.tolist()} == {0}
+    assert np.isfinite(spy.scores.actual).all()
+
+
+def without(*spans: tuple[datetime, datetime]) -> History:
+    kept = history().candles
+    for start, end in spans:
+        kept = kept.filter((pl.col("symbol") != "BTC-USD") | ~pl.col("ts").is_between(start, end))
+    return replace(history(), candles=kept)
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"),
+    [
+        (START - 26 * HOUR, START, "the feed had stopped"),
+        (START, START + 30 * HOUR, "no candle of the horizon is there"),
+        (START - 9999 * HOUR, START - 20 * HOUR, "too few candles before it"),
+    ],
+)
+def test_windows_with_holes_are_left_out_and_counted(start: datetime, end: datetime, reason: str) -> None:
+    found, _ = walked(without((start, end)), START, START)
+    assert {each.symbol for each in found.scored} == {"EURUSD", "SPY"}
+    assert +found.skipped == {reason: 1}
+
+
+@pytest.mark.parametrize(("hours", "candles"), [(24, 48), (25, 36)])
+def test_a_window_begins_after_a_long_hole(hours: int, candles: int) -> None:
+    end = START - 37 * HOUR
+    _, ask = walked(without((end - (hours - 1) * HOUR, end)), START, START)
+    (window,) = (order.window for order in ask.orders if order.symbol == "BTC-USD")
+    assert len(window.timestamps) == candles
+
+
+def test_a_feed_that_is_a_little_late_is_forecast_as_the_flow_does() -> None:
+    late = without((START - 3 * HOUR, START - HOUR))
+    found, ask = walked(late, START, START)
+    assert "BTC-USD" in {each.symbol for each in found.scored}
+    assert all(order.window.late == (order.symbol == "BTC-USD") for order in ask.orders)
+    strict, _ = walked(late, START, START, stale_after=1)
+    assert +strict.skipped == {"the feed had stopped": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "with_events", "reason"),
+    [({}, False, "turned off"), ({"sources": None}, True, "there is no economic calendar")],
+)
+def test_without_events(change: dict[str, None], with_events: bool, reason: str) -> None:
+    found, ask = walked(replace(history(), **change), START, START, with_events=with_events)
+    assert all(order.events is None for order in ask.orders)
+    assert found.without_events == {reason: 3}
+
+
+def test_a_forecast_says_which_releases_fell_on_it() -> None:
+    decision = datetime(2025, 6, 4, 18, tzinfo=UTC)  # any instant: the rows decide
+    sources = history().sources
+    assert sources is not None
+    times = sources.calendar.filter(pl.col("event_type") == "nfp", pl.col("event_time") < END)["event_time"]
+    release = max(times.to_list()) if len(times) else decision
+    start = release.replace(minute=0) - HOUR
+    found, _ = walked(history(), start, start)
+    crypto: Scored = next(each for each in found.scored if each.symbol == "BTC-USD")
+    assert crypto.events is not None
+    assert "nfp" in crypto.events.kinds[1]
+
+
+def test_the_frame_of_candles_is_that_of_the_database() -> None:
+    assert history().candles.columns == list(CANDLE_SCHEMA)

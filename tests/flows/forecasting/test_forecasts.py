@@ -1,0 +1,128 @@
+"""One symbol's request and the row made of its answer, without server and database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from flows.forecasting.candles import Window
+from flows.forecasting.forecasts import Order, Sampling, build_request, build_row
+from flows.forecasting.seeds import forecast_seed
+from flows.scoring.calibration import Calibration
+from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer
+from market.event_channels import EVENT_SCHEMA
+from market.instruments import default_instruments
+
+TIMES = np.datetime64("2024-12-18T00:00", "us") + np.arange(36) * np.timedelta64(3600, "s")
+LAST = datetime(2024, 12, 19, 9, tzinfo=UTC)
+WINDOW = Window(
+    default_instruments()["BTC-USD"],
+    TIMES[:34],
+    {name: np.arange(34.0) for name in ("open", "high", "low", "close")},
+    TIMES[34:],
+)
+CONTEXT = {"events_active": ["fomc"]}
+ORDER = Order(
+    symbol="BTC-USD",
+    window=WINDOW,
+    sampling=Sampling("1h", 2, 3, 1.0, 0.9, 0, None),
+    model_version="abc",
+    events=np.zeros((36, 20), dtype=np.float32),
+    event_context=CONTEXT,
+)
+FUTURE = [datetime(2024, 12, 19, 10, tzinfo=UTC), datetime(2024, 12, 19, 11, tzinfo=UTC)]
+NOTHING = FeatureColumns(open=[], high=[], low=[], close=[], volume=[], amount=[])
+
+
+def answer(events_used: bool = True, samples: list[list[float]] | None = None) -> PredictAnswer:
+    return PredictAnswer(
+        symbol="BTC-USD",
+        timeframe="1h",
+        as_of=LAST,
+        timestamps=FUTURE,
+        p10=[0.0, 0.0],
+        p50=[0.0, 0.0],
+        p90=[0.0, 0.0],
+        mean=NOTHING,
+        samples=samples,
+        seed=5,
+        sample_count=3,
+        lookback_used=34,
+        model=ModelName(name="tiny", version="abc"),
+        events_used=events_used,
+        warnings=[],
+    )
+
+
+def test_the_request_says_all_that_the_run_decided() -> None:
+    request = build_request(ORDER)
+    assert request.symbol == "BTC-USD"
+    assert (request.timeframe, request.pred_len, request.sample_count) == ("1h", 2, 3)
+    assert (request.top_p, request.temperature, request.top_k) == (1.0, 0.9, 0)
+    assert request.lookback == 34
+    assert request.return_samples is True
+    assert request.event_schema == EVENT_SCHEMA
+    assert request.candles is not None
+    assert len(request.candles.timestamp) == 34
+    assert request.future_timestamps == [int(time.timestamp() * 1000) for time in FUTURE]
+    assert request.events is None
+
+
+def test_the_model_s_clock_is_the_instrument_s() -> None:
+    assert build_request(ORDER).time_zone == "UTC"
+    share = replace(WINDOW, instrument=default_instruments()["600519.SH"])
+    assert build_request(replace(ORDER, window=share)).time_zone == "Asia/Shanghai"
+
+
+def test_no_stored_quantile_is_below_zero_where_no_price_is() -> None:
+    answered = answer(samples=[[-3.0, 5.0], [-1.0, 6.0], [2.0, -7.0]])
+    positive = replace(WINDOW, columns={name: values + 1 for name, values in WINDOW.columns.items()})
+    row = build_row(replace(ORDER, window=positive, store_samples=True), answered)
+    assert (row.p10, row.p50, row.p90) == ([0.0, 0.0], [0.0, 5.0], [2.0, 6.0])
+    assert row.samples == answered.samples
+    below = {name: values - 1 for name, values in WINDOW.columns.items()}
+    assert build_row(replace(ORDER, window=replace(WINDOW, columns=below)), answered).p10 == [-3.0, -7.0]
+    oil = replace(positive, instrument=replace(WINDOW.instrument, allow_nonpositive=True))
+    assert build_row(replace(ORDER, window=oil), answered).p10 == [-3.0, -7.0]
+
+
+def test_the_seed_is_the_run_s_or_the_forecast_s_own() -> None:
+    assert build_request(ORDER).seed == forecast_seed("BTC-USD", "1h", LAST, "abc")
+    given = replace(ORDER, sampling=replace(ORDER.sampling, seed=0))
+    assert build_request(given).seed == 0
+
+
+def test_without_events_no_schema_is_claimed() -> None:
+    assert build_request(replace(ORDER, events=None)).event_schema is None
+
+
+def test_the_row_holds_the_envelope_of_the_paths() -> None:
+    row = build_row(ORDER, answer(samples=[[1.0, 5.0], [3.0, 5.0], [2.0, 5.0]]))
+    assert row.p50 == [2.0, 5.0]
+    assert row.p10 == [1.0, 5.0]
+    assert row.p90 == [3.0, 5.0]
+    assert (row.as_of, row.timestamps) == (LAST, FUTURE)
+    assert (row.model_name, row.model_version, row.seed, row.pred_len) == ("tiny", "abc", 5, 2)
+    assert row.event_context == CONTEXT
+
+
+def test_a_forecast_that_did_not_use_its_events_has_no_context() -> None:
+    assert build_row(ORDER, answer(events_used=False, samples=[[1.0, 5.0]])).event_context is None
+
+
+def test_an_answer_without_paths_is_an_error() -> None:
+    with pytest.raises(ValueError, match="without sample paths"):
+        build_row(ORDER, answer())
+
+
+def test_a_calibration_widens_a_copy_of_the_envelope_and_samples_are_kept_on_demand() -> None:
+    answered = answer(samples=[[10.0, 20.0], [12.0, 24.0], [14.0, 28.0]])
+    raw = build_row(ORDER, answered)
+    assert raw.p10_calibrated is raw.p90_calibrated is raw.samples is None
+    calibration = Calibration(np.array([0.5, 1.0]), np.array([0.25, 0.0]), np.array([99, 99]))
+    row = build_row(replace(ORDER, calibration=calibration, store_samples=True), answered)
+    assert (row.p10, row.p50, row.p90) == (raw.p10, raw.p50, raw.p90)
+    assert row.p10_calibrated == [8.0, 12.0]
+    assert row.p90_calibrated == [15.0, 28.0]
+    assert row.samples == answered.samples

@@ -1,0 +1,61 @@
+"""The symbols of a run, from the table instruments of a real Postgres."""
+
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+
+from flows.forecasting.universe import read_universe, skip_without_candles
+from market.instruments import Instrument
+from sql.loading import load
+
+
+@pytest.fixture
+def instruments(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    rows = [
+        ("SPX", "index", "XNYS", True),
+        ("EURUSD", "fx", "FX", True),
+        ("OLD", "equity", "XNYS", False),
+        ("BTC-USD", "crypto", "XNYS", True),  # a user's own calendar wins over the packaged one
+    ]
+    for row in rows:
+        names = ("symbol", "asset_class", "calendar", "active")
+        given = dict(zip(names, row, strict=True)) | {"allow_nonpositive": None, "model_time_zone": None}
+        database.execute(load("upsert_instruments"), given)
+    return database
+
+
+def test_defaults_to_the_active_instruments(instruments: psycopg.Connection[Any]) -> None:
+    universe = read_universe(instruments, None)
+    assert universe.instruments == {
+        "BTC-USD": Instrument("BTC-USD", "crypto", "XNYS"),
+        "EURUSD": Instrument("EURUSD", "fx", "FX"),
+        "SPX": Instrument("SPX", "index", "XNYS"),
+    }
+    assert universe.unknown == universe.skipped == {}
+
+
+def test_names_may_be_inactive_or_packaged_and_the_unknown_are_reported(
+    instruments: psycopg.Connection[Any],
+) -> None:
+    universe = read_universe(instruments, ["OLD", "GBPUSD", "NO-SUCH", "BTC-USD"])
+    assert universe.instruments == {
+        "OLD": Instrument("OLD", "equity", "XNYS"),
+        "GBPUSD": Instrument("GBPUSD", "fx", "FX"),
+        "BTC-USD": Instrument("BTC-USD", "crypto", "XNYS"),
+    }
+    assert set(universe.unknown) == {"NO-SUCH"}
+    assert "table instruments" in universe.unknown["NO-SUCH"]
+
+
+def test_nothing_active_says_what_to_do(database: psycopg.Connection[Any]) -> None:
+    with pytest.raises(LookupError, match=r"flows\.load candles"):
+        read_universe(database, None)
+
+
+def test_an_active_symbol_without_candles_is_skipped(instruments: psycopg.Connection[Any]) -> None:
+    candles = pl.DataFrame({"symbol": ["EURUSD", "EURUSD", "BTC-USD"]})
+    universe = skip_without_candles(read_universe(instruments, None), candles, "1h")
+    assert set(universe.instruments) == {"EURUSD", "BTC-USD"}
+    assert universe.skipped == {"SPX": "no 1h candles"}

@@ -1,0 +1,56 @@
+"""The releases of a generated market: usual days and hours, nothing published ahead of its time."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from flows.generated.releases import CALENDAR_SCHEMA, generated_releases
+
+START, NOW, END = (datetime(2024, month, 15, tzinfo=UTC) for month in (1, 6, 12))
+
+
+@pytest.fixture(scope="module")
+def releases() -> pl.DataFrame:
+    return generated_releases(START, END, now=NOW, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "hour", "weekday"),
+    [
+        ("nfp", "08:30", 5),
+        ("cpi", "08:30", 3),
+        ("fomc", "14:00", 3),
+        ("gdp", "08:30", 4),
+        ("pce", "08:30", 5),
+    ],
+)
+def test_come_at_their_new_york_hour_in_both_seasons(
+    releases: pl.DataFrame, event_type: str, hour: str, weekday: int
+) -> None:
+    local = releases.filter(pl.col("event_type") == event_type)["event_time"].dt.convert_time_zone(
+        str(ZoneInfo("America/New_York"))
+    )
+    assert len(local) >= 3
+    assert set(local.dt.strftime("%H:%M")) == {hour}
+    assert set(local.dt.weekday()) == {weekday}
+
+
+def test_nothing_is_published_ahead_of_its_time(releases: pl.DataFrame) -> None:
+    later = releases.filter(pl.col("event_time") >= NOW)
+    assert later["actual"].null_count() == later.height
+    assert releases.filter(pl.col("event_time") < NOW)["actual"].null_count() == 0
+    week_ahead = releases.filter(pl.col("event_time") >= NOW + timedelta(days=7))
+    assert week_ahead["forecast"].null_count() == week_ahead.height
+
+
+def test_previous_is_the_figure_before(releases: pl.DataFrame) -> None:
+    for _, series in releases.group_by("title"):
+        assert series["previous"][1:].to_list() == series["actual"][:-1].to_list()
+
+
+def test_says_that_it_is_generated(releases: pl.DataFrame) -> None:
+    assert releases.schema == pl.Schema(CALENDAR_SCHEMA)
+    assert set(releases["source"]) == {"generated"}
+    assert releases["event_time"].is_sorted()

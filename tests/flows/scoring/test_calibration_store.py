@@ -1,0 +1,145 @@
+"""Calibrations on a real Postgres: what teaches them, who may use them, and coverage before and after."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from flows import score as module
+from flows.score import score
+from flows.scoring.calibration import calibrate
+from flows.scoring.calibration_store import learn_calibrations, read_calibrations
+from market.instruments import Instrument
+from tests.helpers.forecasts_in_store import (
+    BTC,
+    START,
+    add_closes,
+    add_forecast,
+    add_instrument,
+    score_rows,
+    walk,
+)
+
+HOURS = 700
+CLOSES = walk(HOURS)
+INSTRUMENTS = {"BTC-USD": BTC}
+NARROW = 0.3  # of the width that a random walk needs: 30 % of the closes lie within
+
+
+@pytest.fixture
+def market(database: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> psycopg.Connection[Any]:
+    """Hourly closes, and too narrow forecasts from the first 300 hours."""
+    for name in ("score_due", "learn", "forget"):
+        monkeypatch.setattr(module, name, getattr(module, name).fn)
+    monkeypatch.setattr(module, "publish", lambda *_: None)
+    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("score"))
+    add_instrument(database)
+    add_closes(database, "BTC-USD", CLOSES)
+    for hour in range(300):
+        add_forecast(database, CLOSES, hour, width=NARROW)
+    return database
+
+
+def at(hour: float) -> dict[str, Any]:
+    return {"timeframe": "1h", "as_of": START + timedelta(hours=hour)}
+
+
+def known(database: psycopg.Connection[Any], hour: float, version: str = "v1") -> dict[str, Any]:
+    return read_calibrations(
+        database,
+        timeframe="1h",
+        model_name="tiny",
+        model_version=version,
+        as_of=START + timedelta(hours=hour),
+    )
+
+
+def test_coverage_before_and_after_on_a_later_period(market: psycopg.Connection[Any]) -> None:
+    """The whole way: scores, calibration, forecasts with it, scores of those."""
+    score.fn(**at(304))
+    calibration = known(market, 305)["crypto"]
+    assert calibration.counts.tolist() == [300] * 4
+    for hour in range(305, HOURS - 4):
+        spread = 1.2816 * 0.01 * np.sqrt(np.arange(1, 5)) * NARROW
+        envelope = CLOSES[hour] * np.exp(np.array([-1.0, 0.0, 1.0])[:, None] * spread)
+        band = calibrate(calibration, *envelope)
+        assert band is not None
+        add_forecast(
+            market,
+            CLOSES,
+            hour,
+            width=NARROW,
+            p10_calibrated=band[0].tolist(),
+            p90_calibrated=band[1].tolist(),
+        )
+    score.fn(**at(HOURS))
+    later = score_rows(market)[300:]
+    raw = np.mean([row["covered"] for row in later])
+    calibrated = np.mean([row["covered_calibrated"] for row in later])
+    assert 0.25 <= raw <= 0.5
+    assert calibrated == pytest.approx(0.8, abs=0.05)
+
+
+def test_only_forecasts_that_had_matured_count(market: psycopg.Connection[Any]) -> None:
+    score.fn(**at(310))
+    market.execute("DELETE FROM prediction_calibration")
+    as_of = START + timedelta(hours=200)
+    (learned,) = learn_calibrations(market, "1h", as_of, INSTRUMENTS)
+    assert (
+        learned.calibration.counts.tolist() == [196] * 4
+    )  # the last one was made 4 hours and its own before
+    market.execute("DELETE FROM prediction_calibration")
+    market.execute("UPDATE ohlcv_1h SET close = 1 WHERE ts >= %s", (as_of,))
+    score.fn(**at(310))
+    market.execute("DELETE FROM prediction_calibration")
+    (again,) = learn_calibrations(market, "1h", as_of, INSTRUMENTS)
+    np.testing.assert_array_equal(again.calibration.low, learned.calibration.low)
+    np.testing.assert_array_equal(again.calibration.high, learned.calibration.high)
+
+
+def test_a_forecast_uses_the_newest_of_its_model_that_was_learned_by_then(
+    market: psycopg.Connection[Any],
+) -> None:
+    score.fn(**at(200))
+    score.fn(**at(290))
+    assert known(market, 199) == {}
+    assert known(market, 200)["crypto"].counts[0] == 196
+    assert known(market, 289.9)["crypto"].counts[0] == 196
+    assert known(market, 290)["crypto"].counts[0] == 286
+    assert known(market, 290, version="v2") == {}
+
+
+def test_learns_once_a_day(market: psycopg.Connection[Any]) -> None:
+    for hour in (194, 200, 215.9, 216):
+        score.fn(**at(hour))
+    found = market.execute("SELECT as_of FROM prediction_calibration ORDER BY as_of").fetchall()
+    assert [when for (when,) in found] == [START + timedelta(hours=hour) for hour in (194, 216)]
+
+
+def test_too_few_forecasts_teach_nothing(market: psycopg.Connection[Any]) -> None:
+    score.fn(**at(40))
+    assert known(market, 40) == {}
+
+
+def test_asset_classes_are_learned_apart(market: psycopg.Connection[Any]) -> None:
+    add_instrument(market, Instrument("EURUSD", "fx", "24/7"))
+    add_closes(market, "EURUSD", CLOSES)
+    for hour in range(100):
+        add_forecast(market, CLOSES, hour, symbol="EURUSD", width=3.0)
+    score.fn(**at(304))
+    found = known(market, 304)
+    assert sorted(found) == ["crypto", "fx"]
+    assert (found["crypto"].low > 0).all()
+    assert (found["fx"].low < 0).all()  # too wide: narrowed
+
+
+def test_forecasts_of_several_lengths_teach_each_its_steps(market: psycopg.Connection[Any]) -> None:
+    for hour in range(60):
+        add_forecast(market, CLOSES, hour, width=NARROW, pred_len=6)
+    score.fn(**at(304))
+    calibration = known(market, 304)["crypto"]
+    assert calibration.counts.tolist() == [300] * 4 + [60] * 2
+    assert np.isfinite(calibration.high).all()

@@ -1,0 +1,103 @@
+"""A market as the event arrays take it, with short ways to ask for events and to write a calendar."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from flows.events import EventConfig, EventRequest, Leaders, build_event_arrays
+from market.event_channels import EVENT_CHANNELS
+from market.instruments import default_instruments
+from market.time_grid import closed_by, future_timestamps
+
+
+def calendar_rows(*rows, **columns):
+    """Return a calendar of rows given as dicts; what a row leaves out is USD, of a known time, and null."""
+    base = {
+        "time_known": True,
+        "scheduled": True,
+        "country": None,
+        "currency": "USD",
+        "symbol": None,
+        "event_type": "other",
+        "impact": "high",
+        "actual": None,
+        "forecast": None,
+        "previous": None,
+        "hawkish_score": None,
+        "source": "test",
+    }
+    schema = {
+        "event_time": pl.Datetime("us", "UTC"),
+        "title": pl.String(),
+        "time_known": pl.Boolean(),
+        "scheduled": pl.Boolean(),
+        "country": pl.String(),
+        "currency": pl.String(),
+        "symbol": pl.String(),
+        "event_type": pl.String(),
+        "impact": pl.String(),
+        "actual": pl.Float64(),
+        "forecast": pl.Float64(),
+        "previous": pl.Float64(),
+        "hawkish_score": pl.Float64(),
+        "source": pl.String(),
+    }
+    made = [base | columns | row | {"event_time": at(row["event_time"])} for row in rows]
+    return pl.DataFrame(made, schema=schema)
+
+
+def at(text):
+    """Return an aware instant."""
+    moment = datetime.fromisoformat(text) if isinstance(text, str) else text
+    return moment.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Market:
+    """Real candles and a real calendar, and short ways to ask for events."""
+
+    calendar: pl.DataFrame
+    candles: dict[str, pl.DataFrame]
+    config: EventConfig
+
+    @cached_property
+    def leaders(self):
+        symbols = [leader.symbol for leader in self.config.leaders.values()]
+        return Leaders(
+            {frame: rows.filter(pl.col("symbol").is_in(symbols)) for frame, rows in self.candles.items()}
+        )
+
+    @cached_property
+    def stamps(self):
+        return {
+            (symbol, timeframe): mine["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+            for timeframe, rows in self.candles.items()
+            for (symbol,), mine in rows.sort("ts").partition_by("symbol", as_dict=True).items()
+        }
+
+    def request(self, symbol, timeframe, as_of, lookback=512, pred_len=120):
+        instrument = default_instruments()[symbol]
+        instant = np.datetime64(as_of, "us")
+        stamps = self.stamps[symbol, timeframe]
+        stamps = stamps[closed_by(instrument, timeframe, stamps, instant)][-lookback:]
+        future = future_timestamps(instrument, timeframe, stamps[-1], pred_len)
+        return EventRequest(symbol, instrument, timeframe, stamps, future, instant)
+
+    def build(self, request, calendar=None, leaders=None, rates=None):
+        calendar = self.calendar if calendar is None else calendar
+        leaders = self.leaders if leaders is None else leaders
+        return build_event_arrays([request], calendar, leaders, self.config, rates)[request.symbol]
+
+    def rows(self, request, calendar=None, leaders=None, rates=None):
+        """Return the array as {channel name: {timestamp text: value}}, zeros left out."""
+        result = self.build(request, calendar, leaders, rates)
+        assert result.error is None
+        stamps = np.concatenate([request.timestamps, request.future_timestamps])
+        texts = np.datetime_as_string(stamps, unit="m")
+        return {
+            name: {str(texts[row]): float(result.array[row, i]) for row in np.flatnonzero(result.array[:, i])}
+            for i, name in enumerate(EVENT_CHANNELS)
+        }

@@ -1,0 +1,1 @@
+"""What a model is trained on: stretches of candles, windows drawn from them, and their event arrays."""
