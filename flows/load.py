@@ -112,7 +112,8 @@ def load_calendar(
     timezone
         Zone of the times that name none; UTC unless given.
     replace_schedule
-        Whether releases without figures that the file lacks are withdrawn, see `flows.files.calendar_replace`.
+        Whether releases without figures that the file lacks are withdrawn
+        (`flows.files.calendar_replace`).
     dry_run
         Say what would change and store nothing.
 

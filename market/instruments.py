@@ -41,7 +41,7 @@ def default_instruments() -> dict[str, Instrument]:
     It is a starting point: an installation's own table ``instruments`` decides where there is one, and a
     symbol found in neither is unknown, since its name alone doesn't tell when it trades.
     """
-    text = files("inference_server").joinpath("instruments.csv").read_text(encoding="utf-8")
+    text = files("market").joinpath("instruments.csv").read_text(encoding="utf-8")
     return {
         row["symbol"]: Instrument(
             row["symbol"],

@@ -7,7 +7,7 @@ from typing import LiteralString
 
 @cache
 def load(name: str) -> LiteralString:
-    """Return the text of ``sql/queries/<name>.sql``.
+    """Return the text of ``sql/queries/<subject>/<name>.sql``; names are unique among the subjects.
 
     It counts as literal, which psycopg asks of a query: it comes from the package, never from a user.
 
@@ -21,4 +21,8 @@ def load(name: str) -> LiteralString:
     FileNotFoundError
         If there is no such query.
     """
-    return resources.files("sql").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
+    for subject in resources.files("sql").joinpath("queries").iterdir():
+        file = subject.joinpath(f"{name}.sql")
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    raise FileNotFoundError(f"there is no {name}.sql in the folders of sql/queries")

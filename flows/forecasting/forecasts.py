@@ -50,7 +50,7 @@ class Order:
     warnings
         What is known to be odd before the server is asked, each beginning with its code.
     fingerprint
-        What the forecast follows from (`flows.forecasting.fingerprint`); None where no stored one counts as the same.
+        Hash of what the forecast follows from; None where no stored one counts as the same.
     """
 
     symbol: str

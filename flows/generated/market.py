@@ -1,10 +1,9 @@
 """A generated market of 25 symbols with candles and releases, for demos and benchmarks without real data.
 
 Prices are random; only their shape is borrowed: sessions, volatility that clusters, busy hours, a common
-factor, and wider hours after a release. ``python -m flows.generated.market --out DIR`` writes the files of one.
+factor, and wider hours after a release. ``python -m flows.market`` writes one.
 """
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -222,18 +221,3 @@ def _days_of(instrument: Instrument, hourly: pl.DataFrame, labels: Instants) -> 
             pl.col("volume").sum(),
         )
     )
-
-
-def main() -> None:
-    """Write a generated market to a folder."""
-    parser = argparse.ArgumentParser(prog="python -m flows.generated.market", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    market = generate_market(seed=arguments.seed)
-    market.write(arguments.out)
-    print(f"wrote a generated market of {len(CHARACTERS)} symbols to {arguments.out} (no real prices)")
-
-
-if __name__ == "__main__":
-    main()

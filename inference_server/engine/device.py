@@ -1,7 +1,7 @@
 """Memory, sessions and copies on the device that runs the model, and the CPU's own.
 
-The engine binds memory by pointer, shape and type. `inference_server.engine.cuda` has the same for a GPU; nothing
-else knows which of the two it works with.
+The engine binds memory by pointer, shape and type. `engine.cuda` has the same for a GPU; nothing else
+knows which of the two it works with.
 """
 
 import ctypes

@@ -23,7 +23,7 @@ from tests.cuda_stub.build import CUDA_MAJOR, build, provider
 from tests.helpers.adapters import write_adapter
 from tests.helpers.bundles import once_for_all_workers, random_events, tokenizer_graphs_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def why_not() -> str | None:

@@ -16,7 +16,7 @@ from sql.migrate import migrate
 _NUMBERS = itertools.count()
 
 # Tables as an installation from before may have them, with rows: fewer columns, numeric prices, other keys.
-_OLDER = Path(__file__).parent / "sql" / "older"
+_OLDER = Path(__file__).parents[1] / "sql" / "older"
 OLDER_TABLES = sorted(file.stem for file in _OLDER.glob("*.sql"))
 
 

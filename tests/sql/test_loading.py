@@ -46,8 +46,11 @@ def add_candles(database: psycopg.Connection, table: str, symbol: str, count: in
 
 
 def test_every_query_is_found_and_no_other() -> None:
-    for file in resources.files("sql").joinpath("queries").iterdir():
-        assert load(file.name.removesuffix(".sql"))
+    subjects = resources.files("sql").joinpath("queries").iterdir()
+    names = [file.name for subject in subjects for file in subject.iterdir()]
+    assert len(names) == len(set(names)) > 0
+    for name in names:
+        assert load(name.removesuffix(".sql"))
     with pytest.raises(FileNotFoundError):
         load("no_such_query")
 
