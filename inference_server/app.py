@@ -19,7 +19,6 @@ from inference_server.engine.devices import load_engine
 from inference_server.engine.engine import Engine
 from inference_server.engine.memory import usable_memory
 from inference_server.engine.scheduler import Scheduler
-from inference_server.errors import headers_of, refusal
 from inference_server.forecast.candle_store import CandleStore, find_database
 from inference_server.forecast.result_cache import ResultCache
 from inference_server.forecast.service import Forecasts
@@ -28,6 +27,7 @@ from inference_server.http.deadlines import time_allowed
 from inference_server.http.hosts import HostGuard
 from inference_server.http.middleware import Observed
 from inference_server.http.openapi import document, page_files
+from inference_server.http.problems import headers_of, refusal
 from inference_server.http.routes import AdminController, ForecastController, ServerController
 from inference_server.metrics import Metrics
 from inference_server.page import page_router

@@ -7,13 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_server.engine.jobs import ForecastJob
-from inference_server.errors import (
-    BeyondLimit,
-    InvalidCandles,
-    InvalidEvents,
-    InvalidRequest,
-    TooFewCandles,
-)
+from inference_server.errors import BeyondLimit, InvalidCandles, InvalidEvents, InvalidRequest, TooFewCandles
 from inference_server.forecast.instants import Datetimes, iso, parse_instants
 from inference_server.schemas import (
     Candles,

@@ -13,12 +13,13 @@ from inference_server.engine.bundle import BundleError
 from inference_server.engine.device import DeviceError
 from inference_server.engine.engine import Engine, EngineError
 from inference_server.engine.scheduler import Scheduler
-from inference_server.errors import ReloadFailed, refusal
+from inference_server.errors import ReloadFailed
 from inference_server.forecast.service import Answered, Forecasts
 from inference_server.http.auth import ADMIN, OPEN
 from inference_server.http.bodies import only_json, read_batch, read_predict
 from inference_server.http.deadlines import while_connected
 from inference_server.http.openapi import JsonBody, problems
+from inference_server.http.problems import refusal
 from inference_server.metrics import CONTENT_TYPE, Metrics
 from inference_server.schemas import (
     BatchItem,

@@ -17,7 +17,7 @@ from litestar.testing import TestClient
 
 from inference_server.app import create_app
 from inference_server.engine.engine import Engine
-from inference_server.errors import TYPE_PREFIX
+from inference_server.http.problems import TYPE_PREFIX
 from inference_server.settings import Settings
 from market.warning_codes import code_of
 from tests.helpers.serving import AS_JSON, LOOPBACK, START, candles, ready_client

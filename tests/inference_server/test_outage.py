@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.errors import TYPE_PREFIX
+from inference_server.http.problems import TYPE_PREFIX
 from sql.connect import connect
 from sql.embedded import server as embedded
 from sql.migrate import migrate

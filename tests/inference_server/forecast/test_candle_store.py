@@ -11,8 +11,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from inference_server.errors import TYPE_PREFIX, DatabaseUnavailable, NoDatabase
+from inference_server.errors import DatabaseUnavailable, NoDatabase
 from inference_server.forecast.candle_store import CandleStore, find_database
+from inference_server.http.problems import TYPE_PREFIX
 from inference_server.metrics import Metrics
 from inference_server.schemas import Candles
 from market.instruments import Instrument, default_instruments

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_server.engine.jobs import ForecastJob
-from inference_server.errors import ServiceError, problem_of
+from inference_server.errors import ServiceError
 from inference_server.forecast import windows as requests
 from inference_server.forecast.instants import parse_instant
 from inference_server.http.bodies import read_batch, read_predict
+from inference_server.http.problems import problem_of
 from inference_server.schemas import Limits, PredictRequest
 from market.candle_warnings import Used, candle_warnings
 from market.candles import CandleError

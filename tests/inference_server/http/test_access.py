@@ -7,8 +7,8 @@ import pytest
 from litestar.testing import TestClient
 
 from inference_server.app import create_app
-from inference_server.errors import TYPE_PREFIX
 from inference_server.http.auth import OPEN
+from inference_server.http.problems import TYPE_PREFIX
 from inference_server.settings import Settings
 from tests.helpers.serving import candles, ready_client
 

@@ -12,8 +12,8 @@ import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.testing import TestClient
 
-from inference_server.errors import headers_of, problem_of
 from inference_server.http.middleware import Observed
+from inference_server.http.problems import headers_of, problem_of
 from inference_server.logs import request_id
 from inference_server.metrics import Metrics
 from tests.inference_server.test_metrics import figures

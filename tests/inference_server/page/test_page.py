@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inference_server.errors import TYPE_PREFIX
+from inference_server.http.problems import TYPE_PREFIX
 from tests.inference_server.page.conftest import PRED_LEN, Watched, serving
 
 FORECAST = "#symbol=EURUSD&timeframe=1h"

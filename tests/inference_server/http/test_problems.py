@@ -5,7 +5,7 @@ import pytest
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from inference_server import errors
-from inference_server.errors import headers_of, problem_of
+from inference_server.http.problems import TYPE_PREFIX, headers_of, problem_of
 from market.candles import CandleError
 
 
@@ -31,7 +31,7 @@ from market.candles import CandleError
 )
 def test_status_and_type_of_every_error(error: Exception, status: int, name: str) -> None:
     problem = problem_of(error, "/predict")
-    assert (problem.status, problem.type, problem.instance) == (status, errors.TYPE_PREFIX + name, "/predict")
+    assert (problem.status, problem.type, problem.instance) == (status, TYPE_PREFIX + name, "/predict")
     assert problem.title
     assert problem.detail
     assert "secret" not in str(problem)
