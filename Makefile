@@ -23,10 +23,11 @@ $(INSTALLED): pyproject.toml
 
 install: $(INSTALLED) ## Make the environment in .venv
 
-lint: $(INSTALLED) ## Ruff and mypy
+lint: $(INSTALLED) ## Ruff, mypy, and which part may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: lint ## The whole check: lint, types, and every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
@@ -42,4 +43,4 @@ bench-load: $(INSTALLED) ## The server under load and with faults, for an hour; 
 	$(BIN)/python -m benchmarks.load $(LOAD)
 
 clean: ## Remove the environment, caches and the demo's data
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .data build *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .data build *.egg-info
