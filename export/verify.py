@@ -27,6 +27,7 @@ from inference_server.engine.bundle import (
     PATHS_FILE,
     TIME_FILE,
 )
+from market.types import Float32Array
 
 PREFILL, STEPS, ROWS = 40, 10, 2
 # Of rows that enter one call with different lengths: the padding of the short one must change nothing.
@@ -98,7 +99,7 @@ class _Reference:
                 decoder.hidden(sequence.s1, sequence.s2, sequence.stamp, sequence.event_embedding),
             )
 
-    def logits(self, stops: Sequence[int], next_s1: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    def logits(self, stops: Sequence[int], next_s1: NDArray[Any]) -> dict[str, Float32Array]:
         """Logits (B, V) after the first `stops` tokens of each row, those of s2 for its s1 (B, 1)."""
         s1, s2 = [], []
         with torch.no_grad():

@@ -1,16 +1,14 @@
 """Candles that can't be: one set of rules for what the loader refuses and what a forecast warns of."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from market.types import BoolArray, Float64Array
 
 # Prices that were multiplied by an adjustment differ in the last digits where they were equal.
 _ROUNDING = 1e-9
 
 
-def impossible(candles: Floats) -> dict[str, BoolArray]:
+def impossible(candles: Float64Array) -> dict[str, BoolArray]:
     """Tell what can't be of which candles, apart from the sign of their prices.
 
     Parameters
@@ -34,6 +32,6 @@ def impossible(candles: Floats) -> dict[str, BoolArray]:
     return {words: rows for words, rows in found.items() if rows.any()}
 
 
-def nonpositive(candles: Floats) -> BoolArray:
+def nonpositive(candles: Float64Array) -> BoolArray:
     """Tell of which candles, (T,), a price is zero or below; so few markets can be that it is asked apart."""
     return np.asarray((candles[:, :4] <= 0).any(axis=1))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from market.candle_checks import impossible, nonpositive
 from market.feed_grid import FeedGrid, feed_grid
@@ -13,7 +12,7 @@ from market.instruments import Instrument
 from market.spacing import CANDLE_LENGTH, other_spacing, words
 from market.splits import Split, find_splits
 from market.time_grid import TimeGridError, closed_by, published_until
-from market.trading_calendars import DatetimeArray
+from market.types import BoolArray, DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 
 LONGEST_GAP: Final = {"1h": 24, "1d": 5}
@@ -44,7 +43,7 @@ class Used:
 
     symbol: str
     timeframe: str
-    features: NDArray[np.float64]
+    features: Float64Array
     timestamps: DatetimeArray
     future: DatetimeArray
     instrument: Instrument | None
@@ -211,7 +210,7 @@ def _of_holidays(used: Used, instrument: Instrument) -> _Odd:
         )
 
 
-def _which(used: Used, rows: NDArray[np.bool_]) -> str:
+def _which(used: Used, rows: BoolArray) -> str:
     first = _when(used.timestamps[int(np.argmax(rows))])
     return f"{rows.sum()} of {len(rows)} candles (the first at {first})"
 

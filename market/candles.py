@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from market.types import Float64Array
 
 FEATURES = ("open", "high", "low", "close", "volume", "amount")
 
@@ -27,7 +29,7 @@ def candle_features(
     close: ArrayLike,
     volume: ArrayLike | None = None,
     amount: ArrayLike | None = None,
-) -> NDArray[np.float64]:
+) -> Float64Array:
     """Return candles as one C-contiguous (T, 6) array in the order of `FEATURES`, raw units.
 
     Missing volume zeroes volume and amount; missing amount alone becomes volume × mean(open, high, low,
@@ -61,7 +63,7 @@ def candle_features(
     return np.stack([columns[name] for name in FEATURES], axis=1)
 
 
-def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> NDArray[np.float64]:
+def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> Float64Array:
     """Return candles as a (T, 6) array in the order of `FEATURES`, NaN where volume or amount is unknown.
 
     Parameters
@@ -91,7 +93,7 @@ def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> NDAr
     return np.stack([given.get(name, unknown) for name in FEATURES], axis=1)
 
 
-def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def _column(name: str, values: ArrayLike) -> Float64Array:
     """Return one column as float64, or say what is wrong with it."""
     column = np.asarray(values, dtype=np.float64)
     if column.ndim != 1:
@@ -99,7 +101,7 @@ def _column(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return _finite(name, column)
 
 
-def _finite(name: str, column: NDArray[np.float64]) -> NDArray[np.float64]:
+def _finite(name: str, column: Float64Array) -> Float64Array:
     usable = np.abs(column) <= LARGEST  # False for NaN and infinity too
     if not usable.all():
         row = int(np.argmin(usable))

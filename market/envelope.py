@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from market.types import Float64Array
 
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -11,9 +13,9 @@ LEVELS = (0.1, 0.5, 0.9)
 class Envelope(NamedTuple):
     """Quantiles of close per future candle, each (pred_len,) float64, in price units."""
 
-    p10: NDArray[np.float64]
-    p50: NDArray[np.float64]
-    p90: NDArray[np.float64]
+    p10: Float64Array
+    p50: Float64Array
+    p90: Float64Array
 
 
 def envelope(close_paths: ArrayLike) -> Envelope:

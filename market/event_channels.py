@@ -3,9 +3,9 @@
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float32Array = NDArray[np.float32]
+from market.types import Float32Array
+
 Alignment = Literal["same", "next"]
 
 EVENT_SCHEMA: Final = 1

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from market.instruments import Instrument
 from market.time_grid import TimeGridError, calendar_of, candle_bounds
-from market.trading_calendars import BoolArray, DatetimeArray, TradingCalendar
-
-Ints = NDArray[np.int64]
+from market.trading_calendars import TradingCalendar
+from market.types import BoolArray, DatetimeArray, Int64Array
 
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
@@ -72,7 +70,7 @@ class FeedGrid:
             )
         return found.copy()
 
-    def missing(self, timestamps: DatetimeArray) -> Ints:
+    def missing(self, timestamps: DatetimeArray) -> Int64Array:
         """Return how many candles are missing before each timestamp but the first, (n − 1,)."""
         # An off-grid candle counts as the place that it stands in.
         places = np.searchsorted(self.stamps, timestamps, side="right")
@@ -133,7 +131,7 @@ def _of_hours(
     looked_from = max(int(first), int(last) - _LOOKED_AT)
     ahead = min(int(last) + _AHEAD, len(opens))
 
-    def places(times: DatetimeArray) -> tuple[Ints, Ints]:
+    def places(times: DatetimeArray) -> tuple[Int64Array, Int64Array]:
         rows = np.searchsorted(edges, _ints(times), side="right")
         offsets = _ints(times) - opens[rows]
         near = (offsets >= -_DAY_US // 2) & (offsets < _DAY_US)
@@ -183,7 +181,7 @@ def _of_days(calendar: TradingCalendar, stamps: DatetimeArray) -> tuple[Datetime
     return span[(trading & ~removed[weekday]) | added[weekday]].astype("datetime64[us]"), True
 
 
-def _changes(seen: BoolArray, there: BoolArray, kinds: Ints) -> tuple[BoolArray, BoolArray]:
+def _changes(seen: BoolArray, there: BoolArray, kinds: Int64Array) -> tuple[BoolArray, BoolArray]:
     """Return which places a feed has besides the calendar's, and which of these it never has.
 
     Parameters
@@ -225,7 +223,7 @@ def _changes(seen: BoolArray, there: BoolArray, kinds: Ints) -> tuple[BoolArray,
     return added, removed
 
 
-def _table(shape: tuple[int, int], rows: Ints, columns: Ints) -> BoolArray:
+def _table(shape: tuple[int, int], rows: Int64Array, columns: Int64Array) -> BoolArray:
     table = np.zeros(shape, dtype=np.bool_)
     inside = (rows >= 0) & (rows < shape[0])
     table[rows[inside], columns[inside]] = True
@@ -238,6 +236,6 @@ def _within(times: DatetimeArray, stamps: DatetimeArray) -> DatetimeArray:
     return times[start : np.searchsorted(times, stamps[-1], side="right")]
 
 
-def _ints(times: DatetimeArray) -> Ints:
+def _ints(times: DatetimeArray) -> Int64Array:
     """View datetime64[us] as microseconds: NumPy searches and compares integers several times faster."""
     return times.view(np.int64)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from market.types import Float32Array, Float64Array, Int64Array
+
 CLIP = 5.0
 EPSILON = 1e-5
 
@@ -24,9 +26,6 @@ _RESOLUTION = 2.0**-22
 # Scaled values stay below 2**56, about what `market.candles.LARGEST` allows.
 _LARGEST_EXPONENT = 56
 
-Float32Array = NDArray[np.float32]
-Float64Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Normalised:
@@ -39,7 +38,7 @@ class Normalised:
     values: Float32Array
     mean: Float32Array
     std: Float32Array
-    exponents: NDArray[np.int64]
+    exponents: Int64Array
 
     def apply(self, candles: NDArray[np.floating]) -> Float32Array:
         """Raw candles (T, 6), of this window or of what follows it, on this window's scale, clipped to ±5."""
@@ -69,7 +68,7 @@ def normalise(candles: NDArray[np.floating], *, upstream_scale: bool = False) ->
     return Normalised(_standardised(x, mean, std), mean, std, exponents)
 
 
-def scale_exponents(candles: NDArray[np.floating]) -> NDArray[np.int64]:
+def scale_exponents(candles: NDArray[np.floating]) -> Int64Array:
     """Return the power of two, (6,), by which each feature of a window (T, 6) is multiplied.
 
     All are zero where the smallest standard deviation of the four prices is `SMALLEST_SPREAD` or more: the
@@ -94,7 +93,7 @@ def smallest_spread(prices: NDArray[np.floating]) -> float:
     return float(np.ldexp(min(deviations, default=0.0), exponent))
 
 
-def _scaled(candles: NDArray[np.floating], exponents: NDArray[np.int64]) -> Float32Array:
+def _scaled(candles: NDArray[np.floating], exponents: Int64Array) -> Float32Array:
     """Candles times powers of two, float32 and feature by feature."""
     if exponents.any():
         candles = np.ldexp(np.asarray(candles, np.float64), exponents)

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from market.trading_calendars import DatetimeArray
+from market.types import DatetimeArray
 
 CANDLE_LENGTH: Final = {
     "1h": np.timedelta64(3_600_000_000, "us"),

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from market.trading_calendars import DatetimeArray
+from market.types import DatetimeArray, Float64Array
 
 # New shares for old ones, or old for new: what issuers choose.
 _FACTORS: Final = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)
@@ -39,7 +38,7 @@ class Split:
         return "3:2" if abs(self.factor - 1.5) < 1e-9 else f"{round(self.factor)}:1"
 
 
-def find_splits(timestamps: DatetimeArray, candles: NDArray[np.float64]) -> list[Split]:
+def find_splits(timestamps: DatetimeArray, candles: Float64Array) -> list[Split]:
     """Return the steps that look like splits, oldest first.
 
     A step is one if close to open and close to close are both near a factor of splits, far beyond what the

@@ -5,14 +5,13 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
-from numpy.typing import NDArray
 
-DatetimeArray = NDArray[np.datetime64]
+from market.types import DatetimeArray, Int64Array
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def time_features(timestamps: DatetimeArray, time_zone: str = "UTC") -> NDArray[np.int64]:
+def time_features(timestamps: DatetimeArray, time_zone: str = "UTC") -> Int64Array:
     """Minute, hour, weekday (Monday 0), day of month and month on the model's clock: (N,) to (N, 5) int64.
 
     Parameters

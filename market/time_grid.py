@@ -29,19 +29,12 @@ from typing import Final
 import numpy as np
 
 from market.instruments import Instrument
-from market.trading_calendars import (
-    HOUR,
-    BoolArray,
-    DatetimeArray,
-    TradingCalendar,
-    UnknownCalendar,
-    trading_calendar,
-)
+from market.trading_calendars import HOUR, TradingCalendar, UnknownCalendar, trading_calendar
+from market.types import BoolArray, DatetimeArray
 
 __all__ = [
     "TIMEFRAMES",
     "BoolArray",
-    "DatetimeArray",
     "TimeGridError",
     "calendar_of",
     "candle_bounds",

@@ -8,10 +8,8 @@ from zoneinfo import ZoneInfo
 
 import exchange_calendars
 import numpy as np
-from numpy.typing import NDArray
 
-DatetimeArray = NDArray[np.datetime64]
-BoolArray = NDArray[np.bool_]
+from market.types import BoolArray, DatetimeArray
 
 HOUR: Final = np.timedelta64(3600, "s").astype("timedelta64[us]")
 _FIRST_DAY: Final = date(1990, 1, 1)

@@ -13,15 +13,13 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from export.model.config import TokenizerConfig
 from export.model.layers import Attention, FeedForward, TransformerBlock
 from export.model.tokenizer import KronosTokenizer
 from market.normalise import CLIP
-
-Floats = NDArray[np.float64]
+from market.types import Float64Array
 
 # Values that are quantised, as combinations of open, high, low, close, volume and amount. Amount is volume
 # times a price that hardly moves within a window: it needs no bits of its own.
@@ -56,7 +54,7 @@ class _Layout:
     """Which value and which of its bits each bit of the code is, and the edges of each value's cells."""
 
     bits: list[tuple[int, int]]
-    edges: list[Floats]
+    edges: list[Float64Array]
 
     def of(self, value: int) -> list[int]:
         """Positions in the code of a value's bits, the most significant first."""
@@ -71,7 +69,7 @@ def fits(config: TokenizerConfig) -> bool:
     return enough_blocks and enough_bits and config.d_model >= 32 and config.ff_dim >= 96
 
 
-def fold(tokenizer: KronosTokenizer, values: Floats) -> None:
+def fold(tokenizer: KronosTokenizer, values: Float64Array) -> None:
     """Overwrite the weights of a tokenizer for which `fits` holds.
 
     Attention is given no effect to begin with, nor are the neurons and channels that are not needed; their
@@ -94,7 +92,7 @@ def fold(tokenizer: KronosTokenizer, values: Floats) -> None:
         _set_decoder(tokenizer, layout)
 
 
-def _layout(config: TokenizerConfig, values: Floats) -> _Layout:
+def _layout(config: TokenizerConfig, values: Float64Array) -> _Layout:
     s1 = [*_S1, (_VOLUME, 0)][: config.s1_bits]
     left = iter([(_VOLUME, k) for k in range(len(s1) - len(_S1), 3)] + [(_OPEN, 1), (_VOLUME, 3)])
     s2 = _S2 + [next(left) for _ in range(config.s2_bits - len(_S2))]
@@ -105,7 +103,7 @@ def _layout(config: TokenizerConfig, values: Floats) -> _Layout:
     return layout
 
 
-def _cells(sample: Floats, count: int) -> Floats:
+def _cells(sample: Float64Array, count: int) -> Float64Array:
     """Edges of the `count` cells that round a sample with the least squared error (Lloyd 1982)."""
     ordered = np.sort(sample)
     low, high = np.quantile(ordered, [0.001, 0.999])
@@ -119,7 +117,7 @@ def _cells(sample: Floats, count: int) -> Floats:
     return np.array([2 * centres[0] - inner[0], *inner, 2 * centres[-1] - inner[-1]])
 
 
-def _wave(bit: int, place: Floats) -> Floats:
+def _wave(bit: int, place: Float64Array) -> Float64Array:
     """Triangle wave over [0, 1], ±1 at multiples of 2^-bit, whose sign is a bit of the Gray code."""
     phase = place * 2**bit % 2
     return np.asarray(np.where(phase <= 1, 2 * phase - 1, 3 - 2 * phase))
@@ -224,7 +222,7 @@ class _Neurons:
     def __init__(self, layer: FeedForward, constant: int) -> None:
         self._layer, self._constant, self._used = layer, constant, 0
 
-    def ramps(self, source: int, edges: Floats, waves: Floats, targets: Sequence[int]) -> None:
+    def ramps(self, source: int, edges: Float64Array, waves: Float64Array, targets: Sequence[int]) -> None:
         """Add piecewise linear functions of a channel to others, by their values (m, n) at the edges (n,)."""
         slopes = np.diff(waves, axis=1) / np.diff(edges)
         bends = np.diff(slopes, axis=1, prepend=0)
@@ -236,7 +234,7 @@ class _Neurons:
         start = {self._constant: 1 / _SHARPNESS}
         self._add({self._constant: _SHARPNESS}, start, dict(zip(targets, waves[:, 0], strict=True)))
 
-    def matches(self, bits: Sequence[int], signs: Floats, outputs: dict[int, Floats]) -> None:
+    def matches(self, bits: Sequence[int], signs: Float64Array, outputs: dict[int, Float64Array]) -> None:
         """Add outputs (m,) where the bits are those of a row of signs (m, bits)."""
         sharpness = _SHARPNESS / 2
         for row, pattern in enumerate(signs):

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.gpu.card import Card, job
 from benchmarks.gpu.models import bundle, checkpoint
@@ -18,6 +17,7 @@ from inference_server.engine.devices import gpu
 from inference_server.engine.engine import Engine
 from inference_server.engine.jobs import Ticket
 from market.normalise import normalise
+from market.types import Float32Array, Int64Array
 
 PREFILL, STEPS, ROWS = 128, 20, 2
 NEIGHBOURS = (1, 19, 199)
@@ -52,7 +52,7 @@ def logits(card: Card) -> list[dict[str, Any]]:
     return rows
 
 
-def _sequence(decoder: KronosDecoder) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _sequence(decoder: KronosDecoder) -> tuple[Int64Array, Int64Array, Int64Array]:
     random, shape = np.random.default_rng(3), (ROWS, PREFILL + STEPS)
     s1, s2 = (random.integers(0, 2**bits, shape) for bits in (decoder.config.s1_bits, decoder.config.s2_bits))
     hours = np.arange(shape[1])
@@ -60,16 +60,16 @@ def _sequence(decoder: KronosDecoder) -> tuple[NDArray[np.int64], NDArray[np.int
     return s1, s2, np.broadcast_to(stamp, (ROWS, *stamp.shape)).copy()
 
 
-def _torch_logits(decoder: KronosDecoder) -> NDArray[np.float32]:
+def _torch_logits(decoder: KronosDecoder) -> Float32Array:
     """Logits of s1 after the prefill and after each step, (1 + STEPS, ROWS, V)."""
     s1, s2, stamp = (torch.from_numpy(t) for t in _sequence(decoder))
     with torch.no_grad():
         hidden = decoder.hidden(s1, s2, stamp)
-        found: NDArray[np.float32] = decoder.s1_logits(hidden)[:, PREFILL - 1 :].numpy()
+        found: Float32Array = decoder.s1_logits(hidden)[:, PREFILL - 1 :].numpy()
     return found.swapaxes(0, 1)
 
 
-def _logits(session: ort.InferenceSession, folder: Path, decoder: KronosDecoder) -> NDArray[np.float32]:
+def _logits(session: ort.InferenceSession, folder: Path, decoder: KronosDecoder) -> Float32Array:
     """The same from a session that is given the same tokens, whatever it draws."""
     s1, s2, stamp = _sequence(decoder)
     manifest = load_manifest(folder)
@@ -104,7 +104,7 @@ def _logits(session: ort.InferenceSession, folder: Path, decoder: KronosDecoder)
     return np.stack(found)
 
 
-def _difference(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+def _difference(ours: Float32Array, theirs: Float32Array) -> float:
     """The largest difference relative to the largest logit; NaN where there is one."""
     return float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max()))
 
@@ -125,7 +125,7 @@ def seeds(card: Card) -> list[dict[str, Any]]:
     return rows
 
 
-def _tokens(engine: Engine, others: int) -> NDArray[np.int64]:
+def _tokens(engine: Engine, others: int) -> Int64Array:
     """Tokens of a seeded job that runs beside others, (2, 4 paths, PRED_LEN)."""
     batching = Batching(engine)
     ticket = batching.submit(job(300, PRED_LEN, sample_count=4, seed=7))

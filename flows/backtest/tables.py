@@ -12,10 +12,11 @@ from rich.table import Table
 
 from flows.backtest.walk_forward import RANDOM_WALK, Scored
 from flows.scoring.calibration import calibrate, learn
-from flows.scoring.metrics import Floats, covered
+from flows.scoring.metrics import covered
 from flows.scoring.splits import SHOWN_STEPS, beside, summary
 from flows.scoring.steps import WIDE_SCHEMA, numbers, steps_of, truths
 from flows.scoring.tables import comparison, figure_text
+from market.types import Float64Array
 
 _SHORT: Final = {"made under": "under", "rate_decision": "rates"}
 _COMPARED: Final = ("coverage", "crps_bp", "pinball_bp", "mae_bp")
@@ -38,7 +39,7 @@ class Calibrated:
     learned_by: datetime
     learned: int
     tested: int
-    bands: dict[tuple[str, datetime], Floats]
+    bands: dict[tuple[str, datetime], Float64Array]
 
 
 def calibrate_later_half(scored: Sequence[Scored]) -> Calibrated:
@@ -52,7 +53,7 @@ def calibrate_later_half(scored: Sequence[Scored]) -> Calibrated:
     made = sorted({each.made_at for each in scored})
     middle = made[len(made) // 2]
     learned = 0
-    bands: dict[tuple[str, datetime], Floats] = {}
+    bands: dict[tuple[str, datetime], Float64Array] = {}
     for asset_class in sorted({each.asset_class for each in scored}):
         mine = [each for each in scored if each.asset_class == asset_class]
         past = [each for each in mine if each.matured_at <= middle]
@@ -88,7 +89,7 @@ def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> 
     return steps.with_columns(ts=pl.Series(times).dt.replace_time_zone("UTC"))
 
 
-def _wide(scored: Scored, bands: dict[tuple[str, datetime], Floats]) -> dict[str, Any]:
+def _wide(scored: Scored, bands: dict[tuple[str, datetime], Float64Array]) -> dict[str, Any]:
     scores, events = scored.scores, scored.events
     band = None if scored.model == RANDOM_WALK else bands.get((scored.symbol, scored.as_of))
     return {

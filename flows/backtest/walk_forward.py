@@ -20,12 +20,12 @@ from flows.forecasting.event_plan import EventPlan, event_requests, plan_of, why
 from flows.forecasting.forecasts import Order, Sampling, build_row
 from flows.forecasting.lookback import shortened
 from flows.scoring.matured import Closes, matured_at
-from flows.scoring.metrics import FEWEST_PATHS, Floats, StepScores, lognormal_crps, score_steps
+from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, score_steps
 from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from flows.settings import WORKERS
 from inference_server.schemas import ModelInfo, PredictAnswer
-from market.time_grid import DatetimeArray
+from market.types import DatetimeArray, Float64Array
 
 RANDOM_WALK: Final = "random walk"
 
@@ -57,7 +57,7 @@ class Scored:
     made_at: datetime
     matured_at: datetime
     timestamps: DatetimeArray
-    quantiles: Floats
+    quantiles: Float64Array
     last_close: float
     scores: StepScores
     events: StepEvents | None
@@ -221,7 +221,7 @@ def _release_days(history: History) -> ReleaseDays | None:
 
 
 def _pair(
-    order: Order, answer: PredictAnswer, actual: Floats, instant: datetime, days: ReleaseDays | None
+    order: Order, answer: PredictAnswer, actual: Float64Array, instant: datetime, days: ReleaseDays | None
 ) -> list[Scored]:
     """Return the model's forecast and the random walk's from the same window, scored."""
     window, timeframe = order.window, order.sampling.timeframe

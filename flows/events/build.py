@@ -17,9 +17,9 @@ from flows.events.leaders import Leaders, Signal, is_known, leader_signals
 from flows.events.placing import Window, event_rows, window_of
 from flows.events.releases import Calendar, parse_calendar
 from flows.events.remarks import calendar_remarks
-from market.event_channels import Float32Array
 from market.instruments import Instrument
-from market.time_grid import DatetimeArray, TimeGridError
+from market.time_grid import TimeGridError
+from market.types import DatetimeArray, Float32Array
 from market.warning_codes import WarningCode, warning
 
 _QUIET: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # no whole calendar is silent for longer

@@ -6,13 +6,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flows.events.config import FAMILIES, RATE
 from flows.events.dates import NEW_YORK, DatedRows
 from flows.events.merging import OFTEN, OFTEN_DAYS, Merged
 from flows.events.rows import NEVER
-from market.time_grid import BoolArray, DatetimeArray
+from market.types import BoolArray, DatetimeArray, Int64Array
 from market.warning_codes import WarningCode, warning
 
 MOST_A_YEAR: Final = {"fomc": 12, "cpi": 14, "nfp": 14, "gdp": 14, "pce": 14}
@@ -88,7 +87,7 @@ def dated_rows(dated: list[DatedRows]) -> Iterator[str]:
         )
 
 
-def left_out(frequent: NDArray[np.int64]) -> Iterator[str]:
+def left_out(frequent: Int64Array) -> Iterator[str]:
     """Yield a warning for each family of which a title came too often to be a schedule."""
     for number in np.flatnonzero(frequent).tolist():
         yield warning(
@@ -119,7 +118,7 @@ def _unusual(family: str, times: DatetimeArray, timed: BoolArray) -> Iterator[st
         yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"{family} stands on a weekend: {_first(listed)}")
 
 
-def _is_usual(family: str, minute: NDArray[np.int64], times: DatetimeArray) -> BoolArray:
+def _is_usual(family: str, minute: Int64Array, times: DatetimeArray) -> BoolArray:
     usual: BoolArray = np.abs(minute - _USUAL_MINUTE[family]) <= _TOLERANCE
     if family == "pce":
         usual |= np.abs(minute - _PCE_BEFORE_HOLIDAYS) <= _TOLERANCE

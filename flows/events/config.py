@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.events.titles import normal_title
 from market.instruments import Instrument
-from market.time_grid import DatetimeArray
+from market.types import DatetimeArray
 
 FAMILIES: Final = ("fomc", "cpi", "nfp", "gdp", "pce")
 LEADERS: Final = ("btc", "spy", "dxy", "vix")

@@ -8,7 +8,8 @@ import numpy as np
 from flows.events.placing import Window
 from flows.events.releases import KINDS, Releases
 from market.instruments import Instrument
-from market.time_grid import BoolArray, candle_bounds, future_timestamps
+from market.time_grid import candle_bounds, future_timestamps
+from market.types import BoolArray
 
 AHEAD_1H: Final = np.timedelta64(24, "h").astype("timedelta64[us]")
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")

@@ -11,7 +11,7 @@ from flows.events.merging import Merged
 from flows.events.rows import instants, untracked_titles
 from flows.events.surprises import FEWEST_RELEASES
 from flows.events.titles import closest_titles
-from market.time_grid import BoolArray, DatetimeArray
+from market.types import BoolArray, DatetimeArray
 from market.warning_codes import WarningCode, warning
 
 LONGEST_GAP: Final = {  # between two releases of a family, with some days to spare

@@ -17,9 +17,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
-from market.time_grid import BoolArray, DatetimeArray
+from market.types import BoolArray, DatetimeArray, Int64Array
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 _HOUR_US: Final = 3_600_000_000
@@ -49,7 +48,7 @@ def at_midnight(times: DatetimeArray) -> BoolArray:
 
 def as_dates(
     origins: Sequence[Origin],
-    origin: NDArray[np.int64],
+    origin: Int64Array,
     times: DatetimeArray,
     timed: BoolArray,
     in_family: BoolArray,

@@ -20,9 +20,10 @@ import polars as pl
 
 from flows.events.config import EventConfig
 from flows.events.rows import instants
-from flows.events.surprises import Floats, level_z
+from flows.events.surprises import level_z
 from market.instruments import Instrument
-from market.time_grid import DatetimeArray, candle_bounds
+from market.time_grid import candle_bounds
+from market.types import DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 
 RETURN_CHANNELS: Final = {"btc": 14, "spy": 15, "dxy": 16}
@@ -57,7 +58,7 @@ class Signal:
 
     channel: int
     known_at: DatetimeArray
-    values: Floats
+    values: Float64Array
     warning: str  # what to say where nothing of it is known
 
 
@@ -75,7 +76,7 @@ def leader_signals(leaders: Leaders, timeframe: str, config: EventConfig) -> lis
     return [*signals, _vix(leaders, config.leaders["vix"])]
 
 
-def last_known(signal: Signal, opens: DatetimeArray) -> tuple[Floats, DatetimeArray]:
+def last_known(signal: Signal, opens: DatetimeArray) -> tuple[Float64Array, DatetimeArray]:
     """Return a signal's value at each instant and since when it was known, (n,) each."""
     index = signal.known_at.view(np.int64).searchsorted(opens.view(np.int64), side="right") - 1
     return signal.values[index], signal.known_at[index]
@@ -99,13 +100,13 @@ def _vix(leaders: Leaders, leader: Instrument) -> Signal:
     return _signal(VIX_CHANNEL, known_at, z, text)
 
 
-def _signal(channel: int, known_at: DatetimeArray, values: Floats, text: str) -> Signal:
+def _signal(channel: int, known_at: DatetimeArray, values: Float64Array, text: str) -> Signal:
     known_at = np.concatenate([[_NEVER], known_at])
     missing = warning(WarningCode.LEADER_MISSING, text)
     return Signal(channel, known_at, np.concatenate([[0.0], values]), missing)
 
 
-def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Floats, DatetimeArray]:
+def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Float64Array, DatetimeArray]:
     """Return date, value and first day of knowledge; a later revision of a value is ignored."""
     if rows is None or rows.is_empty():
         none = np.zeros(0, dtype="datetime64[us]")
@@ -116,7 +117,7 @@ def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Floats, DatetimeA
     return dates, kept["value"].cast(pl.Float64).to_numpy(), np.maximum.accumulate(known_on)
 
 
-def _closes(candles: pl.DataFrame | None, symbol: str) -> tuple[DatetimeArray, Floats]:
+def _closes(candles: pl.DataFrame | None, symbol: str) -> tuple[DatetimeArray, Float64Array]:
     """Return timestamps and closes of one symbol, oldest first, each timestamp once, bad prices left out."""
     if candles is None:
         return np.zeros(0, dtype="datetime64[us]"), np.zeros(0)

@@ -16,11 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flows.events.rows import FIGURES, NEVER, Rows
-from flows.events.surprises import Floats
-from market.time_grid import BoolArray, DatetimeArray
+from market.types import BoolArray, DatetimeArray, Float64Array, Int64Array
 
 MISSING_SHARE: Final = 0.15  # of a series' releases may lack figures and they are still the rule
 OFTEN: Final = 5  # releases of one title within `OFTEN_DAYS` that no tracked family has
@@ -56,7 +54,7 @@ class Merged:
     contradicting: BoolArray
 
 
-def leave_out_frequent(rows: Rows, families: int) -> tuple[Rows, NDArray[np.int64]]:
+def leave_out_frequent(rows: Rows, families: int) -> tuple[Rows, Int64Array]:
     """Leave out titles of the first `families` series where they come more often than a release can.
 
     A row goes where its title has stood on five dates within the 30 days up to it. Returns the rows that
@@ -100,12 +98,12 @@ def one_per_release(rows: Rows, configured: int) -> Merged:
     return Merged(merged, public_at, gone, two_times[order], contradicting[order])
 
 
-def _days(rows: Rows) -> NDArray[np.int64]:
+def _days(rows: Rows) -> Int64Array:
     """Return the UTC date of each row, as days since 1970."""
     return np.asarray(rows.times.view(np.int64) // _DAY.astype(np.int64))
 
 
-def _starts(rows: Rows) -> NDArray[np.int64]:
+def _starts(rows: Rows) -> Int64Array:
     """Return where each release begins among sorted rows."""
     days = _days(rows)
     new = np.ones(len(days), dtype=np.bool_)
@@ -116,7 +114,7 @@ def _starts(rows: Rows) -> NDArray[np.int64]:
 
 
 def _times(
-    rows: Rows, firsts: Rows, starts: NDArray[np.int64], event: NDArray[np.int64]
+    rows: Rows, firsts: Rows, starts: Int64Array, event: Int64Array
 ) -> tuple[DatetimeArray, DatetimeArray, BoolArray]:
     """Return when each release is, when its figures are public, and whether rows give several times."""
     ticks = rows.times.view(np.int64)
@@ -137,8 +135,8 @@ def _times(
 
 
 def _figures(
-    rows: Rows, firsts: Rows, starts: NDArray[np.int64], event: NDArray[np.int64]
-) -> tuple[Floats, BoolArray]:
+    rows: Rows, firsts: Rows, starts: Int64Array, event: Int64Array
+) -> tuple[Float64Array, BoolArray]:
     """Return the figures of each release, (events, 4), and whether its rows contradict each other."""
     count = len(rows.times)
     usable = np.isfinite(rows.figures) & (rows.timed == firsts.timed[event])[:, None]
@@ -159,7 +157,7 @@ def _never_came(
     rows: Rows,
     public_at: DatetimeArray,
     has_actual: BoolArray,
-    fewest: NDArray[np.int64],
+    fewest: Int64Array,
 ) -> DatetimeArray:
     """Return from when on it is clear of each release that it never came.
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flows.events.config import EventError
 from flows.events.leaders import VIX_CHANNEL, Signal, last_known
 from flows.events.releases import Calendar, Releases
-from market.event_channels import EVENT_CHANNELS, Float32Array
+from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
-from market.time_grid import DatetimeArray, candle_bounds, past_timestamps
+from market.time_grid import candle_bounds, past_timestamps
+from market.types import DatetimeArray, Float32Array, Int64Array
 
 # By kind of release: its flag, and its surprise or score (−1: it has none).
 FLAG_CHANNELS: Final = np.array([0, 1, 2, 3, 4, 9, 8])
@@ -64,11 +64,11 @@ class Window:
         return moment
 
     @property
-    def since(self) -> NDArray[np.int64]:
+    def since(self) -> Int64Array:
         """From when releases belong to each row, (rows,) microseconds: the close before, or two weeks ago."""
         return np.maximum(_ints(self.closes)[:-1], _ints(self.opens)[1:] - _LONGEST_BREAK_US)
 
-    def row_of(self, times: DatetimeArray) -> NDArray[np.int64]:
+    def row_of(self, times: DatetimeArray) -> Int64Array:
         """Return the row of each instant, (n,); −1 or `rows` where it belongs to none of them."""
         rows = _ints(self.closes).searchsorted(_ints(times), side="right") - 1
         rows[_ints(times) < self.since[rows.clip(0, self.rows - 1)]] = -1
@@ -149,6 +149,6 @@ def _lead(array: Float32Array, window: Window, signal: Signal) -> None:
     array[: window.history, signal.channel] = values
 
 
-def _ints(times: DatetimeArray) -> NDArray[np.int64]:
+def _ints(times: DatetimeArray) -> Int64Array:
     """View datetime64[us] as microseconds: NumPy searches and compares integers several times faster."""
     return times.view(np.int64)

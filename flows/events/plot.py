@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from flows.events.build import EventRequest, EventResult
-from flows.events.surprises import Floats
-from market.event_channels import EVENT_CHANNELS, Float32Array
+from market.event_channels import EVENT_CHANNELS
+from market.types import DatetimeArray, Float32Array, Float64Array
 
 UP, DOWN, LINE, AHEAD = "#1a7f5a", "#b3382c", "#23527c", "#f2f0e6"
 _LEVEL_ROOM = 0.16  # of a channel's strip, above and below its curve
@@ -21,7 +20,9 @@ _FEW_EVENTS = 24
 _EVENT_COLOURS = ("#7b3294", "#c05a00", "#1b6ca8", "#5a7a1e", "#a0306a")  # fomc, cpi, nfp, gdp, pce
 
 
-def plot_events(request: EventRequest, columns: Mapping[str, Floats], result: EventResult, out: Path) -> None:
+def plot_events(
+    request: EventRequest, columns: Mapping[str, Float64Array], result: EventResult, out: Path
+) -> None:
     """Draw candles and channels over the same time axis and write the picture to a file.
 
     Every candle has the same width, so that nights and weekends take no room. The prediction window is
@@ -72,7 +73,7 @@ def _title(request: EventRequest, result: EventResult) -> str:
     )
 
 
-def _draw_candles(axes: Axes, columns: Mapping[str, Floats]) -> None:
+def _draw_candles(axes: Axes, columns: Mapping[str, Float64Array]) -> None:
     opens, high, low, close = (columns[name] for name in ("open", "high", "low", "close"))
     x = np.arange(len(close))
     colours = np.where(close >= opens, UP, DOWN).tolist()
@@ -133,7 +134,7 @@ def _draw_channels(axes: Axes, array: Float32Array) -> None:
     axes.tick_params(axis="y", length=0, labelsize=8.5)
 
 
-def _scaled(values: Float32Array) -> NDArray[np.float64]:
+def _scaled(values: Float32Array) -> Float64Array:
     """Return values scaled into a strip of height 1; zero sits in the middle where the sign changes."""
     top = float(np.abs(values).max()) or 1.0
     unit = values / top
@@ -147,7 +148,7 @@ def _range(values: Float32Array, channel: int) -> str:
     return f"{values.min():.3g} … {values.max():.3g}" if values.any() else "0"
 
 
-def _label_time(axes: Axes, stamps: NDArray[np.datetime64], timeframe: str) -> None:
+def _label_time(axes: Axes, stamps: DatetimeArray, timeframe: str) -> None:
     marks = np.unique(np.linspace(0, len(stamps) - 1, 12).astype(int))
     unit: Any = "m" if timeframe == "1h" else "D"
     texts = [np.datetime_as_string(stamps[row], unit=unit).replace("T", "\n") for row in marks]

@@ -8,13 +8,12 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from flows.events.config import FAMILIES, EventConfig
 from flows.events.merging import Merged, leave_out_frequent, one_per_release
 from flows.events.rows import EARNINGS, NEVER, FoundRows, instants, read_rows
-from flows.events.surprises import Floats, direction, hawkish_score, surprise_z
-from market.time_grid import BoolArray, DatetimeArray
+from flows.events.surprises import direction, hawkish_score, surprise_z
+from market.types import BoolArray, DatetimeArray, Float64Array, Int64Array
 
 KINDS: Final = (*FAMILIES, "rate_decision", "earnings")
 _SCORED: Final = ("cpi", "nfp")  # families with a z-score among the channels
@@ -47,17 +46,17 @@ class Releases:
         When it was taken off the schedule; `NEVER` where it stands.
     """
 
-    kind: NDArray[np.int64]
+    kind: Int64Array
     times: DatetimeArray
     timed: BoolArray
     scheduled: BoolArray
     public_at: DatetimeArray
-    score: Floats
-    direction: Floats
+    score: Float64Array
+    direction: Float64Array
     never_came: DatetimeArray
     withdrawn_at: DatetimeArray
 
-    def take(self, index: NDArray[np.int64] | BoolArray) -> "Releases":
+    def take(self, index: Int64Array | BoolArray) -> "Releases":
         """Return the events at some positions."""
         return Releases(*(getattr(self, each.name)[index] for each in fields(self)))
 
@@ -135,7 +134,7 @@ class CalendarSource:
     frame: pl.DataFrame
     found: FoundRows
     merged: Merged
-    frequent: NDArray[np.int64]
+    frequent: Int64Array
 
 
 def parse_calendar(

@@ -14,13 +14,11 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from flows.events.config import FAMILIES, RATE, EventConfig, EventError, Place
 from flows.events.dates import DatedRows, Origin, as_dates, at_midnight
-from flows.events.surprises import Floats
 from flows.events.titles import closest_titles, currency_of, normal_title
-from market.time_grid import BoolArray, DatetimeArray
+from market.types import BoolArray, DatetimeArray, Float64Array, Int64Array
 
 CALENDAR_SCHEMA: Final = {
     "event_time": pl.Datetime("us", "UTC"),
@@ -45,16 +43,16 @@ NEVER: Final = np.datetime64("9999-12-31", "us")
 class Rows:
     """Rows of the calendar, each with the number of its series; a row of two series is there twice."""
 
-    series: NDArray[np.int64]  # (n,)
-    rank: NDArray[np.int64]  # (n,) of its title within the series
+    series: Int64Array  # (n,)
+    rank: Int64Array  # (n,) of its title within the series
     times: DatetimeArray  # (n,)
     timed: BoolArray  # (n,)
     scheduled: BoolArray  # (n,)
     carries: BoolArray  # (n,) its actual and forecast are the series' figures
-    figures: Floats  # (n, 4): actual, forecast, previous, hawkish_score
+    figures: Float64Array  # (n, 4): actual, forecast, previous, hawkish_score
     withdrawn_at: DatetimeArray  # (n,) `NEVER` where it stands
 
-    def take(self, index: NDArray[np.int64] | BoolArray) -> "Rows":
+    def take(self, index: Int64Array | BoolArray) -> "Rows":
         """Return the rows at some positions."""
         return Rows(*(getattr(self, each.name)[index] for each in fields(self)))
 
@@ -284,7 +282,7 @@ def _texts(column: pl.Series) -> list[str | None]:
     return (column if column.dtype == pl.String else column.cast(pl.String)).to_list()
 
 
-def _numbers(column: pl.Series) -> Floats:
+def _numbers(column: pl.Series) -> Float64Array:
     """Return figures, (n,) float64, NaN where they are null."""
     return column.cast(pl.Float64).to_numpy()
 

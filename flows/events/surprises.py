@@ -3,9 +3,8 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from market.types import Float64Array, Int64Array
 
 RELEASES_BEFORE: Final = 20
 FEWEST_RELEASES: Final = 5
@@ -14,7 +13,7 @@ _QUARTER_POINT: Final = 0.25  # percent; the unit of the FOMC score
 _SAME: Final = 1e-9  # relative: differences of published figures below this are rounding of binary fractions
 
 
-def surprise_z(actual: Floats, forecast: Floats) -> Floats:
+def surprise_z(actual: Float64Array, forecast: Float64Array) -> Float64Array:
     """Return each release's surprise in units of what was usual before it.
 
     z = (actual − forecast) / σ, clipped to ±3, where σ is the sample standard deviation of the 20 surprises
@@ -48,7 +47,9 @@ def surprise_z(actual: Floats, forecast: Floats) -> Floats:
     return z
 
 
-def hawkish_score(actual: Floats, forecast: Floats, previous: Floats, override: Floats) -> Floats:
+def hawkish_score(
+    actual: Float64Array, forecast: Float64Array, previous: Float64Array, override: Float64Array
+) -> Float64Array:
     """Return each decision's rate against what was forecast, in units of 25 bp, clipped to ±1.
 
     A missing forecast counts as the rate before: the actual of the decision before, else `previous`. An
@@ -70,14 +71,14 @@ def hawkish_score(actual: Floats, forecast: Floats, previous: Floats, override: 
     return np.asarray(np.clip(score, -1.0, 1.0))
 
 
-def direction(actual: Floats, forecast: Floats) -> Floats:
+def direction(actual: Float64Array, forecast: Float64Array) -> Float64Array:
     """Return the sign of actual − forecast, (n,) float64 of −1, 0, 1, or NaN where either is missing."""
     difference = actual - forecast
     size = np.maximum(np.abs(actual), np.abs(forecast))
     return np.where(np.abs(difference) <= _SAME * size, 0.0 * difference, np.sign(difference))
 
 
-def level_z(values: Floats, starts: NDArray[np.int64], fewest: int) -> Floats:
+def level_z(values: Float64Array, starts: Int64Array, fewest: int) -> Float64Array:
     """Return how each value stands against the values before it, clipped to ±3.
 
     Parameters
@@ -107,7 +108,7 @@ def level_z(values: Floats, starts: NDArray[np.int64], fewest: int) -> Floats:
     return np.where(usable, np.clip((centred - mean) / np.where(usable, sigma, 1.0), -_LIMIT, _LIMIT), 0.0)
 
 
-def _last_known(values: Floats) -> Floats:
+def _last_known(values: Float64Array) -> Float64Array:
     """Return for each position the last finite value up to it, NaN before the first."""
     known = np.where(np.isfinite(values), np.arange(len(values)), -1)
     last = np.maximum.accumulate(known)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import psycopg
-from numpy.typing import NDArray
 
 from inference_server.schemas import Candles
 from market.candle_warnings import LONGEST_GAP, candles_behind
@@ -17,11 +16,9 @@ from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.spacing import contradiction, other_spacing
 from market.time_grid import closed_by
+from market.types import DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 from sql.loading import load
-
-Floats = NDArray[np.float64]
-Instants = NDArray[np.datetime64]
 
 PRICES = ("open", "high", "low", "close")
 
@@ -55,9 +52,9 @@ class Window:
     """
 
     instrument: Instrument
-    timestamps: Instants = field(repr=False)  # Prefect shows arguments in its messages
-    columns: Mapping[str, Floats] = field(repr=False)
-    future_timestamps: Instants = field(repr=False)
+    timestamps: DatetimeArray = field(repr=False)  # Prefect shows arguments in its messages
+    columns: Mapping[str, Float64Array] = field(repr=False)
+    future_timestamps: DatetimeArray = field(repr=False)
     late: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -110,7 +107,7 @@ def as_utc(as_of: datetime | None) -> datetime:
     return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
 
 
-def epoch_ms(timestamps: Instants) -> list[Any]:
+def epoch_ms(timestamps: DatetimeArray) -> list[Any]:
     """Return timestamps as the whole milliseconds since 1970 that a request carries."""
     milliseconds: list[Any] = timestamps.astype("datetime64[ms]").astype(np.int64).tolist()
     return milliseconds
@@ -246,7 +243,7 @@ def _minute(instant: np.datetime64) -> str:
     return f"{np.datetime_as_string(instant, unit='m').replace('T', ' ')} UTC"
 
 
-def _columns(part: pl.DataFrame) -> dict[str, Floats]:
+def _columns(part: pl.DataFrame) -> dict[str, Float64Array]:
     """Return a window's features; volume and amount may have gaps (NaN), prices must be whole."""
     columns = {}
     for name in (*PRICES, "volume", "amount"):

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from psycopg.rows import dict_row
 from rich import box
 from rich.table import Table
@@ -15,6 +14,7 @@ from flows.forecasting.run_summary import price
 from inference_server.client import Client
 from inference_server.schemas import PredictAnswer, PredictRequest
 from market.event_channels import EVENT_CHANNELS
+from market.types import Float32Array
 from sql.loading import load
 
 _FLAGS = {channel: name.removeprefix("is_") for channel, name in enumerate(EVENT_CHANNELS[:5])}
@@ -89,7 +89,7 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
-def _releases(events: NDArray[np.float32], pred_len: int) -> dict[int, list[str]]:
+def _releases(events: Float32Array, pred_len: int) -> dict[int, list[str]]:
     """Return the names of the releases on each step's candle, from the flags of the last `pred_len` rows."""
     found: dict[int, list[str]] = {}
     for step, channel in np.argwhere(events[-pred_len:, : len(_FLAGS)] > 0):

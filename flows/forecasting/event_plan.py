@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 
 from flows.events import EventError, EventRequest, EventResult, load_config
 from flows.events.source import events_from_database
 from flows.forecasting.candles import Window
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
+from market.types import Float32Array
 from sql.errors import one_line
 
 
@@ -36,7 +36,7 @@ class EventPlan:
         takes none.
     """
 
-    arrays: Mapping[str, NDArray[np.float32]]
+    arrays: Mapping[str, Float32Array]
     contexts: Mapping[str, dict[str, Any] | None]
     reasons: Mapping[str, str]
     warnings: Mapping[str, list[str]] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flows.forecasting.candles import PRICES, Window, epoch_ms
 from flows.forecasting.seeds import forecast_seed
@@ -13,6 +12,7 @@ from flows.scoring.calibration import Calibration, calibrate
 from inference_server.schemas import PredictAnswer, PredictRequest
 from market.envelope import envelope, lowest_price, with_floor
 from market.event_channels import EVENT_SCHEMA
+from market.types import Float32Array
 from market.warning_codes import WarningCode, code_of, warning
 
 Timeframe = Literal["1h", "1d"]
@@ -57,7 +57,7 @@ class Order:
     window: Window
     sampling: Sampling
     model_version: str
-    events: NDArray[np.float32] | None = field(default=None, repr=False)
+    events: Float32Array | None = field(default=None, repr=False)
     event_context: dict[str, Any] | None = None
     calibration: Calibration | None = field(default=None, repr=False)
     store_samples: bool = False

@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from flows.forecasting.candles import Floats, Window
+from flows.forecasting.candles import Window
 from market.normalise import CLIP
+from market.types import Float64Array
 from market.warning_codes import WarningCode, warning
 
 FEWEST: Final = 128
@@ -49,7 +50,7 @@ def _shortened(window: Window, fewest: int) -> Window:
     )
 
 
-def unclipped_length(closes: Floats, fewest: int) -> int | None:
+def unclipped_length(closes: Float64Array, fewest: int) -> int | None:
     """Return the length of the longest end of a series whose last value is within ±5 of its deviations.
 
     Parameters

@@ -11,14 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from flows.generated.releases import generated_releases
 from market.instruments import Instrument, default_instruments
 from market.time_grid import candle_bounds, closed_by, past_timestamps
-
-Floats = NDArray[np.float64]
-Instants = NDArray[np.datetime64]
+from market.types import DatetimeArray, Float64Array
 
 END = datetime(2025, 6, 18, 12, tzinfo=UTC)
 """Where the market stands by default: six hours before an FOMC decision, so that events are active."""
@@ -141,7 +138,7 @@ def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hour
     return Market(pl.concat(hourly), pl.concat(daily), calendar)
 
 
-def _closed_grid(instrument: Instrument, timeframe: str, until: np.datetime64, count: int) -> Instants:
+def _closed_grid(instrument: Instrument, timeframe: str, until: np.datetime64, count: int) -> DatetimeArray:
     """Return the labels of the last candles, up to `count`, that have closed by an instant."""
     labels = past_timestamps(instrument, timeframe, until, count)
     return labels[closed_by(instrument, timeframe, labels, until)]
@@ -154,9 +151,9 @@ def _named(symbol: str, candles: pl.DataFrame) -> pl.DataFrame:
 def _hourly_candles(
     instrument: Instrument,
     character: Character,
-    labels: Instants,
-    common: Floats,
-    releases: Instants,
+    labels: DatetimeArray,
+    common: Float64Array,
+    releases: DatetimeArray,
     rng: np.random.Generator,
 ) -> pl.DataFrame:
     """Return one symbol's hourly candles: timestamp, open, high, low, close, volume."""
@@ -183,12 +180,12 @@ def _hourly_candles(
     )
 
 
-def _clusters(count: int, rng: np.random.Generator) -> Floats:
+def _clusters(count: int, rng: np.random.Generator) -> Float64Array:
     """Return a positive factor around 1 that wanders slowly: quiet weeks, wild weeks."""
     return np.exp(_accumulate(rng.normal(0, 0.02, count), reversion=0.004) - 0.025)
 
 
-def _accumulate(steps: Floats, reversion: float) -> Floats:
+def _accumulate(steps: Float64Array, reversion: float) -> Float64Array:
     """Sum steps up, while a share of the sum decays at each: x[t] = (1 − reversion)·x[t−1] + steps[t]."""
     if reversion == 0:
         return np.cumsum(steps)
@@ -196,13 +193,13 @@ def _accumulate(steps: Floats, reversion: float) -> Floats:
     return np.asarray(pl.Series(inputs).ewm_mean(alpha=reversion, adjust=False))
 
 
-def _busy_hours(labels: Instants) -> Floats:
+def _busy_hours(labels: DatetimeArray) -> Float64Array:
     """Return a factor per hour of the day: London and New York are awake from 7 to 20 UTC."""
     hour = (labels.astype("datetime64[h]") - labels.astype("datetime64[D]")).astype(int)
     return np.asarray(0.8 + 0.5 * np.exp(-(((hour - 14.0) / 4.0) ** 2)))
 
 
-def _days_of(instrument: Instrument, hourly: pl.DataFrame, labels: Instants) -> pl.DataFrame:
+def _days_of(instrument: Instrument, hourly: pl.DataFrame, labels: DatetimeArray) -> pl.DataFrame:
     """Gather hourly candles into the daily sessions with the given labels."""
     opens, closes = candle_bounds(instrument, "1d", labels)
     times = hourly["timestamp"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from market.envelope import LEVELS
-
-Floats = NDArray[np.float64]
+from market.types import Float64Array, Int64Array
 
 FEWEST_RESIDUALS: Final = 50
 """Known closes of a step below which nothing is learned for it: its 90 % quantile rests on five of them."""
@@ -36,9 +35,9 @@ class Calibration:
         (steps,) known closes that each step was learned from.
     """
 
-    low: Floats
-    high: Floats
-    counts: NDArray[np.int64]
+    low: Float64Array
+    high: Float64Array
+    counts: Int64Array
 
 
 def learn(p10: ArrayLike, p90: ArrayLike, actual: ArrayLike) -> Calibration:
@@ -69,7 +68,7 @@ def learn(p10: ArrayLike, p90: ArrayLike, actual: ArrayLike) -> Calibration:
     return Calibration(np.array(moves[0]), np.array(moves[1]), counts.astype(np.int64))
 
 
-def conformal_quantile(scores: Floats, coverage: float) -> float:
+def conformal_quantile(scores: Float64Array, coverage: float) -> float:
     """Return the ⌈(n + 1)·coverage⌉-th smallest score, the ⌈(n + 1)(1 − α)⌉/n empirical quantile.
 
     The finite-sample correction of split conformal prediction: a new exchangeable score is at most this with
@@ -89,7 +88,7 @@ def conformal_quantile(scores: Floats, coverage: float) -> float:
 
 def calibrate(
     calibration: Calibration, p10: ArrayLike, p50: ArrayLike, p90: ArrayLike
-) -> tuple[Floats, Floats] | None:
+) -> tuple[Float64Array, Float64Array] | None:
     """Return calibrated p10 and p90, (pred_len,) each, or None where a step of the forecast is not learned.
 
     Neither crosses p50, and p10 does not fall through 0 where the raw one is not below it.

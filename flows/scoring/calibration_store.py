@@ -9,10 +9,11 @@ from typing import Any, Final
 import numpy as np
 import psycopg
 
-from flows.scoring.calibration import Calibration, Floats, learn
+from flows.scoring.calibration import Calibration, learn
 from flows.scoring.steps import numbers
 from flows.scoring.store import batches
 from market.instruments import Instrument
+from market.types import Float64Array
 from sql.loading import load
 
 LEARNED_FROM: Final = {"1h": timedelta(days=60), "1d": timedelta(days=1095)}
@@ -82,9 +83,9 @@ def learn_calibrations(
 
 def _envelopes(
     connection: psycopg.Connection[Any], model: Mapping[str, Any], instruments: Mapping[str, Instrument]
-) -> dict[str, list[Floats]]:
+) -> dict[str, list[Float64Array]]:
     """Return by asset class the p10, p90 and closes of each matured forecast, (3, pred_len)."""
-    groups: dict[str, list[Floats]] = defaultdict(list)
+    groups: dict[str, list[Float64Array]] = defaultdict(list)
     with connection.cursor(binary=True) as cursor:
         cursor.execute(load("matured_envelopes"), model)
         for rows in batches(cursor):
@@ -94,7 +95,7 @@ def _envelopes(
     return groups
 
 
-def _matrices(rows: list[Floats]) -> Floats:
+def _matrices(rows: list[Float64Array]) -> Float64Array:
     """Return (3, n, steps), NaN beyond the end of shorter forecasts."""
     whole = np.full((3, len(rows), max(row.shape[1] for row in rows)), np.nan)
     for number, row in enumerate(rows):
@@ -102,5 +103,5 @@ def _matrices(rows: list[Floats]) -> Floats:
     return whole
 
 
-def _floats(values: list[float | None]) -> Floats:
+def _floats(values: list[float | None]) -> Float64Array:
     return np.array(values, dtype=np.float64)

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from flows.scoring.metrics import Floats, score_steps
+from flows.scoring.metrics import score_steps
 from flows.scoring.step_events import ReleaseDays
 from flows.scoring.steps import known, numbers, truths
 from flows.scoring.store import ScoreRow, StoredForecast
 from market.instruments import Instrument
-from market.time_grid import DatetimeArray, candle_bounds
+from market.time_grid import candle_bounds
+from market.types import DatetimeArray, Float64Array
 
 
 class Closes:
@@ -34,7 +35,7 @@ class Closes:
             for (symbol,), part in usable.partition_by("symbol", as_dict=True).items()
         }
 
-    def at(self, symbol: str, timestamps: DatetimeArray) -> Floats:
+    def at(self, symbol: str, timestamps: DatetimeArray) -> Float64Array:
         """Return the closes of the candles stamped so, (n,); NaN where there is no such candle."""
         closes = np.full(len(timestamps), np.nan)
         if symbol in self._series:

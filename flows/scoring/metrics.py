@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from market.envelope import LEVELS
-
-Floats = NDArray[np.float64]
+from market.types import Float64Array
 
 FEWEST_PATHS: Final = 2
 """Sample paths that the fair CRPS needs at least."""
@@ -29,13 +28,13 @@ class StepScores:
         1 where p50 lies on the side of the last close on which the close came out, else 0.
     """
 
-    actual: Floats
-    covered: Floats
-    covered_calibrated: Floats
-    pinball: Floats
-    abs_error: Floats
-    direction_hit: Floats
-    crps: Floats
+    actual: Float64Array
+    covered: Float64Array
+    covered_calibrated: Float64Array
+    pinball: Float64Array
+    abs_error: Float64Array
+    direction_hit: Float64Array
+    crps: Float64Array
 
 
 def score_steps(
@@ -76,14 +75,14 @@ def score_steps(
     )
 
 
-def covered(low: ArrayLike, high: ArrayLike, actual: ArrayLike) -> Floats:
+def covered(low: ArrayLike, high: ArrayLike, actual: ArrayLike) -> Float64Array:
     """Return 1 where low ≤ actual ≤ high, 0 where not, NaN where one of them is NaN."""
     bottom, top, close = (np.asarray(values, dtype=np.float64) for values in (low, high, actual))
     inside = (bottom <= close) & (close <= top)
     return np.where(np.isnan(bottom + top + close), np.nan, inside)
 
 
-def pinball(quantile: ArrayLike, actual: ArrayLike, level: ArrayLike) -> Floats:
+def pinball(quantile: ArrayLike, actual: ArrayLike, level: ArrayLike) -> Float64Array:
     """Return the pinball (quantile) loss, price units: max(τ·(y − q), (τ − 1)·(y − q)).
 
     Koenker and Bassett, "Regression quantiles", Econometrica 46 (1978). Its expectation is smallest where q
@@ -99,7 +98,7 @@ def pinball(quantile: ArrayLike, actual: ArrayLike, level: ArrayLike) -> Floats:
     return np.asarray(np.maximum(tau * over, (tau - 1.0) * over))
 
 
-def direction_hit(forecast: ArrayLike, actual: ArrayLike, start: float) -> Floats:
+def direction_hit(forecast: ArrayLike, actual: ArrayLike, start: float) -> Float64Array:
     """Return 1 where forecast and actual lie on the same side of `start`, 0 where on two.
 
     NaN where one of the two did not move, or is unknown: there is no direction to be right about.
@@ -109,7 +108,7 @@ def direction_hit(forecast: ArrayLike, actual: ArrayLike, start: float) -> Float
     return np.where(np.isnan(said + came) | (said * came == 0), np.nan, said == came)
 
 
-def fair_crps(paths: ArrayLike, actual: ArrayLike) -> Floats:
+def fair_crps(paths: ArrayLike, actual: ArrayLike) -> Float64Array:
     """Return the fair continuous ranked probability score, price units.
 
     Σ|xᵢ − y| / m − Σᵢⱼ|xᵢ − xⱼ| / (2·m·(m − 1)): unlike the plain ensemble score (divisor 2·m²) its
@@ -138,7 +137,7 @@ def fair_crps(paths: ArrayLike, actual: ArrayLike) -> Floats:
     return np.asarray(error - weights @ members / (count * (count - 1)))
 
 
-def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Floats:
+def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Float64Array:
     """Return the CRPS, price units, of a forecast whose log price is normal.
 
     Baran and Lerch, "Log-normal distribution based ensemble model output statistics models for probabilistic
@@ -165,6 +164,6 @@ def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Fl
     return np.where(sigma == 0, np.abs(actual - median), score)
 
 
-def _normal_cdf(z: Floats) -> Floats:
+def _normal_cdf(z: Float64Array) -> Float64Array:
     # NumPy has no error function, and one is no reason for SciPy.
     return np.asarray((1 + np.vectorize(math.erf, otypes=[np.float64])(z / math.sqrt(2))) / 2)

@@ -10,9 +10,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flows.scoring.metrics import Floats
 from flows.scoring.splits import SHOWN_STEPS
 from market.envelope import LEVELS
+from market.types import Float64Array
 
 RAW, CALIBRATED, GUIDE = "#23527c", "#c05a00", "#999999"
 _LINES: Final = ("-", "--", "-.", ":", "-")
@@ -66,7 +66,7 @@ def _draw_levels(axes: Axes, known: pl.DataFrame) -> None:
     axes.set_ylabel("share that does")
 
 
-def _shares(steps: pl.DataFrame, quantiles: Sequence[str]) -> Floats:
+def _shares(steps: pl.DataFrame, quantiles: Sequence[str]) -> Float64Array:
     """Return the share of closes below each quantile, (quantiles,)."""
     below = [(pl.col("actual") < pl.col(name)).mean().alias(name) for name in quantiles]
     return np.array(steps.select(below).row(0), dtype=np.float64)

@@ -6,8 +6,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flows.scoring.metrics import Floats
 from market.envelope import LEVELS
+from market.types import Float64Array
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class RandomWalk:
     """
 
     median: float
-    sigma: Floats
+    sigma: Float64Array
 
-    def quantiles(self) -> Floats:
+    def quantiles(self) -> Float64Array:
         """Return p10, p50 and p90 of close, (3, pred_len)."""
         deviations = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
         return np.asarray(self.median * np.exp(deviations[:, None] * self.sigma))

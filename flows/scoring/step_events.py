@@ -11,7 +11,7 @@ from flows.events.config import EventConfig
 from flows.events.placing import window_of
 from flows.events.releases import KINDS, Calendar, Releases, parse_calendar
 from market.instruments import Instrument
-from market.time_grid import BoolArray, DatetimeArray
+from market.types import BoolArray, DatetimeArray
 
 _NONE: Final = np.array([], dtype="datetime64[us]")
 _SILENCE: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # no whole calendar is silent for longer

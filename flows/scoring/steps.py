@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from flows.scoring.metrics import Floats
+from market.types import Float64Array
 
 _NUMBERS: Final = (
     "p10", "p50", "p90", "p10_calibrated", "p90_calibrated", "actual", "pinball", "abs_error", "crps",
@@ -53,16 +53,16 @@ def steps_of(forecasts: pl.DataFrame) -> pl.DataFrame:
     return numbered.filter(length > 0).explode(*PER_STEP, "step")
 
 
-def numbers(values: Floats) -> list[float | None]:
+def numbers(values: Float64Array) -> list[float | None]:
     """Return figures with None for NaN."""
     return [None if value != value else value for value in values.tolist()]
 
 
-def truths(values: Floats) -> list[bool | None]:
+def truths(values: Float64Array) -> list[bool | None]:
     """Return 1, 0 and NaN as True, False and None."""
     return [None if value != value else bool(value) for value in values.tolist()]
 
 
-def known(values: Floats) -> bool:
+def known(values: Float64Array) -> bool:
     """Tell whether any figure is not NaN."""
     return bool(np.isfinite(values).any())

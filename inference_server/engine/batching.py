@@ -18,10 +18,11 @@ from typing import Protocol
 
 from inference_server.engine.decoder import Decoder
 from inference_server.engine.fairness import FairShare, Lane
-from inference_server.engine.jobs import Float32Array, ForecastJob, History, Path, Request, Ticket, paths_of
+from inference_server.engine.jobs import ForecastJob, History, Path, Request, Ticket, paths_of
 from inference_server.engine.shared_prefix import SharedPaths, shares_history
 from inference_server.engine.slots import Slots
 from inference_server.engine.step_loop import Buckets
+from market.types import Float32Array
 
 
 class Model(Protocol):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from inference_server.engine.bundle import Manifest
 from inference_server.engine.engine import EngineError
-from inference_server.engine.jobs import Float32Array, ForecastJob, Ticket
+from inference_server.engine.jobs import ForecastJob, Ticket
+from market.types import Float32Array
 
 
 @dataclass(frozen=True)

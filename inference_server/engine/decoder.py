@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from inference_server.engine.bundle import DECODER_FILE, PATHS_FILE, CacheLayout, Manifest
 from inference_server.engine.device import Array, Binding, Buffer, Device, Packed, Span, host_span
+from market.types import Float32Array, Int64Array
 
-Int64Array = NDArray[np.int64]
-Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.floating]
 
 

@@ -1,10 +1,11 @@
 """The uniform numbers that drive sampling: a function of seed and path alone."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from market.types import Float32Array
 
 
-def path_draws(seed: int, path: int, steps: int) -> NDArray[np.float32]:
+def path_draws(seed: int, path: int, steps: int) -> Float32Array:
     """Draws of one sample path, (steps, 2) in [0, 1): one for s1 and one for s2 of each step.
 
     Philox keyed by (seed, path) (Salmon et al. 2011), so path k is the same whatever the number of

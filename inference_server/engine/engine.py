@@ -27,10 +27,9 @@ from inference_server.engine.step_loop import Buckets
 from market.event_channels import align_events
 from market.normalise import normalise
 from market.time_features import time_features
+from market.types import Float32Array
 
 log = logging.getLogger(__name__)
-
-Float32Array = NDArray[np.float32]
 
 
 class EngineError(ValueError):

@@ -7,10 +7,7 @@ from numpy.typing import NDArray
 
 from inference_server.engine.draws import path_draws
 from market.normalise import Normalised
-from market.time_features import DatetimeArray
-
-Int64Array = NDArray[np.int64]
-Float32Array = NDArray[np.float32]
+from market.types import DatetimeArray, Float32Array, Int64Array
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inference_server.engine.decoder import Decoder, Int64Array, Sampling, Tokens
+from inference_server.engine.decoder import Decoder, Sampling, Tokens
 from inference_server.engine.jobs import History, Path, Ticket
 from inference_server.engine.step_loop import Buckets, Caches, StepLoop
+from market.types import Float32Array, Int64Array
 
 # Steps that are prepared at once; a burst ends early where a row joins or leaves.
 BURST = 32
@@ -197,7 +197,7 @@ def prefill_history(decoder: Decoder, history: History, count: int, capacity: in
     decoder.prefill(tokens, capacity, first_token)
 
 
-def gates_of(rows: Sequence[Path]) -> NDArray[np.float32]:
+def gates_of(rows: Sequence[Path]) -> Float32Array:
     """1 for each row that has events, else 0."""
     return np.array([path.ticket.encoded.has_events for path in rows], np.float32)
 

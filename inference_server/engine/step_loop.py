@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.engine.decoder import Decoder, FloatArray, Int64Array, Sampling, Tokens, greedy
+from inference_server.engine.decoder import Decoder, FloatArray, Sampling, Tokens, greedy
 from inference_server.engine.device import Array, Binding, Buffer, Packed, Span, host_span
+from market.types import Float32Array, Int64Array
 
-Float32Array = NDArray[np.float32]
 log = logging.getLogger(__name__)
 
 DRAWN = ("s1", "s2")

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference_server.engine.jobs import ForecastJob
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
 from market.candles import FEATURES
 from market.envelope import Envelope, envelope, lowest_price, with_floor
+from market.types import DatetimeArray, Float32Array, Float64Array
 from market.warning_codes import WarningCode, warning
 
 CLOSE = FEATURES.index("close")
@@ -19,7 +19,7 @@ CLOSE = FEATURES.index("close")
 def predict_answer(
     asked: PredictRequest,
     job: ForecastJob,
-    paths: NDArray[np.float32],
+    paths: Float32Array,
     model: ModelName,
     warnings: Sequence[str],
     *,
@@ -66,7 +66,7 @@ def predict_answer(
     )
 
 
-def repaired(paths: NDArray[np.float64]) -> NDArray[np.float64]:
+def repaired(paths: Float64Array) -> Float64Array:
     """Return paths whose every candle is consistent: low ≤ open, close ≤ high; volume and amount ≥ 0.
 
     Open and close stay as the model made them; high and low are widened until they hold the other three.
@@ -111,11 +111,11 @@ def sliding_warning(lookback_used: int, pred_len: int, max_context: int, context
     )
 
 
-def _samples(paths: NDArray[np.float64], return_samples: bool | str) -> Any:
+def _samples(paths: Float64Array, return_samples: bool | str) -> Any:
     if return_samples == "full":
         return paths.tolist()
     return paths[:, :, CLOSE].tolist() if return_samples else None
 
 
-def _datetimes(instants: NDArray[np.datetime64]) -> list[datetime]:
+def _datetimes(instants: DatetimeArray) -> list[datetime]:
     return [moment.replace(tzinfo=UTC) for moment in instants.astype("datetime64[us]").tolist()]

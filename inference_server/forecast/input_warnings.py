@@ -16,7 +16,8 @@ from market.normalise import (
     scale_exponents,
     smallest_spread,
 )
-from market.time_features import DatetimeArray, known_time_zones, time_features
+from market.time_features import known_time_zones, time_features
+from market.types import DatetimeArray
 from market.warning_codes import WarningCode, warning
 
 FEWEST_PATHS = 9

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference_server.errors import InvalidRequest
 from inference_server.schemas import Instant
+from market.types import DatetimeArray
 from market.unix_time import from_epoch, read_instant
-
-Datetimes = NDArray[np.datetime64]
 
 _MILLISECONDS: Final = (10**11, 7 * 10**12)  # to 2191
 
@@ -43,7 +41,7 @@ def parse_instant(value: Instant, field: str) -> np.datetime64:
     return instant
 
 
-def parse_instants(values: Sequence[Instant], field: str) -> Datetimes:
+def parse_instants(values: Sequence[Instant], field: str) -> DatetimeArray:
     """Return instants as a datetime64[us] array.
 
     Raises
@@ -72,7 +70,7 @@ def iso(instant: np.datetime64) -> str:
     return f"{np.datetime_as_string(instant, unit='s')}Z"
 
 
-def _of_milliseconds(values: Sequence[Instant]) -> Datetimes | None:
+def _of_milliseconds(values: Sequence[Instant]) -> DatetimeArray | None:
     """Return what most callers send, milliseconds, all at once; None where one is something else."""
     if not all(type(value) is int and _MILLISECONDS[0] <= value < _MILLISECONDS[1] for value in values):
         return None

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference_server.engine.bundle import Manifest
 from inference_server.engine.calls import Outcome, Result
@@ -36,6 +35,7 @@ from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRe
 from market.candle_warnings import Used, candle_warnings
 from market.candles import CandleError
 from market.instruments import Instrument, default_instruments
+from market.types import Float32Array
 from market.warning_codes import WarningCode, warning
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Forecasts:
         known = self._store.instruments_at_hand().get(asked.symbol, instrument)
         odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
         warnings += candle_warnings(odd, as_of if stored else None)
-        events: NDArray[np.float32] | None = None
+        events: Float32Array | None = None
         if asked.events is not None:
             requests.check_event_schema(asked, manifest.event_schema if manifest.has_events else None)
             events = requests.event_array(asked.events, len(window), asked.pred_len)

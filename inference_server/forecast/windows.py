@@ -4,11 +4,10 @@ import secrets
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference_server.engine.jobs import ForecastJob
 from inference_server.errors import BeyondLimit, InvalidCandles, InvalidEvents, InvalidRequest, TooFewCandles
-from inference_server.forecast.instants import Datetimes, iso, parse_instants
+from inference_server.forecast.instants import iso, parse_instants
 from inference_server.schemas import (
     Candles,
     EncodedArray,
@@ -24,19 +23,20 @@ from market.instruments import Instrument
 from market.spacing import CANDLE_LENGTH, continues, contradiction, other_spacing, words
 from market.time_features import known_time_zones
 from market.time_grid import closed_by
+from market.types import BoolArray, DatetimeArray, Float32Array, Float64Array
 
 
 @dataclass(frozen=True)
 class Window:
     """Candles of one symbol, oldest first: `features` (T, 6) in raw units, `timestamps` (T,) in UTC."""
 
-    features: NDArray[np.float64]
-    timestamps: Datetimes
+    features: Float64Array
+    timestamps: DatetimeArray
 
     def __len__(self) -> int:
         return len(self.timestamps)
 
-    def keep(self, rows: slice | NDArray[np.bool_]) -> "Window":
+    def keep(self, rows: slice | BoolArray) -> "Window":
         """Return the window with some of its candles only."""
         return Window(np.ascontiguousarray(self.features[rows]), self.timestamps[rows])
 
@@ -180,7 +180,7 @@ def without_gaps(window: Window) -> Window:
     return Window(features, window.timestamps)
 
 
-def future_of(asked: PredictRequest, window: Window, instrument: Instrument | None) -> Datetimes:
+def future_of(asked: PredictRequest, window: Window, instrument: Instrument | None) -> DatetimeArray:
     """Return the timestamps of the candles to generate: those given, else those that follow.
 
     What follows is on the grid that the candles stand on: the trading calendar's, or the feed's own.
@@ -220,7 +220,7 @@ def future_of(asked: PredictRequest, window: Window, instrument: Instrument | No
     return future
 
 
-def event_array(events: EventArray, rows: int, pred_len: int) -> NDArray[np.float32]:
+def event_array(events: EventArray, rows: int, pred_len: int) -> Float32Array:
     """Return an event array as float32 of shape (rows, 20) or (rows + pred_len, 20), C-contiguous.
 
     Parameters
@@ -302,8 +302,8 @@ def model_clock(asked: ForecastSettings, instrument: Instrument | None) -> str:
 def forecast_job(
     asked: PredictRequest,
     window: Window,
-    future: Datetimes,
-    events: NDArray[np.float32] | None,
+    future: DatetimeArray,
+    events: Float32Array | None,
     seed: int,
     time_zone: str = "UTC",
 ) -> ForecastJob:
@@ -324,7 +324,7 @@ def forecast_job(
     )
 
 
-def _decoded(events: EncodedArray) -> NDArray[np.float32]:
+def _decoded(events: EncodedArray) -> Float32Array:
     rows, channels = events.shape
     if min(rows, channels) < 0 or rows * channels * 4 != len(events.data):
         raise InvalidEvents(
@@ -335,7 +335,7 @@ def _decoded(events: EncodedArray) -> NDArray[np.float32]:
     return np.frombuffer(events.data, dtype="<f4").reshape(rows, channels).astype(np.float32)
 
 
-def _nested(events: list[list[float]]) -> NDArray[np.float32]:
+def _nested(events: list[list[float]]) -> Float32Array:
     lengths = {len(row) for row in events}
     if len(lengths) > 1:
         raise InvalidEvents(

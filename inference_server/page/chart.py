@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference_server.page.schemas import CalendarEvent, StoredCandles, StoredPrediction, Timeframe
 from inference_server.page.store import PageStore
+from market.types import DatetimeArray
 
 HISTORY = 120
 """Candles drawn before a forecast begins."""
@@ -71,12 +71,12 @@ def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[Calend
         return out.getvalue()
 
 
-def as_instants(moments: Sequence[datetime]) -> NDArray[np.datetime64]:
+def as_instants(moments: Sequence[datetime]) -> DatetimeArray:
     """Return aware datetimes as datetime64[us] in UTC."""
     return np.array([round(one.timestamp() * 1e6) for one in moments], dtype="datetime64[us]")
 
 
-def _draw_candles(axes: Any, stamps: NDArray[np.datetime64], candles: StoredCandles) -> None:
+def _draw_candles(axes: Any, stamps: DatetimeArray, candles: StoredCandles) -> None:
     columns = (candles.open, candles.high, candles.low, candles.close)
     values = np.array(columns, dtype=np.float64).reshape(4, -1)
     moments = as_instants(candles.timestamp)
@@ -88,9 +88,7 @@ def _draw_candles(axes: Any, stamps: NDArray[np.datetime64], candles: StoredCand
     axes.bar(x, np.abs(close - opens), bottom=np.minimum(opens, close), color=colours, width=0.7)
 
 
-def _draw_envelope(
-    axes: Any, stamps: NDArray[np.datetime64], made: StoredPrediction, candles: StoredCandles
-) -> None:
+def _draw_envelope(axes: Any, stamps: DatetimeArray, made: StoredPrediction, candles: StoredCandles) -> None:
     x = np.searchsorted(stamps, as_instants(made.timestamps))
     levels = np.array([made.p10, made.p50, made.p90], dtype=np.float64)
     if made.as_of in candles.timestamp:  # the envelope opens from the last close
@@ -104,7 +102,7 @@ def _draw_envelope(
 
 
 def _mark_events(
-    axes: Any, stamps: NDArray[np.datetime64], events: Sequence[CalendarEvent], unit: np.timedelta64
+    axes: Any, stamps: DatetimeArray, events: Sequence[CalendarEvent], unit: np.timedelta64
 ) -> None:
     """Mark the releases that the model knows; where they are many, the rate decisions alone."""
     known = [event for event in events if event.event_type in _NAMES]
@@ -131,7 +129,7 @@ def _mark_events(
         )
 
 
-def _label(axes: Any, stamps: NDArray[np.datetime64], made: StoredPrediction) -> None:
+def _label(axes: Any, stamps: DatetimeArray, made: StoredPrediction) -> None:
     written = made.updated_at or made.created_at
     model = f"{made.model_name} {(made.model_version or '')[:12]}"
     axes.set_title(f"{made.symbol} {made.timeframe}", loc="left", fontsize=13, color=_INK, weight="bold")

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 import psycopg
-from numpy.typing import NDArray
 
 from export.errors import ExportError
 from flows.files import feeds
@@ -18,9 +17,9 @@ from flows.files.frames import TableError, conform, read_file
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import read_universe
 from market.candles import candle_features
-from market.event_channels import Float32Array
 from market.instruments import Instrument, default_instruments
-from market.time_grid import TIMEFRAMES, DatetimeArray, candle_bounds, future_timestamps
+from market.time_grid import TIMEFRAMES, candle_bounds, future_timestamps
+from market.types import DatetimeArray, Float32Array, Float64Array
 
 # Trading candles that may be missing in a row before a stretch ends: a holiday that the calendar lacks.
 MOST_MISSING: Final = {"1h": 24, "1d": 3}
@@ -55,7 +54,7 @@ class Stretch:
     instrument: Instrument
     timeframe: str
     timestamps: DatetimeArray
-    candles: NDArray[np.float64]
+    candles: Float64Array
     licence: str = ""
     origin: str = ""
     events: Float32Array | None = None

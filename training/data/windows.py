@@ -6,12 +6,12 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from market.event_channels import KNOWLEDGE_CHANNELS, Float32Array, align_events
+from market.event_channels import KNOWLEDGE_CHANNELS, align_events
 from market.normalise import normalise
 from market.time_features import time_features
+from market.types import BoolArray, Float32Array, Int64Array
 from training.data.stretches import Stretch, TrainingError
 
 # The part of a window that is history, drawn evenly between these.
@@ -89,7 +89,7 @@ class Sampler:
         """Batches for validation: the same whatever the training does, never mirrored."""
         return [self._draw(np.random.default_rng([self.seed, 1 << 40, i]), False) for i in range(batches)]
 
-    def _starts(self) -> NDArray[np.int64]:
+    def _starts(self) -> Int64Array:
         return np.array([max(0, len(stretch) - self.length + 1) for stretch in self.stretches], np.int64)
 
     def _draw(self, rng: np.random.Generator, mirror: bool) -> Batch:
@@ -163,7 +163,7 @@ def hide_after(rows: Float32Array, cut: int) -> Float32Array:
     return hidden
 
 
-def event_steps(rows: Float32Array) -> NDArray[np.bool_]:
+def event_steps(rows: Float32Array) -> BoolArray:
     """Whether a release or decision falls in each candle: (L, 20) to (L,)."""
     flags = [0, 1, 2, 3, 4, 8, 9]
     return np.asarray(rows[:, flags].any(axis=1))

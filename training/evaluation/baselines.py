@@ -5,10 +5,8 @@ from math import erf, exp, pi, sqrt
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Tokens = NDArray[np.int64]
+from market.types import Float64Array, Int64Array
 
 # Sightings of the mean distribution that a row of pairs is mixed with; the baseline gets the best of these.
 STRENGTHS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -26,22 +24,22 @@ class TokenCounts:
         Of the predicted token after another.
     """
 
-    single: Floats
-    pairs: Floats
+    single: Float64Array
+    pairs: Float64Array
 
     @classmethod
-    def of(cls, given: Tokens, predicted: Tokens, given_size: int, size: int) -> "TokenCounts":
+    def of(cls, given: Int64Array, predicted: Int64Array, given_size: int, size: int) -> "TokenCounts":
         """Count (n,) predicted tokens and the (n,) tokens that they followed."""
         pairs = np.zeros((given_size, size))
         np.add.at(pairs, (given, predicted), 1.0)
         return cls(pairs.sum(axis=0), pairs)
 
-    def unigram_nll(self, predicted: Tokens) -> Floats:
+    def unigram_nll(self, predicted: Int64Array) -> Float64Array:
         """Nats of each token by its frequency, one added to every count."""
         share = (self.single + 1) / (self.single + 1).sum()
         return np.asarray(-np.log(share[predicted]))
 
-    def bigram_nll(self, given: Tokens, predicted: Tokens, strength: float) -> Floats:
+    def bigram_nll(self, given: Int64Array, predicted: Int64Array, strength: float) -> Float64Array:
         """Nats of each token after another; rare rows lean on the frequencies, by `strength` sightings."""
         share = (self.single + 1) / (self.single + 1).sum()
         rows = self.pairs.sum(axis=1)
@@ -49,7 +47,7 @@ class TokenCounts:
         return np.asarray(-np.log(mixed))
 
 
-def walk_spread(closes: Floats, step: int) -> float:
+def walk_spread(closes: Float64Array, step: int) -> float:
     """Standard deviation of the log return over `step` candles, from the volatility of a history."""
     return float(np.std(np.diff(np.log(closes))) * np.sqrt(step))
 
@@ -61,7 +59,7 @@ def crps_normal(mean: float, spread: float, value: float) -> float:
     return spread * (z * (2 * below - 1) + 2 * density - 1 / sqrt(pi))
 
 
-def crps_samples(samples: Floats, value: float) -> float:
+def crps_samples(samples: Float64Array, value: float) -> float:
     """CRPS of m samples, with the m (m - 1) estimate of their spread that few samples don't bias."""
     ordered = np.sort(samples)
     m = len(ordered)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from market.types import Float64Array
 from training.data.stretches import TrainingError
 
-Floats = NDArray[np.float64]
 DRAWS: Final = 2000
 
 
@@ -52,7 +52,7 @@ def paired_ratio(name: str, above: ArrayLike, below: ArrayLike) -> Figure:
     return _statistic(name, both, lambda cases: float(cases[:, 0].mean() / cases[:, 1].mean()))
 
 
-def _statistic(name: str, cases: Floats, figure: Callable[[Floats], float]) -> Figure:
+def _statistic(name: str, cases: Float64Array, figure: Callable[[Float64Array], float]) -> Figure:
     if not len(cases):
         return Figure(name, np.nan, np.nan, np.nan, 0)
     broken = ~np.isfinite(cases)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from inference_server.engine.engine import Engine
 from inference_server.engine.jobs import ForecastJob
 from market.envelope import envelope
+from market.types import BoolArray, Float64Array
 from training.data.stretches import Stretch, TrainingError
 from training.data.windows import event_steps, hide_after
 from training.evaluation.baselines import crps_normal, crps_samples, walk_spread
@@ -26,7 +26,6 @@ _WEEK: Final = np.timedelta64(7, "D")
 _WEEKS: Final = (-1, 1, -2, 2, -3, 3, -4, 4)
 _Z80: Final = 1.2815515655446004  # of a normal distribution's 10 % and 90 % quantiles
 
-Floats = NDArray[np.float64]
 _console = Console(stderr=True)
 
 
@@ -44,7 +43,7 @@ class Origin:
         return float(self.stretch.candles[self.first - 1, 3])
 
     @property
-    def closes(self) -> Floats:
+    def closes(self) -> Float64Array:
         """What came, (pred_len,)."""
         return self.stretch.candles[self.first : self.first + self.pred_len, 3]
 
@@ -57,7 +56,7 @@ class Paths:
     lookback: int
     samples: int
 
-    def closes(self, origins: Sequence[Origin], *, events: bool) -> list[Floats]:
+    def closes(self, origins: Sequence[Origin], *, events: bool) -> list[Float64Array]:
         """Sampled closes, (samples, pred_len) for each origin.
 
         Raises
@@ -65,7 +64,7 @@ class Paths:
         TrainingError
             One is no number: every comparison with it would count as a miss of the forecast.
         """
-        found: list[Floats] = []
+        found: list[Float64Array] = []
         what = f"{len(origins)} forecasts {'with' if events else 'without'} events"
         # A few at a time: their caches share the engine's memory.
         starts = range(0, len(origins), 4)
@@ -229,7 +228,7 @@ def _pairs(
                 yield Origin(each, first, step), Origin(each, quiet - step + 1, step)
 
 
-def _quiet_place(stretch: Stretch, steps: NDArray[np.bool_], place: int, step: int) -> int | None:
+def _quiet_place(stretch: Stretch, steps: BoolArray, place: int, step: int) -> int | None:
     """The candle some weeks away at the same hour with no event in the half day before, nor on its way."""
     for weeks in _WEEKS:
         moment = stretch.timestamps[place] + weeks * _WEEK
@@ -241,7 +240,7 @@ def _quiet_place(stretch: Stretch, steps: NDArray[np.bool_], place: int, step: i
     return None
 
 
-def _last_widths(paths: Paths, origins: Sequence[Origin], *, events: bool) -> Floats:
+def _last_widths(paths: Paths, origins: Sequence[Origin], *, events: bool) -> Float64Array:
     found = []
     for origin, samples in zip(origins, paths.closes(origins, events=events), strict=True):
         low, _, high = envelope(samples)

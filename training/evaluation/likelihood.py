@@ -5,12 +5,12 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from export.model.checkpoint import Checkpoint
 from export.model.decoder import KronosDecoder
 from export.model.event_encoder import EventEncoder
 from export.model.tokenizer import KronosTokenizer
+from market.types import Float64Array, Int64Array
 from training.data.stretches import Stretch
 from training.data.windows import Batch, Sampler, cut_window, stack
 from training.evaluation.baselines import STRENGTHS, TokenCounts
@@ -22,8 +22,6 @@ CUT: Final = 256
 COUNTED: Final = 600  # windows of the training period that the baselines count
 _ROWS: Final = 8
 _RELEASES: Final = [0, 1, 2]  # FOMC, CPI, NFP
-
-Floats = NDArray[np.float64]
 
 
 def held_out_windows(stretches: Sequence[Stretch], start: np.datetime64) -> list[Batch]:
@@ -77,7 +75,7 @@ def event_likelihood_figures(
     adapted, encoder
         The decoder with its adapter merged, and the EventEncoder.
     """
-    gains: dict[str, list[Floats]] = {"releases": [], "events": [], "others": []}
+    gains: dict[str, list[Float64Array]] = {"releases": [], "events": [], "others": []}
     with torch.no_grad():
         for batch in _grouped(windows):
             assert batch.events is not None
@@ -116,7 +114,7 @@ class _Baselines:
         self.s1 = TokenCounts.of(before_s1, s1_, sizes[0], sizes[0])
         self.s2 = TokenCounts.of(s1_, s2_, sizes[0], sizes[1])
 
-    def score(self, s1: NDArray[np.int64], s2: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def score(self, s1: Int64Array, s2: Int64Array) -> tuple[Float64Array, Float64Array]:
         """Mean nats per token after the cut: (rows,) of the unigram, (strengths, rows) of the bigram."""
         before, first, second = s1[:, CUT - 1 : -1], s1[:, CUT:], s2[:, CUT:]
         single = (self.s1.unigram_nll(first) + self.s2.unigram_nll(second)) / 2
