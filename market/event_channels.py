@@ -31,10 +31,23 @@ EVENT_CHANNELS: Final = (
     "reserved_18",
     "reserved_19",
 )
+
+
+def channels(*names: str) -> tuple[int, ...]:
+    """Return the columns of channels in an event array, in the order of the names."""
+    return tuple(EVENT_CHANNELS.index(name) for name in names)
+
+
+FAMILY_FLAGS: Final = channels("is_fomc", "is_cpi", "is_nfp", "is_gdp", "is_pce")
+FLAGS: Final = (*FAMILY_FLAGS, *channels("is_earnings", "is_rate_decision"))
+SURPRISES: Final = channels("cpi_surprise_z", "fomc_hawkish_score", "nfp_surprise_z")
+FOMC_COUNTDOWN: Final = channels("days_to_fomc_sin", "days_to_fomc_cos")
+CPI_COUNTDOWN: Final = channels("days_to_cpi_sin", "days_to_cpi_cos")
+LEADERS: Final = channels("btc_log_return", "spy_log_return", "dxy_log_return", "vix_level_z")
 # Known ahead from the schedule, so they may stand on candles of the prediction window ...
-SCHEDULE_CHANNELS: Final = (0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13)
+SCHEDULE_CHANNELS: Final = (*FLAGS, *FOMC_COUNTDOWN, *CPI_COUNTDOWN)
 # ... and known only once it has happened, so they stand on history alone.
-KNOWLEDGE_CHANNELS: Final = (5, 6, 7, 14, 15, 16, 17)
+KNOWLEDGE_CHANNELS: Final = (*SURPRISES, *LEADERS)
 
 
 def align_events(events: Float32Array, alignment: Alignment) -> Float32Array:

@@ -21,13 +21,16 @@ import polars as pl
 from flows.events.config import EventConfig
 from flows.events.rows import instants
 from flows.events.surprises import level_z
+from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
 from market.time_grid import candle_bounds
 from market.types import DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 
-RETURN_CHANNELS: Final = {"btc": 14, "spy": 15, "dxy": 16}
-VIX_CHANNEL: Final = 17
+RETURN_CHANNELS: Final = {
+    leader: EVENT_CHANNELS.index(f"{leader}_log_return") for leader in ("btc", "spy", "dxy")
+}
+VIX_CHANNEL: Final = EVENT_CHANNELS.index("vix_level_z")
 _YEAR: Final = np.timedelta64(365, "D").astype("timedelta64[us]")
 _NEVER: Final = np.datetime64("0001-01-01", "us")
 _FEWEST_CLOSES: Final = 20

@@ -21,16 +21,19 @@ import numpy as np
 
 from flows.events.config import EventError
 from flows.events.leaders import VIX_CHANNEL, Signal, last_known
-from flows.events.releases import Calendar, Releases
-from market.event_channels import EVENT_CHANNELS
+from flows.events.releases import KINDS, Calendar, Releases
+from market.event_channels import CPI_COUNTDOWN, EVENT_CHANNELS, FOMC_COUNTDOWN, channels
 from market.instruments import Instrument
 from market.time_grid import candle_bounds, past_timestamps
 from market.types import DatetimeArray, Float32Array, Int64Array
 
 # By kind of release: its flag, and its surprise or score (−1: it has none).
-FLAG_CHANNELS: Final = np.array([0, 1, 2, 3, 4, 9, 8])
-SURPRISE_CHANNELS: Final = np.array([6, 5, 7, -1, -1, -1, -1])
-COUNTDOWNS: Final = {"fomc": (10, 45.0), "cpi": (12, 31.0)}  # first of two channels, days until it is capped
+_SURPRISE_OF: Final = {"fomc": "fomc_hawkish_score", "cpi": "cpi_surprise_z", "nfp": "nfp_surprise_z"}
+FLAG_CHANNELS: Final = np.array(channels(*(f"is_{kind}" for kind in KINDS)))
+SURPRISE_CHANNELS: Final = np.array(
+    [EVENT_CHANNELS.index(_SURPRISE_OF[kind]) if kind in _SURPRISE_OF else -1 for kind in KINDS]
+)
+COUNTDOWNS: Final = {"fomc": (FOMC_COUNTDOWN, 45.0), "cpi": (CPI_COUNTDOWN, 31.0)}  # sin and cos; cap in days
 _DAY_US: Final = 86_400e6
 _LONGEST_BREAK_US: Final = 14 * 86_400_000_000
 
@@ -109,8 +112,8 @@ def event_rows(
     array = np.zeros((window.rows, len(EVENT_CHANNELS)), dtype=np.float32)
     _flag(array, window, releases)
     _surprise(array, window, calendar.scored)
-    for kind, (channel, cap) in COUNTDOWNS.items():
-        _countdown(array, channel, cap, window, calendar.countdowns[kind])
+    for kind, (pair, cap) in COUNTDOWNS.items():
+        _countdown(array, pair, cap, window, calendar.countdowns[kind])
     for signal in signals:
         _lead(array, window, signal)
     return array
@@ -128,7 +131,9 @@ def _surprise(array: Float32Array, window: Window, scored: Releases) -> None:
     array[rows[inside], SURPRISE_CHANNELS[scored.kind[inside]]] = scored.score[inside]
 
 
-def _countdown(array: Float32Array, channel: int, cap: float, window: Window, times: DatetimeArray) -> None:
+def _countdown(
+    array: Float32Array, pair: tuple[int, ...], cap: float, window: Window, times: DatetimeArray
+) -> None:
     following = _ints(times).searchsorted(window.since)  # the first that no earlier candle has
     known = following.searchsorted(len(times))  # rows before this one have a next release
     if known == 0:
@@ -137,8 +142,9 @@ def _countdown(array: Float32Array, channel: int, cap: float, window: Window, ti
     days = (time - _ints(window.opens[1:])[:known]) / _DAY_US
     days[time < _ints(window.closes[1:])[:known]] = 0.0
     angle = np.minimum(days, cap) * (np.pi / cap)
-    array[:known, channel] = np.sin(angle)
-    array[:known, channel + 1] = np.cos(angle)
+    sine, cosine = pair
+    array[:known, sine] = np.sin(angle)
+    array[:known, cosine] = np.cos(angle)
 
 
 def _lead(array: Float32Array, window: Window, signal: Signal) -> None:

@@ -9,15 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flows.events.build import EventRequest, EventResult
-from market.event_channels import EVENT_CHANNELS
+from market.event_channels import EVENT_CHANNELS, FAMILY_FLAGS, FLAGS, SURPRISES
 from market.types import DatetimeArray, Float32Array, Float64Array
 
 UP, DOWN, LINE, AHEAD = "#1a7f5a", "#b3382c", "#23527c", "#f2f0e6"
 _LEVEL_ROOM = 0.16  # of a channel's strip, above and below its curve
-_FLAGS = (0, 1, 2, 3, 4, 8, 9)
-_SURPRISES = (5, 6, 7)
 _FEW_EVENTS = 24
-_EVENT_COLOURS = ("#7b3294", "#c05a00", "#1b6ca8", "#5a7a1e", "#a0306a")  # fomc, cpi, nfp, gdp, pce
+# Of FOMC, CPI, NFP, GDP and PCE.
+_EVENT_COLOURS = dict(zip(FAMILY_FLAGS, ("#7b3294", "#c05a00", "#1b6ca8", "#5a7a1e", "#a0306a"), strict=True))
 
 
 def plot_events(
@@ -84,10 +83,9 @@ def _draw_candles(axes: Axes, columns: Mapping[str, Float64Array]) -> None:
 
 def _mark_events(axes: Axes, array: Float32Array) -> None:
     """Draw a named line where a release falls; of FOMC decisions alone where there are many."""
-    found = [np.flatnonzero(array[:, channel]).tolist() for channel in range(len(_EVENT_COLOURS))]
-    shown = found if sum(map(len, found)) <= _FEW_EVENTS else found[:1]
-    for channel, rows in enumerate(shown):
-        for row in rows:
+    shown = FAMILY_FLAGS if np.count_nonzero(array[:, FAMILY_FLAGS]) <= _FEW_EVENTS else FAMILY_FLAGS[:1]
+    for channel in shown:
+        for row in np.flatnonzero(array[:, channel]).tolist():
             axes.axvline(row, color=_EVENT_COLOURS[channel], linewidth=0.8, alpha=0.6, zorder=0.5)
             axes.annotate(
                 EVENT_CHANNELS[channel].removeprefix("is_").upper(),
@@ -109,11 +107,11 @@ def _draw_channels(axes: Axes, array: Float32Array) -> None:
         base = count - 1 - channel  # the first channel at the top
         values = array[:, channel]
         axes.axhline(base, color="#dddddd", linewidth=0.6, zorder=0.5)
-        colour = _EVENT_COLOURS[channel] if channel < len(_EVENT_COLOURS) else LINE
+        colour = _EVENT_COLOURS.get(channel, LINE)
         rows = np.flatnonzero(values)
-        if channel in _FLAGS:
+        if channel in FLAGS:
             axes.vlines(rows, base, base + 1 - _LEVEL_ROOM, colors=colour, linewidth=1.6)
-        elif channel in _SURPRISES:
+        elif channel in SURPRISES:
             axes.axhline(base + 0.5, color="#bbbbbb", linewidth=0.6)
             heights = 0.5 + (0.5 - _LEVEL_ROOM) * values[rows] / max(np.abs(values).max(), 1e-9)
             axes.vlines(rows, base + 0.5, base + heights, colors=colour, linewidth=1.6)
@@ -143,7 +141,7 @@ def _scaled(values: Float32Array) -> Float64Array:
 
 
 def _range(values: Float32Array, channel: int) -> str:
-    if channel in _FLAGS:
+    if channel in FLAGS:
         return f"{int(values.sum())} ×"
     return f"{values.min():.3g} … {values.max():.3g}" if values.any() else "0"
 

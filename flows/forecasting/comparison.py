@@ -13,11 +13,9 @@ from rich.table import Table
 from flows.forecasting.run_summary import price
 from inference_server.client import Client
 from inference_server.schemas import PredictAnswer, PredictRequest
-from market.event_channels import EVENT_CHANNELS
+from market.event_channels import EVENT_CHANNELS, FAMILY_FLAGS
 from market.types import Float32Array
 from sql.loading import load
-
-_FLAGS = {channel: name.removeprefix("is_") for channel, name in enumerate(EVENT_CHANNELS[:5])}
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,7 @@ def comparison_table(comparison: Comparison) -> Table:
 def _releases(events: Float32Array, pred_len: int) -> dict[int, list[str]]:
     """Return the names of the releases on each step's candle, from the flags of the last `pred_len` rows."""
     found: dict[int, list[str]] = {}
-    for step, channel in np.argwhere(events[-pred_len:, : len(_FLAGS)] > 0):
-        found.setdefault(int(step), []).append(_FLAGS[int(channel)])
+    for step, channel in np.argwhere(events[-pred_len:, FAMILY_FLAGS] > 0):
+        name = EVENT_CHANNELS[FAMILY_FLAGS[channel]].removeprefix("is_")
+        found.setdefault(int(step), []).append(name)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from market.event_channels import KNOWLEDGE_CHANNELS, align_events
+from market.event_channels import FLAGS, KNOWLEDGE_CHANNELS, align_events
 from market.normalise import normalise
 from market.time_features import time_features
 from market.types import BoolArray, Float32Array, Int64Array
@@ -165,5 +165,4 @@ def hide_after(rows: Float32Array, cut: int) -> Float32Array:
 
 def event_steps(rows: Float32Array) -> BoolArray:
     """Whether a release or decision falls in each candle: (L, 20) to (L,)."""
-    flags = [0, 1, 2, 3, 4, 8, 9]
-    return np.asarray(rows[:, flags].any(axis=1))
+    return np.asarray(rows[:, FLAGS].any(axis=1))

@@ -11,6 +11,7 @@ from rich.progress import track
 from inference_server.engine.engine import Engine
 from inference_server.engine.jobs import ForecastJob
 from market.envelope import envelope
+from market.event_channels import EVENT_CHANNELS, SURPRISES
 from market.types import BoolArray, Float64Array
 from training.data.stretches import Stretch, TrainingError
 from training.data.windows import event_steps, hide_after
@@ -18,10 +19,9 @@ from training.evaluation.baselines import crps_normal, crps_samples, walk_spread
 from training.evaluation.bootstrap import Figure, mean, paired_ratio, share
 
 STEPS: Final = (1, 6, 24)
-RELEASES: Final = {"FOMC": 0, "CPI": 1, "NFP": 2}
+RELEASES: Final = {name: EVENT_CHANNELS.index(f"is_{name.lower()}") for name in ("FOMC", "CPI", "NFP")}
 DAY: Final = 24
 SURPRISE: Final = 0.5
-_SURPRISES: Final = [5, 6, 7]
 _WEEK: Final = np.timedelta64(7, "D")
 _WEEKS: Final = (-1, 1, -2, 2, -3, 3, -4, 4)
 _Z80: Final = 1.2815515655446004  # of a normal distribution's 10 % and 90 % quantiles
@@ -208,7 +208,7 @@ def surprise_origins(
     for each in stretches:
         if each.instrument.symbol not in symbols or each.events is None:
             continue
-        beyond = (np.abs(each.events[:, _SURPRISES]) > SURPRISE).any(axis=1)
+        beyond = (np.abs(each.events[:, SURPRISES]) > SURPRISE).any(axis=1)
         places = np.flatnonzero(beyond & (each.timestamps >= start)) + 1
         found += [Origin(each, int(p), DAY) for p in places if lookback <= p <= len(each) - DAY]
     return found

@@ -10,6 +10,7 @@ from export.model.checkpoint import Checkpoint
 from export.model.decoder import KronosDecoder
 from export.model.event_encoder import EventEncoder
 from export.model.tokenizer import KronosTokenizer
+from market.event_channels import channels
 from market.types import Float64Array, Int64Array
 from training.data.stretches import Stretch
 from training.data.windows import Batch, Sampler, cut_window, stack
@@ -21,7 +22,7 @@ WINDOW: Final = 512
 CUT: Final = 256
 COUNTED: Final = 600  # windows of the training period that the baselines count
 _ROWS: Final = 8
-_RELEASES: Final = [0, 1, 2]  # FOMC, CPI, NFP
+_RELEASES: Final = channels("is_fomc", "is_cpi", "is_nfp")
 
 
 def held_out_windows(stretches: Sequence[Stretch], start: np.datetime64) -> list[Batch]:
