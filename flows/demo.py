@@ -32,6 +32,7 @@ from flows.forecasting.run_summary import event_words, price
 from flows.generated.market import generate_market
 from flows.load import load_calendar, load_candles
 from inference_server.client import Client
+from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.embedded import server as embedded
 from sql.loading import load
@@ -88,7 +89,7 @@ def demonstrate(data: Path | None, started: ExitStack) -> int:
         os.environ["KRONOS_SERVER"] = started.enter_context(local_server(bundle, folder / "server.log"))
     as_of = instant_before_a_decision(frames)
     failures = []
-    for timeframe in ("1h", "1d"):
+    for timeframe in TIMEFRAMES:
         if f"candles_{timeframe}" in frames:
             with step(f"Forecasting every symbol with {timeframe} candles as of {as_of:%Y-%m-%d %H:%M} UTC"):
                 failures += run_flow(timeframe, as_of)
@@ -173,7 +174,7 @@ def run_module(name: str, *arguments: str) -> None:
 def fill_database(connection: psycopg.Connection[Any], frames: Mapping[str, pl.DataFrame]) -> None:
     """Make the tables and load what there is."""
     migrate(connection)
-    for timeframe in ("1h", "1d"):
+    for timeframe in TIMEFRAMES:
         if f"candles_{timeframe}" in frames:
             load_candles(connection, frames[f"candles_{timeframe}"], timeframe)
     if "economic_calendar" in frames:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
 
 import polars as pl
 import psycopg
@@ -27,10 +26,11 @@ from flows.backtest.walk_forward import RANDOM_WALK, Walked, made_at_instants, w
 from flows.events import EventError
 from flows.files.frames import TableError
 from flows.forecasting.candles import as_utc
-from flows.forecasting.forecasts import Order, Sampling, Timeframe, build_request, usable_lookback
+from flows.forecasting.forecasts import Order, Sampling, build_request, usable_lookback
 from flows.settings import FlowSettings
 from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
 
@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="folder with candles_1h, candles_1d, economic_calendar (.parquet or .csv); else the database",
     )
-    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1h")
+    parser.add_argument("--timeframe", choices=TIMEFRAMES, default="1h")
     parser.add_argument("--symbols", type=names_in, help="A,B; all that have candles unless given")
     parser.add_argument(
         "--start", type=_instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"

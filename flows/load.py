@@ -26,7 +26,7 @@ from flows.files.frames import TableError, read_file
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
 from market.instruments import default_instruments
-from market.time_grid import TIMEFRAMES
+from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
 from sql.loading import load

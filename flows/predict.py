@@ -22,7 +22,7 @@ from flows.arguments import names_in
 from flows.forecasting.candles import Window, as_utc, closed_windows
 from flows.forecasting.event_plan import EventPlan, unreadable
 from flows.forecasting.fingerprint import with_fingerprint
-from flows.forecasting.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
+from flows.forecasting.forecasts import Order, Sampling, build_row, usable_lookback
 from flows.forecasting.lookback import shortened
 from flows.forecasting.run_summary import (
     Outcome,
@@ -48,6 +48,7 @@ from flows.scoring.calibration import Calibration
 from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.timeframes import Timeframe
 from market.warning_codes import WarningCode, code_of, warning
 from sql.errors import DatabaseError, one_line
 

@@ -20,7 +20,6 @@ from prefect.settings import temporary_settings
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
 from flows.forecasting.candles import as_utc, read_candles
-from flows.forecasting.forecasts import Timeframe
 from flows.forecasting.retries import RETRIED
 from flows.forecasting.universe import known_instruments
 from flows.scoring.calibration_store import Learned, learn_calibrations
@@ -40,6 +39,7 @@ from flows.scoring.store import (
 from flows.scoring.tables import learned_lines, score_table
 from flows.settings import local_prefect_defaults
 from market.instruments import Instrument
+from market.timeframes import CANDLE_DURATION, Timeframe
 from market.warning_codes import WarningCode, warning
 from sql.connect import connect
 
@@ -165,7 +165,7 @@ def _read_closes(
     end = min(
         as_of, max(time for forecast in forecasts for time in forecast.timestamps) + timedelta(seconds=1)
     )
-    length = timedelta(hours=1) if timeframe == "1h" else timedelta(days=1)
+    length = CANDLE_DURATION[timeframe]
     symbols = sorted({forecast.symbol for forecast in forecasts})
     return Closes(read_candles(connection, timeframe, symbols, int((end - first) / length) + 1, end))
 

@@ -10,7 +10,7 @@ from prefect.settings import (
 )
 
 from flows.arguments import names_in
-from market.time_grid import TIMEFRAMES
+from market.timeframes import TIMEFRAMES
 
 RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 """Waits before a second, third and fourth try of a call to a server that was not available."""

@@ -34,6 +34,7 @@ from inference_server.page import page_router
 from inference_server.settings import Settings
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
+from market.timeframes import TIMEFRAMES
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def _load(settings: Settings, cache_bytes: int | None) -> Engine:
     )
     now = np.datetime64("now", "us")
     for instrument in {one.calendar: one for one in default_instruments().values()}.values():
-        for timeframe in ("1h", "1d"):
+        for timeframe in TIMEFRAMES:
             future_timestamps(instrument, timeframe, now, 1)
     return engine
 

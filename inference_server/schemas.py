@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from market.timeframes import Timeframe
+
 Instant = str | int
 """ISO 8601 text (without a zone it is UTC; a date alone is its midnight) or a Unix time: seconds,
 milliseconds, microseconds or nanoseconds, told apart by their size."""
@@ -41,7 +43,7 @@ EventArray = list[list[float]] | EncodedArray
 class ForecastSettings(Struct, kw_only=True):
     """What /predict and /predict-batch have in common."""
 
-    timeframe: Literal["1h", "1d"] = "1d"
+    timeframe: Timeframe = "1d"
     pred_len: Annotated[int, Meta(ge=1, description="number of future candles")] = 120
     temperature: Annotated[float, Meta(ge=0.001, le=1000)] = 1.0
     top_k: Annotated[int, Meta(ge=0, le=2**31 - 1, description="0: off; above 0 top_p is ignored")] = 0
@@ -118,7 +120,7 @@ class PredictAnswer(Struct, kw_only=True):
     """A forecast: p10, p50, p90 of close over the sample paths, the mean path, and how it came about."""
 
     symbol: str
-    timeframe: Literal["1h", "1d"]
+    timeframe: Timeframe
     as_of: Annotated[datetime, Meta(description="open of the last candle used")]
     timestamps: list[datetime]
     p10: list[float]

@@ -9,9 +9,10 @@ import numpy as np
 from market.candle_checks import impossible, nonpositive
 from market.feed_grid import FeedGrid, feed_grid
 from market.instruments import Instrument
-from market.spacing import CANDLE_LENGTH, other_spacing, words
+from market.spacing import other_spacing, words
 from market.splits import Split, find_splits
 from market.time_grid import TimeGridError, closed_by, published_until
+from market.timeframes import CANDLE_LENGTH
 from market.types import BoolArray, DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 

@@ -4,12 +4,8 @@ from typing import Final
 
 import numpy as np
 
+from market.timeframes import CANDLE_LENGTH
 from market.types import DatetimeArray
-
-CANDLE_LENGTH: Final = {
-    "1h": np.timedelta64(3_600_000_000, "us"),
-    "1d": np.timedelta64(86_400_000_000, "us"),
-}
 
 _TOLERANCE: Final = 0.1  # a day is 23 hours long when the clocks go forward
 _MAY_BE_CLOSER: Final = 0.25  # hours that begin anew at an open or a close follow one of half an hour

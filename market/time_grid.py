@@ -24,17 +24,14 @@ One set of rules serves the selection of closed candles, event placing, leaders 
   ``FX`` and its kin, else the UTC day, which closes after any exchange does: nothing is known early.
 """
 
-from typing import Final
-
 import numpy as np
 
 from market.instruments import Instrument
+from market.timeframes import TIMEFRAMES
 from market.trading_calendars import HOUR, TradingCalendar, UnknownCalendar, trading_calendar
 from market.types import BoolArray, DatetimeArray
 
 __all__ = [
-    "TIMEFRAMES",
-    "BoolArray",
     "TimeGridError",
     "calendar_of",
     "candle_bounds",
@@ -43,8 +40,6 @@ __all__ = [
     "past_timestamps",
     "published_until",
 ]
-
-TIMEFRAMES: Final = ("1h", "1d")
 
 
 class TimeGridError(ValueError):

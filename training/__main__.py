@@ -15,7 +15,7 @@ from export.model.config import DecoderConfig, TokenizerConfig
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
 from flows.arguments import names_in
-from market.time_grid import TIMEFRAMES
+from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError
 from training.data.event_arrays import database_sources, folder_sources, with_events

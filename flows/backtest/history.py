@@ -17,8 +17,7 @@ from flows.files.frames import TableError, read_file
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
 from market.instruments import Instrument, default_instruments
-
-LENGTH: Final = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
+from market.timeframes import CANDLE_DURATION, TIMEFRAMES
 
 _SLACK: Final = 3.5  # calendar hours or days per candle of the market that is shut the longest, an exchange
 
@@ -78,7 +77,7 @@ class Period:
         return self.end + self._reach(self.pred_len)
 
     def _reach(self, candles: int) -> timedelta:
-        return candles * LENGTH[self.timeframe] * _SLACK + timedelta(days=10)
+        return candles * CANDLE_DURATION[self.timeframe] * _SLACK + timedelta(days=10)
 
 
 def history_from_files(folder: Path, period: Period) -> History:
@@ -93,7 +92,7 @@ def history_from_files(folder: Path, period: Period) -> History:
     TableError
         A file's rows are not fit to use.
     """
-    frames = {timeframe: _candles_in(folder, timeframe) for timeframe in LENGTH}
+    frames = {timeframe: _candles_in(folder, timeframe) for timeframe in TIMEFRAMES}
     candles = frames[period.timeframe]
     if candles is None:
         raise HistoryError(f"{folder} has no candles_{period.timeframe}.parquet or .csv")
@@ -120,7 +119,7 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
         A table can't be read.
     """
     known = known_instruments(connection)
-    count = int((period.last - period.first) / LENGTH[period.timeframe])
+    count = int((period.last - period.first) / CANDLE_DURATION[period.timeframe])
     names = list(period.symbols or known)
     candles = read_candles(connection, period.timeframe, names, count, period.last)
     history = _cut(candles, known, period, "the database")

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.backtest.history import LENGTH, History, HistoryError
+from flows.backtest.history import History, HistoryError
 from flows.events import EventError, build_event_arrays, load_config
 from flows.forecasting.candles import STILL_OPEN, Window, closed_windows
 from flows.forecasting.event_plan import EventPlan, event_requests, plan_of, why_unusable
@@ -25,6 +25,7 @@ from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from flows.settings import WORKERS
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.timeframes import CANDLE_DURATION
 from market.types import DatetimeArray, Float64Array
 
 RANDOM_WALK: Final = "random walk"
@@ -149,7 +150,7 @@ def walk(
 
 def made_at_instants(start: datetime, end: datetime, timeframe: str, every: int) -> list[datetime]:
     """Return the instants from `start` to at most `end`, each `every` lengths of a candle after the last."""
-    step = LENGTH[timeframe] * every
+    step = CANDLE_DURATION[timeframe] * every
     return [start + number * step for number in range(int((end - start) / step) + 1)]
 
 

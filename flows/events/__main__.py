@@ -14,7 +14,7 @@ from flows.events.plot import plot_events
 from flows.events.source import events_from_database
 from flows.forecasting.candles import closed_windows, read_candles
 from flows.forecasting.universe import read_universe
-from market.time_grid import TIMEFRAMES
+from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError
 

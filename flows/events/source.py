@@ -12,6 +12,7 @@ import psycopg
 from flows.events.build import EventRequest, EventResult, build_event_arrays
 from flows.events.config import LEADERS, EventConfig
 from flows.events.leaders import Leaders
+from market.timeframes import CANDLE_DURATION
 from sql.loading import load
 
 BEFORE: Final = timedelta(days=800)  # 20 monthly releases and some that have no forecast, for σ
@@ -139,7 +140,7 @@ def _aware(instant: np.datetime64) -> datetime:
 def _read_candles(
     connection: psycopg.Connection[Any], timeframe: str, symbols: list[str], start: datetime, end: datetime
 ) -> pl.DataFrame:
-    length = timedelta(hours=1) if timeframe == "1h" else timedelta(days=1)
+    length = CANDLE_DURATION[timeframe]
     given = {"symbols": symbols, "n": int((end - start) / length) + 1, "before": end}
     return _read(connection, f"candles_{timeframe}", given).filter(pl.col("ts") >= start)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -14,6 +14,7 @@ from flows.forecasting.run_summary import price
 from inference_server.client import Client
 from inference_server.schemas import PredictAnswer, PredictRequest
 from market.event_channels import EVENT_CHANNELS, FAMILY_FLAGS
+from market.timeframes import Timeframe
 from market.types import Float32Array
 from sql.loading import load
 
@@ -35,7 +36,7 @@ class Comparison:
 
 
 def compare(
-    connection: psycopg.Connection[Any], client: Client, symbol: str, timeframe: Literal["1h", "1d"]
+    connection: psycopg.Connection[Any], client: Client, symbol: str, timeframe: Timeframe
 ) -> Comparison | None:
     """Make a symbol's newest stored forecast again, twice; None where it was made without events."""
     key = {"symbol": symbol, "timeframe": timeframe, "as_of": None, "model_name": None}

@@ -1,7 +1,7 @@
 """One symbol's forecast: its window and events become a request, the sample paths that return a row."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,9 @@ from flows.scoring.calibration import Calibration, calibrate
 from inference_server.schemas import PredictAnswer, PredictRequest
 from market.envelope import envelope, lowest_price, with_floor
 from market.event_channels import EVENT_SCHEMA
+from market.timeframes import Timeframe
 from market.types import Float32Array
 from market.warning_codes import WarningCode, code_of, warning
-
-Timeframe = Literal["1h", "1d"]
 
 LONGEST_LOOKBACK = 512
 

@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.forecasting.candles import Window, read_candles
 from flows.forecasting.event_plan import EventPlan, plan_events
-from flows.forecasting.forecasts import Order, Timeframe, build_request
+from flows.forecasting.forecasts import Order, build_request
 from flows.forecasting.retries import RETRIED
 from flows.forecasting.store import PredictionRow, unchanged_predictions, upsert_prediction
 from flows.forecasting.stored_inputs import PredictionInputs, keep_inputs
@@ -21,6 +21,7 @@ from flows.scoring.calibration_store import read_calibrations
 from flows.settings import FlowSettings
 from inference_server.client import Client
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.timeframes import Timeframe
 from market.warning_codes import WarningCode, warning
 from sql.connect import connect
 

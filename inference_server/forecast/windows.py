@@ -20,9 +20,10 @@ from market.candles import FEATURES, candle_columns, candle_features
 from market.event_channels import EVENT_CHANNELS
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
-from market.spacing import CANDLE_LENGTH, continues, contradiction, other_spacing, words
+from market.spacing import continues, contradiction, other_spacing, words
 from market.time_features import known_time_zones
 from market.time_grid import closed_by
+from market.timeframes import CANDLE_LENGTH
 from market.types import BoolArray, DatetimeArray, Float32Array, Float64Array
 
 

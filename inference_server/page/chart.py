@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.page.schemas import CalendarEvent, StoredCandles, StoredPrediction, Timeframe
+from inference_server.page.schemas import CalendarEvent, StoredCandles, StoredPrediction
 from inference_server.page.store import PageStore
+from market.timeframes import CANDLE_LENGTH, Timeframe
 from market.types import DatetimeArray
 
 HISTORY = 120
@@ -20,7 +21,6 @@ _EVENT = "#7a4bb5"
 _NAMES = {"fomc": "FOMC", "cpi": "CPI", "nfp": "NFP", "gdp": "GDP", "pce": "PCE", "rate_decision": "rate"}
 _MARKED_AT_MOST = 12
 _LABEL_SHARE = 0.03  # of the axis: labels that were nearer would lie over each other
-_UNIT = {"1h": np.timedelta64(1, "h"), "1d": np.timedelta64(1, "D")}
 
 
 class ChartPainter:
@@ -35,7 +35,7 @@ class ChartPainter:
         limit = HISTORY + len(future)
         candles = await stored.candles(made.symbol, timeframe, limit, future[-1] + np.timedelta64(1, "us"))
         first = as_instants(candles.timestamp[:1] or [made.as_of])[0]
-        calendar = await stored.calendar(made.symbol, first, future[-1] + _UNIT[timeframe])
+        calendar = await stored.calendar(made.symbol, first, future[-1] + CANDLE_LENGTH[timeframe])
         async with self._turn:
             return await asyncio.to_thread(draw, made, candles, calendar.events)
 
@@ -64,7 +64,7 @@ def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[Calend
     _draw_candles(axes, stamps, candles)
     _draw_envelope(axes, stamps, made, candles)
     axes.axvline(now + 0.5, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
-    _mark_events(axes, stamps, events, _UNIT[candles.timeframe])
+    _mark_events(axes, stamps, events, CANDLE_LENGTH[candles.timeframe])
     _label(axes, stamps, made)
     with io.BytesIO() as out:
         figure.savefig(out, format="png")

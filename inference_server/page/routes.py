@@ -19,9 +19,9 @@ from inference_server.page.schemas import (
     StoredCandles,
     StoredPrediction,
     Symbols,
-    Timeframe,
 )
 from inference_server.page.store import PageStore
+from market.timeframes import Timeframe
 from market.unix_time import LATEST
 
 MAX_CANDLES = 5000

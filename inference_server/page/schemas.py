@@ -1,13 +1,12 @@
 """What the page's routes answer with."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from inference_server.schemas import EncodedArray
-
-Timeframe = Literal["1h", "1d"]
+from market.timeframes import Timeframe
 
 
 class TimeframeInfo(Struct, kw_only=True):

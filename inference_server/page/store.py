@@ -20,12 +20,12 @@ from inference_server.page.schemas import (
     StoredPrediction,
     SymbolInfo,
     Symbols,
-    Timeframe,
     TimeframeInfo,
 )
 from inference_server.schemas import EncodedArray
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
+from market.timeframes import Timeframe
 from sql.loading import load
 
 LONGEST_NAME = 64

@@ -2,7 +2,8 @@ import numpy as np
 import polars as pl
 
 from market.instruments import ASSET_CLASSES, default_instruments
-from market.time_grid import TIMEFRAMES, past_timestamps
+from market.time_grid import past_timestamps
+from market.timeframes import TIMEFRAMES
 
 
 def test_every_instrument_has_a_class_and_a_calendar_that_the_grid_knows():

@@ -18,7 +18,8 @@ from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import read_universe
 from market.candles import candle_features
 from market.instruments import Instrument, default_instruments
-from market.time_grid import TIMEFRAMES, candle_bounds, future_timestamps
+from market.time_grid import candle_bounds, future_timestamps
+from market.timeframes import CANDLE_LENGTH, TIMEFRAMES
 from market.types import DatetimeArray, Float32Array, Float64Array
 
 # Trading candles that may be missing in a row before a stretch ends: a holiday that the calendar lacks.
@@ -179,7 +180,7 @@ def data_file(folder: Path, name: str) -> Path | None:
 def split_at_gaps(stretch: Stretch) -> list[Stretch]:
     """Cut a stretch wherever more than `MOST_MISSING` candles of its calendar are missing."""
     stamps, most = stretch.timestamps, MOST_MISSING[stretch.timeframe]
-    bar = np.timedelta64(1, "h") if stretch.timeframe == "1h" else np.timedelta64(1, "D")
+    bar = CANDLE_LENGTH[stretch.timeframe]
     edges = [0]
     for i in np.flatnonzero(np.diff(stamps) > most * bar):
         following = future_timestamps(stretch.instrument, stretch.timeframe, stamps[i], most + 1)

@@ -5,7 +5,8 @@ import pytest
 
 from flows.events import EventError, load_config
 from flows.events.config import FAMILIES, LEADERS
-from market.time_grid import TIMEFRAMES, past_timestamps
+from market.time_grid import past_timestamps
+from market.timeframes import TIMEFRAMES
 
 
 def test_the_packaged_configuration_is_whole(config):

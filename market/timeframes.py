@@ -1,0 +1,14 @@
+"""The timeframes of candles, and how long a candle of each lasts."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+Timeframe = Literal["1h", "1d"]
+TIMEFRAMES: Final[tuple[str, ...]] = get_args(Timeframe)
+CANDLE_DURATION: Final[Mapping[str, timedelta]] = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
+CANDLE_LENGTH: Final[Mapping[str, np.timedelta64]] = {
+    timeframe: np.timedelta64(duration, "us") for timeframe, duration in CANDLE_DURATION.items()
+}
