@@ -90,14 +90,14 @@ def _side_by_side(asked: list[tuple[Engine, ForecastJob]], shuffled: np.random.G
     """
     batches = [Batching(engine) for engine, _ in asked]
     for batching, (_, given) in zip(batches, asked, strict=True):
-        batching.submit(given)
+        batching.add(given)
     seconds = [0.0] * len(batches)
     while not all(batching.idle for batching in batches):
         for number in shuffled.permutation(len(batches)):
             start = time.perf_counter()
             for _ in range(QUANTA):
                 if not batches[number].idle:
-                    batches[number].advance()
+                    batches[number].step()
             seconds[number] += time.perf_counter() - start
     return seconds
 

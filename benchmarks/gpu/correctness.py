@@ -15,7 +15,7 @@ from inference_server.engine.bundle import DECODER_FILE, ENCODE_FILE, load_manif
 from inference_server.engine.device import CpuDevice
 from inference_server.engine.devices import gpu
 from inference_server.engine.engine import Engine
-from inference_server.engine.jobs import Ticket
+from inference_server.engine.sequence import SequenceGroup
 from market.normalise import normalise
 from market.types import Float32Array, Int64Array
 
@@ -128,10 +128,10 @@ def seeds(card: Card) -> list[dict[str, Any]]:
 def _tokens(engine: Engine, others: int) -> Int64Array:
     """Tokens of a seeded job that runs beside others, (2, 4 paths, PRED_LEN)."""
     batching = Batching(engine)
-    ticket = batching.submit(job(300, PRED_LEN, sample_count=4, seed=7))
+    group = batching.add(job(300, PRED_LEN, sample_count=4, seed=7))
     for walk in range(1, others + 1):
-        batching.submit(job(100 + walk, PRED_LEN, walk, seed=walk))
-    finished: list[Ticket] = []
-    while ticket not in finished:
-        finished += batching.advance()
-    return np.stack([ticket.s1, ticket.s2])
+        batching.add(job(100 + walk, PRED_LEN, walk, seed=walk))
+    finished: list[SequenceGroup] = []
+    while group not in finished:
+        finished += batching.step()
+    return np.stack([group.s1, group.s2])

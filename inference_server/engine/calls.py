@@ -1,12 +1,13 @@
-"""What a caller asks the scheduler for, and what becomes of it."""
+"""The jobs of one request to the scheduler, and their results."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from inference_server.engine.bundle import Manifest
-from inference_server.engine.engine import EngineError
-from inference_server.engine.jobs import ForecastJob, Ticket
+from inference_server.engine.jobs import ForecastJob
+from inference_server.engine.model import EngineError
+from inference_server.engine.sequence import SequenceGroup
 from market.types import Float32Array
 
 
@@ -34,9 +35,9 @@ class Call:
     jobs: Sequence[ForecastJob]
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[list[Result]]
-    tickets: dict[Ticket, int] = field(default_factory=dict)
+    groups: dict[SequenceGroup, int] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
 
     def finish(self, deliver: Callable[[], None]) -> None:
-        """Run something in the caller's loop, unless the caller has gone meanwhile."""
+        """Deliver results in the caller's event loop, unless the caller was cancelled meanwhile."""
         self.loop.call_soon_threadsafe(lambda: None if self.done.done() else deliver())

@@ -169,7 +169,7 @@ class CudaDevice(Device):
     # A thousand rows read 27 GB of caches a step with Kronos-base, which takes as long on a card with 3 TB/s
     # as the rest of the step many times over: more rows would only make each of them wait.
     # A refill of 8,192 tokens takes 0.7 GiB of activations with Kronos-base, one of 32,768 takes 2.8 GiB.
-    work = Work(most_slots=1024, refill_tokens=8_192, decode_rows=128, steps=8)
+    work = Work(most_slots=1024, refill_tokens=8_192, detokenise_rows=128, steps=8)
 
     def __init__(self, index: int = 0, cuda_graphs: bool = True) -> None:
         """Take a card.

@@ -40,7 +40,7 @@ class Work:
         Rows that step together at most: beyond, a step gains nothing from another one.
     refill_tokens
         Tokens that one refill of full contexts runs at most, beyond one row: bounds how long others wait.
-    decode_rows
+    detokenise_rows
         Sample paths that are decoded at once.
     steps
         Steps between two looks at what else there is to do.
@@ -48,7 +48,7 @@ class Work:
 
     most_slots: int
     refill_tokens: int
-    decode_rows: int
+    detokenise_rows: int
     steps: int
 
 
@@ -274,7 +274,7 @@ class CpuDevice(Device):
 
     kind: Kind = "cpu"
     name = "CPU"
-    work = Work(most_slots=64, refill_tokens=1024, decode_rows=8, steps=1)
+    work = Work(most_slots=64, refill_tokens=1024, detokenise_rows=8, steps=1)
 
     def __init__(self, threads: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         """Take the CPU.

@@ -1,58 +1,67 @@
-"""Who runs next: three kinds of work share the machine by the time they take."""
+"""Which kind of work runs next: the engine's time is shared equally between the kinds that have work."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
-from inference_server.engine.jobs import Ticket
+from inference_server.engine.sequence import SequenceGroup
 
 
-@dataclass(eq=False)
-class Lane:
-    """One kind of work, advanced a quantum at a time.
+class Lane(ABC):
+    """One kind of work, done a unit at a time.
 
     Attributes
     ----------
-    waits
-        Whether there is anything to do.
-    advance
-        Does the next quantum, and returns the jobs it was for.
-    used
-        Engine time that the lane has had, in seconds, on the scale where lanes that are busy together
-        are level.
+    used_s
+        Engine time that the lane has had, in seconds. A lane that had no work is raised to the level of
+        those that had.
+    busy
+        Whether it had work when a lane was last chosen.
     """
 
-    waits: Callable[[], bool]
-    advance: Callable[[], list[Ticket]]
-    used: float = 0.0
-    busy: bool = field(default=False, init=False)
+    def __init__(self) -> None:
+        self.used_s = 0.0
+        self.busy = False
+
+    @property
+    @abstractmethod
+    def has_work(self) -> bool:
+        """Whether there is anything to do."""
+
+    @abstractmethod
+    def run(self) -> Sequence[SequenceGroup]:
+        """Do one unit of work, and return the groups it was for."""
 
 
 class FairShare:
-    """Runs the lane that has had the least time (start-time fair queueing, Goyal et al. 1996).
+    """Chooses the lane that has had the least time (start-time fair queueing, Goyal et al. 1996).
 
-    While n lanes are busy each gets an nth of the time, whatever its quanta take: a request never waits
-    for more than the quantum in progress and its own work's equal in the other lanes.
+    While n lanes have work each gets an nth of the time, however long its units take: a request waits for
+    no more than the unit in progress and, in the other lanes, as much time as its own work takes.
     """
 
-    def __init__(self, lanes: list[Lane], clock: Callable[[], float]) -> None:
-        self._lanes, self._clock = lanes, clock
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
 
-    def advance(self) -> bool:
-        """Run one quantum; False where no lane has any."""
-        ready = [lane for lane in self._lanes if lane.waits()]
+    @property
+    def has_work(self) -> bool:
+        """Whether any lane has anything to do."""
+        return any(lane.has_work for lane in self._lanes)
+
+    def schedule(self) -> Lane | None:
+        """Return the lane to run next; None where no lane has work."""
+        ready = [lane for lane in self._lanes if lane.has_work]
         if not ready:
-            return False
-        # A lane that was idle has saved nothing up: it starts level with those that worked.
-        level = min((lane.used for lane in ready if lane.busy), default=0.0)
+            return None
+        # An idle lane saves no time up: it starts level with those that worked.
+        level = min((lane.used_s for lane in ready if lane.busy), default=0.0)
         for lane in self._lanes:
             if lane in ready and not lane.busy:
-                lane.used = max(lane.used, level)
+                lane.used_s = max(lane.used_s, level)
             lane.busy = lane in ready
-        lane = min(ready, key=lambda one: one.used)
-        before = self._clock()
-        tickets = lane.advance()
-        took = self._clock() - before
-        lane.used += took
-        for ticket in tickets:
-            ticket.request.served += took / len(tickets)
-        return True
+        return min(ready, key=lambda lane: lane.used_s)
+
+    def charge(self, lane: Lane, groups: Sequence[SequenceGroup], seconds: float) -> None:
+        """Note the time of a unit of work with its lane and, in equal parts, with its groups' callers."""
+        lane.used_s += seconds
+        for group in groups:
+            group.caller.engine_s += seconds / len(groups)

@@ -1,4 +1,4 @@
-"""The running batch: rows of many jobs that step together, each in a slot of the cache."""
+"""Slots of the cache: rows of many jobs that step together."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from inference_server.engine.decoder import Decoder, Sampling, Tokens
-from inference_server.engine.jobs import History, Path, Ticket
+from inference_server.engine.sequence import History, SamplePath, SequenceGroup
 from inference_server.engine.step_loop import Buckets, Caches, StepLoop
 from market.types import Float32Array, Int64Array
 
-# Steps that are prepared at once; a burst ends early where a row joins or leaves.
+# Steps that are prepared at once, unless a row is added or removed earlier.
 BURST = 32
 
 
 class Slots:
     """Rows in slots of max_context tokens: the first ones step, the others wait for a refill.
 
-    A row whose context is full is *parked*: its cache is worthless, because dropping its oldest tokens
-    changes every hidden state, so it keeps only the claim on a slot until it has been filled anew.
+    A row whose context is *full* cannot step: dropping its oldest tokens changes every hidden state, so that
+    its cache is worthless. It keeps its claim on a slot until its window has been prefilled again.
     """
 
     def __init__(
@@ -26,24 +26,24 @@ class Slots:
     ) -> None:
         self.decoder, self.count, self.max_context = decoder, count, max_context
         self._buckets = buckets
-        self.stepping: list[Path] = []
-        self.parked: deque[Path] = deque()
+        self.stepping: list[SamplePath] = []
+        self.full: deque[SamplePath] = deque()
         self._loop: StepLoop | None = None
 
     @property
     def free(self) -> int:
-        """Slots that nobody has a claim on."""
-        return self.count - len(self.stepping) - len(self.parked)
+        """Slots without a row."""
+        return self.count - len(self.stepping) - len(self.full)
 
     @property
     def tokens(self) -> int:
         """Tokens of cache in use."""
         return sum(path.cached for path in self.stepping)
 
-    def join(self, paths: Sequence[Path]) -> None:
-        """Prefill the history of one job's paths, once for all of them, and let them step."""
-        self._pause()
-        history, row = paths[0].ticket.encoded, len(self.stepping)
+    def add(self, paths: Sequence[SamplePath]) -> None:
+        """Prefill the history of one job's paths, once for all of them; from then on they step."""
+        self._write_back()
+        history, row = paths[0].group.history, len(self.stepping)
         cached = min(len(history), self.max_context) - 1
         prefill_history(self.decoder, history, cached, self.max_context, row * self.max_context)
         self.decoder.pool.copy(self.max_context, row, row + 1, len(paths) - 1, cached)
@@ -51,40 +51,43 @@ class Slots:
             path.cached = cached
         self.stepping.extend(paths)
 
-    def step(self, *, alone: bool = True) -> tuple[list[Path], int]:
-        """Advance every stepping row by a token or, on a GPU, by a few; rows at their horizon leave.
+    def step(self, *, alone: bool = True) -> tuple[list[SamplePath], int]:
+        """Advance every stepping row by a token or, on a GPU, by a few.
 
         Parameters
         ----------
         alone
-            Whether nothing waits to join: then many steps are prepared at once.
+            Whether no job waits for slots: then many steps are prepared at once.
 
         Returns
         -------
-        left, steps
-            The rows that left, and how many tokens each row got.
+        finished, steps
+            The rows that reached their horizon and were removed, and how many tokens each row got.
         """
         if self._loop is None or self._loop.done == self._loop.steps:
-            self._pause()
+            self._write_back()
             self._loop = self._prepare(BURST if alone else 1)
         steps = min(self.decoder.device.work.steps, self._loop.steps - self._loop.done)
         for _ in range(steps):
             self._loop.step()
-        # Whoever measures this quantum, or takes the next, shall not meet work that was only begun.
+        # The time of this unit of work is taken here: the device must have done all of it.
         self.decoder.device.wait()
         if self._loop.done < self._loop.steps:
             return [], steps
-        self._pause()
-        return self._leave(lambda path: path.finished or self._is_full(path)), steps
+        self._write_back()
+        return self._remove_rows(lambda path: path.finished or self._is_full(path)), steps
 
-    def refill(self) -> list[Path]:
-        """Fill the caches of parked rows that slide alike, draw one token each, and let them step on.
+    def refill(self) -> list[SamplePath]:
+        """Prefill the windows of full rows of one job again, and draw one token each.
 
-        Rows whose horizon that token reaches leave.
+        Returns
+        -------
+        list of SamplePath
+            The rows that reached their horizon with that token and were removed; the others step on.
         """
-        self._pause()
+        self._write_back()
         rows = self._next_to_refill()
-        window = self.max_context + 1 - rows[0].ticket.job.context_stride
+        window = self.max_context + 1 - rows[0].group.job.context_stride
         first_slot = len(self.stepping)
         s1, s2 = self.decoder.prefill(
             _windows(rows, window),
@@ -94,40 +97,40 @@ class Slots:
             np.array([path.draws[path.done] for path in rows]),
         )
         for path, a, b in zip(rows, s1, s2, strict=True):
-            path.ticket.s1[path.index, path.done] = a
-            path.ticket.s2[path.index, path.done] = b
+            path.group.s1[path.index, path.done] = a
+            path.group.s2[path.index, path.done] = b
             path.done, path.cached = path.done + 1, window
         self.stepping.extend(rows)
-        return self._leave(lambda path: path.finished or self._is_full(path))
+        return self._remove_rows(lambda path: path.finished or self._is_full(path))
 
-    def remove(self, ticket: Ticket) -> None:
-        """Let a job's rows go, wherever they are."""
-        self._pause()
-        self._leave(lambda path: path.ticket is ticket, park=False)
-        self.parked = deque(path for path in self.parked if path.ticket is not ticket)
+    def remove(self, group: SequenceGroup) -> None:
+        """Remove a job's rows."""
+        self._write_back()
+        self._remove_rows(lambda path: path.group is group, refill=False)
+        self.full = deque(path for path in self.full if path.group is not group)
 
-    def _is_full(self, path: Path) -> bool:
+    def _is_full(self, path: SamplePath) -> bool:
         return path.cached == self.max_context and not path.finished
 
     def _prepare(self, most: int) -> StepLoop:
         rows = self.stepping
-        # The shortest way to a row's horizon or to the end of its context, for all rows alike.
+        # Until the first row reaches its horizon or the end of its context.
         steps = min(
             most,
-            *(p.ticket.job.pred_len - p.done for p in rows),
+            *(p.group.job.pred_len - p.done for p in rows),
             *(self.max_context - p.cached for p in rows),
         )
         pairs = np.array([path.latest() for path in rows])
-        # Paths of one job that have come equally far share their rows of conditioning.
-        places: dict[tuple[Ticket, int], int] = {}
+        # Paths of one job with equally many tokens share their rows of conditioning.
+        places: dict[tuple[SequenceGroup, int], int] = {}
         for path in rows:
-            places.setdefault((path.ticket, path.done), len(places))
-        first = steps * np.array([places[path.ticket, path.done] for path in rows])
+            places.setdefault((path.group, path.done), len(places))
+        first = steps * np.array([places[path.group, path.done] for path in rows])
         tokens = Tokens(
             pairs[:, :1],
             pairs[:, 1:],
             first[:, None] + np.arange(steps),
-            np.concatenate([t.encoded.conditioning_from(done, steps) for t, done in places]),
+            np.concatenate([group.history.conditioning_from(done, steps) for group, done in places]),
             gates_of(rows),
         )
         return StepLoop(
@@ -140,46 +143,46 @@ class Slots:
             None if self._buckets is None else self._buckets.of(len(rows)),
         )
 
-    def _pause(self) -> None:
-        """Hand the tokens drawn so far to their jobs, so that rows may come and go."""
+    def _write_back(self) -> None:
+        """Write the tokens drawn so far to their groups; then rows may be added or removed."""
         if self._loop is None:
             return
         done, (s1, s2) = self._loop.done, self._loop.generated()
         for path, a, b in zip(self.stepping, s1, s2, strict=True):
             drawn = slice(path.done, path.done + done)
-            path.ticket.s1[path.index, drawn] = a
-            path.ticket.s2[path.index, drawn] = b
+            path.group.s1[path.index, drawn] = a
+            path.group.s2[path.index, drawn] = b
             path.done, path.cached = path.done + done, path.cached + done
         self._loop = None
 
-    def _leave(self, goes: Callable[[Path], bool], park: bool = True) -> list[Path]:
-        """Take rows out of the stepping ones; those with a full context are parked, the others returned.
+    def _remove_rows(self, removes: Callable[[SamplePath], bool], refill: bool = True) -> list[SamplePath]:
+        """Take rows out of the stepping ones; return them, but for those that wait for a refill.
 
         The last row moves into the gap, so that the stepping rows stay one block.
         """
-        left: list[Path] = []
+        removed: list[SamplePath] = []
         for slot in reversed(range(len(self.stepping))):
-            if not goes(self.stepping[slot]):
+            if not removes(self.stepping[slot]):
                 continue
             path, last = self.stepping[slot], self.stepping.pop()
             if last is not path:
                 self.decoder.pool.copy(self.max_context, len(self.stepping), slot, 1, last.cached)
                 self.stepping[slot] = last
-            if park and self._is_full(path):
-                self.parked.append(path)
+            if refill and self._is_full(path):
+                self.full.append(path)
             else:
-                left.append(path)
-        return left
+                removed.append(path)
+        return removed
 
-    def _next_to_refill(self) -> list[Path]:
+    def _next_to_refill(self) -> list[SamplePath]:
         """Parked rows of the job that has waited longest, as many as one refill runs."""
-        first = self.parked[0]
-        window = self.max_context + 1 - first.ticket.job.context_stride
+        first = self.full[0]
+        window = self.max_context + 1 - first.group.job.context_stride
         most = max(1, self.decoder.device.work.refill_tokens // window)
-        rows = [path for path in self.parked if path.ticket is first.ticket and path.done == first.done]
+        rows = [path for path in self.full if path.group is first.group and path.done == first.done]
         rows = rows[:most]
         for path in rows:
-            self.parked.remove(path)
+            self.full.remove(path)
         return rows
 
 
@@ -197,14 +200,14 @@ def prefill_history(decoder: Decoder, history: History, count: int, capacity: in
     decoder.prefill(tokens, capacity, first_token)
 
 
-def gates_of(rows: Sequence[Path]) -> Float32Array:
-    """1 for each row that has events, else 0."""
-    return np.array([path.ticket.encoded.has_events for path in rows], np.float32)
+def gates_of(rows: Sequence[SamplePath]) -> Float32Array:
+    """Return 1 for each row that has events, else 0."""
+    return np.array([path.group.history.has_events for path in rows], np.float32)
 
 
-def sampling_of(rows: Sequence[Path]) -> Sampling:
-    """How each row draws."""
-    jobs = [path.ticket.job for path in rows]
+def sampling_of(rows: Sequence[SamplePath]) -> Sampling:
+    """Return how each row draws."""
+    jobs = [path.group.job for path in rows]
     return Sampling(
         np.array([job.temperature for job in jobs], np.float32),
         np.array([job.top_k for job in jobs], np.int64),
@@ -212,10 +215,10 @@ def sampling_of(rows: Sequence[Path]) -> Sampling:
     )
 
 
-def _windows(rows: Sequence[Path], window: int) -> Tokens:
-    """The last `window` tokens of paths of one job that have come equally far."""
-    ticket, done = rows[0].ticket, rows[0].done
-    history = ticket.encoded
+def _windows(rows: Sequence[SamplePath], window: int) -> Tokens:
+    """Return the last `window` tokens of paths of one job with equally many tokens."""
+    group, done = rows[0].group, rows[0].done
+    history = group.history
     index = [path.index for path in rows]
 
     def last(past: Int64Array, drawn: Int64Array) -> Int64Array:
@@ -223,8 +226,8 @@ def _windows(rows: Sequence[Path], window: int) -> Tokens:
 
     end = len(history) + done
     return Tokens(
-        last(history.s1, ticket.s1),
-        last(history.s2, ticket.s2),
+        last(history.s1, group.s1),
+        last(history.s2, group.s2),
         np.tile(np.arange(window), (len(rows), 1)),
         history.conditioning[end - window : end],
         gates_of(rows),

@@ -9,8 +9,8 @@ import numpy as np
 
 from inference_server.engine.bundle import Manifest
 from inference_server.engine.calls import Outcome, Result
-from inference_server.engine.engine import EngineError
 from inference_server.engine.jobs import ForecastJob
+from inference_server.engine.model import EngineError
 from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import (
     DatabaseUnavailable,

@@ -11,7 +11,8 @@ from litestar.types import Guard
 
 from inference_server.engine.bundle import BundleError
 from inference_server.engine.device import DeviceError
-from inference_server.engine.engine import Engine, EngineError
+from inference_server.engine.engine import Engine
+from inference_server.engine.model import EngineError
 from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import ReloadFailed
 from inference_server.forecast.service import Answered, Forecasts

@@ -155,7 +155,7 @@ def recover(bundle: str, fault: str) -> Any:
         if fault == "memory":
             stub.memory(78 << 30)
             async with asyncio.timeout(60):
-                while scheduler._engine is None:
+                while scheduler._thread.engine is None:
                     await asyncio.sleep(0.02)
         await ask(scheduler)
         scheduler.close()

@@ -20,12 +20,12 @@ def assert_same(pair: Pair, job: ForecastJob, columns: int = 6, *, guess: bool =
     With `guess` upstream's transformer is shown our tokens first and runs once if they are its own.
     """
     batching = Batching(pair.engine)
-    ticket = batching.submit(job)
+    group = batching.add(job)
     while not batching.idle:
-        batching.advance()
-    ours, history = ticket.paths, ticket.encoded
+        batching.step()
+    ours, history = group.paths, group.encoded
     guesses = [
-        (np.append(history.s1, ticket.s1[k])[None], np.append(history.s2, ticket.s2[k])[None])
+        (np.append(history.s1, group.s1[k])[None], np.append(history.s2, group.s2[k])[None])
         for k in range(job.sample_count)
     ]
     theirs = oracle_paths(pair.oracle, job, columns, guesses if guess else None)

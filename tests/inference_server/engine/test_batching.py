@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference_server.engine.batching import Batching, Observer
+from inference_server.engine.batching import Batching
 from inference_server.engine.decoder import token_bytes
 from inference_server.engine.engine import Engine
-from inference_server.engine.jobs import Request, Ticket
+from inference_server.engine.lanes import Observer
+from inference_server.engine.sequence import Caller, SequenceGroup, Status
 from tests.helpers.jobs import hourly_job
 
 
@@ -21,7 +22,7 @@ def engine(tiny_bundle: Path) -> Engine:
 
 
 class Ticks:
-    """A clock on which every quantum takes a second: it is read before and after each."""
+    """A clock on which every unit of work takes a second: it is read before and after each."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -43,17 +44,17 @@ class Counting(Observer):
         self.rows.append(rows)
 
 
-def finish(batching: Batching) -> list[Ticket]:
-    done: list[Ticket] = []
+def finish(batching: Batching) -> list[SequenceGroup]:
+    done: list[SequenceGroup] = []
     while not batching.idle:
-        done += batching.advance()
+        done += batching.step()
     return done
 
 
-def quanta(batching: Batching, ticket: Ticket) -> int:
+def units(batching: Batching, group: SequenceGroup) -> int:
     count = 0
-    while ticket.finished is None:
-        batching.advance()
+    while group.finished_at is None:
+        batching.step()
         count += 1
     return count
 
@@ -79,26 +80,37 @@ def test_jobs_that_join_at_any_time_get_what_they_get_alone(
     engine: Engine, jobs: list[Any], pauses: list[int]
 ) -> None:
     batching = Batching(engine)
-    tickets = []
+    groups = []
     for job, pause in zip(jobs, pauses, strict=False):
-        tickets.append(batching.submit(job))
+        groups.append(batching.add(job))
         for _ in range(pause):
-            batching.advance()
+            batching.step()
     finish(batching)
-    for job, ticket in zip(jobs, tickets, strict=True):
-        np.testing.assert_array_equal(engine.forecast([job])[0], ticket.paths)
+    for job, group in zip(jobs, groups, strict=True):
+        np.testing.assert_array_equal(engine.forecast([job])[0], group.paths)
+
+
+@pytest.mark.parametrize("paths", [1, 9], ids=["slots", "shared prefix"])
+def test_a_group_goes_through_every_status_in_order(engine: Engine, paths: int) -> None:
+    batching = Batching(engine)
+    group = batching.add(hourly_job(pred_len=3, sample_count=paths))
+    seen = [group.status]
+    while not batching.idle:
+        batching.step()
+        seen.append(group.status)
+    assert list(dict.fromkeys(seen)) == list(Status)
 
 
 def test_a_job_joins_at_the_next_step_and_leaves_at_its_last(engine: Engine) -> None:
     seen = Counting()
     batching = Batching(engine, seen)
-    batching.submit(hourly_job(pred_len=30))
+    batching.add(hourly_job(pred_len=30))
     for _ in range(12):  # encoding, prefill, ten steps
-        batching.advance()
-    late = batching.submit(hourly_job(pred_len=5, walk=1))
+        batching.step()
+    late = batching.add(hourly_job(pred_len=5, walk=1))
     finish(batching)
     assert seen.rows == [1] * 10 + [2] * 5 + [1] * 15
-    assert (late.most_rows, seen.prefills) == (2, 2)
+    assert (late.largest_batch, seen.prefills) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -109,20 +121,20 @@ def test_a_long_batch_holds_a_single_request_up_by_its_own_time_at_most(
 ) -> None:
     single = hourly_job(pred_len=12)
     alone = Batching(engine, clock=Ticks())
-    idle = quanta(alone, alone.submit(single))
+    idle = units(alone, alone.add(single))
     busy = Batching(engine, clock=Ticks())
     for walk in range(10):
-        busy.submit(hourly_job(**{"length": 100, "pred_len": 60, "walk": walk, **long}))
+        busy.add(hourly_job(**{"length": 100, "pred_len": 60, "walk": walk, **long}))
     for _ in range(100):
-        busy.advance()
-    assert quanta(busy, busy.submit(single)) <= 2 * idle + 4
+        busy.step()
+    assert units(busy, busy.add(single)) <= 2 * idle + 4
 
 
 def test_a_batch_of_many_symbols_takes_turns_with_single_requests(engine: Engine) -> None:
-    batching, batch = Batching(engine), Request()
-    symbols = [batching.submit(hourly_job(walk=i, sample_count=9), batch) for i in range(4)]
-    batching.advance()
-    single = batching.submit(hourly_job(sample_count=9))
+    batching, batch = Batching(engine), Caller()
+    symbols = [batching.add(hourly_job(walk=i, sample_count=9), batch) for i in range(4)]
+    batching.step()
+    single = batching.add(hourly_job(sample_count=9))
     order = finish(batching)
     assert order.index(single) == 1
     assert {*order} == {*symbols, single}
@@ -132,11 +144,11 @@ def test_a_job_may_not_take_all_slots(tiny_bundle: Path, engine: Engine) -> None
     small = Engine.load(tiny_bundle, cache_bytes=2 * 4 * 512 * token_bytes(engine.manifest), threads=1)
     seen = Counting()
     batching = Batching(small, seen)
-    large = batching.submit(hourly_job(length=505, pred_len=10, sample_count=6, context_stride=3))
+    large = batching.add(hourly_job(length=505, pred_len=10, sample_count=6, context_stride=3))
     for _ in range(5):
-        batching.advance()
+        batching.step()
     assert batching.rows == 2
-    batching.submit(hourly_job())
+    batching.add(hourly_job())
     finish(batching)
     np.testing.assert_array_equal(engine.forecast([large.job])[0], large.paths)
 
@@ -144,16 +156,16 @@ def test_a_job_may_not_take_all_slots(tiny_bundle: Path, engine: Engine) -> None
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 9, 20])
 def test_a_cancelled_job_frees_what_it_held_and_disturbs_nobody(engine: Engine, steps: int) -> None:
     batching = Batching(engine)
-    kept = batching.submit(hourly_job(pred_len=30, sample_count=2))
+    kept = batching.add(hourly_job(pred_len=30, sample_count=2))
     gone = [
-        batching.submit(hourly_job(walk=1, pred_len=40, sample_count=3)),
-        batching.submit(hourly_job(walk=2, pred_len=40, sample_count=12)),
-        batching.submit(hourly_job(510, 40, walk=2, context_stride=1)),
+        batching.add(hourly_job(walk=1, pred_len=40, sample_count=3)),
+        batching.add(hourly_job(walk=2, pred_len=40, sample_count=12)),
+        batching.add(hourly_job(510, 40, walk=2, context_stride=1)),
     ]
     for _ in range(steps):
-        batching.advance()
-    for ticket in gone:
-        batching.cancel(ticket)
+        batching.step()
+    for group in gone:
+        batching.cancel(group)
     assert finish(batching) == [kept]
     assert (batching.rows, batching.cached_tokens) == (0, 0)
     np.testing.assert_array_equal(engine.forecast([kept.job])[0], kept.paths)

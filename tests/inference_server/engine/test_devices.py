@@ -7,7 +7,7 @@ import pytest
 from inference_server.engine import devices
 from inference_server.engine.device import CpuDevice, DeviceError
 from inference_server.engine.devices import DeviceChoice, load_engine
-from inference_server.engine.engine import EngineError
+from inference_server.engine.model import EngineError
 from tests.helpers.jobs import hourly_job
 
 CACHE = 1 << 26

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from inference_server.engine.bundle import load_manifest
 from inference_server.engine.decoder import token_bytes
 from inference_server.engine.device import CpuDevice
-from inference_server.engine.engine import Engine, EngineError
+from inference_server.engine.engine import Engine
 from inference_server.engine.jobs import ForecastJob
+from inference_server.engine.model import EngineError
 from tests.helpers.jobs import hourly_job
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from inference_server.engine.calls import Outcome
-from inference_server.engine.engine import Engine, EngineError
-from inference_server.engine.scheduler import MOST_FAILURES, Scheduler
+from inference_server.engine.engine import Engine
+from inference_server.engine.engine_thread import MOST_FAILURES
+from inference_server.engine.model import EngineError
+from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import DeadlineExceeded, Draining, EngineFailed, ModelNotReady, QueueFull
 from inference_server.metrics import Metrics
 from tests.helpers.jobs import hourly_job
@@ -49,14 +51,14 @@ def play(scene: Callable[[Scheduler], Awaitable[None]], engine: Engine, queue_li
 
 async def until_idle(made: Scheduler) -> None:
     """Nothing of a cancelled or finished call is left behind."""
-    while any(one.calls or not one.batching.idle for one in made._serving):
+    while any(one.calls or not one.batching.idle for one in made._thread.served):
         await asyncio.sleep(0.01)
-    assert made._waiting == 0
-    assert all(one.batching.rows == 0 for one in made._serving)
+    assert made._admission.waiting == 0
+    assert all(one.batching.rows == 0 for one in made._thread.served)
 
 
 async def until_running(made: Scheduler) -> None:
-    while not any(one.batching.rows for one in made._serving):
+    while not any(one.batching.rows for one in made._thread.served):
         await asyncio.sleep(0.005)
 
 
@@ -113,7 +115,7 @@ def test_beyond_the_queue_s_limit_callers_are_sent_away(engine: Engine) -> None:
         many = [hourly_job(**LONG)] * 12
         long: asyncio.Future[Any] = asyncio.ensure_future(made.forecast(many, PATIENCE_S))
         await until_running(made)
-        assert made._waiting > 3
+        assert made._admission.waiting > 3
         with pytest.raises(QueueFull) as refused:
             await made.forecast([hourly_job()], PATIENCE_S)
         assert refused.value.retry_after_s is not None
@@ -181,7 +183,7 @@ def test_a_fault_of_the_engine_fails_what_ran_and_nothing_after(
 ) -> None:
     async def scene(made: Scheduler) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Engine, "decode", lambda *_: 1 / 0)
+            patch.setattr(Engine, "detokenise", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await made.forecast([hourly_job(), hourly_job(walk=1)], PATIENCE_S)
         assert isinstance((await made.forecast([hourly_job()], PATIENCE_S))[0], Outcome)
@@ -193,7 +195,7 @@ def test_an_engine_that_fails_again_and_again_is_given_up(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[bool] = []
-    monkeypatch.setattr(Engine, "decode", lambda *_: 1 / 0)
+    monkeypatch.setattr(Engine, "detokenise", lambda *_: 1 / 0)
 
     async def run() -> None:
         with scheduler(lambda _: engine, ended=lambda: ended.append(True)) as made:
@@ -230,7 +232,7 @@ def test_an_engine_s_thread_that_ends_takes_the_server_with_it(
     async def run() -> None:
         with scheduler(lambda _: engine, ended=lambda: ended.append(True)) as made:
             await made.start()
-            monkeypatch.setattr(made, "_set_gauges", lambda: 1 / 0)
+            monkeypatch.setattr(made._thread, "_set_gauges", lambda: 1 / 0)
             with pytest.raises(EngineFailed):
                 await made.forecast([hourly_job(pred_len=200)], PATIENCE_S)
             with pytest.raises(EngineFailed):
@@ -256,7 +258,7 @@ def test_a_reload_lets_what_runs_finish_on_the_old_bundle(engine: Engine, tiny_b
             assert isinstance(after, Outcome)
             assert (before.manifest, after.manifest) == (old.manifest, new.manifest)
             await made.forecast([hourly_job()], PATIENCE_S)
-            assert [one.engine for one in made._serving] == [new]
+            assert [one.engine for one in made._thread.served] == [new]
             with pytest.raises(IndexError):
                 await made.reload()
             assert made.engine is new

@@ -27,7 +27,7 @@ JOBS = [
 class SeveralSteps(CpuDevice):
     """The CPU with a GPU's habit of doing several steps before it looks at what else there is."""
 
-    work = Work(most_slots=16, refill_tokens=4096, decode_rows=4, steps=8)
+    work = Work(most_slots=16, refill_tokens=4096, detokenise_rows=4, steps=8)
 
 
 @pytest.mark.parametrize("device", [CpuDevice(1), SeveralSteps(1)], ids=["a step", "several steps"])
