@@ -12,8 +12,7 @@ import psycopg
 
 from flows.events import EventRequest, Leaders, load_config
 from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, read_sources
-from flows.files import feeds
-from flows.files.frames import TableError, read_file
+from flows.files.market_folder import folder_calendar, folder_candles
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
 from market.instruments import Instrument, default_instruments
@@ -92,17 +91,15 @@ def history_from_files(folder: Path, period: Period) -> History:
     TableError
         A file's rows are not fit to use.
     """
-    frames = {timeframe: _candles_in(folder, timeframe) for timeframe in TIMEFRAMES}
+    frames = {timeframe: folder_candles(folder, timeframe) for timeframe in TIMEFRAMES}
     candles = frames[period.timeframe]
     if candles is None:
         raise HistoryError(f"{folder} has no candles_{period.timeframe}.parquet or .csv")
     history = _cut(candles, default_instruments(), period, str(folder))
-    calendar = _file(folder, "economic_calendar")
+    calendar = folder_calendar(folder)
     if calendar is None:
         return history
-    rows = feeds.calendar(read_file(calendar)).filter(
-        pl.col("event_time").is_between(period.first - BEFORE, period.last + AHEAD)
-    )
+    rows = calendar.filter(pl.col("event_time").is_between(period.first - BEFORE, period.last + AHEAD))
     recent = pl.col("ts").is_between(period.first - YEAR_OF_VIX, period.last)
     leaders = Leaders({key: frame.filter(recent) for key, frame in frames.items() if frame is not None})
     return History(history.candles, history.instruments, EventSources(rows, pl.DataFrame(), leaders))
@@ -156,17 +153,3 @@ def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, pl
         {symbol: known[symbol] for symbol in wanted},
         None,
     )
-
-
-def _candles_in(folder: Path, timeframe: str) -> pl.DataFrame | None:
-    file = _file(folder, f"candles_{timeframe}")
-    if file is None:
-        return None
-    try:
-        return feeds.candles(read_file(file), timeframe)
-    except TableError as error:
-        raise TableError(f"{file}: {error}") from None
-
-
-def _file(folder: Path, name: str) -> Path | None:
-    return next((file for kind in (".parquet", ".csv") if (file := folder / f"{name}{kind}").is_file()), None)

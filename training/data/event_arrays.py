@@ -11,10 +11,10 @@ import psycopg
 
 from flows.events import EventError, EventRequest, Leaders, build_event_arrays, load_config
 from flows.events.source import EventSources, read_sources
-from flows.files import feeds
-from flows.files.frames import TableError, read_file
+from flows.files.frames import TableError
+from flows.files.market_folder import folder_calendar
 from market.time_grid import candle_bounds
-from training.data.stretches import Material, Stretch, TrainingError, data_file
+from training.data.stretches import Material, Stretch, TrainingError
 
 
 def folder_sources(folder: Path, material: Material) -> EventSources:
@@ -25,13 +25,13 @@ def folder_sources(folder: Path, material: Material) -> EventSources:
     TrainingError
         The folder has no ``economic_calendar``, or it can't be used.
     """
-    file = data_file(folder, "economic_calendar")
-    if file is None:
-        raise TrainingError(f"{folder} has no economic_calendar as .parquet or .csv; events need one")
     try:
-        return EventSources(feeds.calendar(read_file(file)), pl.DataFrame(), Leaders(material.permitted()))
+        calendar = folder_calendar(folder)
     except TableError as error:
-        raise TrainingError(f"{file}: {error}") from error
+        raise TrainingError(str(error)) from error
+    if calendar is None:
+        raise TrainingError(f"{folder} has no economic_calendar as .parquet or .csv; events need one")
+    return EventSources(calendar, pl.DataFrame(), Leaders(material.permitted()))
 
 
 def database_sources(connection: psycopg.Connection[Any], stretches: Sequence[Stretch]) -> EventSources:

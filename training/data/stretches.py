@@ -12,8 +12,8 @@ import polars as pl
 import psycopg
 
 from export.errors import ExportError
-from flows.files import feeds
 from flows.files.frames import TableError, conform, read_file
+from flows.files.market_folder import folder_candles
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import read_universe
 from market.candles import candle_features
@@ -150,10 +150,11 @@ def read_folder(folder: Path, licences: Sequence[str]) -> Material:
     TrainingError
         The folder has no candles, or a file can't be used.
     """
-    candles = {}
-    for timeframe in TIMEFRAMES:
-        if (file := data_file(folder, f"candles_{timeframe}")) is not None:
-            candles[timeframe] = _checked(file, timeframe)
+    try:
+        frames = {timeframe: folder_candles(folder, timeframe) for timeframe in TIMEFRAMES}
+    except TableError as error:
+        raise TrainingError(str(error)) from error
+    candles = {timeframe: frame for timeframe, frame in frames.items() if frame is not None}
     if not candles:
         raise TrainingError(f"{folder} has neither candles_1h nor candles_1d as .parquet or .csv")
     segments = _permitted(folder / "segments.csv", licences) if (folder / "segments.csv").is_file() else None
@@ -171,12 +172,6 @@ def read_database(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
     return Material(candles, universe.instruments)
 
 
-def data_file(folder: Path, name: str) -> Path | None:
-    """The Parquet or CSV file of that name in a folder, or None."""
-    found = [folder / f"{name}{ending}" for ending in (".parquet", ".csv")]
-    return next((file for file in found if file.is_file()), None)
-
-
 def split_at_gaps(stretch: Stretch) -> list[Stretch]:
     """Cut a stretch wherever more than `MOST_MISSING` candles of its calendar are missing."""
     stamps, most = stretch.timestamps, MOST_MISSING[stretch.timeframe]
@@ -191,13 +186,6 @@ def split_at_gaps(stretch: Stretch) -> list[Stretch]:
         replace(stretch, timestamps=stamps[a:b], candles=stretch.candles[a:b])
         for a, b in itertools.pairwise(edges)
     ]
-
-
-def _checked(file: Path, timeframe: str) -> pl.DataFrame:
-    try:
-        return feeds.candles(read_file(file), timeframe)
-    except TableError as error:
-        raise TrainingError(f"{file}: {error}") from error
 
 
 def _permitted(file: Path, licences: Sequence[str]) -> pl.DataFrame:

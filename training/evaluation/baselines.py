@@ -1,7 +1,6 @@
-"""What a forecast has to beat: token frequencies, pairs of tokens, and a random walk."""
+"""Baselines of the likelihood: frequencies of tokens and of pairs of tokens."""
 
 from dataclasses import dataclass
-from math import erf, exp, pi, sqrt
 from typing import Final
 
 import numpy as np
@@ -45,23 +44,3 @@ class TokenCounts:
         rows = self.pairs.sum(axis=1)
         mixed = (self.pairs[given, predicted] + strength * share[predicted]) / (rows[given] + strength)
         return np.asarray(-np.log(mixed))
-
-
-def walk_spread(closes: Float64Array, step: int) -> float:
-    """Standard deviation of the log return over `step` candles, from the volatility of a history."""
-    return float(np.std(np.diff(np.log(closes))) * np.sqrt(step))
-
-
-def crps_normal(mean: float, spread: float, value: float) -> float:
-    """CRPS of a normal distribution (Gneiting and Raftery 2007, equation 21)."""
-    z = (value - mean) / spread
-    density, below = exp(-z * z / 2) / sqrt(2 * pi), (1 + erf(z / sqrt(2))) / 2
-    return spread * (z * (2 * below - 1) + 2 * density - 1 / sqrt(pi))
-
-
-def crps_samples(samples: Float64Array, value: float) -> float:
-    """CRPS of m samples, with the m (m - 1) estimate of their spread that few samples don't bias."""
-    ordered = np.sort(samples)
-    m = len(ordered)
-    spread = 2 * np.sum((2 * np.arange(1, m + 1) - m - 1) * ordered) / (m * (m - 1))
-    return float(np.abs(ordered - value).mean() - spread / 2)

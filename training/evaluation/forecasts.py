@@ -8,6 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from flows.scoring.metrics import covered, fair_crps, lognormal_crps
+from flows.scoring.random_walk import random_walk
 from inference_server.engine.engine import Engine
 from inference_server.engine.jobs import ForecastJob
 from market.envelope import envelope
@@ -15,7 +17,6 @@ from market.event_channels import EVENT_CHANNELS, SURPRISES
 from market.types import BoolArray, Float64Array
 from training.data.stretches import Stretch, TrainingError
 from training.data.windows import event_steps, hide_after
-from training.evaluation.baselines import crps_normal, crps_samples, walk_spread
 from training.evaluation.bootstrap import Figure, mean, paired_ratio, share
 
 STEPS: Final = (1, 6, 24)
@@ -24,7 +25,6 @@ DAY: Final = 24
 SURPRISE: Final = 0.5
 _WEEK: Final = np.timedelta64(7, "D")
 _WEEKS: Final = (-1, 1, -2, 2, -3, 3, -4, 4)
-_Z80: Final = 1.2815515655446004  # of a normal distribution's 10 % and 90 % quantiles
 
 _console = Console(stderr=True)
 
@@ -99,27 +99,30 @@ class Paths:
 
 def walk_figures(paths: Paths, origins: Sequence[Origin], *, events: bool) -> list[Figure]:
     """CRPS of close beside a random walk's, and the coverage of p10 to p90, at `STEPS`."""
-    scores: dict[int, list[tuple[float, float, bool, bool]]] = {step: [] for step in STEPS}
+    steps = np.array(STEPS) - 1
+    scores = []
     for origin, samples in zip(origins, paths.closes(origins, events=events), strict=True):
         history = origin.stretch.candles[origin.first - paths.lookback : origin.first, 3]
+        walk = random_walk(history, origin.pred_len)
         low, _, high = envelope(samples)
-        last, came = origin.last_close, origin.closes
-        for step in STEPS:
-            spread, value = last * walk_spread(history, step), came[step - 1]
-            scores[step].append(
-                (
-                    crps_samples(samples[:, step - 1], value) / last,
-                    crps_normal(last, spread, value) / last,
-                    bool(low[step - 1] <= value <= high[step - 1]),
-                    bool(abs(value - last) <= _Z80 * spread),
-                )
+        walk_low, _, walk_high = walk.quantiles()
+        actual, last = origin.closes[steps], origin.last_close
+        scores.append(
+            (
+                fair_crps(samples[:, steps], actual) / last,
+                lognormal_crps(walk.median, walk.sigma[steps], actual) / last,
+                covered(low[steps], high[steps], actual) > 0,
+                covered(walk_low[steps], walk_high[steps], actual) > 0,
             )
+        )
     found = []
-    for step, rows in scores.items():
-        ours, walk, inside, walk_inside = (np.array(column) for column in zip(*rows, strict=True))
+    for row, step in enumerate(STEPS):
+        model, baseline, inside, walk_inside = (
+            np.array([part[row] for part in column]) for column in zip(*scores, strict=True)
+        )
         found += [
-            mean(f"CRPS, step {step}, basis points of the price", ours * 1e4),
-            paired_ratio(f"CRPS over the random walk's, step {step}", ours, walk),
+            mean(f"CRPS, step {step}, basis points of the price", model * 1e4),
+            paired_ratio(f"CRPS over the random walk's, step {step}", model, baseline),
             share(f"coverage of p10–p90, step {step}", inside),
             share(f"the random walk's coverage, step {step}", walk_inside),
         ]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from training.evaluation.baselines import TokenCounts, crps_normal, crps_samples, walk_spread
+from training.evaluation.baselines import TokenCounts
 
 RNG = np.random.default_rng(3)
 
@@ -27,21 +27,3 @@ def test_both_baselines_are_distributions(strength):
     for given in range(3):
         row = counts.bigram_nll(np.full(5, given), every, strength)
         assert np.exp(-row).sum() == pytest.approx(1)
-
-
-def test_the_walk_spreads_with_the_root_of_the_step():
-    closes = np.exp(np.cumsum(RNG.normal(0, 0.01, 5000)))
-    assert walk_spread(closes, 1) == pytest.approx(0.01, rel=0.05)
-    assert walk_spread(closes, 24) == pytest.approx(walk_spread(closes, 1) * 24**0.5)
-
-
-@pytest.mark.parametrize("value", [-1.0, 0.3, 4.0])
-def test_samples_and_formula_agree(value):
-    samples = RNG.normal(0.5, 2.0, 200_000)
-    assert crps_samples(samples, value) == pytest.approx(crps_normal(0.5, 2.0, value), abs=0.01)
-
-
-def test_few_samples_are_not_biased():
-    values = RNG.normal(size=4000)
-    few = np.mean([crps_samples(RNG.normal(size=5), value) for value in values])
-    assert few == pytest.approx(np.mean([crps_normal(0, 1, value) for value in values]), abs=0.03)

@@ -1,0 +1,34 @@
+"""A folder of market files: which files are found, and what is said of one that can't be used."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flows.files.frames import TableError
+from flows.files.market_folder import data_file, folder_calendar, folder_candles
+
+CANDLES = "symbol,timestamp,open,high,low,close\nSPY,2024-01-02T15:00:00Z,1,2,0.5,1.5\n"
+
+
+def test_parquet_is_taken_before_csv(tmp_path: Path) -> None:
+    assert data_file(tmp_path, "candles_1h") is None
+    (tmp_path / "candles_1h.csv").write_text(CANDLES)
+    assert data_file(tmp_path, "candles_1h") == tmp_path / "candles_1h.csv"
+    pl.read_csv(tmp_path / "candles_1h.csv").write_parquet(tmp_path / "candles_1h.parquet")
+    assert data_file(tmp_path, "candles_1h") == tmp_path / "candles_1h.parquet"
+
+
+def test_a_file_that_is_not_there_is_none_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    assert folder_candles(tmp_path, "1d") is None
+    assert folder_calendar(tmp_path) is None
+    (tmp_path / "candles_1h.csv").write_text(CANDLES)
+    candles = folder_candles(tmp_path, "1h")
+    assert candles is not None
+    assert candles["symbol"].to_list() == ["SPY"]
+    for name in ("candles_1d", "economic_calendar"):
+        (tmp_path / f"{name}.csv").write_text("symbol\nSPY\n")
+    with pytest.raises(TableError, match=r"candles_1d\.csv: "):
+        folder_candles(tmp_path, "1d")
+    with pytest.raises(TableError, match=r"economic_calendar\.csv: "):
+        folder_calendar(tmp_path)
