@@ -41,7 +41,7 @@ def limited_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
             yield
     except psycopg.errors.QueryCanceled as error:
         raise StatementTimeout(
-            f"the database gave up a statement, which may take {limit_s:g} s "
+            f"the database gave up a statement, which may take {round(limit_s, 2):g} s "
             "(KRONOS_STATEMENT_TIMEOUT_S, the role's statement_timeout or the end of the run): it waits for "
             "a lock of another session, or the database is overloaded; pg_stat_activity shows which"
         ) from error

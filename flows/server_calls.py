@@ -81,8 +81,8 @@ def while_busy(call: Callable[[float], T], limit_s: float, report: Callable[[str
             left_s = ends - time.monotonic() - wait_s
             if left_s <= 0:
                 raise ServerTimeout(
-                    f"the server asks for another {wait_s:g} s, which is more than is left of the "
-                    f"{limit_s:g} s for this call (KRONOS_TIMEOUT_S, or the end of the run): {busy}",
+                    f"the server asks for another {wait_s:g} s, which is more than is left of this call's "
+                    f"{round(limit_s, 2):g} s (KRONOS_TIMEOUT_S, or the end of the run): {busy}",
                     busy.status,
                     busy.retry_after_s,
                 ) from busy

@@ -160,9 +160,10 @@ class Client:
         try:
             response = self._http.request(method, path, content=body, headers=headers)
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+            seconds = round(self._timeout_s, 2)
             raise ServerTimeout(
-                f"no answer from {self._base_url}{path} within {self._timeout_s:g} s: the connection was "
-                "taken, and then nothing came, so that the server hangs or is overloaded"
+                f"no answer from {self._base_url}{path} within {seconds:g} s: the connection was taken, and "
+                "then nothing came, so that the server hangs or is overloaded"
             ) from error
         except httpx.HTTPError as error:
             raise ServerUnavailable(

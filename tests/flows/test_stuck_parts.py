@@ -1,20 +1,24 @@
 """Runs beside a stuck database or server: they end, keep what can be kept, and say what was stuck."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from prefect import flow, task
 
-from flows import server_calls
+from flows import server_calls, time_limits
 from flows.database import StatementTimeout, limited_transaction
-from flows.predict import predict_batch
+from flows.time_limits import CLOSING_S, HOURLY_RUN_S, request_limit_s, statement_limit_s
 from inference_server.warning_codes import WarningCode
 from sql.connect import connect
 from tests.flows.stand_in_server import Script
-from tests.flows.test_predict import SHORT, SYMBOLS, add_candles, market, run, stored
+from tests.flows.test_predict import SYMBOLS, add_candles, market, run, stored
 
 __all__ = ["market"]
 
@@ -119,22 +123,52 @@ def test_a_stuck_server_is_one_clear_failure(
 
 
 def test_a_run_that_has_to_end_keeps_what_was_answered_and_begins_nothing_new(
-    market: psycopg.Connection[Any], script: Script
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two seconds are left for requests when the first five begin, none when the sixth does."""
     for symbol in ("GBPUSD", "NVDA"):
         add_candles(market, symbol, 50)
     slow = ("ETH-USD", "EURUSD", "GBPUSD", "NVDA")
     script.slow_s = dict.fromkeys(slow, 30.0)
-    short = predict_batch.with_options(timeout_seconds=3)
-    state = short(**SHORT, return_state=True)
+
+    def context() -> Any:
+        elapsed_s = HOURLY_RUN_S - CLOSING_S + (1 if len(script.requests) >= 5 else -2)
+        start = datetime.now(UTC) - timedelta(seconds=elapsed_s)
+        return SimpleNamespace(flow=SimpleNamespace(timeout_seconds=HOURLY_RUN_S), start_time=start)
+
+    monkeypatch.setattr(time_limits, "FlowRunContext", SimpleNamespace(get=context))
+    state = run()
     assert state.is_failed()
     assert state.message is not None
     assert state.message.startswith("5 of 6 symbols failed, 1 stored.")
     assert sorted(stored(market)) == ["BTC-USD"]
     for symbol in slow:
         assert f"{symbol}: ServerTimeout: no answer from" in state.message
-    assert "SPY: OutOfTime: the run has taken" in state.message
+    assert "SPY: OutOfTime: the run has taken 2,941 s of the 3,300 s" in state.message
     assert script.calls["SPY"] == 0
+
+
+def test_tasks_in_threads_know_when_their_run_has_to_end() -> None:
+    limits = task(lambda: (request_limit_s(), statement_limit_s()), name="limits")
+
+    @flow(timeout_seconds=110)
+    def short() -> tuple[tuple[float, float], tuple[float, float]]:
+        return limits(), limits.submit().result()
+
+    for request_s, statement_s in short():
+        assert 0 < request_s < statement_s < 110
+
+
+def test_a_run_that_is_stuck_in_something_else_is_ended_by_prefect() -> None:
+    """What no limit of a statement or a request holds for: a wait in the flow's own thread."""
+    waiting = task(lambda: threading.Event().wait(60), name="waiting")
+
+    @flow(timeout_seconds=0.5)
+    def stuck() -> None:
+        waiting()
+
+    state = stuck(return_state=True)
+    assert state.name == "TimedOut"
 
 
 def test_a_busy_server_is_asked_again_when_it_says(
