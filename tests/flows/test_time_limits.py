@@ -46,7 +46,11 @@ def begun(monkeypatch: pytest.MonkeyPatch, run_s: float | None, ago_s: float) ->
 
 def test_the_servers_answer_comes_before_the_client_hangs_up() -> None:
     assert DEADLINE_SHARE < 1
-    assert DEADLINE_SHARE * DEFAULTS.timeout_s < DEFAULTS.timeout_s < Settings(Path()).request_timeout_s
+    server = Settings(Path())
+    deadline_s = DEADLINE_SHARE * DEFAULTS.timeout_s
+    assert deadline_s < DEFAULTS.timeout_s < server.request_timeout_s
+    # The deadline counts once the body is there and the candles are read.
+    assert server.body_timeout_s + server.database_timeout_s < DEFAULTS.timeout_s - deadline_s
 
 
 @pytest.mark.parametrize(
