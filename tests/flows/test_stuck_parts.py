@@ -1,7 +1,8 @@
 """Runs beside a stuck database or server: they end, keep what can be kept, and say what was stuck."""
 
+import os
+import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from prefect import flow, task
 
 from flows import server_calls, time_limits
 from flows.database import StatementTimeout, limited_transaction
+from flows.database import database as database_transaction
 from flows.time_limits import CLOSING_S, HOURLY_RUN_S, request_limit_s, statement_limit_s
 from inference_server.warning_codes import WarningCode
 from sql.connect import connect
@@ -159,15 +161,26 @@ def test_tasks_in_threads_know_when_their_run_has_to_end() -> None:
         assert 0 < request_s < statement_s < 110
 
 
-def test_a_run_that_is_stuck_in_something_else_is_ended_by_prefect() -> None:
-    """What no limit of a statement or a request holds for: a wait in the flow's own thread."""
-    waiting = task(lambda: threading.Event().wait(60), name="waiting")
+def test_a_run_is_ended_by_prefect_where_the_database_itself_is_stopped(database_url: str) -> None:
+    """No limit of a statement helps where the process is stopped that would keep to it."""
+    stopped: list[int] = []
 
-    @flow(timeout_seconds=0.5)
+    @task
+    def read_from_a_stopped_database() -> None:
+        with database_transaction() as connection:
+            stopped.append(connection.info.backend_pid)
+            os.kill(stopped[0], signal.SIGSTOP)
+            connection.execute("SELECT 1")
+
+    @flow(timeout_seconds=1.5)
     def stuck() -> None:
-        waiting()
+        read_from_a_stopped_database()
 
-    state = stuck(return_state=True)
+    try:
+        state = stuck(return_state=True)
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
     assert state.name == "TimedOut"
 
 
