@@ -18,7 +18,6 @@ import psycopg
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.arguments import names_in
 from flows.backtest.history import History, HistoryError, Period, history_from_database, history_from_files
 from flows.backtest.local_server import ServerError, local_server
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
@@ -27,7 +26,9 @@ from flows.events import EventError
 from flows.files.frames import TableError
 from flows.forecasting.candles import as_utc
 from flows.forecasting.forecasts import Order, Sampling, build_request, usable_lookback
-from flows.settings import FlowSettings
+from flows.runtime.arguments import names_in
+from flows.runtime.server_calls import while_busy
+from flows.runtime.settings import FlowSettings
 from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.timeframes import TIMEFRAMES
@@ -107,8 +108,11 @@ def walk_over(
     sampling = Sampling(given.timeframe, given.pred_len, given.samples, 1.0, 1.0, 0, None)
     instants = made_at_instants(given.start, given.end, given.timeframe, given.every or given.pred_len)
 
+    timeout_s = FlowSettings.from_env().timeout_s
+
     def ask(order: Order) -> PredictAnswer:
-        return client.predict(build_request(order), order.events)
+        request = build_request(order)
+        return while_busy(lambda _: client.predict(request, order.events), timeout_s, console.print)
 
     found = Walked()
     steps = walk(

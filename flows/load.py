@@ -17,7 +17,6 @@ import psycopg
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.arguments import names_in
 from flows.files import feeds
 from flows.files.calendar_files import read_calendar_file
 from flows.files.calendar_replace import Withdrawal, plan_withdrawal, withdraw
@@ -25,6 +24,7 @@ from flows.files.candle_notes import candle_notes
 from flows.files.frames import TableError, read_file
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
+from flows.runtime.arguments import names_in
 from market.instruments import default_instruments
 from market.timeframes import TIMEFRAMES
 from sql.connect import connect

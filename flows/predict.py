@@ -18,7 +18,6 @@ from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.arguments import names_in
 from flows.forecasting.candles import Window, as_utc, closed_windows
 from flows.forecasting.event_plan import EventPlan, unreadable
 from flows.forecasting.fingerprint import with_fingerprint
@@ -44,8 +43,10 @@ from flows.forecasting.tasks import (
     read_widenings,
     store,
 )
+from flows.runtime.arguments import names_in
+from flows.runtime.settings import WORKERS, FlowSettings, local_prefect_defaults
+from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from flows.scoring.calibration import Calibration
-from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.timeframes import Timeframe
@@ -63,6 +64,7 @@ _RESTLESS: Final = (
 
 @flow(
     name="predict-batch",
+    timeout_seconds=DAILY_RUN_S,
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
 )
 def predict_batch(
@@ -115,6 +117,10 @@ def predict_batch(
     list of Outcome or State
         One per symbol, or a failed state that names the symbols that failed; the others are stored.
     """
+    try:
+        FlowSettings.from_env()
+    except ValueError as error:
+        return Failed(message=str(error))
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
     run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force)
     outcomes: list[Outcome] = []
@@ -143,6 +149,10 @@ def predict_batch(
     else:
         outcomes += [Outcome(symbol, error=_RESTLESS) for symbol in asked or ()]
     return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, run.as_of)
+
+
+predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
+"""The same flow for a schedule that runs it every hour."""
 
 
 @dataclass(frozen=True)
@@ -323,7 +333,8 @@ def conclude(
 def run_once(**parameters: Any) -> State[Any]:
     """Run the flow in this process, with a temporary Prefect server where the user has none."""
     with temporary_settings(set_defaults=local_prefect_defaults()):
-        return predict_batch(**parameters, return_state=True)
+        flow_of_timeframe = predict_hourly if parameters.get("timeframe") == "1h" else predict_batch
+        return flow_of_timeframe(**parameters, return_state=True)
 
 
 def main() -> int:

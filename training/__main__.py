@@ -14,7 +14,7 @@ from export.model.checkpoint import load_checkpoint, load_weights, resolve
 from export.model.config import DecoderConfig, TokenizerConfig
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
-from flows.arguments import names_in
+from flows.runtime.arguments import names_in
 from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError

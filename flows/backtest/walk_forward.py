@@ -19,11 +19,11 @@ from flows.forecasting.candles import STILL_OPEN, Window, closed_windows
 from flows.forecasting.event_plan import EventPlan, event_requests, plan_of, why_unusable
 from flows.forecasting.forecasts import Order, Sampling, build_row
 from flows.forecasting.lookback import shortened
+from flows.runtime.settings import WORKERS
 from flows.scoring.matured import Closes, matured_at
 from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, score_steps
 from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
-from flows.settings import WORKERS
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.timeframes import CANDLE_DURATION
 from market.types import DatetimeArray, Float64Array

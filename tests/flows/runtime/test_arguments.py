@@ -1,4 +1,4 @@
-from flows.arguments import names_in
+from flows.runtime.arguments import names_in
 
 
 def test_blanks_around_names_and_empty_ones_do_not_count() -> None:
