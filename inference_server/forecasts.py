@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_server import requests
+from inference_server.answer_size import check_answer_size
 from inference_server.bundle import Manifest
 from inference_server.calls import Outcome, Result
 from inference_server.candle_store import CandleStore
@@ -106,6 +107,8 @@ class Forecasts:
         ------
         ModelNotReady, Draining, QueueFull, DeadlineExceeded
             See `Scheduler.forecast`.
+        BeyondLimit
+            If a setting, or the answer to all of them, is larger than this server takes.
         InvalidRequest
             If a setting that all of them share cannot be used.
         """
@@ -115,6 +118,7 @@ class Forecasts:
             return {symbol: one for symbol, one in asked.items() if isinstance(one, ServiceError)}
         shared = readable[0]
         requests.check_limits(shared, self.limits, manifest.max_context)
+        check_answer_size(shared, len(readable), self.limits)
         as_of = np.datetime64("now", "us") if shared.as_of is None else parse_instant(shared.as_of, "as_of")
         seed = requests.new_seed() if shared.seed is None else shared.seed
         sources = await self._sources(readable, as_of)
