@@ -5,6 +5,9 @@ from inference_server.envelope import LEVELS
 from inference_server.errors import BeyondLimit
 from inference_server.schemas import ForecastSettings, Limits
 
+LARGE_ANSWER = 10_000
+"""Numbers from which on an answer takes longer to build than a thread to hand it over, some milliseconds."""
+
 
 def answer_values(asked: ForecastSettings, symbols: int) -> int:
     """Return how many numbers the answer for so many symbols holds: envelope, mean path and samples.
@@ -12,6 +15,11 @@ def answer_values(asked: ForecastSettings, symbols: int) -> int:
     A number takes about 20 bytes of JSON, as float32 values are written with all digits of a float64.
     """
     return symbols * asked.pred_len * (len(LEVELS) + len(FEATURES) + _per_candle(asked))
+
+
+def is_large_answer(asked: ForecastSettings, symbols: int) -> bool:
+    """Return whether the answer is built and written beside the event loop, which it would hold up."""
+    return answer_values(asked, symbols) > LARGE_ANSWER
 
 
 def check_answer_size(asked: ForecastSettings, symbols: int, limits: Limits) -> None:
