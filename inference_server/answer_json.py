@@ -14,6 +14,7 @@ from litestar import MediaType, Response
 from litestar.response import Stream
 from numpy.typing import NDArray
 
+from inference_server.large_work import let_others_run
 from inference_server.schemas import BatchItem, PredictAnswer, PredictBatchAnswer
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ def joined(pieces: Iterator[bytes]) -> list[bytes]:
     parts, part, size = [], list[bytes](), 0
     for piece in pieces:
         part.append(piece)
+        let_others_run()
         size += len(piece)
         if size >= _SENT_BYTES:
             parts.append(b"".join(part))

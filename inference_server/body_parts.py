@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from inference_server.errors import InvalidBody
+from inference_server.large_work import let_others_run
 from inference_server.list_pieces import PIECE_BYTES, ROWS, VALUES, is_long_list, list_pieces
 from inference_server.requests import nested_events, same_width
 from inference_server.schemas import Candles, EncodedArray, EventArray
@@ -99,6 +100,7 @@ def _candles(raw: bytes, at: str) -> Candles | None:
 def _values(raw: bytes, kind: Any, at: str) -> list[Any]:
     values: list[Any] = []
     for piece in list_pieces(raw, VALUES):
+        let_others_run()
         try:
             values += decode(piece, kind, at, len(values))
         except InvalidBody:
@@ -113,6 +115,7 @@ def _events(raw: bytes, at: str) -> EncodedArray:
     """Return nested lists as the array that they are, which takes an eighth of their memory."""
     arrays, count = [], 0
     for piece in list_pieces(raw, ROWS):
+        let_others_run()
         arrays.append(nested_events(decode(piece, list[list[float]], at, count)))
         count += len(arrays[-1])
     shape = (count, same_width(array.shape[1] for array in arrays))
