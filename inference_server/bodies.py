@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, ServiceError, UnsupportedMedia
 from inference_server.schemas import (
@@ -18,6 +18,7 @@ from inference_server.schemas import (
     Instant,
     PredictBatchRequest,
     PredictRequest,
+    ProbabilityRequest,
 )
 from inference_server.warning_codes import WarningCode, warning
 
@@ -28,6 +29,15 @@ _LONGEST_SHOWN = 80
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's word for gzip's header and trailer
 
 
+_PARTS: dict[str, Any] = {
+    "candles": Candles,
+    "future_timestamps": list[Instant],
+    "events": EventArray,
+    "probabilities": ProbabilityRequest,
+}
+"""What a batch gives by symbol, and the type of one symbol's part."""
+
+
 class _BatchBody(ForecastSettings, kw_only=True):
     """A batch whose parts by symbol are not read yet, so that a wrong one fails its symbol alone."""
 
@@ -35,6 +45,7 @@ class _BatchBody(ForecastSettings, kw_only=True):
     candles: dict[str, Raw] | None = None
     future_timestamps: dict[str, Raw] | None = None
     events: dict[str, Raw] | None = None
+    probabilities: dict[str, Raw] | UnsetType | None = UNSET
 
 
 def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
@@ -75,7 +86,7 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
     if repeated:
         text = f"listed more than once, answered once: {_names(repeated)}"
         warnings.append(warning(WarningCode.SYMBOLS_REPEATED, text))
-    for field in ("candles", "future_timestamps", "events"):
+    for field in _PARTS:
         strangers = sorted(set(getattr(batch, field) or {}) - set(batch.symbols))
         if strangers:
             text = f"{field} of symbols that are not in symbols were ignored: {_names(strangers)}"
@@ -175,8 +186,7 @@ def decode(body: bytes, kind: type[T], at: str = "$") -> T:
 def _one_of(batch: _BatchBody, symbol: str) -> PredictRequest | ServiceError:
     """Return one symbol's own request, or what is wrong with its parts."""
     parts: dict[str, Any] = {}
-    kinds: dict[str, Any] = {"candles": Candles, "future_timestamps": list[Instant], "events": EventArray}
-    for name, kind in kinds.items():
+    for name, kind in _PARTS.items():
         raw = (getattr(batch, name) or {}).get(symbol)
         if raw is None:
             continue
@@ -192,11 +202,14 @@ def _ignored(body: bytes, kind: type[PredictRequest | PredictBatchRequest]) -> l
     """Return a warning that names the fields of a valid body which its type does not have, or nothing."""
     given = msgspec.json.decode(body, type=dict[str, Raw])
     names = [name for name in given if name not in kind.__struct_fields__]
-    if (raw := given.get("candles")) is not None:
+    objects: dict[str, Any] = {"candles": Candles, "probabilities": ProbabilityRequest}
+    for field, inside in objects.items():
+        if (raw := given.get(field)) is None:
+            continue
         columns = msgspec.json.decode(raw, type=dict[str, Raw] | None) or {}
-        of_symbols = {f"candles.{symbol}.": part for symbol, part in columns.items()}
-        for prefix, part in ({"candles.": raw} if kind is PredictRequest else of_symbols).items():
-            names += [f"{prefix}{name}" for name in _keys(part) if name not in Candles.__struct_fields__]
+        of_symbols = {f"{field}.{symbol}.": part for symbol, part in columns.items()}
+        for prefix, part in ({f"{field}.": raw} if kind is PredictRequest else of_symbols).items():
+            names += [f"{prefix}{name}" for name in _keys(part) if name not in inside.__struct_fields__]
     text = f"unknown fields were ignored: {_names(names)}"
     return [warning(WarningCode.FIELDS_IGNORED, text)] if names else []
 

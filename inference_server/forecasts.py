@@ -13,8 +13,9 @@ from inference_server.bundle import Manifest
 from inference_server.calls import Outcome, Result
 from inference_server.candle_store import CandleStore
 from inference_server.candle_warnings import Used, candle_warnings
-from inference_server.candles import CandleError
+from inference_server.candles import FEATURES, CandleError
 from inference_server.engine import EngineError
+from inference_server.envelope import lowest_price
 from inference_server.errors import (
     DatabaseUnavailable,
     InvalidRequest,
@@ -36,6 +37,7 @@ from inference_server.responses import predict_answer, sliding_warning
 from inference_server.result_cache import ResultCache, job_key
 from inference_server.scheduler import Scheduler
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
+from inference_server.statistics_answer import check_levels, check_prices
 from inference_server.warning_codes import WarningCode, warning
 
 log = logging.getLogger(__name__)
@@ -98,7 +100,8 @@ class Forecasts:
         Parameters
         ----------
         asked
-            Requests by symbol that differ in nothing but candles, times and events; an error stays one.
+            Requests by symbol that differ in nothing but candles, times, events and the prices of
+            probabilities; an error stays one.
         timeout_s
             Seconds in which the forecasts must be done.
 
@@ -115,6 +118,7 @@ class Forecasts:
             return {symbol: one for symbol, one in asked.items() if isinstance(one, ServiceError)}
         shared = readable[0]
         requests.check_limits(shared, self.limits, manifest.max_context)
+        check_levels(shared)
         as_of = np.datetime64("now", "us") if shared.as_of is None else parse_instant(shared.as_of, "as_of")
         seed = requests.new_seed() if shared.seed is None else shared.seed
         sources = await self._sources(readable, as_of)
@@ -157,6 +161,9 @@ class Forecasts:
         )
         used = requests.usable(given, asked, instrument, as_of, self.limits)
         window = requests.without_gaps(used)
+        allow_nonpositive = instrument is not None and instrument.allow_nonpositive
+        prices = window.features[:, : FEATURES.index("close") + 1]
+        check_prices(asked, lowest_price(prices, allow_nonpositive=allow_nonpositive))
         if not stored:
             still_open = int((given.timestamps > window.timestamps[-1]).sum())
             if still_open:
@@ -183,7 +190,7 @@ class Forecasts:
         if sliding is not None:
             warnings.append(sliding)
         job = requests.forecast_job(asked, window, future, events, seed, zone)
-        return _Prepared(asked, job, warnings, instrument is not None and instrument.allow_nonpositive)
+        return _Prepared(asked, job, warnings, allow_nonpositive)
 
     async def _forecast(
         self, outcomes: Mapping[str, _Prepared | Exception], timeout_s: float
