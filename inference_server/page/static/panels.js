@@ -114,6 +114,37 @@ export function showHorizon(table, view) {
   table.replaceChildren(head, make("tbody", { children: rows }));
 }
 
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+
+/** Show how many of the paths end above a price or reach it before, where a forecast says so. */
+export function showOdds(card, view) {
+  const forecasts = view.forecasts.filter((one) => one.statistics?.probabilities);
+  card.hidden = forecasts.length === 0;
+  if (card.hidden) return;
+  const row = (label, cell) => {
+    const first = Object.assign(make("th", { children: label }), { scope: "row" });
+    return make("tr", { children: [first, ...forecasts.map((one) => make("td", { children: cell(one.statistics.probabilities) }))] });
+  };
+  const at = (list, price) => list?.find((one) => one.price === price)?.probability.at(-1);
+  const cell = (found, price) => {
+    const [above, touched] = [at(found.close_above, price), at(found.touch, price)];
+    return [above === undefined ? "" : percent(above), small(touched === undefined ? "" : `touched ${percent(touched)}`)];
+  };
+  const lists = forecasts.flatMap(({ statistics: { probabilities: found } }) => [...(found.close_above ?? []), ...(found.touch ?? [])]);
+  const prices = [...new Set(lists.map((one) => one.price))].sort((one, other) => other - one);
+  const heads = forecasts.map(({ name, look }) => Object.assign(make("th", { text: name, className: look }), { scope: "col" }));
+  const title = make("th", { text: `Close after ${forecasts[0].times.length} candles above` });
+  card.querySelector("table").replaceChildren(
+    make("thead", { children: [make("tr", { children: [title, ...heads] })] }),
+    make("tbody", { children: [
+      row(["last close"], (found) => [percent(found.up.at(-1))]),
+      ...prices.map((one) => row([price(one, view.digits), small(change(one, view.lastClose))], (found) => cell(found, one))),
+    ] }),
+  );
+  const { paths } = forecasts[0].statistics;
+  card.querySelector(".note").textContent = `Shares of ${paths} sample paths, not calibrated. Touched: in any candle on the way.`;
+}
+
 /** Fill the table of values: for readers who do not see the chart, and for copying. */
 export function showValues(details, view) {
   details.hidden = view.forecasts.length === 0;

@@ -7,6 +7,7 @@ const PATHS = [5, 10, 20, 50, 100];
 const PATHS_SHOWN = 20;
 const PATHS_COMPARED = 3;
 const AHEAD = [12, 24, 48, 120];
+const MOVE_OFFERED = { "1h": 0.02, "1d": 0.05 };
 const LONGEST_LOOKBACK = 512;
 const LOOKS = {
   with: { name: "With events", short: "with events", look: "fan" },
@@ -48,6 +49,9 @@ export class RunForm {
     fill($("paths"), PATHS.filter((count) => count <= (limits?.max_sample_count ?? 20)), inputs?.sample_count ?? 20);
     fill($("ahead"), view.row ? [] : AHEAD, view.row ? view.row.pred_len : 24);
     $("ahead").disabled = Boolean(view.row);
+    const move = MOVE_OFFERED[view.timeframe];
+    const around = view.lastClose > 0 ? [1 + move, 1 - move].map((factor) => (view.lastClose * factor).toFixed(view.digits)) : [];
+    $("prices").value = around.join(" ");
     this.say("");
     this.update();
   }
@@ -74,10 +78,16 @@ export class RunForm {
     return null;
   }
 
+  /** The prices whose probabilities are wanted; NaN among them where one is no number. */
+  prices() {
+    return [...new Set($("prices").value.split(/[\s;]+/).filter(Boolean).map(Number))];
+  }
+
   request(withEvents) {
     const { view, inputs } = this;
     const { row } = view;
     const predLen = Number($("ahead").value);
+    const prices = this.prices();
     const request = {
       symbol: view.symbol, timeframe: view.timeframe, pred_len: predLen,
       // The opening of the first candle forecast: the last one used has closed by then, and no other.
@@ -85,6 +95,7 @@ export class RunForm {
       lookback: inputs?.lookback ?? Math.min(LONGEST_LOOKBACK, this.model.max_context - predLen),
       temperature: inputs?.temperature ?? 1, top_k: inputs?.top_k ?? 0, top_p: inputs?.top_p ?? 1,
       sample_count: Number($("paths").value), seed: Number($("seed").value), return_samples: true,
+      probabilities: { close_above: prices, touch: prices },
     };
     return withEvents ? { ...request, events: inputs.events, event_schema: inputs.event_schema } : request;
   }
@@ -92,6 +103,10 @@ export class RunForm {
   async run() {
     if (!Number.isSafeInteger(Number($("seed").value))) {
       this.say("The seed must be a whole number of at most 15 digits.", true);
+      return;
+    }
+    if (this.prices().some(Number.isNaN)) {
+      this.say("The prices must be numbers such as 1234.5, with spaces between them.", true);
       return;
     }
     const chosen = document.querySelector('input[name="events"]:checked').value;

@@ -21,7 +21,7 @@ function storedForecast(row) {
   const calibrated = row.p10_calibrated && row.p90_calibrated ? [row.p10_calibrated, row.p90_calibrated] : null;
   return {
     name: "Stored forecast", look: "fan", times: row.timestamps.map(Date.parse),
-    p10: row.p10, p50: row.p50, p90: row.p90, calibrated,
+    p10: row.p10, p50: row.p50, p90: row.p90, calibrated, statistics: row.statistics,
     model: row.model_name, version: row.model_version, seed: row.seed,
   };
 }
@@ -31,6 +31,7 @@ export function answeredForecast(answer, { name, short, look }, pathsShown) {
   return {
     name, short, look, times: answer.timestamps.map(Date.parse),
     p10: answer.p10, p50: answer.p50, p90: answer.p90, samples: answer.samples.slice(0, pathsShown),
+    statistics: answer.statistics,
     model: answer.model.name, version: answer.model.version, seed: answer.seed,
   };
 }
