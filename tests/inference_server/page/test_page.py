@@ -110,7 +110,7 @@ def test_two_forecasts_are_compared_from_one_seed(page: str, watched: Watched) -
     clean(watched, page)
 
 
-def test_probabilities_of_prices_come_with_a_run(page: str, watched: Watched) -> None:
+def test_probabilities_of_prices_and_another_band_come_with_a_run(page: str, watched: Watched) -> None:
     watched.tab.goto(f"{page}/{FORECAST}")
     watched.shown("Stored forecast")
     assert watched.tab.is_hidden("#odds")
@@ -119,6 +119,15 @@ def test_probabilities_of_prices_come_with_a_run(page: str, watched: Watched) ->
     watched.tab.fill("#prices", "0.5 1.5")
     run(watched, "both")
     watched.shown("With events+Without events")
+    eighty = traces(watched)[1]["y"][1:]
+    assert watched.tab.locator("#horizon tbody th").all_inner_texts()[:3] == ["p90", "Median", "p10"]
+    watched.tab.select_option("#band", "50")
+    run(watched, "both")
+    watched.tab.locator("#horizon", has_text="p75").wait_for()
+    fifty = traces(watched)[1]["y"][1:]
+    assert all(inner >= outer for inner, outer in zip(fifty, eighty, strict=True))
+    assert fifty != eighty
+    assert "p25 – p75" in watched.tab.inner_text("#legend")
     rows = [row.split() for row in watched.tab.locator("#odds tbody tr").all_inner_texts()]
     assert rows[0][:2] == ["last", "close"]
     assert rows[1][0] == "1.50000"
