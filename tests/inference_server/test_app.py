@@ -135,6 +135,16 @@ def test_statistics_come_where_they_are_asked_for_and_change_nothing_else(server
     assert second["quantiles"]["levels"] == [0.25, 0.75]
 
 
+def test_kept_paths_answer_other_statistics(tiny_bundle: Path, tmp_path: Path) -> None:
+    with without_database(tiny_bundle, tmp_path, result_cache_bytes=2**20) as client:
+        plain = answer(client, return_samples=True)
+        response = client.post("/predict", json={**ASKED, "return_samples": True, "quantiles": [0.25]})
+        assert response.headers["X-Batch-Size"] == "0"  # no step of the model was run
+        made = response.json()
+        assert made.pop("statistics")["quantiles"]["levels"] == [0.25]
+        assert made == plain
+
+
 def test_events_change_the_forecast_and_travel_in_two_ways(server: TestClient) -> None:
     events = np.random.default_rng(0).normal(size=(44, 20)).astype(np.float32)
     plain = answer(server)
