@@ -28,6 +28,8 @@ def predict_answer(
 ) -> PredictAnswer:
     """Return the answer to a request from the paths that the engine generated for it.
 
+    Its `samples` are an array, which `inference_server.answer_json` writes as the lists that they stand for.
+
     Parameters
     ----------
     paths
@@ -119,8 +121,9 @@ def sliding_warning(lookback_used: int, pred_len: int, max_context: int, context
 
 def _samples(paths: NDArray[np.float64], return_samples: bool | str) -> Any:
     if return_samples == "full":
-        return paths.tolist()
-    return paths[:, :, CLOSE].tolist() if return_samples else None
+        return paths
+    # A copy, so that the other five features can go.
+    return paths[:, :, CLOSE].copy() if return_samples else None
 
 
 def _datetimes(instants: NDArray[np.datetime64]) -> list[datetime]:

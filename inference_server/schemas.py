@@ -282,6 +282,9 @@ class Limits(Struct, kw_only=True, frozen=True):
     max_lookback: int
     max_batch_symbols: int
     max_body_bytes: int
+    max_answer_values: Annotated[
+        int | None, Meta(description="numbers in one answer; absent from servers of before")
+    ] = None
 
 
 class Health(Struct, kw_only=True, omit_defaults=True):

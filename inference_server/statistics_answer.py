@@ -45,6 +45,15 @@ def wants_statistics(asked: PredictRequest) -> bool:
     )
 
 
+def statistics_values(asked: ForecastSettings) -> int:
+    """Return how many numbers the statistics of one symbol hold for each future candle."""
+    levels = len(asked.quantiles or ())
+    values = len(_PRICES) * levels + (levels or len(LEVELS)) * bool(asked.realised_volatility)
+    if isinstance(asked, PredictRequest) and isinstance(asked.probabilities, ProbabilityRequest):
+        values += 1 + len(asked.probabilities.close_above) + len(asked.probabilities.touch)
+    return values
+
+
 def check_levels(asked: ForecastSettings) -> None:
     """Refuse quantile levels that are none, too many, repeated or outside 0 … 1.
 

@@ -32,6 +32,8 @@ ASKED: dict[str, Any] = {
     "top_p": 1.0,
 }
 
+SMALL_LIMITS = {"max_body_bytes": 200_000, "max_answer_values": 5000}
+
 
 @contextmanager
 def without_database(bundle: Path, folder: Path, **settings: Any) -> Iterator[TestClient]:
@@ -43,7 +45,7 @@ def without_database(bundle: Path, folder: Path, **settings: Any) -> Iterator[Te
 
 @pytest.fixture(scope="module")
 def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with without_database(tiny_bundle, tmp_path_factory.mktemp("server"), max_body_bytes=200_000) as client:
+    with without_database(tiny_bundle, tmp_path_factory.mktemp("server"), **SMALL_LIMITS) as client:
         yield client
 
 
@@ -63,6 +65,31 @@ def answer(client: TestClient, path: str = "/predict", **fields: Any) -> dict[st
 def encoded(events: np.ndarray) -> dict[str, Any]:
     data = base64.b64encode(events.astype("<f4").tobytes()).decode()
     return {"shape": list(events.shape), "data": data}
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "values"),
+    [
+        ("/predict", {"sample_count": 256, "pred_len": 14, "return_samples": "full"}, 14 * 1545),
+        (
+            "/predict-batch",
+            {"symbols": ["A", "B", "C"], "sample_count": 200, "return_samples": True},
+            3 * 8 * 209,
+        ),
+    ],
+)
+def test_an_answer_that_would_be_too_large_is_refused_before_any_work(
+    server: TestClient, path: str, fields: dict[str, Any], values: int
+) -> None:
+    before = server.get("/metrics").text
+    response = server.post(path, json={"pred_len": 8, "candles": None, **fields, "symbol": "BTC-USD"})
+    problem = response.json()
+    assert (response.status_code, problem["title"]) == (422, "Beyond a limit")
+    assert (problem["given"], problem["expected"]) == (values, "at most 5000 (KRONOS_MAX_ANSWER_VALUES)")
+    assert "Ask for fewer paths (sample_count)" in problem["detail"]
+    assert server.get("/model").json()["limits"]["max_answer_values"] == 5000
+    counted = [line for line in before.splitlines() if line.startswith("kronos_queue_seconds_count")]
+    assert counted[0] in server.get("/metrics").text
 
 
 def test_an_inline_request_is_answered_in_full(server: TestClient) -> None:

@@ -11,7 +11,13 @@ from inference_server.errors import InvalidRequest
 from inference_server.jobs import ForecastJob
 from inference_server.responses import predict_answer
 from inference_server.schemas import ModelName, PredictAnswer, PredictRequest, ProbabilityRequest, Statistics
-from inference_server.statistics_answer import MAX_LEVELS, MAX_PRICES, check_levels, check_prices
+from inference_server.statistics_answer import (
+    MAX_LEVELS,
+    MAX_PRICES,
+    check_levels,
+    check_prices,
+    statistics_values,
+)
 from inference_server.warning_codes import code_of
 
 MODEL = ModelName(name="tiny", version="abc")
@@ -110,6 +116,24 @@ def test_statistics_are_those_of_the_samples(repair: bool) -> None:
         ordered = sorted(by_path)
         values = [row[step] for row in found.realised_volatility.values]
         assert values == pytest.approx([ordered[18], ordered[0], ordered[9]])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, EVERYTHING, {"realised_volatility": True}, {"probabilities": ProbabilityRequest(touch=[99.0])}],
+    ids=["nothing", "everything", "volatility", "touch"],
+)
+def test_the_numbers_of_a_candle_are_known_before(fields: dict[str, Any]) -> None:
+    def numbers(value: Any) -> int:
+        if isinstance(value, dict):
+            return sum(numbers(one) for name, one in value.items() if name != "levels")
+        if isinstance(value, list):
+            return sum(numbers(one) if isinstance(one, list | dict) else 1 for one in value)
+        return 0
+
+    found = msgspec.to_builtins(answer(**fields)).get("statistics", {})
+    asked = PredictRequest(symbol="A", **fields)
+    assert numbers(found) == statistics_values(asked) * 4
 
 
 def test_quantiles_at_the_envelope_s_levels_are_the_envelope() -> None:
