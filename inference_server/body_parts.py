@@ -84,7 +84,8 @@ def decode(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
 
 
 def _candles(raw: bytes, at: str) -> Candles | None:
-    columns = decode(raw, _RawCandles | None, at)
+    kind: Any = _RawCandles | None
+    columns = decode(raw, kind, at)
     if columns is None:
         return None
     read = {}
@@ -124,10 +125,13 @@ def _value_at(body: bytes, message: str) -> Any:
     if place is None:
         return None
     try:
-        raw: Any = body
+        raw: bytes | Raw = body
         for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
-            inside = msgspec.json.decode(raw, type=list[Raw] if index else dict[str, Raw])
-            raw = inside[int(index) if index else name]
+            raw = (
+                msgspec.json.decode(raw, type=list[Raw])[int(index)]
+                if index
+                else msgspec.json.decode(raw, type=dict[str, Raw])[name]
+            )
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, LookupError, TypeError, RecursionError):
         return None

@@ -81,12 +81,12 @@ def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> NDAr
         if len(values) != count:
             raise CandleError(f"{name} has {len(values)} values and open has {count}; expected as many", name)
     arrays = {name: np.array(values, dtype=np.float64) for name, values in given.items()}
-    for name, values in arrays.items():
-        known = ~np.isnan(values)
+    for name, column in arrays.items():
+        known = ~np.isnan(column)
         if name in FEATURES[:4] and not known.all():
             row = int(np.argmin(known))
             raise CandleError(f"{name} is missing in row {row}; expected a finite number", name, row)
-        _finite(name, np.where(known, values, 0.0))
+        _finite(name, np.where(known, column, 0.0))
     unknown = np.full(count, np.nan)
     return np.stack([arrays.get(name, unknown) for name in FEATURES], axis=1)
 
