@@ -4,17 +4,20 @@ from inference_server.candles import FEATURES
 from inference_server.envelope import LEVELS
 from inference_server.errors import BeyondLimit
 from inference_server.schemas import ForecastSettings, Limits
+from inference_server.statistics_answer import statistics_values
 
 LARGE_ANSWER = 10_000
 """Numbers from which on an answer takes longer to build than a thread to hand it over, some milliseconds."""
 
 
 def answer_values(asked: ForecastSettings, symbols: int) -> int:
-    """Return how many numbers the answer for so many symbols holds: envelope, mean path and samples.
+    """Return how many numbers the answer for so many symbols holds: envelope, mean path, samples, statistics.
 
     A number takes about 20 bytes of JSON, as float32 values are written with all digits of a float64.
     """
-    return symbols * asked.pred_len * (len(LEVELS) + len(FEATURES) + _per_candle(asked))
+    return (
+        symbols * asked.pred_len * (len(LEVELS) + len(FEATURES) + _samples(asked) + statistics_values(asked))
+    )
 
 
 def is_large_answer(asked: ForecastSettings, symbols: int) -> bool:
@@ -39,6 +42,8 @@ def check_answer_size(asked: ForecastSettings, symbols: int, limits: Limits) -> 
         ways.append("no samples")
     if asked.return_samples == "full":
         ways.insert(-1, 'the close of every path alone (return_samples true instead of "full")')
+    if statistics_values(asked):
+        ways.append("fewer quantiles and prices")
     if symbols > 1:
         ways.append("fewer symbols, in several requests")
     raise BeyondLimit(
@@ -50,7 +55,7 @@ def check_answer_size(asked: ForecastSettings, symbols: int, limits: Limits) -> 
     )
 
 
-def _per_candle(asked: ForecastSettings) -> int:
+def _samples(asked: ForecastSettings) -> int:
     """Numbers of samples that each future candle has."""
     if not asked.return_samples:
         return 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from inference_server.body_parts import LONGEST_SHOWN, decode, read_part
 from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, ServiceError, UnsupportedMedia
@@ -20,6 +20,7 @@ from inference_server.schemas import (
     Instant,
     PredictBatchRequest,
     PredictRequest,
+    ProbabilityRequest,
 )
 from inference_server.warning_codes import WarningCode, warning
 
@@ -29,7 +30,12 @@ NAMES_SHOWN = 10
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's word for gzip's header and trailer
 
 
-_PARTS: dict[str, Any] = {"candles": Candles, "future_timestamps": list[Instant], "events": EventArray}
+_PARTS: dict[str, Any] = {
+    "candles": Candles,
+    "future_timestamps": list[Instant],
+    "events": EventArray,
+    "probabilities": ProbabilityRequest,
+}
 """What belongs to one symbol alone, and its type."""
 
 
@@ -43,6 +49,7 @@ class _PredictBody(ForecastSettings, kw_only=True):
     candles: Raw = _NULL
     future_timestamps: Raw = _NULL
     events: Raw = _NULL
+    probabilities: Raw = _NULL
 
 
 class _BatchBody(ForecastSettings, kw_only=True):
@@ -52,6 +59,7 @@ class _BatchBody(ForecastSettings, kw_only=True):
     candles: dict[str, Raw] | None = None
     future_timestamps: dict[str, Raw] | None = None
     events: dict[str, Raw] | None = None
+    probabilities: dict[str, Raw] | UnsetType | None = UNSET
 
 
 def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
@@ -63,7 +71,7 @@ def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
         If the body is not JSON or a field has the wrong type; the error names the field.
     """
     read = decode(body, _PredictBody)
-    raws = {name: (getattr(read, name), f"$.{name}") for name in _PARTS}
+    raws = {name: (raw, f"$.{name}") for name in _PARTS if (raw := getattr(read, name)) != _NULL}
     return _request(read, read.symbol, raws), _ignored(body, PredictRequest)
 
 
@@ -93,7 +101,7 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
     if repeated:
         text = f"listed more than once, answered once: {_names(repeated)}"
         warnings.append(warning(WarningCode.SYMBOLS_REPEATED, text))
-    for field in ("candles", "future_timestamps", "events"):
+    for field in _PARTS:
         strangers = sorted(set(getattr(batch, field) or {}) - set(batch.symbols))
         if strangers:
             text = f"{field} of symbols that are not in symbols were ignored: {_names(strangers)}"
@@ -194,11 +202,14 @@ def _ignored(body: bytes, kind: type[PredictRequest | PredictBatchRequest]) -> l
     """Return a warning that names the fields of a valid body which its type does not have, or nothing."""
     given = msgspec.json.decode(body, type=dict[str, Raw])
     names = [name for name in given if name not in kind.__struct_fields__]
-    if (raw := given.get("candles")) is not None:
+    objects: dict[str, Any] = {"candles": Candles, "probabilities": ProbabilityRequest}
+    for field, inside in objects.items():
+        if (raw := given.get(field)) is None:
+            continue
         columns = msgspec.json.decode(raw, type=dict[str, Raw] | None) or {}
-        of_symbols = {f"candles.{symbol}.": part for symbol, part in columns.items()}
-        for prefix, part in ({"candles.": raw} if kind is PredictRequest else of_symbols).items():
-            names += [f"{prefix}{name}" for name in _keys(part) if name not in Candles.__struct_fields__]
+        of_symbols = {f"{field}.{symbol}.": part for symbol, part in columns.items()}
+        for prefix, part in ({f"{field}.": raw} if kind is PredictRequest else of_symbols).items():
+            names += [f"{prefix}{name}" for name in _keys(part) if name not in inside.__struct_fields__]
     text = f"unknown fields were ignored: {_names(names)}"
     return [warning(WarningCode.FIELDS_IGNORED, text)] if names else []
 

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_server import requests
-from inference_server.answer_size import check_answer_size, is_large_answer
+from inference_server.answer_size import answer_values, check_answer_size, is_large_answer
 from inference_server.bundle import Manifest
 from inference_server.calls import Outcome, Result
 from inference_server.candle_store import CandleStore
 from inference_server.candle_warnings import Used, candle_warnings
-from inference_server.candles import CandleError
+from inference_server.candles import FEATURES, CandleError
 from inference_server.engine import EngineError
+from inference_server.envelope import lowest_price
 from inference_server.errors import (
     DatabaseUnavailable,
     InvalidRequest,
@@ -38,6 +39,7 @@ from inference_server.responses import predict_answer, sliding_warning
 from inference_server.result_cache import ResultCache, job_key
 from inference_server.scheduler import Scheduler
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
+from inference_server.statistics_answer import check_levels, check_prices
 from inference_server.warning_codes import WarningCode, warning
 
 log = logging.getLogger(__name__)
@@ -108,7 +110,8 @@ class Forecasts:
         Parameters
         ----------
         asked
-            Requests by symbol that differ in nothing but candles, times and events; an error stays one.
+            Requests by symbol that differ in nothing but candles, times, events and the prices of
+            probabilities; an error stays one.
         timeout_s
             Seconds in which the forecasts must be done.
 
@@ -127,7 +130,9 @@ class Forecasts:
             return {symbol: one for symbol, one in asked.items() if isinstance(one, ServiceError)}
         shared = readable[0]
         requests.check_limits(shared, self.limits, manifest.max_context)
-        check_answer_size(shared, len(readable), self.limits)
+        check_levels(shared)
+        largest = max(readable, key=lambda one: answer_values(one, 1))
+        check_answer_size(largest, len(readable), self.limits)
         as_of = np.datetime64("now", "us") if shared.as_of is None else parse_instant(shared.as_of, "as_of")
         seed = requests.new_seed() if shared.seed is None else shared.seed
         sources = await self._sources(readable, as_of)
@@ -147,7 +152,7 @@ class Forecasts:
 
         candles = sum(one.lookback if one.candles is None else len(one.candles.timestamp) for one in readable)
         outcomes = await self.large_work.run(prepare, large=candles > LARGE_WINDOWS)
-        return await self._forecast(outcomes, timeout_s, large=is_large_answer(shared, len(readable)))
+        return await self._forecast(outcomes, timeout_s, large=is_large_answer(largest, len(readable)))
 
     async def _sources(self, asked: list[PredictRequest], as_of: np.datetime64) -> _Sources:
         """Read what the requests need of the database; candles of all symbols in one query."""
@@ -175,6 +180,9 @@ class Forecasts:
         )
         used = requests.usable(given, asked, instrument, as_of, self.limits)
         window = requests.without_gaps(used)
+        allow_nonpositive = instrument is not None and instrument.allow_nonpositive
+        prices = window.features[:, : FEATURES.index("close") + 1]
+        check_prices(asked, lowest_price(prices, allow_nonpositive=allow_nonpositive))
         if not stored:
             still_open = int((given.timestamps > window.timestamps[-1]).sum())
             if still_open:
@@ -201,7 +209,7 @@ class Forecasts:
         if sliding is not None:
             warnings.append(sliding)
         job = requests.forecast_job(asked, window, future, events, seed, zone)
-        return _Prepared(asked, job, warnings, instrument is not None and instrument.allow_nonpositive)
+        return _Prepared(asked, job, warnings, allow_nonpositive)
 
     async def _forecast(
         self, outcomes: Mapping[str, _Prepared | Exception], timeout_s: float, *, large: bool
