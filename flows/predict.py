@@ -23,6 +23,7 @@ from flows.forecasting.event_plan import EventPlan, unreadable
 from flows.forecasting.fingerprint import with_fingerprint
 from flows.forecasting.forecasts import Order, Sampling, build_row, usable_lookback
 from flows.forecasting.lookback import shortened
+from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import (
     Outcome,
     failure_message,
@@ -82,6 +83,9 @@ def predict_batch(
     store_samples: bool = False,
     stale_after: int | None = None,
     force: bool = False,
+    quantiles: list[float] | None = None,
+    moves: list[float] | None = None,
+    realised_volatility: bool = False,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -111,6 +115,11 @@ def predict_batch(
     force
         Make every forecast, also those whose row is there already from the same candles, events, settings and
         model.
+    quantiles, moves, realised_volatility
+        What the rows hold of the sample paths beside the envelope, in the column `statistics`: quantiles of
+        open, high, low and close; P(up) and the probabilities of the prices that are so far from each last
+        close (0.02: two per cent up; empty: P(up) alone); quantiles of realised volatility. See
+        docs/statistics.md.
 
     Returns
     -------
@@ -122,7 +131,10 @@ def predict_batch(
     except ValueError as error:
         return Failed(message=str(error))
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
-    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force)
+    statistics = WantedStatistics(
+        tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
+    )
+    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force, statistics)
     outcomes: list[Outcome] = []
     asked = symbols
     for _ in range(MODELS_PER_RUN):
@@ -166,6 +178,7 @@ class Run:
     store_samples: bool
     stale_after: int | None
     force: bool
+    statistics: WantedStatistics
 
 
 def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple[list[Outcome], list[str]]:
@@ -211,6 +224,7 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
                 calibrations.get(window.instrument.asset_class),
                 run.store_samples,
                 (*window.warnings, *remarks.get(symbol, ()), *lack),
+                statistics=run.statistics,
             ),
             settled=events.settled or symbol in events.arrays,
         )

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from flows.forecasting.candles import PRICES, Window, epoch_ms
+from flows.forecasting.path_statistics import WantedStatistics, request_fields, undefined_warnings
 from flows.forecasting.seeds import forecast_seed
 from flows.forecasting.store import PredictionRow
 from flows.scoring.calibration import Calibration, calibrate
-from inference_server.schemas import PredictAnswer, PredictRequest
+from inference_server.schemas import PredictAnswer, PredictRequest, Statistics
 from market.envelope import envelope, lowest_price, with_floor
 from market.event_channels import EVENT_SCHEMA
 from market.timeframes import Timeframe
@@ -50,6 +52,8 @@ class Order:
         What is known to be odd before the server is asked, each beginning with its code.
     fingerprint
         Hash of what the forecast follows from; None where no stored one counts as the same.
+    statistics
+        What the row holds of the sample paths beside the envelope.
     """
 
     symbol: str
@@ -62,6 +66,7 @@ class Order:
     store_samples: bool = False
     warnings: tuple[str, ...] = ()
     fingerprint: str | None = None
+    statistics: WantedStatistics = field(default_factory=WantedStatistics)
 
 
 def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
@@ -107,6 +112,7 @@ def build_request(order: Order) -> PredictRequest:
         time_zone=window.instrument.model_time_zone,
         candles=window.request_candles(),
         future_timestamps=epoch_ms(window.future_timestamps),
+        **request_fields(order.statistics, window.last_close),
     )
 
 
@@ -137,7 +143,11 @@ def build_row(
     lowest = lowest_price(prices, allow_nonpositive=window.instrument.allow_nonpositive)
     bands = with_floor(envelope(paths), lowest)
     calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
-    warnings = [*order.warnings, *answer.warnings]
+    warnings = [
+        *order.warnings,
+        *answer.warnings,
+        *undefined_warnings(order.statistics, window.last_close),
+    ]
     if late:
         text = "newer candles had closed when this was made, and were not in the database"
         warnings.append(warning(WarningCode.CANDLES_LATE, text))
@@ -145,8 +155,9 @@ def build_row(
         code_of(text) == WarningCode.EVENTS_NOT_USED for text in warnings
     ):
         warnings.append(warning(WarningCode.EVENTS_NOT_USED, without_events))
-    # A server that left the events out may take them next time.
-    as_planned = answer.events_used or order.events is None
+    statistics = answer.statistics if isinstance(answer.statistics, Statistics) else None
+    # A server that left out events or statistics may take them next time.
+    as_planned = (answer.events_used or order.events is None) and bool(order.statistics) == bool(statistics)
     return PredictionRow(
         symbol=order.symbol,
         timeframe=order.sampling.timeframe,
@@ -165,4 +176,5 @@ def build_row(
         samples=paths.tolist() if order.store_samples else None,
         warnings=list(dict.fromkeys(warnings)) or None,
         fingerprint=order.fingerprint if as_planned else None,
+        statistics=None if statistics is None else msgspec.to_builtins(statistics),
     )

@@ -8,6 +8,7 @@ import pytest
 
 from flows.forecasting.fingerprint import fingerprint, with_fingerprint
 from flows.forecasting.forecasts import Order
+from flows.forecasting.path_statistics import WantedStatistics
 from flows.scoring.calibration import Calibration
 from tests.flows.forecasting.test_forecasts import ORDER, WINDOW
 
@@ -57,6 +58,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "calibration": {"calibration": replace(CALIBRATION, low=np.array([0.5, 1.1]))},
     "no calibration": {"calibration": None},
     "samples": {"store_samples": True},
+    "quantiles": {"statistics": WantedStatistics(quantiles=(0.25,))},
+    "other quantiles": {"statistics": WantedStatistics(quantiles=(0.75,))},
+    "P(up)": {"statistics": WantedStatistics(moves=())},
+    "moves": {"statistics": WantedStatistics(moves=(0.02,))},
+    "volatility": {"statistics": WantedStatistics(realised_volatility=True)},
     "warnings": {"warnings": ("split: a step of 2:1",)},
     "version": {"model_version": "abd"},
     **{
