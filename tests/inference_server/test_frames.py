@@ -1,8 +1,10 @@
 """DataFrames in and out: against a real server, and what a frame that can't be read is refused with."""
 
+import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +16,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.local_server import local_server
 from inference_server.client import Client, PredictionRefused, SymbolsFailed
@@ -404,3 +408,31 @@ def test_a_missing_value_of_pandas_nullable_types() -> None:
     frame.loc[1, "close"] = pd.NA
     with pytest.raises(FrameError, match="close is nan in row 1"):
         read(frame)
+
+
+@given(
+    counts=st.lists(st.integers(1, 8), min_size=1, max_size=4),
+    order=st.randoms(use_true_random=False),
+    build=st.sampled_from([pl.DataFrame, pd.DataFrame, dict]),
+)
+def test_interleaved_symbols_come_apart_as_they_were(
+    counts: list[int], order: random.Random, build: Callable[[Any], Any]
+) -> None:
+    rows = [(f"S{place}", row) for place, count in enumerate(counts) for row in range(count)]
+    # Any order across symbols that keeps each symbol's own.
+    mixed = [symbol for symbol, _ in order.sample(rows, len(rows))]
+    place_of: Counter[str] = Counter()
+    picked: list[int] = []
+    for symbol in mixed:
+        picked.append(place_of[symbol])
+        place_of[symbol] += 1
+    whole = columns(8)
+    frame = {name: [values[row] for row in picked] for name, values in whole.items()} | {"symbol": mixed}
+    frame["close"] = [1000.0 * int(symbol[1:]) + row for symbol, row in zip(mixed, picked, strict=True)]
+    candles = read(build(frame), None)
+    assert list(candles) == list(dict.fromkeys(mixed))
+    for symbol, one in candles.items():
+        count = counts[int(symbol[1:])]
+        assert one.close == [1000.0 * int(symbol[1:]) + row for row in range(count)]
+        assert one.timestamp == [f"2026-01-05T0{row}:00:00Z" for row in range(count)]
+        assert one.volume == list(whole["volume"][:count])
