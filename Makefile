@@ -14,8 +14,8 @@ INSTALLED := $(VENV)/.installed
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=python3.11 …")'
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else f"Python 3.11 to 3.14 is needed, {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint "$(CONSTRAINTS)" "$(TORCH)"
@@ -23,18 +23,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps kronos-model-arch==0.1.0
 	@touch $@
 
-install: $(INSTALLED) ## Make the environment in .venv
+$(INSTALLED): constraints.txt
 
-# Packages of a torch build or of one platform stay free; onnxruntime and onnxruntime-gpu share their versions.
-lock: $(INSTALLED) ## Write constraints.txt from the environment
-	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "lock with Python 3.11, the oldest: the newest versions for a newer Python may not run on it")'
-	$(BIN)/python -m pip freeze --exclude-editable --exclude torch --exclude kronos-model-arch \
-		--exclude pip --exclude setuptools --exclude wheel > $(VENV)/frozen.txt
-	{ grep '^#' constraints.txt; awk -F '==' '/ @ |^(nvidia-|cuda-|triton==)/ { next } \
-		$$1 ~ /^onnxruntime(-gpu)?$$/ { print "onnxruntime==" $$2; print "onnxruntime-gpu==" $$2; next } \
-		{ print }' $(VENV)/frozen.txt; } > $(VENV)/constraints.txt
-	mv $(VENV)/constraints.txt constraints.txt
-	@touch $(INSTALLED)
+install: $(INSTALLED) ## Make the environment in .venv
 
 lint: $(INSTALLED) ## Ruff and mypy
 	$(BIN)/ruff check .
@@ -46,6 +37,17 @@ test: lint ## The whole check: lint, types, and every test
 
 demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder for your own candles
 	$(BIN)/python -m flows.demo $(if $(DATA),--data $(DATA))
+
+# Packages of a torch build or of one platform stay free; onnxruntime and onnxruntime-gpu share their versions.
+lock: $(INSTALLED) ## Write constraints.txt from the environment
+	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "lock with Python 3.11, the oldest: the newest versions for a newer Python may not run on it")'
+	$(BIN)/python -m pip freeze --exclude-editable --exclude torch --exclude kronos-model-arch \
+		--exclude pip --exclude setuptools --exclude wheel > $(VENV)/frozen.txt
+	{ grep '^#' constraints.txt; awk -F '==' '/ @ |^(nvidia-|cuda-|triton==)/ { next } \
+		$$1 ~ /^onnxruntime(-gpu)?$$/ { print "onnxruntime==" $$2; print "onnxruntime-gpu==" $$2; next } \
+		{ print }' $(VENV)/frozen.txt; } > $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+	@touch $(INSTALLED)
 
 bench: $(INSTALLED) ## Every benchmark; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
