@@ -41,8 +41,8 @@ demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder f
 # Packages of a torch build or of one platform stay free; onnxruntime and onnxruntime-gpu share their versions.
 lock: $(INSTALLED) ## Write constraints.txt from the environment
 	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "lock with Python 3.11, the oldest: the newest versions for a newer Python may not run on it")'
-	$(BIN)/python -m pip freeze --exclude-editable --exclude torch --exclude kronos-model-arch \
-		--exclude pip --exclude setuptools --exclude wheel > $(VENV)/frozen.txt
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude torch --exclude kronos-model-arch \
+		--exclude pip > $(VENV)/frozen.txt
 	{ grep '^#' constraints.txt; awk -F '==' '/ @ |^(nvidia-|cuda-|triton==)/ { next } \
 		$$1 ~ /^onnxruntime(-gpu)?$$/ { print "onnxruntime==" $$2; print "onnxruntime-gpu==" $$2; next } \
 		{ print }' $(VENV)/frozen.txt; } > $(VENV)/constraints.txt
