@@ -115,10 +115,10 @@ def demonstrate(data: Path | None, folder: Path, started: ExitStack) -> int:
     with step(
         f"Forecasting {len(symbols)} of {count} symbols from {as_of:%Y-%m-%d %H:%M} UTC, {HORIZON} hours"
     ):
-        failures, warnings = run_flow(symbols, as_of)
+        failures, codes = run_flow(symbols, as_of)
     with connect() as connection:
         console.print(forecast_table(connection))
-        for line in warning_lines(warnings):
+        for line in warning_lines(codes):
             console.print(line, markup=False)
         show_what_events_change(connection)
     for failure in failures:
@@ -284,7 +284,7 @@ def chosen(instruments: Sequence[Instrument]) -> list[str]:
 
 
 def run_flow(symbols: list[str], as_of: datetime) -> tuple[list[str], list[str]]:
-    """Run the flow in this process; return what failed, and the warnings of all stored forecasts."""
+    """Run the flow in this process; return what failed, and the codes of the warnings of each forecast."""
     # Prefect reads its settings when it is imported, which must be after `isolate`.
     from flows.predict import run_once
 
@@ -292,13 +292,17 @@ def run_flow(symbols: list[str], as_of: datetime) -> tuple[list[str], list[str]]
     if not state.is_completed():
         return [state.message or "the run failed"], []
     rows = (outcome.row for outcome in state.result())
-    return [], [text for row in rows if row is not None for text in row.warnings or ()]
+    return [], [
+        code for row in rows if row is not None for code in {code_of(text) for text in row.warnings or ()}
+    ]
 
 
-def warning_lines(warnings: Sequence[str]) -> list[str]:
-    """Return a line for each code among the warnings of forecasts, with how often it was given."""
-    counts = Counter(code_of(text) for text in warnings)
-    return [f"warning {code}, {count} times: see docs/warnings.md" for code, count in sorted(counts.items())]
+def warning_lines(codes: Sequence[str]) -> list[str]:
+    """Return a line for each code of warnings, with the number of forecasts that have it."""
+    return [
+        f"warning {code} in {count} forecasts: see docs/warnings.md"
+        for code, count in sorted(Counter(codes).items())
+    ]
 
 
 def show_what_events_change(connection: psycopg.Connection[Any]) -> None:

@@ -87,10 +87,9 @@ def test_forecasts_what_the_checkpoint_is_good_for(classes: list[str], expected:
 
 
 def test_warnings_are_counted_by_code() -> None:
-    warnings = ["candles-late: newer ones", "few-paths: 1", "candles-late: others"]
-    assert demo.warning_lines(warnings) == [
-        "warning candles-late, 2 times: see docs/warnings.md",
-        "warning few-paths, 1 times: see docs/warnings.md",
+    assert demo.warning_lines(["candles-late", "few-paths", "candles-late"]) == [
+        "warning candles-late in 2 forecasts: see docs/warnings.md",
+        "warning few-paths in 1 forecasts: see docs/warnings.md",
     ]
 
 
