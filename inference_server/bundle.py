@@ -11,7 +11,8 @@ BUNDLE_FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
 TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
-DECODER_FILE, PATHS_FILE, BRANCHES_FILE = "decoder.onnx", "paths.onnx", "branches.onnx"
+DECODER_FILE, PATHS_FILE = "decoder.onnx", "paths.onnx"
+BRANCHES_FILE, BRANCHES_DATA_FILE = "branches.onnx", "branches.data"
 
 INSTRUMENTS_CLOCK = "instrument"
 """A model's clock that is each instrument's own, its `model_time_zone`."""
@@ -79,19 +80,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decoder_files(precision: str, *, adapter: bool) -> set[str]:
-    """The decoder's graphs in a bundle of a precision, with an adapter or without.
+    """The decoder's files in a bundle of a precision, with an adapter or without.
 
     Of a bundle for the CPU one graph reads a prefix that all rows share: `paths.onnx`. A GPU's attention
     kernel does not hand out the scores that joining prefix and suffix takes, and half precision is for a GPU.
 
     In a bundle for the CPU with an adapter `decoder.onnx` is the base model's, so that a request without
-    events costs what it costs in a base-only bundle; the adapted graphs and the one for many paths are
-    branches of `branches.onnx`. A GPU captures its steps as CUDA graphs, which exclude branches and take
-    memory each: there the adapter is in `decoder.onnx`, times a gate.
+    events costs what it costs in a base-only bundle. The adapted graphs and the one for many paths are
+    branches of `branches.onnx`, whose weights are in `branches.data`. A GPU captures its steps as CUDA
+    graphs, which exclude branches and take memory each: there the adapter is in `decoder.onnx`, times a gate.
     """
     if precision == "fp16":
         return {DECODER_FILE}
-    return {DECODER_FILE, BRANCHES_FILE if adapter else PATHS_FILE}
+    return {DECODER_FILE} | ({BRANCHES_FILE, BRANCHES_DATA_FILE} if adapter else {PATHS_FILE})
 
 
 def content_version(files: dict[str, FileEntry]) -> str:

@@ -20,6 +20,7 @@ from export.onnx_export import export_decoder
 from export.sizes import SIZES
 from export.tokenizer import KronosTokenizer
 from inference_server.bundle import (
+    BRANCHES_DATA_FILE,
     BRANCHES_FILE,
     DECODER_FILE,
     MANIFEST_FILE,
@@ -135,7 +136,8 @@ def adapter_bundles(
             patch.setattr("export.onnx_export.export_decoder", export)
             export_bundle(plan, out / "branches")
         gated = Path(shutil.copytree(out / "branches", out / "gated"))
-        (gated / BRANCHES_FILE).unlink()
+        for name in (BRANCHES_FILE, BRANCHES_DATA_FILE):
+            (gated / name).unlink()
         shutil.copy(parts / "adapted_decoder.onnx", gated / DECODER_FILE)
         shutil.copy(parts / "adapted_paths.onnx", gated / PATHS_FILE)
         files = {f.name: file_entry(f) for f in sorted(gated.iterdir()) if f.name != MANIFEST_FILE}
