@@ -118,7 +118,8 @@ def table(rows: list[Row]) -> str:
         )
     loads = ", ".join(f"{size} {count} times" for size, count in LOADS.items())
     note = (
-        f"1 path, {LOOKBACK} + {PRED_LEN}, processor time of one thread. Two requests to each bundle go on in turns of {QUANTA} steps. The "
+        f"1 path, {LOOKBACK} + {PRED_LEN}, processor time of one thread. Two requests to each bundle go on "
+        f"in turns of {QUANTA} steps. The "
         f"engines are loaded anew ({loads}), as where its memory comes to lie makes one faster than another "
         "of the same files; medians over the loads. "
     )
@@ -138,8 +139,8 @@ def _same_files() -> str:
         for name in (ENCODE_FILE, DECODE_FILE, TIME_FILE, DECODER_FILE)
     )
     return (
-        "The graphs that this request runs without events are byte for byte the same in all three bundles: it "
-        "does the same work, and the rows without events show the noise of the measurement."
+        "The graphs that this request runs without events are byte for byte the same in all three bundles: "
+        "it does the same work, and the rows without events show the noise of the measurement."
         if same
         else "The graphs that this request runs without events differ between the bundles."
     )

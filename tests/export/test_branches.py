@@ -61,8 +61,12 @@ def test_the_inputs_choose_the_branch(
     shared_prefix: bool, gates: list[int], offset: float, prefix: float, tmp_path: Path
 ) -> None:
     file = tmp_path / "branches.onnx"
-    parts = [product(1, prefix=True, weight_name="w"), product(2, prefix=True, weight_name="v")]
-    join_branches(*parts, product(3, prefix=False, weight_name="w"), file)
+    join_branches(
+        product(1, prefix=True, weight_name="w"),
+        product(2, prefix=True, weight_name="v"),
+        product(3, prefix=False, weight_name="w"),
+        file,
+    )
     s1 = np.random.default_rng(1).normal(size=(2, 1, WIDTH)).astype(np.float32)
     gate = np.array(gates, np.float32)[:, None, None]
     feeds = {"s1": s1, "adapter_gate": gate, "prefix": np.array([9], np.float32)}
