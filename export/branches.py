@@ -59,13 +59,7 @@ def join_branches(
     branch = {label: _branch(graph, label, inputs, outside, stored) for label, graph in graphs.items()}
     outputs = list(adapted_decoder.graph.output)
     joined = helper.make_graph(
-        [
-            helper.make_node("ReduceMax", ["adapter_gate"], ["largest_gate"], keepdims=0),
-            helper.make_node("Cast", ["largest_gate"], ["any_adapted"], to=TensorProto.BOOL),
-            helper.make_node("Not", ["any_adapted"], ["none_adapted"]),
-            helper.make_node("And", ["shared_prefix", "none_adapted"], ["runs_plain_paths"]),
-            _choose("runs_plain_paths", branch["plain_paths"], _adapted(branch), outputs),
-        ],
+        [_choose("shared_prefix", _paths(branch), branch["adapted_decoder"], outputs)],
         "branches",
         [*inputs.values(), helper.make_tensor_value_info("shared_prefix", TensorProto.BOOL, [])],
         outputs,
@@ -77,13 +71,16 @@ def join_branches(
     onnx.save(model, file)
 
 
-def _adapted(branch: Mapping[str, GraphProto]) -> GraphProto:
-    """The branch that chooses between the two adapted graphs."""
-    outputs = [
-        _renamed_value(v, f"adapted/{v.name.split('/', 1)[1]}") for v in branch["adapted_paths"].output
+def _paths(branch: Mapping[str, GraphProto]) -> GraphProto:
+    """The branch for many paths, where one entry more matters least."""
+    adapted, plain = branch["adapted_paths"], branch["plain_paths"]
+    outputs = [_renamed_value(value, f"paths/{value.name.split('/', 1)[1]}") for value in adapted.output]
+    nodes = [
+        helper.make_node("ReduceMax", ["adapter_gate"], ["paths/largest_gate"], keepdims=0),
+        helper.make_node("Cast", ["paths/largest_gate"], ["paths/any_adapted"], to=TensorProto.BOOL),
+        _choose("paths/any_adapted", adapted, plain, outputs),
     ]
-    choice = _choose("shared_prefix", branch["adapted_paths"], branch["adapted_decoder"], outputs)
-    return helper.make_graph([choice], "adapted", [], outputs)
+    return helper.make_graph(nodes, "paths", [], outputs)
 
 
 def _choose(
