@@ -11,6 +11,7 @@ import polars as pl
 import psycopg
 from numpy.typing import NDArray
 
+from flows.candle_columns import last_candles
 from inference_server.candle_warnings import LONGEST_GAP, candles_behind
 from inference_server.feed_grid import feed_grid
 from inference_server.instruments import Instrument
@@ -18,18 +19,11 @@ from inference_server.schemas import Candles
 from inference_server.spacing import contradiction, other_spacing
 from inference_server.time_grid import closed_by
 from inference_server.warning_codes import WarningCode, warning
-from sql.queries import load
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.datetime64]
 
 PRICES = ("open", "high", "low", "close")
-
-CANDLE_SCHEMA = {
-    "symbol": pl.String(),
-    "ts": pl.Datetime("us", "UTC"),
-    **{name: pl.Float64() for name in (*PRICES, "volume", "amount")},
-}
 
 STILL_OPEN = 2
 """Candles that may have begun and not ended at an instant, read on top of the lookback and cut away."""
@@ -128,14 +122,10 @@ def read_candles(
     Returns
     -------
     polars.DataFrame
-        Columns of `CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` + `STILL_OPEN` rows per
-        symbol, and none for a symbol without candles.
+        Columns of `flows.candle_columns.CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` +
+        `STILL_OPEN` rows per symbol, and none for a symbol without candles.
     """
-    query = load(f"candles_{timeframe}")
-    given = {"symbols": list(symbols), "n": lookback + STILL_OPEN, "before": as_of}
-    with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(query, given).fetchall()
-    return pl.DataFrame(rows, schema=CANDLE_SCHEMA, orient="row")
+    return last_candles(connection, timeframe, symbols, lookback + STILL_OPEN, as_of)
 
 
 def closed_windows(
@@ -239,24 +229,24 @@ def _window(
         grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
     future = grid.after(timestamps[-1], pred_len)
     late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
-    return Window(instrument, timestamps, _columns(part[keep.tolist()]), future, late, notes)
+    return Window(instrument, timestamps, _columns(part, keep), future, late, notes)
 
 
 def _minute(instant: np.datetime64) -> str:
     return f"{np.datetime_as_string(instant, unit='m').replace('T', ' ')} UTC"
 
 
-def _columns(part: pl.DataFrame) -> dict[str, Floats]:
+def _columns(part: pl.DataFrame, keep: NDArray[np.intp]) -> dict[str, Floats]:
     """Return a window's features; volume and amount may have gaps (NaN), prices must be whole."""
     columns = {}
     for name in (*PRICES, "volume", "amount"):
-        values = part[name].cast(pl.Float64)
-        gaps = values.is_null() | ~values.is_finite().fill_null(False)
-        if name in PRICES and gaps.any():
-            where = part["ts"].filter(gaps)[0]
+        values = part[name].cast(pl.Float64).to_numpy()[keep]
+        known = np.isfinite(values)
+        if name in PRICES and not known.all():
+            where = part["ts"][int(keep[np.argmin(known)])]
             raise ValueError(f"{name} is not a number at {where:%Y-%m-%d %H:%M} UTC; correct that candle")
-        if not gaps.all():
-            columns[name] = values.to_frame().select(pl.when(~gaps).then(name)).to_series().to_numpy()
+        if known.any():
+            columns[name] = values if known.all() else np.where(known, values, np.nan)
     if "volume" not in columns:
         columns.pop("amount", None)
     return columns

@@ -34,7 +34,7 @@ class History:
     Attributes
     ----------
     candles
-        Columns of `flows.candles.CANDLE_SCHEMA`, ordered by symbol and time.
+        Columns of `flows.candle_columns.CANDLE_SCHEMA`, ordered by symbol and time.
     instruments
         Of the symbols to be forecast.
     sources

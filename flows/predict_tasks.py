@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import polars as pl
+import psycopg
 from prefect import task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -13,16 +15,17 @@ from flows.calibration import Calibration
 from flows.calibration_store import read_calibrations
 from flows.candles import Window, read_candles
 from flows.event_plan import EventPlan, plan_events
+from flows.events.source import SourcesOfRun
 from flows.forecasts import Order, Timeframe, build_request
-from flows.inputs import PredictionInputs, keep_inputs
+from flows.inputs import PredictionInputs, keep_all_inputs, keep_inputs
 from flows.retries import RETRIED
+from flows.run_database import RunDatabase
 from flows.settings import FlowSettings
-from flows.store import PredictionRow, unchanged_predictions, upsert_prediction
-from flows.universe import Universe, read_universe, skip_without_candles
+from flows.store import PredictionRow, unchanged_predictions, upsert_predictions
+from flows.universe import Universe, read_universe
 from inference_server.client import Client
 from inference_server.schemas import ModelInfo, PredictAnswer
 from inference_server.warning_codes import WarningCode, warning
-from sql.connect import connect
 
 
 def open_client() -> Client:
@@ -38,47 +41,58 @@ def read_model() -> ModelInfo:
         return client.model()
 
 
-@task(name="read instruments and candles", **RETRIED)
-def read_history(
-    symbols: list[str] | None, timeframe: Timeframe, lookback: int, as_of: datetime
-) -> tuple[Universe, pl.DataFrame]:
-    """Read the instruments of the run, and the last candles of all of them in one query."""
-    with connect() as connection:
-        universe = read_universe(connection, symbols)
-        candles = read_candles(connection, timeframe, list(universe.instruments), lookback, as_of)
-    if symbols is None:
-        universe = skip_without_candles(universe, candles, timeframe)
-    return universe, candles
+@task(name="read instruments", **RETRIED)
+def read_instruments(database: RunDatabase, symbols: list[str] | None) -> Universe:
+    """Read the instruments of the run."""
+    with database.connection() as connection:
+        return read_universe(connection, symbols)
+
+
+@task(name="read candles", **RETRIED)
+def read_block(
+    database: RunDatabase, symbols: Sequence[str], timeframe: Timeframe, lookback: int, as_of: datetime
+) -> pl.DataFrame:
+    """Read the last candles of a block of symbols, in one query."""
+    with database.connection() as connection:
+        return read_candles(connection, timeframe, symbols, lookback, as_of)
 
 
 @task(name="build event arrays", **RETRIED)
 def build_events(
-    model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
+    database: RunDatabase,
+    model: ModelInfo,
+    windows: Mapping[str, Window],
+    timeframe: Timeframe,
+    as_of: datetime,
+    sources: SourcesOfRun,
 ) -> EventPlan:
-    """Build the event arrays of all symbols, or say why there are none."""
-    with connect() as connection:
-        plan = plan_events(connection, model, windows, timeframe, as_of)
+    """Build the event arrays of a block of symbols, or say why there are none."""
+    with database.connection() as connection:
+        plan = plan_events(connection, model, windows, timeframe, as_of, sources)
     for text, symbols in plan.warnings.items():
         get_run_logger().warning("%s (%s)", text, ", ".join(symbols))
     return plan
 
 
 @task(name="read calibrations", **RETRIED)
-def read_widenings(model: ModelInfo, timeframe: Timeframe, as_of: datetime) -> dict[str, Calibration]:
+def read_widenings(
+    database: RunDatabase, model: ModelInfo, timeframe: Timeframe, as_of: datetime
+) -> dict[str, Calibration]:
     """Read what earlier forecasts of this model taught by `as_of`, by asset class."""
-    with connect() as connection:
+    with database.connection() as connection:
         return read_calibrations(connection, timeframe, model.name, model.version, as_of)
 
 
 @task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
-def forecast(order: Order) -> PredictAnswer:
+def forecast(client: Client, order: Order) -> PredictAnswer:
     """Send one symbol's candles, future timestamps and events to the server."""
-    with open_client() as client:
-        return client.predict(build_request(order), order.events)
+    return client.predict(build_request(order), order.events)
 
 
 @task(name="look for what is stored already", **RETRIED)
-def read_unchanged(model: ModelInfo, orders: Sequence[Order]) -> dict[str, PredictionRow]:
+def read_unchanged(
+    database: RunDatabase, model: ModelInfo, orders: Sequence[Order]
+) -> dict[str, PredictionRow]:
     """Read the rows that the answers to some orders would only write again, by symbol."""
     wanted = {
         (order.symbol, order.window.as_of): order.fingerprint
@@ -87,17 +101,53 @@ def read_unchanged(model: ModelInfo, orders: Sequence[Order]) -> dict[str, Predi
     }
     if not wanted:
         return {}
-    with connect() as connection:
+    with database.connection() as connection:
         return unchanged_predictions(connection, orders[0].sampling.timeframe, model.name, wanted)
 
 
-@task(name="store", task_run_name="store {row.symbol}", **RETRIED)
-def store(row: PredictionRow, inputs: PredictionInputs) -> PredictionRow:
-    """Write one forecast and what it was made from in one transaction; return the row as it is stored."""
-    with connect() as connection, connection.transaction():
-        failure = keep_inputs(connection, inputs)
-        if failure is not None:
-            text = f"what the forecast was made from is not kept: {failure}"
-            row = replace(row, warnings=[*(row.warnings or ()), warning(WarningCode.INPUTS_NOT_KEPT, text)])
-        upsert_prediction(connection, row)
+@task(name="store", **RETRIED)
+def store(
+    database: RunDatabase, forecasts: Sequence[tuple[PredictionRow, PredictionInputs]]
+) -> list[PredictionRow | psycopg.Error]:
+    """Write some forecasts, each with what it was made from or not at all, and commit them together.
+
+    Returns
+    -------
+    list of PredictionRow or psycopg.Error
+        In the order given, the row as it is stored, or why the database refuses it.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        The connection was lost, and nothing is written: another try may succeed.
+    """
+    with database.connection() as connection:
+        try:
+            with connection.transaction():
+                keep_all_inputs(connection, [inputs for _, inputs in forecasts])
+                upsert_predictions(connection, [row for row, _ in forecasts])
+            return [row for row, _ in forecasts]
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error:  # of one of them, or there is no table for the inputs: each by itself then
+            with connection.transaction():
+                return [_stored(connection, row, inputs) for row, inputs in forecasts]
+
+
+def _stored(
+    connection: psycopg.Connection[Any], row: PredictionRow, inputs: PredictionInputs
+) -> PredictionRow | psycopg.Error:
+    try:
+        with connection.transaction():
+            failure = keep_inputs(connection, inputs)
+            if failure is not None:
+                text = warning(
+                    WarningCode.INPUTS_NOT_KEPT, f"what the forecast was made from is not kept: {failure}"
+                )
+                row = replace(row, warnings=[*(row.warnings or ()), text])
+            upsert_predictions(connection, [row])
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        return error
     return row

@@ -9,7 +9,8 @@ import polars as pl
 import psycopg
 import pytest
 
-from flows.candles import CANDLE_SCHEMA, STILL_OPEN, Windows, closed_windows, epoch_ms, read_candles
+from flows.candle_columns import CANDLE_SCHEMA
+from flows.candles import STILL_OPEN, Windows, closed_windows, epoch_ms, read_candles
 from inference_server.instruments import Instrument, default_instruments
 from inference_server.time_grid import past_timestamps
 

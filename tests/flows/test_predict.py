@@ -572,14 +572,13 @@ def test_a_forecast_and_what_it_was_made_from_are_one_transaction(
     """The connection is lost after the first of the two is written."""
     run(symbols=["SPY"])
     before = stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()
-    whole = predict_tasks.keep_inputs
+    whole = predict_tasks.keep_all_inputs
 
-    def killed(connection: psycopg.Connection[Any], inputs: Any) -> str | None:
-        failure = whole(connection, inputs)
+    def killed(connection: psycopg.Connection[Any], inputs: Any) -> None:
+        whole(connection, inputs)
         market.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        return failure
 
-    monkeypatch.setattr(predict_tasks, "keep_inputs", killed)
+    monkeypatch.setattr(predict_tasks, "keep_all_inputs", killed)
     state = run(symbols=["SPY"], temperature=0.5)
     assert state.is_failed()
     assert (stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()) == before

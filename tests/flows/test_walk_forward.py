@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from flows import feeds
-from flows.candles import CANDLE_SCHEMA
+from flows.candle_columns import CANDLE_SCHEMA
 from flows.events import Leaders
 from flows.events.source import EventSources
 from flows.forecasts import Order, Sampling, build_request
