@@ -22,7 +22,6 @@ from flows.lookback import shortened
 from flows.predict_tasks import (
     build_events,
     forecast,
-    open_client,
     read_block,
     read_instruments,
     read_unchanged,
@@ -31,6 +30,7 @@ from flows.predict_tasks import (
 )
 from flows.report import Horizon, Outcome, other_warnings, outcome_line
 from flows.run_database import RunDatabase
+from flows.server_calls import open_client
 from flows.settings import FlowSettings
 from flows.store import PredictionRow
 from flows.universe import Universe, skip_without_candles

@@ -9,7 +9,6 @@ import polars as pl
 import psycopg
 from prefect import task
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
 from flows.calibration import Calibration
 from flows.calibration_store import read_calibrations
@@ -20,25 +19,19 @@ from flows.forecasts import Order, Timeframe, build_request
 from flows.inputs import PredictionInputs, keep_all_inputs, keep_inputs
 from flows.retries import RETRIED
 from flows.run_database import RunDatabase
-from flows.settings import FlowSettings
+from flows.server_calls import ask
 from flows.store import PredictionRow, unchanged_predictions, upsert_predictions
+from flows.time_limits import MODEL_S
 from flows.universe import Universe, read_universe
 from inference_server.client import Client
 from inference_server.schemas import ModelInfo, PredictAnswer
 from inference_server.warning_codes import WarningCode, warning
 
 
-def open_client() -> Client:
-    """Return a client of the inference server whose calls carry the id of this flow run."""
-    settings = FlowSettings.from_env()
-    return Client(settings.server_url, settings.timeout_s, flow_run.id, settings.api_key)
-
-
 @task(name="read the model", **RETRIED)
 def read_model() -> ModelInfo:
     """Ask the server which model it serves and what its limits are."""
-    with open_client() as client:
-        return client.model()
+    return ask(Client.model, MODEL_S)
 
 
 @task(name="read instruments", **RETRIED)
@@ -86,7 +79,8 @@ def read_widenings(
 @task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
 def forecast(client: Client, order: Order) -> PredictAnswer:
     """Send one symbol's candles, future timestamps and events to the server."""
-    return client.predict(build_request(order), order.events)
+    request = build_request(order)
+    return ask(lambda each: each.predict(request, order.events), client=client)
 
 
 @task(name="look for what is stored already", **RETRIED)

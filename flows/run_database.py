@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import psycopg
 
+from flows.database import limited_transaction
 from sql.connect import connect
 
 
@@ -30,18 +31,18 @@ class RunDatabase:
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """Give the connection for one step, and commit what the step did.
+        """Give the connection for one step, a `limited_transaction`, which is committed at its end.
 
         Raises
         ------
         sql.errors.DatabaseError
-            The database can't be reached.
+            The database can't be reached, or gave up a statement.
         """
         if self._open is None or self._open.closed:
             self._open = connect()
         try:
-            yield self._open
-            self._open.commit()
+            with limited_transaction(self._open):
+                yield self._open
         except BaseException:
             self._open.close()
             raise
