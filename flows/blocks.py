@@ -13,6 +13,7 @@ from prefect.utilities.annotations import quote
 
 from flows.calibration import Calibration
 from flows.candles import Window, Windows, closed_windows
+from flows.database import StatementTimeout
 from flows.event_plan import EventPlan, event_requests, unreadable, why_unusable
 from flows.events.source import SourcesOfRun
 from flows.fingerprint import with_fingerprint
@@ -325,16 +326,27 @@ def settle(
             outcomes.append(_failed(order, error))
     if not built:
         return outcomes, moved
-    try:
-        stored = store(database, unsearched([(row, inputs) for _, row, inputs, _ in built]))
-    except Exception as error:  # as above
-        return [*outcomes, *(_failed(order, error) for order, *_ in built)], moved
+    stored = _stored(database, [(row, inputs) for _, row, inputs, _ in built])
     for (order, _, _, reason), kept in zip(built, stored, strict=True):
         if isinstance(kept, PredictionRow):
             outcomes.append(_settled(order, kept, reason))
         else:
             outcomes.append(_failed(order, kept))
     return outcomes, moved
+
+
+def _stored(
+    database: RunDatabase, forecasts: list[tuple[PredictionRow, PredictionInputs]]
+) -> list[PredictionRow | Exception]:
+    """Store forecasts together, and one by one where a row that another session holds would cost them all."""
+    try:
+        return list(store(database, unsearched(forecasts)))
+    except StatementTimeout as error:
+        if len(forecasts) == 1:
+            return [error]
+        return [kept for one in forecasts for kept in _stored(database, [one])]
+    except Exception as error:  # a failure of any kind must not stop the other blocks
+        return [error] * len(forecasts)
 
 
 def _failed(order: Order, error: Exception) -> Outcome:
