@@ -20,6 +20,7 @@ from flows.fingerprint import with_fingerprint
 from flows.forecasts import Order, Sampling, Timeframe, build_row, usable_lookback
 from flows.inputs import PredictionInputs, build_inputs
 from flows.lookback import shortened
+from flows.path_statistics import WantedStatistics
 from flows.predict_tasks import (
     build_events,
     forecast,
@@ -62,6 +63,7 @@ class Run:
     store_samples: bool
     stale_after: int | None
     force: bool
+    statistics: WantedStatistics
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,7 @@ def _orders(shared: Shared, windows: Mapping[str, Window], events: EventPlan) ->
                 shared.calibrations.get(window.instrument.asset_class),
                 shared.run.store_samples,
                 (*window.warnings, *remarks.get(symbol, ()), *shared.lack),
+                statistics=shared.run.statistics,
             ),
             settled=events.settled or symbol in events.arrays,
         )

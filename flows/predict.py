@@ -19,6 +19,7 @@ from flows.blocks import Run, forecast_all
 from flows.candles import as_utc
 from flows.forecasts import Sampling, Timeframe
 from flows.names import names_in
+from flows.path_statistics import WantedStatistics
 from flows.predict_tasks import read_model
 from flows.report import (
     Outcome,
@@ -61,6 +62,9 @@ def predict_batch(
     store_samples: bool = False,
     stale_after: int | None = None,
     force: bool = False,
+    quantiles: list[float] | None = None,
+    moves: list[float] | None = None,
+    realised_volatility: bool = False,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -90,6 +94,11 @@ def predict_batch(
     force
         Make every forecast, also those whose row is there already from the same candles, events, settings and
         model.
+    quantiles, moves, realised_volatility
+        What the rows hold of the sample paths beside the envelope, in the column `statistics`: quantiles of
+        open, high, low and close; P(up) and the probabilities of the prices that are so far from each last
+        close (0.02: two per cent up; empty: P(up) alone); quantiles of realised volatility. See
+        docs/statistics.md.
 
     Returns
     -------
@@ -101,7 +110,10 @@ def predict_batch(
     except ValueError as error:
         return Failed(message=str(error))
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
-    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force)
+    statistics = WantedStatistics(
+        tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
+    )
+    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force, statistics)
     outcomes: list[Outcome] = []
     asked = symbols
     for _ in range(MODELS_PER_RUN):

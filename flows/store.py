@@ -32,6 +32,9 @@ class PredictionRow:
         What was reported of the forecast, each beginning with its code; None where nothing was.
     fingerprint
         What it follows from (`flows.fingerprint`), or None where it is always to be made again.
+    statistics
+        Quantiles, probabilities and realised volatility as the server answers them
+        (`inference_server.schemas.Statistics`), or None (stored as SQL NULL) where none were asked for.
     """
 
     symbol: str
@@ -51,6 +54,7 @@ class PredictionRow:
     samples: list[list[float]] | None = None
     warnings: list[str] | None = None
     fingerprint: str | None = None
+    statistics: dict[str, Any] | None = None
 
 
 def upsert_prediction(connection: psycopg.Connection[Any], row: PredictionRow) -> None:
@@ -66,8 +70,9 @@ def upsert_predictions(connection: psycopg.Connection[Any], rows: Sequence[Predi
     """
     values = [dict(vars(row)) for row in rows]  # asdict would copy every list
     for each in values:
-        if each["event_context"] is not None:
-            each["event_context"] = Jsonb(each["event_context"])
+        for name in ("event_context", "statistics"):
+            if each[name] is not None:
+                each[name] = Jsonb(each[name])
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(load("upsert_prediction"), values)
 

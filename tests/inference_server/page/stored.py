@@ -69,6 +69,7 @@ def prediction_row(**columns: Any) -> dict[str, Any]:
         "samples": None,
         "warnings": None,
         "fingerprint": None,
+        "statistics": None,
         **columns,
     }
 
