@@ -1,5 +1,6 @@
 """A client of the inference server for callers in Python: typed requests, typed answers, typed failures."""
 
+import copy
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -126,7 +127,7 @@ class Client:
         self._http = httpx.Client(
             base_url=self._base_url,
             trust_env=not is_loopback(host_of(self._base_url)),
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
+            timeout=_timeout(timeout_s),
             headers={name: value for name, value in headers.items() if value is not None},
         )
 
@@ -141,6 +142,12 @@ class Client:
     def close(self) -> None:
         """Close the pool of connections."""
         self._http.close()
+
+    def within(self, timeout_s: float) -> "Client":
+        """Return a client on the same connections that waits so many seconds for an answer."""
+        other = copy.copy(self)
+        other._timeout_s = timeout_s
+        return other
 
     def ready(self) -> bool:
         """Return whether the server has loaded and warmed its model; False too where nobody answers."""
@@ -336,7 +343,9 @@ class Client:
             deadline_s = min(DEADLINE_SHARE * self._timeout_s, LONGEST_DEADLINE_S)
             headers = {"Content-Type": "application/json", "X-Request-Timeout": f"{deadline_s:.6f}"}
         try:
-            response = self._http.request(method, path, content=body, headers=headers)
+            response = self._http.request(
+                method, path, content=body, headers=headers, timeout=_timeout(self._timeout_s)
+            )
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             seconds = round(self._timeout_s, 2)
             raise ServerTimeout(
@@ -356,6 +365,10 @@ class Client:
                 f"{self._base_url}{path} gave an answer that is not a {answer.__name__}: {error}; "
                 "is this an inference server of the same version?"
             ) from error
+
+
+def _timeout(timeout_s: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
 
 
 def encode_array(events: ArrayLike) -> EncodedArray:

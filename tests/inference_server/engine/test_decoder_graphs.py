@@ -54,16 +54,16 @@ def test_a_batch_that_turns_to_the_adapter_and_back_keeps_every_row(
     events = hourly_job(70, 9, walk=2, sample_count=2, seed=5, events=True)
     alone = [_alone(engines["base-only"], job) for job in plain] + [_alone(engines["branches"], events)]
     batching = Batching(engines["branches"])
-    tickets = [batching.submit(job) for job in plain]
+    groups = [batching.add(job) for job in plain]
     for _ in range(8 + steps_before):  # eight quanta bring both jobs to their first steps
-        batching.advance()
-    tickets.append(batching.submit(events))
+        batching.step()
+    groups.append(batching.add(events))
     ended = []
     while not batching.idle:
-        ended += batching.advance()
-    assert ended[0] is tickets[-1]
-    for ticket, expected in zip(tickets, alone, strict=True):
-        np.testing.assert_array_equal(ticket.paths, expected)
+        ended += batching.step()
+    assert ended[0] is groups[-1]
+    for group, expected in zip(groups, alone, strict=True):
+        np.testing.assert_array_equal(group.paths, expected)
 
 
 def _alone(engine: Engine, job: ForecastJob) -> np.ndarray:
