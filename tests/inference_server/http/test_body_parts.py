@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_server import body_parts, list_pieces
 from inference_server.errors import InvalidBody, InvalidEvents
 from inference_server.forecast.windows import nested_events
+from inference_server.http import body_parts, list_pieces
 from inference_server.http.body_parts import decode, read_part
 from inference_server.http.list_pieces import ROWS, VALUES
 from inference_server.schemas import Candles, EncodedArray, EventArray, Instant
