@@ -1,5 +1,6 @@
-"""Bodies read strictly: numbers are not strings, and fields nobody knows are counted, not refused."""
+"""Bodies read as FastAPI reads them: text is taken for a number, unknown fields are named and not refused."""
 
+import json
 import re
 import zlib
 from collections import Counter
@@ -10,6 +11,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from msgspec import Raw
 
+from inference_server.coercion import coerced
 from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, ServiceError, UnsupportedMedia
 from inference_server.schemas import (
     Candles,
@@ -45,6 +47,7 @@ def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
     InvalidBody
         If the body is not JSON or a field has the wrong type; the error names the field.
     """
+    body = _in_utf8(body)
     request = decode(body, PredictRequest)
     return request, _ignored(body, PredictRequest)
 
@@ -61,6 +64,7 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
     BeyondLimit
         If it lists more than `max_symbols`.
     """
+    body = _in_utf8(body)
     batch = decode(body, _BatchBody)
     if not batch.symbols:
         raise InvalidBody("symbols is empty; expected at least one symbol", given=[])
@@ -153,7 +157,7 @@ async def only_json(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
 
 
 def decode(body: bytes, kind: type[T], at: str = "$") -> T:
-    """Return a body as a value of a type, strictly: no strings for numbers.
+    """Return a body as a value of a type; text is taken for a number where one is wanted (see `coerced`).
 
     Raises
     ------
@@ -161,15 +165,46 @@ def decode(body: bytes, kind: type[T], at: str = "$") -> T:
         With msgspec's message, and the offending value where it can be found and shown.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return _read(body, kind)
     except msgspec.ValidationError as error:
         message = str(error)
         placed = message.replace("`$", f"`{at}", 1) if "at `$" in message else f"{message} - at `{at}`"
         raise InvalidBody(placed, given=_value_at(body, message)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidBody(f"the body is not JSON (which knows no NaN or Infinity): {error}") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidBody(
+            f"the body is not JSON (which knows no NaN or Infinity; null is an unknown volume): {error}"
+        ) from None
     except RecursionError:
         raise InvalidBody("the body is nested too deeply; expected at most two levels of lists") from None
+
+
+def _read(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as refused:
+        # Only now, since it takes longer: a body whose types are right is read once, straight to its type.
+        try:
+            value = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            raise refused from None
+        return msgspec.json.decode(msgspec.json.encode(coerced(value, kind)), type=kind)
+
+
+def _in_utf8(body: bytes) -> bytes:
+    """Return a body that is sent in UTF-16 or UTF-32, or with a byte order mark, in plain UTF-8.
+
+    Raises
+    ------
+    InvalidBody
+        If it is not the text that its first bytes say it is.
+    """
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8":
+        return body
+    try:
+        return body.decode(encoding).encode()
+    except UnicodeError as error:
+        raise InvalidBody(f"the body is not JSON in UTF-8: {error}") from None
 
 
 def _one_of(batch: _BatchBody, symbol: str) -> PredictRequest | ServiceError:

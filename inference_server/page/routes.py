@@ -49,7 +49,7 @@ class MarketController(Controller):
         """List the symbols that have candles, with their newest candle and forecast of each timeframe."""
         return await stored.symbols()
 
-    @get("/candles/{symbol:str}", operation_id="candles", responses=problems(400, 404, 422, 503))
+    @get("/candles/{symbol:str}", operation_id="candles", responses=problems(404, 422, 503))
     async def candles(
         self,
         symbol: str,
@@ -61,7 +61,7 @@ class MarketController(Controller):
         """Return the last stored candles of a symbol that opened before an instant, oldest first."""
         return await stored.candles(symbol, timeframe, limit, instant(before, "before") or LATEST)
 
-    @get("/calendar", operation_id="calendar", responses=problems(400, 404, 422, 503))
+    @get("/calendar", operation_id="calendar", responses=problems(404, 422, 503))
     async def calendar(self, symbol: str, start: str, end: str, stored: Store) -> Calendar:
         """Return the high-impact events of a symbol's currencies and the dollar, and its own earnings."""
         first, last = parse_instant(start, "start"), parse_instant(end, "end")
@@ -80,7 +80,7 @@ class PredictionController(Controller):
     path = "/predictions/{symbol:str}"
     tags: Sequence[str] = ("stored forecasts",)
 
-    @get("/", operation_id="prediction", responses=problems(400, 404, 422, 503))
+    @get("/", operation_id="prediction", responses=problems(404, 422, 503))
     async def prediction(
         self,
         symbol: str,
@@ -92,7 +92,7 @@ class PredictionController(Controller):
         """Return the newest stored forecast of a symbol, column by column, or that of an earlier as_of."""
         return await stored.prediction(symbol, timeframe, instant(as_of, "as_of"), model_name)
 
-    @get("/history", operation_id="predictionHistory", responses=problems(400, 422, 503))
+    @get("/history", operation_id="predictionHistory", responses=problems(422, 503))
     async def history(
         self,
         symbol: str,
@@ -103,7 +103,7 @@ class PredictionController(Controller):
         """List the stored forecasts of a symbol, newest first."""
         return await stored.history(symbol, timeframe, limit)
 
-    @get("/inputs", operation_id="predictionInputs", responses=problems(400, 404, 422, 503))
+    @get("/inputs", operation_id="predictionInputs", responses=problems(404, 422, 503))
     async def inputs(
         self,
         symbol: str,
@@ -119,7 +119,7 @@ class PredictionController(Controller):
         "/chart.png",
         operation_id="predictionChart",
         media_type="image/png",
-        responses=problems(400, 404, 422, 503),
+        responses=problems(404, 422, 503),
     )
     async def chart(
         self,
