@@ -22,6 +22,7 @@ from inference_server.page.schemas import (
     Timeframe,
 )
 from inference_server.page.store import PageStore
+from inference_server.symbol_paths import decode_symbol
 from inference_server.unix_time import LATEST
 
 MAX_CANDLES = 5000
@@ -42,6 +43,7 @@ ModelFilter = Annotated[
 class MarketController(Controller):
     """What the database holds of markets."""
 
+    before_request = decode_symbol
     tags: Sequence[str] = ("stored data",)
 
     @get("/symbols", operation_id="symbols", responses=problems(503))
@@ -78,6 +80,7 @@ class PredictionController(Controller):
     """Forecasts that the flow has stored."""
 
     path = "/predictions/{symbol:str}"
+    before_request = decode_symbol
     tags: Sequence[str] = ("stored forecasts",)
 
     @get("/", operation_id="prediction", responses=problems(404, 422, 503))
@@ -92,7 +95,7 @@ class PredictionController(Controller):
         """Return the newest stored forecast of a symbol, column by column, or that of an earlier as_of."""
         return await stored.prediction(symbol, timeframe, instant(as_of, "as_of"), model_name)
 
-    @get("/history", operation_id="predictionHistory", responses=problems(422, 503))
+    @get("/history", operation_id="predictionHistory", responses=problems(404, 422, 503))
     async def history(
         self,
         symbol: str,

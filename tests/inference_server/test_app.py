@@ -147,6 +147,20 @@ def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient) -> No
     refused = server.post("/predict", json={**ASKED, "symbol": "ACME"})
     assert refused.status_code == 422
     assert "send future_timestamps" in refused.json()["detail"]
+    assert "did you mean" not in refused.json()["detail"]
+
+
+def test_another_writing_of_a_symbol_is_named_and_not_taken(server: TestClient) -> None:
+    inline = server.post("/predict", json={**ASKED, "symbol": "btc/usd"}).json()
+    assert (inline["status"], inline["detail"].endswith("; did you mean BTC-USD or BTCUSDT?")) == (422, True)
+    stored = server.post("/predict", json={"symbol": "eurusd"}).json()
+    assert (stored["status"], stored["detail"].endswith("; did you mean EURUSD?")) == (404, True)
+    batch = server.post("/predict-batch", json={"symbols": ["EUR/USD", "BTC/USDT:USDT"]}).json()["results"]
+    assert [item["error"]["status"] for item in batch] == [404, 404]
+    assert [item["error"]["detail"].rpartition("; ")[2] for item in batch] == [
+        "did you mean EURUSD?",
+        "did you mean BTCUSDT or BTC-USD?",
+    ]
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict-batch"])
