@@ -60,7 +60,7 @@ def test_events_travel_as_lists_or_base64() -> None:
         (b'{"symbol": "A", "top_p": NaN}', "no NaN or Infinity"),
         (b'{"symbol": "\xff"}', "not JSON"),
         (b'{"symbol": "\\ud800"}', "not JSON"),
-        (b'{"symbol": "A", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b'{"symbol": "A", "x": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}", "nested too deeply"),
         (b"[]", "Expected `object`"),
         (b"{}", "missing required field `symbol`"),
         (body(symbol=5), "`str`, got `int`"),
