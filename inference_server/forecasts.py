@@ -35,7 +35,7 @@ from inference_server.responses import predict_answer, sliding_warning
 from inference_server.result_cache import ResultCache, job_key
 from inference_server.scheduler import Scheduler
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
-from inference_server.similar_symbols import did_you_mean
+from inference_server.similar_symbols import did_you_mean, similar_symbols
 from inference_server.warning_codes import WarningCode, warning
 
 log = logging.getLogger(__name__)
@@ -242,11 +242,12 @@ def _stored_window(asked: PredictRequest, sources: _Sources) -> Window:
     if sources.failure is not None and not (unknown and isinstance(sources.failure, NoDatabase)):
         raise sources.failure
     if unknown:
+        alike = similar_symbols(asked.symbol, sources.instruments)
         raise UnknownSymbol(
             f"{asked.symbol} is no registered symbol: register it in the table instruments, "
             f"or send candles and future_timestamps{did_you_mean(asked.symbol, sources.instruments)}",
             given=asked.symbol,
-            expected="a registered symbol",
+            expected=f"a registered symbol, such as {', '.join(alike)}" if alike else "a registered symbol",
         )
     if asked.symbol not in sources.stored:
         raise UnknownSymbol(

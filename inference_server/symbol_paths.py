@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from litestar import Request
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 _PREFIXES = ("/candles/", "/predictions/")
@@ -21,7 +22,7 @@ class SymbolPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http":
+        if scope["type"] == ScopeType.HTTP:
             raw = scope.get("raw_path") or quote(scope["path"]).encode()
             path = raw.partition(b"?")[0].decode("latin-1")  # Litestar's test client adds the query
             scope["path"] = routable(path) or scope["path"]

@@ -43,7 +43,7 @@ ModelFilter = Annotated[
 class MarketController(Controller):
     """What the database holds of markets."""
 
-    before_request = decode_symbol
+    before_request = staticmethod(decode_symbol)
     tags: Sequence[str] = ("stored data",)
 
     @get("/symbols", operation_id="symbols", responses=problems(503))
@@ -80,7 +80,7 @@ class PredictionController(Controller):
     """Forecasts that the flow has stored."""
 
     path = "/predictions/{symbol:str}"
-    before_request = decode_symbol
+    before_request = staticmethod(decode_symbol)
     tags: Sequence[str] = ("stored forecasts",)
 
     @get("/", operation_id="prediction", responses=problems(404, 422, 503))
