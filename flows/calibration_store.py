@@ -50,7 +50,8 @@ def learn_calibrations(
     """Learn and store a calibration of every model and asset class, unless one was learned that UTC day.
 
     Only forecasts that had matured by `as_of` count, and a forecast made from then on is later than the
-    horizon of each of them: the split in time leaves a gap of at least the horizon.
+    horizon of each of them: the split in time leaves a gap of at least the horizon. The transaction is the
+    caller's.
     """
     span = {"timeframe": timeframe, "matured_after": as_of - LEARNED_FROM[timeframe], "matured_by": as_of}
     today = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -76,7 +77,6 @@ def learn_calibrations(
                 },
             )
             learned.append(Learned(name, asset_class, calibration))
-    connection.commit()
     return learned
 
 

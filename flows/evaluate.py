@@ -26,6 +26,7 @@ from flows.forecasts import Order, Sampling, Timeframe, build_request, usable_lo
 from flows.history import History, HistoryError, Period, history_from_database, history_from_files
 from flows.local_server import ServerError, local_server
 from flows.names import names_in
+from flows.server_calls import while_busy
 from flows.settings import FlowSettings
 from flows.tables import TableError
 from flows.walk_forward import RANDOM_WALK, Walked, made_at_instants, walk
@@ -107,8 +108,11 @@ def walk_over(
     sampling = Sampling(given.timeframe, given.pred_len, given.samples, 1.0, 1.0, 0, None)
     instants = made_at_instants(given.start, given.end, given.timeframe, given.every or given.pred_len)
 
+    timeout_s = FlowSettings.from_env().timeout_s
+
     def ask(order: Order) -> PredictAnswer:
-        return client.predict(build_request(order), order.events)
+        request = build_request(order)
+        return while_busy(lambda _: client.predict(request, order.events), timeout_s, console.print)
 
     found = Walked()
     steps = walk(

@@ -46,6 +46,7 @@ from flows.report import (
 )
 from flows.settings import WORKERS, FlowSettings, local_prefect_defaults
 from flows.store import PredictionRow
+from flows.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
 from inference_server.warning_codes import WarningCode, code_of, warning
@@ -62,6 +63,7 @@ _RESTLESS: Final = (
 
 @flow(
     name="predict-batch",
+    timeout_seconds=DAILY_RUN_S,
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
 )
 def predict_batch(
@@ -114,6 +116,10 @@ def predict_batch(
     list of Outcome or State
         One per symbol, or a failed state that names the symbols that failed; the others are stored.
     """
+    try:
+        FlowSettings.from_env()
+    except ValueError as error:
+        return Failed(message=str(error))
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
     run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force)
     outcomes: list[Outcome] = []
@@ -142,6 +148,10 @@ def predict_batch(
     else:
         outcomes += [Outcome(symbol, error=_RESTLESS) for symbol in asked or ()]
     return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, run.as_of)
+
+
+predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
+"""The same flow for a schedule that runs it every hour."""
 
 
 @dataclass(frozen=True)
@@ -322,7 +332,8 @@ def conclude(
 def run_once(**parameters: Any) -> State[Any]:
     """Run the flow in this process, with a temporary Prefect server where the user has none."""
     with temporary_settings(set_defaults=local_prefect_defaults()):
-        return predict_batch(**parameters, return_state=True)
+        flow_of_timeframe = predict_hourly if parameters.get("timeframe") == "1h" else predict_batch
+        return flow_of_timeframe(**parameters, return_state=True)
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from prefect.settings import temporary_settings
 
 from flows.calibration_store import Learned, learn_calibrations
 from flows.candles import as_utc, read_candles
+from flows.database import database, limited_transaction
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
 from flows.forecasts import Timeframe
@@ -38,6 +39,7 @@ from flows.scoring.store import (
     upsert_scores,
 )
 from flows.settings import local_prefect_defaults
+from flows.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from flows.universe import known_instruments
 from inference_server.instruments import Instrument
 from inference_server.warning_codes import WarningCode, warning
@@ -70,7 +72,7 @@ class Tally:
     without_events: str | None = None
 
 
-@flow(name="score-forecasts")
+@flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S)
 def score(
     timeframe: Timeframe = "1d",
     as_of: datetime | None = None,
@@ -103,17 +105,22 @@ def score(
     return tally
 
 
+score_hourly = score.with_options(timeout_seconds=HOURLY_RUN_S)
+"""The same flow for a schedule that runs it every hour."""
+
+
 @task(name="score what is due", **RETRIED)
 def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta) -> Tally:
     """Score forecasts chunk by chunk; each chunk is stored as it is done."""
     tally = Tally()
     with connect() as connection:
-        instruments = known_instruments(connection)
-        keys = forecasts_to_score(connection, timeframe, as_of, as_of - recheck)
+        with limited_transaction(connection):
+            instruments = known_instruments(connection)
+            keys = forecasts_to_score(connection, timeframe, as_of, as_of - recheck)
         for chunk in _chunks(keys):
-            _score_chunk(
-                connection, read_forecasts(connection, timeframe, chunk), instruments, timeframe, as_of, tally
-            )
+            with limited_transaction(connection):
+                forecasts = read_forecasts(connection, timeframe, chunk)
+                _score_chunk(connection, forecasts, instruments, timeframe, as_of, tally)
     for reason, symbols in tally.left.items():
         get_run_logger().warning(_not_scored(reason, symbols))
     if tally.without_events is not None:
@@ -146,7 +153,6 @@ def _score_chunk(
     releases = _read_releases(connection, forecasts, tally)
     rows, left = score_forecasts(forecasts, instruments, timeframe, as_of, closes, releases)
     new, changed = upsert_scores(connection, rows)
-    connection.commit()
     tally.new += new
     tally.changed += changed
     tally.unchanged += len(rows) - new - changed
@@ -194,14 +200,14 @@ def _read_releases(
 @task(name="learn calibrations", **RETRIED)
 def learn(timeframe: Timeframe, as_of: datetime) -> list[Learned]:
     """Learn how far the envelopes must be widened, once a day."""
-    with connect() as connection:
+    with database() as connection:
         return learn_calibrations(connection, timeframe, as_of, known_instruments(connection))
 
 
 @task(name="forget sample paths", **RETRIED)
 def forget(timeframe: Timeframe, matured_before: datetime) -> int:
     """Delete stored sample paths that have done their service."""
-    with connect() as connection:
+    with database() as connection:
         return delete_samples(connection, timeframe, matured_before)
 
 
@@ -210,7 +216,7 @@ def publish(
     timeframe: Timeframe, as_of: datetime, span: timedelta, tally: Tally, learned: Sequence[Learned]
 ) -> None:
     """Publish the table of splits and the reliability picture of the forecasts that matured in a span."""
-    with connect() as connection:
+    with database() as connection:
         steps = read_steps(connection, timeframe, as_of - span, as_of)
     days = f"{as_of - span:%Y-%m-%d} to {as_of:%Y-%m-%d %H:%M} UTC"
     heading = f"{timeframe} forecasts whose horizon passed from {days}"
@@ -246,7 +252,8 @@ def _counted(symbols: Mapping[str, int]) -> str:
 def run_once(**parameters: Any) -> State[Any]:
     """Run the flow in this process, with a temporary Prefect server where the user has none."""
     with temporary_settings(set_defaults=local_prefect_defaults()):
-        return score(**parameters, return_state=True)
+        flow_of_timeframe = score_hourly if parameters.get("timeframe") == "1h" else score
+        return flow_of_timeframe(**parameters, return_state=True)
 
 
 def main() -> int:

@@ -10,6 +10,8 @@ from prefect.settings import (
 )
 
 from flows.names import names_in
+from inference_server.addresses import server_address
+from inference_server.client import LONGEST_DEADLINE_S
 from inference_server.time_grid import TIMEFRAMES
 
 RETRY_DELAYS_S = (2.0, 10.0, 30.0)
@@ -28,20 +30,25 @@ class FlowSettings:
     server_url
         ``KRONOS_SERVER``: change it when the server runs on another machine or port.
     timeout_s
-        ``KRONOS_TIMEOUT_S``: seconds for one answer. A request waits in the server's queue behind the other
-        symbols of the run, so raise it for large models, many sample paths or a context that slides.
+        ``KRONOS_TIMEOUT_S``: seconds for one symbol's answer. A request waits in the server's queue behind
+        the other symbols of the run, so raise it for large models, many sample paths or a context that
+        slides.
     api_key
         ``KRONOS_API_KEY``: set it when the server asks for one, as every server on another machine does.
     shorter_lookback
         ``KRONOS_SHORTER_LOOKBACK``: timeframes whose forecasts take fewer candles where the last close would
         be clipped otherwise, such as ``1h,1d``, or ``none``. It was measured to help hourly forecasts; for
         daily ones there were too few such windows to tell.
+    statement_timeout_s
+        ``KRONOS_STATEMENT_TIMEOUT_S``: seconds after which the database gives up a statement of a run. Raise
+        it where reading a large history takes longer.
     """
 
     server_url: str = "http://127.0.0.1:8200"
     timeout_s: float = 600.0
     api_key: str | None = field(default=None, repr=False)
     shorter_lookback: frozenset[str] = frozenset({"1h"})
+    statement_timeout_s: float = 120.0
 
     @classmethod
     def from_env(cls) -> "FlowSettings":
@@ -50,22 +57,36 @@ class FlowSettings:
         Raises
         ------
         ValueError
-            ``KRONOS_TIMEOUT_S`` is not a positive number of seconds, or ``KRONOS_SHORTER_LOOKBACK`` lists
-            something else than timeframes.
+            ``KRONOS_SERVER`` is not the address of a server, a timeout is not a number of seconds up to a
+            day, or ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
         """
-        given = os.environ.get("KRONOS_TIMEOUT_S", str(cls.timeout_s))
-        try:
-            timeout_s = float(given)
-        except ValueError:
-            timeout_s = 0.0
-        if not timeout_s > 0:
-            raise ValueError(f"KRONOS_TIMEOUT_S is {given!r}; give a positive number of seconds, such as 600")
         return cls(
-            os.environ.get("KRONOS_SERVER", cls.server_url),
-            timeout_s,
+            _address(os.environ.get("KRONOS_SERVER", cls.server_url)),
+            _seconds("KRONOS_TIMEOUT_S", cls.timeout_s),
             os.environ.get("KRONOS_API_KEY") or None,
             _timeframes(os.environ.get("KRONOS_SHORTER_LOOKBACK"), cls.shorter_lookback),
+            _seconds("KRONOS_STATEMENT_TIMEOUT_S", cls.statement_timeout_s),
         )
+
+
+def _address(given: str) -> str:
+    try:
+        return server_address(given)
+    except ValueError as error:
+        raise ValueError(f"KRONOS_SERVER cannot be used: {error}") from None
+
+
+def _seconds(variable: str, default: float) -> float:
+    given = os.environ.get(variable, str(default))
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_DEADLINE_S:
+        raise ValueError(
+            f"{variable} is {given!r}; give a number of seconds above 0 and up to a day, such as {default:g}"
+        )
+    return seconds
 
 
 def _timeframes(given: str | None, default: frozenset[str]) -> frozenset[str]:

@@ -4,7 +4,6 @@ A page of any site may send its visitor's browser to 127.0.0.1, under a name of 
 there (DNS rebinding). The browser then sends that name as Host, which gives it away.
 """
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -12,17 +11,10 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from inference_server.addresses import is_loopback
 from inference_server.errors import MisdirectedRequest
 
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?", re.ASCII)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 class HostGuard:

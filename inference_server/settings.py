@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from inference_server.addresses import is_loopback
 from inference_server.devices import DeviceChoice
-from inference_server.hosts import is_loopback
 from inference_server.schemas import Limits
 
 MIN_CANDLES = 32

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -54,6 +54,8 @@ class Script:
         Answer of GET /model.
     statuses
         By symbol, the statuses of the calls to come; 200 once they are used up.
+    retry_after
+        By symbol, the Retry-After of its failures.
     slow_s
         By symbol, seconds before each answer.
     requests
@@ -68,6 +70,7 @@ class Script:
 
     model: ModelInfo = MODEL
     statuses: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    retry_after: dict[str, str] = field(default_factory=dict)
     slow_s: dict[str, float] = field(default_factory=dict)
     requests: list[PredictRequest] = field(default_factory=list)
     models_after: dict[int, ModelInfo] = field(default_factory=dict)
@@ -101,13 +104,15 @@ def stand_in_server(script: Script) -> Iterator[str]:
             if status == 200:
                 self.reply(200, answer_of(request, model, script))
             else:
-                self.reply(
-                    status, Problem(title="Told to fail", status=status, detail=f"{request.symbol} fails")
-                )
+                problem = Problem(title="Told to fail", status=status, detail=f"{request.symbol} fails")
+                wait = script.retry_after.get(request.symbol)
+                self.reply(status, problem, {} if wait is None else {"Retry-After": wait})
 
-        def reply(self, status: int, body: Any) -> None:
+        def reply(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
             content = msgspec.json.encode(body)
             self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

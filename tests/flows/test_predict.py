@@ -112,19 +112,6 @@ def test_a_refusal_is_final_and_stops_nobody_else(market: psycopg.Connection[Any
     assert "EURUSD: ServerUnavailable: Told to fail (503): EURUSD fails" in state.message
 
 
-def test_a_timeout_is_tried_again_and_named(
-    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KRONOS_TIMEOUT_S", "0.2")
-    script.slow_s["SPY"] = 0.6
-    state = run(symbols=["SPY", "EURUSD"])
-    assert state.is_failed()
-    assert script.calls["SPY"] == 4
-    assert state.message is not None
-    assert "SPY: ServerUnavailable: no answer" in state.message
-    assert sorted(stored(market)) == ["EURUSD"]
-
-
 def test_symbols_that_cannot_be_forecast_are_named(market: psycopg.Connection[Any], script: Script) -> None:
     add_candles(market, "GBPUSD", 31)
     strange = Instrument("SPY", "equity", "MOON")
@@ -151,6 +138,19 @@ def test_an_active_symbol_without_candles_fails_no_scheduled_run(
     assert state.is_completed()
     skipped = [outcome for outcome in state.result() if outcome.skipped]
     assert [outcome.symbol for outcome in skipped] == ["SPX"]
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:8200", "htp://models", "http://models/predict"])
+def test_a_server_address_that_is_none_is_said_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("KRONOS_SERVER", address)
+    state = run()
+    assert state.is_failed()
+    assert state.message is not None
+    assert state.message.startswith(f"KRONOS_SERVER cannot be used: {address!r}")
+    assert "such as http://127.0.0.1:8200" in state.message
 
 
 def test_a_server_that_is_down_is_one_clear_failure(

@@ -11,11 +11,13 @@ import pytest
 from prefect.artifacts import Artifact
 
 from flows import score as module
+from flows.database import StatementTimeout
 from flows.load import load_calendar
 from flows.market_releases import generated_releases
 from flows.score import Tally, score
 from inference_server.instruments import default_instruments
 from inference_server.time_grid import future_timestamps
+from sql.connect import connect
 from sql.queries import load
 from tests.flows.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
 
@@ -61,6 +63,23 @@ def test_a_forecast_is_scored_once_its_last_candle_has_closed(market: psycopg.Co
     assert row["direction_hit"] == (CLOSES[11:15] > CLOSES[10]).tolist()
     assert (row["crps"], row["covered_calibrated"]) == (None, None)
     assert {len(row[name]) for name in ("actual", "covered", "pinball")} == {row["pred_len"]} == {4}
+
+
+def test_a_run_beside_a_lock_ends_and_keeps_the_chunks_before(
+    market: psycopg.Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hour in (10, 11):
+        add_forecast(market, CLOSES, hour)
+    run(40)
+    first, second = score_rows(market)
+    market.execute("DELETE FROM prediction_scores WHERE as_of = %s", [first["as_of"]])
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setenv("KRONOS_STATEMENT_TIMEOUT_S", "0.2")
+    with connect(database_url) as other:
+        other.execute("SELECT 1 FROM prediction_scores FOR UPDATE")
+        with pytest.raises(StatementTimeout, match="the database gave up a statement"):
+            run(40)
+    assert [row["as_of"] for row in score_rows(market)] == [first["as_of"], second["as_of"]]
 
 
 def test_running_again_changes_nothing(market: psycopg.Connection[Any]) -> None:

@@ -22,11 +22,20 @@ def test_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "key-of-the-flows" not in repr(settings)
 
 
-@pytest.mark.parametrize("given", ["soon", "", "0", "-5", "nan"])
-def test_a_wrong_timeout_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv("KRONOS_TIMEOUT_S", given)
-    with pytest.raises(ValueError, match="KRONOS_TIMEOUT_S"):
+@pytest.mark.parametrize("variable", ["KRONOS_TIMEOUT_S", "KRONOS_STATEMENT_TIMEOUT_S"])
+@pytest.mark.parametrize("given", ["soon", "", "0", "-5", "nan", "inf", "86401"])
+def test_a_wrong_timeout_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, given: str) -> None:
+    monkeypatch.setenv(variable, given)
+    with pytest.raises(ValueError, match=f"{variable} is '{given}'; give a number of seconds"):
         FlowSettings.from_env()
+
+
+@pytest.mark.parametrize("given", ["", " ", "localhost:8200", "ftp://models", "http://models/predict"])
+def test_an_unusable_server_is_named_with_an_example(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("KRONOS_SERVER", given)
+    with pytest.raises(ValueError, match=r"KRONOS_SERVER cannot be used: .* such as http://127") as refusal:
+        FlowSettings.from_env()
+    assert repr(given) in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from inference_server.client import Client, PredictionRefused, ServerUnavailable, encode_array
+from inference_server.client import (
+    Client,
+    PredictionRefused,
+    ServerTimeout,
+    ServerUnavailable,
+    encode_array,
+)
 from inference_server.requests import event_array
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest, Problem
 
@@ -113,6 +119,9 @@ def test_a_refusal_carries_the_servers_problem() -> None:
     ("status", "headers", "retry_after_s"),
     [
         (503, {"Retry-After": "2"}, 2.0),
+        (503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        (429, {"Retry-After": "nan"}, None),
+        (429, {"Retry-After": "-1"}, None),
         (500, {}, None),
         (429, {"Retry-After": "soon"}, None),
         (504, {}, None),
@@ -125,6 +134,7 @@ def test_what_may_be_tried_again(status: int, headers: dict[str, str], retry_aft
             client.predict(ASKED)
         assert not client.ready()
     assert (failed.value.status, failed.value.retry_after_s) == (status, retry_after_s)
+    assert isinstance(failed.value, ServerTimeout) == (status == 504)
 
 
 @pytest.mark.parametrize("content", [b"hello", b"{}", b"\xff"])
@@ -149,9 +159,40 @@ def test_a_server_that_does_not_answer_in_time() -> None:
     with answering(200, b"") as server, Client(server.url, timeout_s=0.2) as client:
         release = threading.Event()
         server.do_POST = lambda self: release.wait(10)  # type: ignore[method-assign]
-        with pytest.raises(ServerUnavailable, match="timed out"):
+        with pytest.raises(ServerTimeout, match=r"/predict within 0\.2 s: .* hangs"):
             client.predict(ASKED)
         release.set()
+
+
+@pytest.mark.parametrize(("timeout_s", "deadline_s"), [(600, 540), (0.5, 0.45), (10**9, 86400)])
+def test_the_server_is_given_less_time_than_the_client_waits(timeout_s: float, deadline_s: float) -> None:
+    with (
+        answering(200, msgspec.json.encode(ANSWER)) as server,
+        Client(server.url, timeout_s=timeout_s) as client,
+    ):
+        client.predict(ASKED)
+    assert float(server.seen[0][1]["X-Request-Timeout"]) == pytest.approx(deadline_s)
+    assert deadline_s < timeout_s
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"])
+def test_no_proxy_sees_a_call_to_this_machine(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    with (
+        answering(502, b"the proxy was asked") as proxy,
+        answering(200, msgspec.json.encode(ANSWER)) as server,
+    ):
+        monkeypatch.setenv(variable, proxy.url)
+        with Client(server.url.replace("127.0.0.1", "localhost"), api_key="secret") as client:
+            client.predict(ASKED)
+        with Client("http://models.invalid") as client, pytest.raises(ServerUnavailable, match="the proxy"):
+            client.predict(ASKED)
+    assert [path for path, _, _ in proxy.seen] == ["http://models.invalid/predict"]
+    assert [path for path, _, _ in server.seen] == ["/predict"]
+
+
+def test_an_address_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="has no scheme"):
+        Client("localhost:8200")
 
 
 def test_ready_is_what_the_server_says() -> None:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from flows.local_server import free_port
+from inference_server.client import Client, ServerTimeout
+from inference_server.schemas import PredictRequest
 from tests.inference_server.serving import PATIENCE_S, candles
 from tests.inference_server.test_main import process
 
@@ -89,6 +92,15 @@ def test_an_answer_tells_what_took_how_long(server: Server) -> None:
 def test_a_deadline_answers_504_and_frees_the_slots(server: Server) -> None:
     refused = server.predict(LONG, **{"X-Request-Timeout": "0.3"})
     assert (refused.status_code, refused.json()["title"]) == (504, "Deadline exceeded")
+    server.until(server.is_idle)
+
+
+def test_a_client_is_answered_before_it_would_hang_up(server: Server) -> None:
+    asked = msgspec.convert(LONG | {"sample_count": 64}, PredictRequest)
+    with Client(str(server.http.base_url), timeout_s=3.0) as client, pytest.raises(ServerTimeout) as late:
+        client.predict(asked)
+    assert late.value.status == 504
+    assert "was not done within 2.7 s" in str(late.value)
     server.until(server.is_idle)
 
 

@@ -1,5 +1,9 @@
 """Connections: which URLs are taken, that answers are in UTC, and that errors hold no password."""
 
+import os
+import socket
+import sys
+
 import psycopg
 import pytest
 
@@ -65,7 +69,26 @@ def test_no_statement_is_prepared_however_often_it_runs(database_url: str) -> No
 
 def test_a_timeout_in_the_url_wins() -> None:
     assert connection_settings("postgresql://h/db")["connect_timeout"] == 10
-    assert "connect_timeout" not in connection_settings("postgresql://h/db?connect_timeout=3")
+    ours = connection_settings("postgresql://h/db?connect_timeout=3&keepalives_idle=600")
+    assert not {"connect_timeout", "keepalives_idle"} & set(ours)
+
+
+def test_a_host_that_is_gone_ends_a_connection(database_url: str) -> None:
+    """The operating system probes it: after 30 s of silence, thrice in 10 s each."""
+    with connect(database_url) as connection, socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 10
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+        if sys.platform == "linux":
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
+def test_a_database_that_takes_connections_and_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/db?connect_timeout=2"
+        with pytest.raises(DatabaseError, match=r"can't connect to u@127\.0\.0\.1:.* timeout"):
+            connect(url)
 
 
 def test_an_unreachable_database_is_one_clear_line() -> None:
