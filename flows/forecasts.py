@@ -3,16 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.calibration import Calibration, calibrate
 from flows.candles import PRICES, Window, epoch_ms
+from flows.path_statistics import WantedStatistics, request_fields, undefined_warnings
 from flows.seeds import forecast_seed
 from flows.store import PredictionRow
 from inference_server.envelope import envelope, lowest_price, with_floor
 from inference_server.event_schema import EVENT_SCHEMA
-from inference_server.schemas import PredictAnswer, PredictRequest
+from inference_server.schemas import PredictAnswer, PredictRequest, Statistics
 from inference_server.warning_codes import WarningCode, code_of, warning
 
 Timeframe = Literal["1h", "1d"]
@@ -51,6 +53,8 @@ class Order:
         What is known to be odd before the server is asked, each beginning with its code.
     fingerprint
         What the forecast follows from (`flows.fingerprint`); None where no stored one counts as the same.
+    statistics
+        What the row holds of the sample paths beside the envelope.
     """
 
     symbol: str
@@ -63,6 +67,7 @@ class Order:
     store_samples: bool = False
     warnings: tuple[str, ...] = ()
     fingerprint: str | None = None
+    statistics: WantedStatistics = field(default_factory=WantedStatistics)
 
 
 def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_candles: int) -> int:
@@ -108,6 +113,7 @@ def build_request(order: Order) -> PredictRequest:
         time_zone=window.instrument.model_time_zone,
         candles=window.request_candles(),
         future_timestamps=epoch_ms(window.future_timestamps),
+        **request_fields(order.statistics, window.last_close),
     )
 
 
@@ -138,7 +144,11 @@ def build_row(
     lowest = lowest_price(prices, allow_nonpositive=window.instrument.allow_nonpositive)
     bands = with_floor(envelope(paths), lowest)
     calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
-    warnings = [*order.warnings, *answer.warnings]
+    warnings = [
+        *order.warnings,
+        *answer.warnings,
+        *undefined_warnings(order.statistics, window.last_close),
+    ]
     if late:
         text = "newer candles had closed when this was made, and were not in the database"
         warnings.append(warning(WarningCode.CANDLES_LATE, text))
@@ -146,8 +156,9 @@ def build_row(
         code_of(text) == WarningCode.EVENTS_NOT_USED for text in warnings
     ):
         warnings.append(warning(WarningCode.EVENTS_NOT_USED, without_events))
-    # A server that left the events out may take them next time.
-    as_planned = answer.events_used or order.events is None
+    statistics = answer.statistics if isinstance(answer.statistics, Statistics) else None
+    # A server that left out events or statistics may take them next time.
+    as_planned = (answer.events_used or order.events is None) and bool(order.statistics) == bool(statistics)
     return PredictionRow(
         symbol=order.symbol,
         timeframe=order.sampling.timeframe,
@@ -166,4 +177,5 @@ def build_row(
         samples=paths.tolist() if order.store_samples else None,
         warnings=list(dict.fromkeys(warnings)) or None,
         fingerprint=order.fingerprint if as_planned else None,
+        statistics=None if statistics is None else msgspec.to_builtins(statistics),
     )

@@ -26,6 +26,7 @@ from flows.forecasts import Order, Sampling, Timeframe, build_row, usable_lookba
 from flows.inputs import build_inputs
 from flows.lookback import shortened
 from flows.names import names_in
+from flows.path_statistics import WantedStatistics
 from flows.predict_tasks import (
     build_events,
     forecast,
@@ -81,6 +82,9 @@ def predict_batch(
     store_samples: bool = False,
     stale_after: int | None = None,
     force: bool = False,
+    quantiles: list[float] | None = None,
+    moves: list[float] | None = None,
+    realised_volatility: bool = False,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -110,6 +114,11 @@ def predict_batch(
     force
         Make every forecast, also those whose row is there already from the same candles, events, settings and
         model.
+    quantiles, moves, realised_volatility
+        What the rows hold of the sample paths beside the envelope, in the column `statistics`: quantiles of
+        open, high, low and close; P(up) and the probabilities of the prices that are so far from each last
+        close (0.02: two per cent up; empty: P(up) alone); quantiles of realised volatility. See
+        docs/statistics.md.
 
     Returns
     -------
@@ -121,7 +130,10 @@ def predict_batch(
     except ValueError as error:
         return Failed(message=str(error))
     sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
-    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force)
+    statistics = WantedStatistics(
+        tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
+    )
+    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force, statistics)
     outcomes: list[Outcome] = []
     asked = symbols
     for _ in range(MODELS_PER_RUN):
@@ -165,6 +177,7 @@ class Run:
     store_samples: bool
     stale_after: int | None
     force: bool
+    statistics: WantedStatistics
 
 
 def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple[list[Outcome], list[str]]:
@@ -210,6 +223,7 @@ def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple
                 calibrations.get(window.instrument.asset_class),
                 run.store_samples,
                 (*window.warnings, *remarks.get(symbol, ()), *lack),
+                statistics=run.statistics,
             ),
             settled=events.settled or symbol in events.arrays,
         )

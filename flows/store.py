@@ -32,6 +32,9 @@ class PredictionRow:
         What was reported of the forecast, each beginning with its code; None where nothing was.
     fingerprint
         What it follows from (`flows.fingerprint`), or None where it is always to be made again.
+    statistics
+        Quantiles, probabilities and realised volatility as the server answers them
+        (`inference_server.schemas.Statistics`), or None (stored as SQL NULL) where none were asked for.
     """
 
     symbol: str
@@ -51,6 +54,7 @@ class PredictionRow:
     samples: list[list[float]] | None = None
     warnings: list[str] | None = None
     fingerprint: str | None = None
+    statistics: dict[str, Any] | None = None
 
 
 def upsert_prediction(connection: psycopg.Connection[Any], row: PredictionRow) -> None:
@@ -60,8 +64,9 @@ def upsert_prediction(connection: psycopg.Connection[Any], row: PredictionRow) -
     the caller's it is part of that, else it is committed.
     """
     values = asdict(row)
-    if row.event_context is not None:
-        values["event_context"] = Jsonb(row.event_context)
+    for name in ("event_context", "statistics"):
+        if values[name] is not None:
+            values[name] = Jsonb(values[name])
     with connection.transaction():
         connection.execute(load("upsert_prediction"), values)
 

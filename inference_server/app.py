@@ -85,9 +85,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         request_max_body_size=settings.max_body_bytes,
         openapi_config=document(),
         logging_config=None,
-        state=State(
-            {"drain": partial(scheduler.drain, settings.grace_s), "max_body_bytes": settings.max_body_bytes}
-        ),
+        state=State({"drain": partial(scheduler.drain, settings.grace_s)}),
     )
     app.asgi_handler = Observed(
         SymbolPaths(app.asgi_handler), metrics, settings.body_timeout_s, settings.max_body_bytes

@@ -12,7 +12,6 @@ from litestar.typing import FieldDefinition
 from openapi_ui_bundles import swagger_ui
 
 from inference_server.auth import OPEN
-from inference_server.bodies import unpacked
 from inference_server.schemas import Problem
 
 API_VERSION = "1.0"
@@ -84,10 +83,8 @@ class JsonBody(AbstractDTO[bytes]):
     documented: Any
 
     def decode_bytes(self, value: bytes) -> bytes:
-        """Return the body, unpacked if it came packed."""
-        connection = self.asgi_connection
-        limit = connection.app.state["max_body_bytes"]
-        return unpacked(value, connection.headers.get("content-encoding", ""), limit)
+        """Return the body as it came, packed or not."""
+        return value
 
     @classmethod
     def create_for_field_definition(cls, *args: Any, **kwargs: Any) -> None:

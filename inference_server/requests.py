@@ -1,7 +1,7 @@
 """From a request to the engine's job: limits, usable candles, event arrays, all of it pure."""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -251,7 +251,7 @@ def event_array(events: EventArray, rows: int, pred_len: int) -> NDArray[np.floa
     InvalidEvents
         If the shape is another, or a value is NaN or infinite in float32; the error names row and channel.
     """
-    array = _decoded(events) if isinstance(events, EncodedArray) else _nested(events)
+    array = _decoded(events) if isinstance(events, EncodedArray) else nested_events(events)
     channels = len(EVENT_CHANNELS)
     shapes = [[rows, channels], [rows + pred_len, channels]]
     if list(array.shape) not in shapes:
@@ -351,14 +351,32 @@ def _decoded(events: EncodedArray) -> NDArray[np.float32]:
     return np.frombuffer(events.data, dtype="<f4").reshape(rows, channels).astype(np.float32)
 
 
-def _nested(events: list[list[float]]) -> NDArray[np.float32]:
-    lengths = {len(row) for row in events}
+def same_width(widths: Iterable[int]) -> int:
+    """Return the length that all rows of events have, 0 without any.
+
+    Raises
+    ------
+    InvalidEvents
+        If they differ.
+    """
+    lengths = set(widths)
     if len(lengths) > 1:
         raise InvalidEvents(
             "rows of events differ in length",
             given=sorted(lengths)[:10],
             expected=f"{len(EVENT_CHANNELS)} channels in every row",
         )
-    shape = (len(events), lengths.pop() if lengths else 0)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
+    return lengths.pop() if lengths else 0
+
+
+def nested_events(events: list[list[float]]) -> NDArray[np.float32]:
+    """Return nested lists as an array; what float32 cannot hold becomes infinite.
+
+    Raises
+    ------
+    InvalidEvents
+        If rows differ in length.
+    """
+    shape = (len(events), same_width(map(len, events)))
+    with np.errstate(over="ignore"):
         return np.asarray(events, dtype=np.float64).astype(np.float32).reshape(shape)

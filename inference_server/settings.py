@@ -54,6 +54,10 @@ class Settings:
     """`KRONOS_MAX_BATCH_SYMBOLS`: each symbol is a job in the queue; fewer leave room for other callers."""
     max_body_bytes: int = 32 * 2**20
     """`KRONOS_MAX_BODY_BYTES`: 100 symbols with candles and events take about 25 MB as nested lists."""
+    max_answer_values: int = 2_000_000
+    """`KRONOS_MAX_ANSWER_VALUES`: numbers in one answer of /predict or /predict-batch, about 20 bytes of JSON
+    each; the default takes two and a half times 256 paths × 512 candles × 6 features. Fewer bound what an
+    answer with samples takes of the memory, more let a batch with samples be one request."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     """`KRONOS_API_KEYS` (separated by commas), `KRONOS_API_KEYS_FILE` (one a line): who may ask; required
     as soon as `host` is no loopback address, several so that one can be replaced while the old one works."""
@@ -95,6 +99,7 @@ class Settings:
             max_lookback=self.max_lookback,
             max_batch_symbols=self.max_batch_symbols,
             max_body_bytes=self.max_body_bytes,
+            max_answer_values=self.max_answer_values,
         )
         object.__setattr__(self, "limits", limits)
 
@@ -143,6 +148,7 @@ _WHOLE_NUMBERS = {
     "max_lookback": ("KRONOS_MAX_LOOKBACK", MIN_CANDLES, _LARGEST),
     "max_batch_symbols": ("KRONOS_MAX_BATCH_SYMBOLS", 1, _LARGEST),
     "max_body_bytes": ("KRONOS_MAX_BODY_BYTES", 1024, _LARGEST),
+    "max_answer_values": ("KRONOS_MAX_ANSWER_VALUES", 1000, _LARGEST),
     "cache_bytes": ("KRONOS_CACHE_BYTES", 1, _LARGEST),
     "queue_limit": ("KRONOS_QUEUE_LIMIT", 1, _LARGEST),
     "result_cache_bytes": ("KRONOS_RESULT_CACHE_BYTES", 0, _LARGEST),

@@ -71,6 +71,10 @@ class WarningCode(StrEnum):
     """The time fields are read on another clock than the checkpoint was trained with."""
     ENVELOPE_FLOOR = "envelope-floor"
     """Quantiles below zero of a price that can't be were raised to zero."""
+    QUANTILES_BEYOND_PATHS = "quantiles-beyond-paths"
+    """Quantiles were requested that so few sample paths cannot tell."""
+    STATISTICS_UNDEFINED = "statistics-undefined"
+    """A statistic has no value, since a price that it needs the logarithm or a share of is not positive."""
 
     CALENDAR_DATES = "calendar-dates"
     """Rows of the calendar that claim midnight as their time were read as dates."""

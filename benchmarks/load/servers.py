@@ -30,6 +30,13 @@ class Running:
         """Resident memory of the process, in MB."""
         return psutil.Process(self.process.pid).memory_info().rss / 1e6
 
+    def peak_mb(self) -> float:
+        """The most resident memory that the process has had, in MB, by Linux' own account."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return (
+            next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 976.5625
+        )
+
     def figure(self, name: str, **labels: str) -> float:
         """The sum of a metric over those of its series that have the labels."""
         text = httpx.get(f"{self.url}/metrics", timeout=60).text

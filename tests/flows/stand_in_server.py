@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from inference_server.event_schema import EVENT_CHANNELS, EVENT_SCHEMA
 from inference_server.schemas import (
@@ -22,6 +23,7 @@ from inference_server.schemas import (
     PredictRequest,
     Problem,
 )
+from inference_server.statistics_answer import statistics_of, wants_statistics
 
 MODEL = ModelInfo(
     name="stand-in",
@@ -66,6 +68,8 @@ class Script:
         By symbol, what its answers warn of.
     without_events
         Symbols whose events are left out.
+    without_statistics
+        Whether the server is of a version that knows no statistics.
     """
 
     model: ModelInfo = MODEL
@@ -76,6 +80,7 @@ class Script:
     models_after: dict[int, ModelInfo] = field(default_factory=dict)
     warnings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     without_events: set[str] = field(default_factory=set)
+    without_statistics: bool = False
 
     @property
     def calls(self) -> Counter[str]:
@@ -144,7 +149,7 @@ def answer_of(
         for path in range(request.sample_count)
     ]
     flat = [0.0] * request.pred_len
-    return PredictAnswer(
+    answer = PredictAnswer(
         symbol=request.symbol,
         timeframe=request.timeframe,
         as_of=_instant(request.candles.timestamp[-1]),
@@ -159,8 +164,13 @@ def answer_of(
         lookback_used=len(request.candles.close),
         model=ModelName(name=model.name, version=model.version),
         events_used=request.events is not None and request.symbol not in told.without_events,
-        warnings=told.warnings.get(request.symbol, []),
+        warnings=list(told.warnings.get(request.symbol, [])),
     )
+    if wants_statistics(request) and not told.without_statistics:
+        features = np.repeat(np.array(paths)[:, :, None], 6, axis=2)
+        answer.statistics, warnings = statistics_of(request, features, last, 0.0)
+        answer.warnings += warnings
+    return answer
 
 
 def _instant(milliseconds: Any) -> datetime:

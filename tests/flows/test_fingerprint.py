@@ -9,6 +9,7 @@ import pytest
 from flows.calibration import Calibration
 from flows.fingerprint import fingerprint, with_fingerprint
 from flows.forecasts import Order
+from flows.path_statistics import WantedStatistics
 from tests.flows.test_forecasts import ORDER, WINDOW
 
 CALIBRATION = Calibration(np.array([0.5, 1.0]), np.array([0.25, np.nan]), np.array([99, 99]))
@@ -57,6 +58,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "calibration": {"calibration": replace(CALIBRATION, low=np.array([0.5, 1.1]))},
     "no calibration": {"calibration": None},
     "samples": {"store_samples": True},
+    "quantiles": {"statistics": WantedStatistics(quantiles=(0.25,))},
+    "other quantiles": {"statistics": WantedStatistics(quantiles=(0.75,))},
+    "P(up)": {"statistics": WantedStatistics(moves=())},
+    "moves": {"statistics": WantedStatistics(moves=(0.02,))},
+    "volatility": {"statistics": WantedStatistics(realised_volatility=True)},
     "warnings": {"warnings": ("split: a step of 2:1",)},
     "version": {"model_version": "abd"},
     **{

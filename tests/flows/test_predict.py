@@ -447,6 +447,44 @@ def test_sample_paths_are_stored_only_when_asked_for(market: psycopg.Connection[
     assert all(row["samples"] is None for row in stored(market).values())
 
 
+def test_statistics_are_stored_only_when_asked_for(market: psycopg.Connection[Any], script: Script) -> None:
+    run(with_events=False)
+    plain = stored(market)
+    assert all(row["statistics"] is None for row in plain.values())
+    wanted = {"quantiles": [0.25, 0.75], "moves": [0.0025, -0.02], "realised_volatility": True}
+    assert run(with_events=False, **wanted).is_completed()
+    for row in stored(market).values():
+        statistics = row["statistics"]
+        assert (statistics["paths"], statistics["calibrated"], statistics["last_close"]) == (3, False, 100.0)
+        assert statistics["quantiles"]["levels"] == [0.25, 0.75]
+        # Three paths that rise by 0.1, 0.2 and 0.3 % a step, and have a close of 100 before.
+        assert statistics["probabilities"]["up"] == [1.0] * 4
+        above, below = statistics["probabilities"]["close_above"]
+        assert (above["price"], above["probability"]) == (100.25, [1 / 3, 2 / 3, 1.0, 1.0])
+        assert (below["price"], below["probability"]) == (98.0, [1.0] * 4)
+        touched = [one["probability"][-1] for one in statistics["probabilities"]["touch"]]
+        assert touched == [1.0, 0.0]
+        assert np.shape(statistics["realised_volatility"]["values"]) == (2, 4)
+        assert row["p50"] == plain[row["symbol"]]["p50"]
+    again = run(with_events=False, **wanted)
+    assert [outcome.unchanged for outcome in again.result()] == [True] * len(SYMBOLS)
+    assert again.result()[0].row.statistics == stored(market)[SYMBOLS[0]]["statistics"]
+    run(with_events=False)
+    assert all(row["statistics"] is None for row in stored(market).values())
+
+
+def test_a_server_that_knows_no_statistics_costs_them_alone_and_is_asked_again(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    script.without_statistics = True
+    assert run(with_events=False, moves=[]).is_completed()
+    assert all(row["statistics"] is row["fingerprint"] is None for row in stored(market).values())
+    script.without_statistics = False
+    assert run(with_events=False, moves=[]).is_completed()
+    for row in stored(market).values():
+        assert row["statistics"]["probabilities"] == {"up": [1.0] * 4}
+
+
 def test_a_run_that_would_write_what_is_there_already_does_not(
     market: psycopg.Connection[Any], script: Script
 ) -> None:

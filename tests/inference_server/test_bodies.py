@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inference_server.bodies import read_batch, read_predict, unpacked
 from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, UnsupportedMedia
-from inference_server.schemas import Candles, EncodedArray, PredictRequest
+from inference_server.schemas import Candles, EncodedArray, PredictRequest, ProbabilityRequest
 
 CANDLES = {"timestamp": [1], "open": [1], "high": [1], "low": [1], "close": [1]}
 
@@ -37,6 +37,14 @@ def test_unknown_fields_are_ignored_and_named() -> None:
     asked, warnings = read_predict(raw)
     assert asked.candles == Candles(timestamp=[1], open=[1.0], high=[1.0], low=[1.0], close=[1.0])
     assert warnings == ["fields-ignored: unknown fields were ignored: model, verbose, candles.trades"]
+
+
+def test_unknown_fields_of_probabilities_are_named_too() -> None:
+    (warning,) = read_predict(body(symbol="SPY", probabilities={"closes_above": [1], "touch": [2]}))[1]
+    assert warning.endswith("ignored: probabilities.closes_above")
+    asked, (warning,) = read_batch(body(symbols=["A"], probabilities={"A": {"up": True}}), 9)
+    assert warning.endswith("ignored: probabilities.A.up")
+    assert asked == {"A": PredictRequest(symbol="A", probabilities=ProbabilityRequest())}
 
 
 def test_many_unknown_fields_are_counted() -> None:

@@ -16,7 +16,8 @@ from litestar.testing import TestClient
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from inference_server.app import create_app
-from inference_server.bodies import decode, read_batch, read_predict
+from inference_server.bodies import read_batch, read_predict
+from inference_server.body_parts import decode
 from inference_server.coercion import coerced
 from inference_server.errors import InvalidBody
 from inference_server.schemas import EventArray, Instant

@@ -29,6 +29,7 @@ RERUN: dict[str, Any] = {
     "p10": [1.5], "p50": [2.5], "p90": [3.5], "seed": 7, "event_context": Jsonb({"events_active": ["fomc"]}),
     "p10_calibrated": [1.4], "p90_calibrated": [3.6], "samples": [[2.5]],
     "warnings": ["candles-late: newer ones had closed"], "fingerprint": "f",
+    "statistics": Jsonb({"paths": 20}),
 }  # fmt: skip
 
 

@@ -28,7 +28,8 @@ COLUMNS = {
     "central_bank_rates": "bank decision_time time_known scheduled rate previous forecast source",
     "economic_indicators": "series_id date value known_on source",
     "ml_predictions": "symbol timeframe as_of model_name model_version pred_len timestamps p10 p50 p90 seed "
-    "created_at updated_at event_context p10_calibrated p90_calibrated samples",
+    "created_at updated_at event_context p10_calibrated p90_calibrated samples "
+    "warnings fingerprint statistics",
     "prediction_scores": "symbol timeframe as_of model_name model_version pred_len matured_at last_close "
     "actual covered covered_calibrated pinball abs_error direction_hit crps events_active step_events "
     "event_day forecast_updated_at",
@@ -63,6 +64,7 @@ def test_an_empty_database_gets_every_table(empty: psycopg.Connection) -> None:
         assert set(columns.split()) <= set(columns_of(empty, table))
     names = columns_of(empty, "ml_predictions")
     assert names[names.index("updated_at") + 1] == "event_context"
+    assert names[-1] == "statistics"
     assert all(item.applied_at for item in status(empty))
     assert migrate(empty) == []
 
@@ -95,7 +97,7 @@ def test_a_whole_older_installation_can_be_upserted_into(empty: psycopg.Connecti
         "timestamps": [datetime(2024, 1, 2, tzinfo=UTC)], "p10": [1.5], "p50": [2.5], "p90": [3.5], "seed": 7,
         "event_context": Jsonb({"events_active": ["fomc"]}),
         "p10_calibrated": None, "p90_calibrated": None, "samples": None,
-        "warnings": None, "fingerprint": None,
+        "warnings": None, "fingerprint": None, "statistics": None,
     }  # fmt: skip
     empty.execute(load("upsert_prediction"), prediction)
     query = "SELECT p50, seed, updated_at IS NULL, event_context FROM ml_predictions WHERE symbol = %s"

@@ -30,8 +30,9 @@ PREDICTION: dict[str, Any] = {
     "samples": None,
     "warnings": None,
     "fingerprint": None,
+    "statistics": None,
 }
-STORED_BESIDE = ("p10_calibrated", "p90_calibrated", "samples", "warnings", "fingerprint")
+STORED_BESIDE = ("p10_calibrated", "p90_calibrated", "samples", "warnings", "fingerprint", "statistics")
 
 
 def rows(database: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -80,6 +80,7 @@ def prediction_row(**columns: Any) -> dict[str, Any]:
         "samples": None,
         "warnings": None,
         "fingerprint": None,
+        "statistics": None,
         **columns,
     }
 
