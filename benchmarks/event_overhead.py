@@ -117,8 +117,8 @@ def table(rows: list[Row]) -> str:
     loads = ", ".join(f"{size} {count} times" for size, count in LOADS.items())
     note = (
         f"1 path, {LOOKBACK} + {PRED_LEN}. Two requests to each bundle go on in turns of {QUANTA} steps. The "
-        f"engines are loaded anew ({loads}), as where its memory comes to lie makes one faster than another "
-        "of the same files; medians over the loads. "
+        f"engines are loaded anew ({loads}), because memory placement alone makes identical files differ by "
+        "several percent; medians over the loads. "
     )
     return "\n".join([*lines, "", note + _same_files()])
 
