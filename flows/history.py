@@ -17,6 +17,7 @@ from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, read_s
 from flows.tables import TableError, read_file
 from flows.universe import known_instruments
 from inference_server.instruments import Instrument, default_instruments
+from inference_server.similar_symbols import did_you_mean
 
 LENGTH: Final = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
 
@@ -147,6 +148,7 @@ def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, pl
         raise HistoryError(
             f"{place} has no {period.timeframe} candles of {', '.join(absent) or 'any symbol'} "
             f"from {period.first:%Y-%m-%d} to {period.last:%Y-%m-%d}"
+            + (did_you_mean(absent[0], present) if absent else "")
         )
     if strange:
         raise HistoryError(

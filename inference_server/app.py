@@ -33,6 +33,7 @@ from inference_server.result_cache import ResultCache
 from inference_server.routes import AdminController, ForecastController, ServerController
 from inference_server.scheduler import Scheduler
 from inference_server.settings import Settings
+from inference_server.symbol_paths import SymbolPaths
 from inference_server.time_grid import future_timestamps
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,9 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         logging_config=None,
         state=State({"drain": partial(scheduler.drain, settings.grace_s)}),
     )
-    app.asgi_handler = Observed(app.asgi_handler, metrics, settings.body_timeout_s, settings.max_body_bytes)
+    app.asgi_handler = Observed(
+        SymbolPaths(app.asgi_handler), metrics, settings.body_timeout_s, settings.max_body_bytes
+    )
     return app
 
 

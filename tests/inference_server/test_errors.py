@@ -12,7 +12,7 @@ from inference_server.errors import headers_of, problem_of
 @pytest.mark.parametrize(
     ("error", "status", "name"),
     [
-        (errors.InvalidBody("x"), 400, "invalid-body"),
+        (errors.InvalidBody("x"), 422, "invalid-body"),
         (errors.InvalidRequest("x"), 422, "invalid-request"),
         (errors.InvalidEvents("x"), 422, "invalid-events"),
         (errors.TooFewCandles("x"), 422, "too-few-candles"),

@@ -14,7 +14,7 @@ import pytest
 
 from sql import embedded, place
 from sql.errors import DatabaseError
-from tests.conftest import ROOT
+from tests.market_data import ROOT
 
 PYTHON = Path(sys.executable)
 START = [PYTHON, "-m", "sql", "start"]
