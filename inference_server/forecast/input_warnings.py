@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_server.engine.bundle import INSTRUMENTS_CLOCK
+from inference_server.engine.shared_prefix import is_exact
 from inference_server.schemas import ForecastSettings
 from market.candles import FEATURES
 from market.envelope import LEVELS
@@ -94,6 +95,21 @@ def clip_warnings(candles: NDArray[np.floating], upstream_scale: bool) -> list[s
             f"the close of {which} of {len(candles)} lies beyond {CLIP:g} standard deviations of the window "
             f"and is clipped: the model sees {seen:.6g} instead of {last:.6g}, so the forecast starts away "
             "from the last close; a shorter lookback may take it in",
+        )
+    ]
+
+
+def sliding_warnings(lookback_used: int, pred_len: int, max_context: int, context_stride: int) -> list[str]:
+    """Return a warning if the context slides at every step."""
+    if context_stride > 1 or is_exact(lookback_used, pred_len, max_context):
+        return []
+    return [
+        warning(
+            WarningCode.SLIDING_CONTEXT,
+            f"{lookback_used} candles and pred_len {pred_len} do not fit the context of {max_context}: with "
+            "context_stride 1 every further step runs the whole window again, as slowly as upstream's "
+            f"predictor; a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride "
+            "avoids it",
         )
     ]
 
