@@ -17,6 +17,7 @@ from export.model.checkpoint import Checkpoint, trained_clock
 from export.model.event_encoder import TrainedEvents
 from export.onnx_export import (
     OPSET,
+    export_branches,
     export_decoder,
     export_decoder_of_tokens,
     export_encoder,
@@ -98,14 +99,27 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
         export_decoder_of_tokens(checkpoint.tokenizer, folder / layout.DECODE_FILE)
     with _timed(progress, "decoder"):
         dtype = DTYPES[plan.precision]
-        for file, shared in layout.decoder_files(plan.precision).items():
+        files = layout.decoder_files(plan.precision, adapter=plan.adapter is not None)
+        branches = layout.BRANCHES_FILE in files
+        export_decoder(
+            checkpoint.decoder,
+            None if branches else plan.adapter,
+            plan.max_context,
+            dtype,
+            folder / layout.DECODER_FILE,
+        )
+        if layout.PATHS_FILE in files:
             export_decoder(
                 checkpoint.decoder,
-                plan.adapter,
+                None,
                 plan.max_context,
                 dtype,
-                folder / file,
-                shared_prefix=shared,
+                folder / layout.PATHS_FILE,
+                shared_prefix=True,
+            )
+        if branches and plan.adapter is not None:
+            export_branches(
+                checkpoint.decoder, plan.adapter, plan.max_context, dtype, folder / layout.BRANCHES_FILE
             )
         export_time_embedding(checkpoint.decoder.time_emb, folder / layout.TIME_FILE)
     if plan.events is not None:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
+from export.branches import join_branches
 from export.graph import DecoderGraph, cache_layouts, layout_of
 from export.model.adapter import Adapter
 from export.model.decoder import TIME_FIELDS, KronosDecoder, TimeEmbedding
@@ -143,6 +145,25 @@ def export_decoder(
         ),
         file,
     )
+
+
+def export_branches(
+    decoder: KronosDecoder, adapter: Adapter, max_context: int, dtype: torch.dtype, file: Path
+) -> None:
+    """`branches.onnx`: the graphs for rows with events and for many paths (`export.branches`)."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def exported(name: str, adapter: Adapter | None, *, shared_prefix: bool) -> onnx.ModelProto:
+            part = Path(folder) / name
+            export_decoder(decoder, adapter, max_context, dtype, part, shared_prefix=shared_prefix)
+            return onnx.load(part)
+
+        join_branches(
+            exported("plain_paths.onnx", None, shared_prefix=True),
+            exported("adapted_paths.onnx", adapter, shared_prefix=True),
+            exported("adapted_decoder.onnx", adapter, shared_prefix=False),
+            file,
+        )
 
 
 def _export(

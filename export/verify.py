@@ -20,6 +20,7 @@ from export.model.decoder import KronosDecoder
 from export.model.event_encoder import EventEncoder
 from export.model.tokenizer import KronosTokenizer
 from inference_server.engine.bundle import (
+    BRANCHES_FILE,
     DECODE_FILE,
     DECODER_FILE,
     ENCODE_FILE,
@@ -85,6 +86,37 @@ class _Sequence:
 
 
 @dataclass(frozen=True)
+class _Graph:
+    """A graph of the decoder, and the inputs that are the same at every call."""
+
+    session: ort.InferenceSession
+    fixed: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Graphs:
+    """What a bundle runs for rows that have events, or for rows that have none."""
+
+    decoder: _Graph
+    paths: _Graph | None  # for rows that share a prefix
+
+    @classmethod
+    def of(cls, folder: Path, decoder: KronosDecoder, events: bool) -> "_Graphs":
+        """Load them as the server chooses them (`inference_server.engine.decoder_graphs`)."""
+        if not (folder / BRANCHES_FILE).is_file():
+            paths = _session(folder / PATHS_FILE) if (folder / PATHS_FILE).is_file() else None
+            plain = _Graph(_session(folder / DECODER_FILE), {})
+            return cls(plain, None if paths is None else _Graph(paths, {}))
+        branches = _session(folder / BRANCHES_FILE)
+        paths_graph = _Graph(branches, {"shared_prefix": np.array(True)})
+        if not events:
+            return cls(_Graph(_session(folder / DECODER_FILE), {}), paths_graph)
+        unused = _empty_caches(decoder, "fp32", 1, 1)
+        prefix = {name.replace("past", "prefix"): values for name, values in unused.items()}
+        return cls(_Graph(branches, {"shared_prefix": np.array(False)} | prefix), paths_graph)
+
+
+@dataclass(frozen=True)
 class _Reference:
     """Torch's logits in float32 of every prefix of a sequence, from one pass: the decoder is causal."""
 
@@ -119,7 +151,7 @@ def verify_decoder(
     precision: str,
     max_context: int,
 ) -> dict[str, float]:
-    """Largest relative logit differences of `decoder.onnx` and, if there, `paths.onnx` from torch in float32.
+    """Largest relative logit differences of the decoder's graphs from torch in float32.
 
     Compared are a prefill and single steps, rows of different lengths in one call, steps behind a shared
     prefix, prefills of half the context and of all but the last tokens, and the steps to the context's end;
@@ -131,15 +163,14 @@ def verify_decoder(
     ParityError
         A difference is beyond the tolerance of the precision, or no number.
     """
-    paths = _session(folder / PATHS_FILE) if (folder / PATHS_FILE).is_file() else None
-    sessions = _session(folder / DECODER_FILE), paths
 
     def measure(
         reference: KronosDecoder, embedding: Tensor | None, gated: bool, suffix: str
     ) -> dict[str, float]:
         gate = None if adapter is None else np.full((ROWS, 1, 1), gated, _dtype(precision))
         sequence = _random_sequence(folder, decoder, embedding, max_context)
-        found = _measure(sessions, reference, sequence, gate, precision, max_context)
+        graphs = _Graphs.of(folder, decoder, gated)
+        found = _measure(graphs, reference, sequence, gate, precision, max_context)
         if precision == "fp16":
             found |= half_figures(reference, sequence.s1, sequence.s2, sequence.stamp, embedding)
         return {f"{name}{suffix}": figure for name, figure in found.items()}
@@ -268,7 +299,7 @@ def _random_sequence(
 
 
 def _measure(
-    sessions: tuple[ort.InferenceSession, ort.InferenceSession | None],
+    graphs: _Graphs,
     decoder: KronosDecoder,
     sequence: _Sequence,
     gate: NDArray[np.floating] | None,
@@ -287,18 +318,18 @@ def _measure(
         starts = [0] * ROWS
         stops = list(lengths)
         for name in [prefill] + [step] * steps:
-            outputs = _call(sessions[0], sequence, starts, stops, past, gate)
+            outputs = _call(graphs.decoder, sequence, starts, stops, past, gate)
             past = _presents(outputs)
             _compare(worst, outputs, reference, stops, name)
             starts, stops = stops, [stop + 1 for stop in stops]
 
-    def shared(paths: ort.InferenceSession, length: int, steps: int, name: str) -> None:
+    def shared(paths: _Graph, length: int, steps: int, name: str) -> None:
         """Prefill the first row, and let every row continue it by tokens of its own."""
         joined = sequence.with_prefix_of_first_row(length)
         own = _Reference.of(decoder, joined)
         empty = _empty_caches(decoder, precision, 1, length)
         first_gate = None if gate is None else gate[:1]
-        outputs = _call(sessions[0], joined.rows(1), [0], [length], empty, first_gate)
+        outputs = _call(graphs.decoder, joined.rows(1), [0], [length], empty, first_gate)
         prefix = {k.replace("past", "prefix"): v for k, v in _presents(outputs).items()}
         past = _empty_caches(decoder, precision, ROWS, steps)
         for stop in range(length + 1, length + steps + 1):
@@ -311,9 +342,9 @@ def _measure(
     continued(UNEVEN, STEPS, "uneven", "uneven")
     continued([max_context // 2] * ROWS, 0, "middle", "middle")
     continued([end] * ROWS, END_STEPS, "end", "end")
-    if sessions[1] is not None:
-        shared(sessions[1], PREFILL, STEPS, "shared")
-        shared(sessions[1], end, END_STEPS, "shared_end")
+    if graphs.paths is not None:
+        shared(graphs.paths, PREFILL, STEPS, "shared")
+        shared(graphs.paths, end, END_STEPS, "shared_end")
     return worst
 
 
@@ -348,7 +379,7 @@ def _dtype(precision: str) -> type[np.floating]:
 
 
 def _call(
-    session: ort.InferenceSession,
+    graph: _Graph,
     sequence: _Sequence,
     starts: Sequence[int],
     stops: Sequence[int],
@@ -371,6 +402,7 @@ def _call(
 
     cached = np.array(stops) - prefix_length
     feeds = {
+        **graph.fixed,
         "s1": fed(sequence.s1),
         "s2": fed(sequence.s2),
         "position": fed(positions),
@@ -383,7 +415,9 @@ def _call(
         "top_k": np.ones((rows, 1), np.int64),
         "top_p": np.ones((rows, 1), np.float32),
     } | past
-    if gate is not None:
+    session = graph.session
+    if "adapter_gate" in {given.name for given in session.get_inputs()}:
+        assert gate is not None
         feeds["adapter_gate"] = gate
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))

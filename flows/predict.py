@@ -4,55 +4,37 @@
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, get_args
 
-import psycopg
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
-from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.forecasting.candles import Window, as_utc, closed_windows
-from flows.forecasting.event_plan import EventPlan, unreadable
-from flows.forecasting.fingerprint import with_fingerprint
-from flows.forecasting.forecasts import Order, Sampling, build_row, usable_lookback
-from flows.forecasting.lookback import shortened
+from flows.forecasting.blocks import Run, forecast_all
+from flows.forecasting.candles import as_utc
+from flows.forecasting.forecasts import Sampling
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import (
     Outcome,
     failure_message,
     notices,
-    other_warnings,
     outcome_line,
     summary_table,
     warning_lines,
 )
-from flows.forecasting.store import PredictionRow
-from flows.forecasting.stored_inputs import build_inputs
 from flows.forecasting.tasks import (
-    build_events,
-    forecast,
-    read_history,
     read_model,
-    read_unchanged,
-    read_widenings,
-    store,
 )
 from flows.runtime.arguments import names_in
 from flows.runtime.settings import WORKERS, FlowSettings, local_prefect_defaults
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
-from flows.scoring.calibration import Calibration
 from inference_server.client import ClientError
-from inference_server.schemas import ModelInfo, PredictAnswer
 from market.timeframes import Timeframe
-from market.warning_codes import WarningCode, code_of, warning
-from sql.errors import DatabaseError, one_line
 
 MODELS_PER_RUN: Final = 3
 """Models that a run follows the server to, before it says that the server does not stay with one."""
@@ -165,160 +147,6 @@ def predict_batch(
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
 """The same flow for a schedule that runs it every hour."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every symbol of a run has in common; see `predict_batch`."""
-
-    sampling: Sampling
-    as_of: datetime
-    lookback: int | None
-    with_events: bool
-    store_samples: bool
-    stale_after: int | None
-    force: bool
-    statistics: WantedStatistics
-
-
-def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple[list[Outcome], list[str]]:
-    """Forecast symbols with the model that the server said it serves.
-
-    Returns
-    -------
-    outcomes, moved
-        What came of the symbols, and those that another model answered for: nothing of them is stored, since
-        seed, lookback, events and calibration of their rows would be those of this one.
-    """
-    timeframe, pred_len = run.sampling.timeframe, run.sampling.pred_len
-    lookback = usable_lookback(run.lookback, pred_len, model.max_context, model.limits.min_candles)
-    universe, candles = read_history(symbols, timeframe, lookback, run.as_of)
-    windows, unusable, stale = closed_windows(
-        candles,
-        universe.instruments,
-        timeframe,
-        run.as_of,
-        lookback=lookback,
-        pred_len=pred_len,
-        min_candles=model.limits.min_candles,
-        stale_after=run.stale_after,
-    )
-    if timeframe in FlowSettings.from_env().shorter_lookback:
-        windows = shortened(windows, model.limits.min_candles)
-    events = (
-        events_or_reason(model, windows, timeframe, run.as_of)
-        if run.with_events
-        else EventPlan.without(windows, "turned off for this run", settled=True)
-    )
-    remarks = events.warnings_by_symbol()
-    calibrations, lack = calibrations_or_reason(model, timeframe, run.as_of)
-    orders = [
-        with_fingerprint(
-            Order(
-                symbol,
-                window,
-                run.sampling,
-                model.version,
-                events.arrays.get(symbol),
-                events.contexts.get(symbol),
-                calibrations.get(window.instrument.asset_class),
-                run.store_samples,
-                (*window.warnings, *remarks.get(symbol, ()), *lack),
-                statistics=run.statistics,
-            ),
-            settled=events.settled or symbol in events.arrays,
-        )
-        for symbol, window in windows.items()
-    ]
-    unchanged = {} if run.force else read_unchanged(model, orders)
-    outcomes = [
-        outcome_of(order, unchanged[order.symbol], events.reasons.get(order.symbol), unchanged=True)
-        for order in orders
-        if order.symbol in unchanged
-    ]
-    sent = {forecast.submit(order): order for order in orders if order.symbol not in unchanged}
-    moved = []
-    for answer in as_completed(list(sent)):
-        outcome = settle(sent[answer], answer, events.reasons)
-        if outcome is None:
-            moved.append(sent[answer].symbol)
-        else:
-            outcomes.append(outcome)
-    outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
-    outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
-    outcomes += [Outcome(symbol, stale=reason) for symbol, reason in stale.items()]
-    return outcomes, sorted(moved)
-
-
-def events_or_reason(
-    model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
-) -> EventPlan:
-    """Build the event arrays; where the database is away for good, forecasts are made without them."""
-    try:
-        return build_events(model, windows, timeframe, as_of)
-    except (DatabaseError, psycopg.Error) as error:
-        return EventPlan.without(windows, unreadable(error))
-
-
-def calibrations_or_reason(
-    model: ModelInfo, timeframe: Timeframe, as_of: datetime
-) -> tuple[dict[str, Calibration], tuple[str, ...]]:
-    """Read the calibrations; where they can't be had, rows go without and carry a warning."""
-    try:
-        return read_widenings(model, timeframe, as_of), ()
-    except (DatabaseError, psycopg.Error) as error:
-        reason = one_line(error) if isinstance(error, psycopg.Error) else error
-        text = warning(
-            WarningCode.CALIBRATION_NOT_READ,
-            f"there is no calibrated envelope, as none can be read: {reason}",
-        )
-        get_run_logger().warning(text)
-        return {}, (text,)
-
-
-def settle(
-    order: Order, answer: PrefectFuture[PredictAnswer], without_events: Mapping[str, str]
-) -> Outcome | None:
-    """Store what the server answered for one symbol; whatever goes wrong is that symbol's outcome.
-
-    None where another model answered than the order was made for.
-    """
-    try:
-        answered = answer.result()
-        if answered.model.version != order.model_version:
-            return None
-        reason = without_events.get(order.symbol)
-        if reason is None and not answered.events_used:
-            reason = "the server left them out"
-        row = build_row(order, answered, late=order.window.late, without_events=reason)
-        row = store(row, build_inputs(order, answered))
-    except Exception as error:  # a symbol's failure of any kind must not stop the others
-        return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
-    outcome = outcome_of(order, row, reason)
-    told = set(order.warnings) - set(order.window.warnings)  # once for all symbols, when events were built
-    for text in other_warnings(row):
-        if text not in told:
-            get_run_logger().warning("%s: %s", order.symbol, text)
-    get_run_logger().info(outcome_line(outcome))
-    return outcome
-
-
-def outcome_of(
-    order: Order, row: PredictionRow, without_events: str | None, *, unchanged: bool = False
-) -> Outcome:
-    """Return the outcome of a symbol that has a row."""
-    window = order.window
-    codes = {code_of(text) for text in row.warnings or ()}
-    return Outcome(
-        order.symbol,
-        row,
-        last_close=window.last_close,
-        late=window.late,
-        without_events=without_events,
-        unchanged=unchanged,
-        clipped=WarningCode.CLIPPED_CANDLES in codes,
-        shorter_lookback=len(window.timestamps) if WarningCode.SHORTER_LOOKBACK in codes else None,
-    )
 
 
 def conclude(

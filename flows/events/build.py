@@ -5,8 +5,9 @@ Symbols whose candles have the same times share their rows too: only earnings ar
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -73,12 +74,42 @@ class EventResult:
     warnings: tuple[str, ...] = field(default=())
 
 
+class Reach(NamedTuple):
+    """First instant of a run's windows, its point in time, and the last instant of its prediction windows."""
+
+    first: np.datetime64
+    now: np.datetime64
+    last: np.datetime64
+
+    def with_(self, other: "Reach") -> "Reach":
+        """Return the reach of both."""
+        return Reach(min(self.first, other.first), max(self.now, other.now), max(self.last, other.last))
+
+
+def reach_of(requests: Sequence[EventRequest]) -> Reach | None:
+    """Return how far the windows of some requests reach; None where none of them can be placed."""
+    grids: dict[_Grid, Window] = {}
+    for request in requests:
+        with suppress(EventError, TimeGridError):
+            _closed_window(request, grids)
+    return _reach(list(grids.values())) if grids else None
+
+
+def _reach(windows: Sequence[Window]) -> Reach:
+    return Reach(
+        min(window.opens[1] for window in windows),
+        max(window.now for window in windows),
+        max(window.closes[-1] for window in windows),
+    )
+
+
 def build_event_arrays(
     requests: Sequence[EventRequest],
     calendar: pl.DataFrame,
     leaders: Leaders,
     config: EventConfig,
     rates: pl.DataFrame | None = None,
+    reach: Reach | None = None,
 ) -> dict[str, EventResult]:
     """Build the event arrays of a run. The rules are in `releases`, `placing`, `leaders` and `figures`.
 
@@ -95,6 +126,9 @@ def build_event_arrays(
         Titles, leaders and unscheduled decisions, see `load_config`.
     rates
         Rows of ``central_bank_rates`` (bank, decision_time, time_known, scheduled), for is_rate_decision.
+    reach
+        Of the whole run where the requests are a block of it, so that the remarks on the calendar are the
+        same for all blocks. Unless given, that of the requests.
 
     Returns
     -------
@@ -121,8 +155,7 @@ def build_event_arrays(
             results[request.symbol] = EventResult(error=str(error))
     if not windows:
         return results
-    first = min(window.opens[1] for window in windows.values())
-    last = max(window.closes[-1] for window in windows.values())
+    first, now, last = reach or _reach(list(windows.values()))
     parsed = parse_calendar(calendar, rates, windows, config)
     _check_coverage(parsed, first, last)
     asked = [request for request in requests if request.symbol in windows]
@@ -132,7 +165,7 @@ def build_event_arrays(
         }
     except TimeGridError as error:
         raise EventError(f"a leader of the event configuration has no bounds: {error}") from error
-    now, as_of = max(window.now for window in windows.values()), max(request.as_of for request in asked)
+    as_of = max(request.as_of for request in asked)
     remarks = calendar_remarks(parsed, config, (first, now, last), as_of)
     built: dict[_Grid, EventResult] = {}
     for request in asked:
@@ -170,7 +203,8 @@ def _closed_window(request: EventRequest, grids: dict[_Grid, Window]) -> Window:
         window = window_of(
             request.instrument, request.timeframe, request.timestamps, request.future_timestamps
         )
-        grids[grid] = window
+        if window.now <= request.as_of:
+            grids[grid] = window
     if window.now > request.as_of:
         raise EventError(
             f"the last candle closes at {window.now}, after as_of {request.as_of}; give only closed candles"

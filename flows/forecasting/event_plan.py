@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 
 from flows.events import EventError, EventRequest, EventResult, load_config
-from flows.events.source import events_from_database
+from flows.events.source import SourcesOfRun, events_from_database
 from flows.forecasting.candles import Window
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
@@ -74,12 +74,18 @@ def plan_events(
     windows: Mapping[str, Window],
     timeframe: str,
     as_of: datetime,
+    sources: SourcesOfRun | None = None,
 ) -> EventPlan:
-    """Build the event arrays of all symbols of a run from the database.
+    """Build the event arrays of some symbols of a run from the database.
 
     Whatever is missing, the forecasts are made all the same: a calendar that can't be read or that says
     nothing of the windows leaves every symbol without events, a symbol's own trouble leaves that symbol
     without, and the plan says why.
+
+    Parameters
+    ----------
+    sources
+        What was read for other symbols of the run, and serves these too; None for a run of these alone.
 
     Raises
     ------
@@ -90,7 +96,9 @@ def plan_events(
     if unusable is not None:
         return EventPlan.without(windows, unusable, settled=not model.has_events)
     try:
-        results = events_from_database(connection, event_requests(windows, timeframe, as_of), load_config())
+        results = events_from_database(
+            connection, event_requests(windows, timeframe, as_of), load_config(), sources
+        )
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:

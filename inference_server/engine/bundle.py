@@ -12,6 +12,7 @@ MANIFEST_FILE = "manifest.json"
 ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
 TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
 DECODER_FILE, PATHS_FILE = "decoder.onnx", "paths.onnx"
+BRANCHES_FILE, BRANCHES_DATA_FILE = "branches.onnx", "branches.data"
 
 INSTRUMENTS_CLOCK = "instrument"
 """A model's clock that is each instrument's own, its `model_time_zone`."""
@@ -78,13 +79,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where nobody knows."""
 
 
-def decoder_files(precision: str) -> dict[str, bool]:
-    """The decoder's graphs in a bundle of a precision, and whether one reads a prefix that all rows share.
+def decoder_files(precision: str, *, adapter: bool) -> set[str]:
+    """The decoder's files in a bundle of a precision, with an adapter or without.
 
-    That one is for the CPU: a GPU's attention kernel does not hand out the scores that joining prefix and
-    suffix takes, and half precision is for a GPU.
+    Of a bundle for the CPU one graph reads a prefix that all rows share: `paths.onnx`. A GPU's attention
+    kernel does not hand out the scores that joining prefix and suffix takes, and half precision is for a GPU.
+
+    In a bundle for the CPU with an adapter `decoder.onnx` is the base model's, so that a request without
+    events costs what it costs in a base-only bundle. The adapted graphs and the one for many paths are
+    branches of `branches.onnx`, whose weights are in `branches.data`. A GPU captures its steps as CUDA
+    graphs, which exclude branches and take memory each: there the adapter is in `decoder.onnx`, times a gate.
     """
-    return {DECODER_FILE: False} if precision == "fp16" else {DECODER_FILE: False, PATHS_FILE: True}
+    if precision == "fp16":
+        return {DECODER_FILE}
+    return {DECODER_FILE} | ({BRANCHES_FILE, BRANCHES_DATA_FILE} if adapter else {PATHS_FILE})
 
 
 def content_version(files: dict[str, FileEntry]) -> str:
@@ -165,7 +173,9 @@ def _check_understood(manifest: Manifest, folder: Path) -> None:
             f"the bundle {folder} was trained on event schema {manifest.event_schema}, this server builds "
             f"schema {EVENT_SCHEMA}"
         )
-    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision)} | (
+    # A bundle without branches.onnx is complete too: earlier exports put the adapter into both graphs.
+    branches = BRANCHES_FILE in manifest.files
+    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision, adapter=branches)} | (
         {EVENTS_FILE} if manifest.has_events else set()
     )
     if missing := needed - set(manifest.files):

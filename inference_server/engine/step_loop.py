@@ -48,6 +48,7 @@ class StepBuffers:
         steps: int,
         candles: int,
         *,
+        events: bool,
         conditioning: Buffer | None = None,
     ) -> None:
         """Allocate and bind.
@@ -58,6 +59,8 @@ class StepBuffers:
             The model, and where the rows' caches lie.
         rows, steps, candles
             Rows that step together, steps at most, and rows of conditioning.
+        events
+            Whether any of the rows may have events.
         conditioning
             Memory for the conditioning, where loops share it.
         """
@@ -65,6 +68,7 @@ class StepBuffers:
         self.graph: int | None = None  # the number of the CUDA graph that the step is captured as
         self._decoder, self._device = decoder, decoder.device
         device = self._device
+        self._decoder_graph = decoder.graphs.of(events=events, shared_prefix=caches.prefix_length > 0)
         self.record = Packed(
             {
                 "s1": ((rows, 1), np.int64),  # the tokens first: they are copied by themselves
@@ -74,7 +78,7 @@ class StepBuffers:
                 "seqlens_k": ((rows,), np.int32),
             }
         )
-        self._idle = decoder.constant_inputs(greedy(rows), np.zeros(rows, np.float32))
+        self._idle = decoder.constant_inputs(self._decoder_graph, greedy(rows), np.zeros(rows, np.float32))
         self._constants = Packed({name: (value.shape, dtype) for name, (value, dtype) in self._idle.items()})
         self._current, self._drawn = (device.buffer(self.record.nbytes) for _ in range(2))
         self._table = device.buffer((steps + 1) * self.record.nbytes)
@@ -98,9 +102,9 @@ class StepBuffers:
         return self._table.span((self.record.offsets["position"],), np.uint8, step * self.record.nbytes)
 
     def _bind(self, decoder: Decoder, caches: Caches, conditioning: Span) -> Binding:
-        session = decoder.paths_session if caches.prefix_length else decoder.session
-        assert session is not None
-        binding = Binding(session)
+        binding = Binding(self._decoder_graph.session)
+        for name, span in self._decoder_graph.fixed.items():
+            binding.input(name, span)
         decoder.pool.bind(binding, self.rows, caches.capacity, caches.first_token + caches.prefix_length)
         if caches.prefix_length:
             decoder.pool.bind_prefix(binding, caches.prefix_length, caches.first_token)
@@ -124,7 +128,7 @@ class StepBuffers:
         `sampling` and `gate` are of the rows in use; `conditioning` may have fewer rows than fit.
         """
         constants = self._constants.filled({name: value for name, (value, _) in self._idle.items()})
-        for name, (value, _) in self._decoder.constant_inputs(sampling, gate).items():
+        for name, (value, _) in self._decoder.constant_inputs(self._decoder_graph, sampling, gate).items():
             self._constants.view(constants, name)[0, : len(gate)] = value
         device = self._device
         device.write(self._table.span(records.shape, np.uint8), records)
@@ -178,7 +182,12 @@ class StepLoop:
         self.rows, self.steps, self.done = len(lengths), uniform.shape[1], 0
         self._longest: Sequence[int] = (int(lengths.max()) + 1 + np.arange(self.steps)).tolist()
         self._buffers = buffers or StepBuffers(
-            decoder, caches, self.rows, self.steps, len(tokens.conditioning)
+            decoder,
+            caches,
+            self.rows,
+            self.steps,
+            len(tokens.conditioning),
+            events=bool(tokens.gate.any()),
         )
         record, rows = self._buffers.record, slice(self.rows)
         records = record.host(self.steps + 1)
@@ -215,7 +224,13 @@ class Buckets:
         self._conditioning = device.buffer(candles * decoder.width * np.dtype(decoder.dtype).itemsize)
         self._buffers = {
             rows: StepBuffers(
-                decoder, Caches(max_context), rows, steps, candles, conditioning=self._conditioning
+                decoder,
+                Caches(max_context),
+                rows,
+                steps,
+                candles,
+                events=True,
+                conditioning=self._conditioning,
             )
             for rows in self._sizes
         }

@@ -39,7 +39,7 @@ def _only_what_the_oracle_checks() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
 
-        def export(*arguments: Any, shared_prefix: bool) -> None:
+        def export(*arguments: Any, shared_prefix: bool = False) -> None:
             file: Path = arguments[-1]
             if shared_prefix:
                 shutil.copy(file.parent / DECODER_FILE, file)

@@ -188,6 +188,7 @@ export class Chart {
       },
       yaxis: {
         ...axis, side: "right", domain: [0.08, 1], tickformat: `,.${view.digits}f`, nticks: 8, fixedrange: false,
+        automargin: true,  // prices of eight digits are wider than the margin
       },
       yaxis2: { domain: [0, 0.06], range: [-1, 1], fixedrange: true, visible: false },
       shapes, annotations,

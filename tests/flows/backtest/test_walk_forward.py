@@ -14,9 +14,9 @@ from flows.backtest.walk_forward import RANDOM_WALK, Scored, Walked, made_at_ins
 from flows.events import Leaders
 from flows.events.source import EventSources
 from flows.files import feeds
-from flows.forecasting.candles import CANDLE_SCHEMA
 from flows.forecasting.forecasts import Order, Sampling, build_request
 from flows.generated.market import generate_market
+from flows.runtime.candle_columns import CANDLE_SCHEMA
 from inference_server.schemas import PredictAnswer
 from market.instruments import default_instruments
 from tests.helpers.stand_in_server import MODEL, answer_of

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from flows.events import EventError
-from flows.events.source import events_from_database, read_sources
+from flows.events.source import SourcesOfRun, events_from_database, read_sources
 from market.instruments import Instrument
 from sql.loading import load
 from tests.helpers.event_markets import at
@@ -51,11 +51,24 @@ def test_each_table_is_read_once_for_all_symbols(market, filled, monkeypatch):
     requests = [market.request(each, "1h", "2022-06-15T19:00") for each in ("BTC-USD", "EURUSD", "ETH-USD")]
     read = []
     execute = psycopg.Cursor.execute
-    monkeypatch.setattr(psycopg.Cursor, "execute", lambda *given: read.append(given[1]) or execute(*given))
-    events_from_database(filled, requests, market.config)
+    counted = lambda *given: read.append(_text(given[1])) or execute(*given)  # noqa: E731
+    monkeypatch.setattr(psycopg.Cursor, "execute", counted)
+    together = events_from_database(filled, requests, market.config)
     tables = ("economic_calendar", "central_bank_rates", "ohlcv_1h", "ohlcv_1d")
     assert [sum(f"FROM {table}" in query for query in read) for table in tables] == [1, 1, 1, 1]
     assert len(read) == 4
+    read.clear()
+    sources = SourcesOfRun()
+    sources.include(requests)
+    for request in requests:  # one block after another
+        found = events_from_database(filled, [request], market.config, sources)[request.symbol]
+        np.testing.assert_array_equal(found.array, together[request.symbol].array)
+        assert found.warnings == together[request.symbol].warnings
+    assert len(read) == 4
+
+
+def _text(query):
+    return query if isinstance(query, str) else query.as_string()
 
 
 def test_vixcls_is_read_where_there_are_no_candles_of_the_vix(market, filled):

@@ -45,6 +45,7 @@ def test_the_loop_goes_on_and_large_work_runs_one_at_a_time() -> None:
         await asyncio.to_thread(begun.wait, 30)
         await work.run(lambda: order.append("small"), large=False)
         never.cancel()
+        await asyncio.wait([never])
         go_on.set()
         await asyncio.gather(one, two)
         await work.run(lambda: None, large=True)

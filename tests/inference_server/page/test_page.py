@@ -177,6 +177,47 @@ def test_it_follows_the_colour_scheme_and_fits_a_phone(page: str, watched: Watch
     clean(watched, page)
 
 
+@pytest.mark.parametrize("width", [360, 420])
+def test_a_narrow_page_keeps_to_its_width_and_shows_the_price_axis(
+    page: str, watched: Watched, width: int
+) -> None:
+    """With long names of forecasts and prices of eight digits, before a run and after it."""
+    active = ["fomc", "cpi", "nfp", "gdp", "pce", "rate_decision", "earnings"]
+
+    def with_events(route: Any) -> None:
+        answer = route.fetch().json()
+        for each in answer["predictions"]:
+            each["event_context"] = {"events_active": active, "surprise_directions": {}}
+        route.fulfill(json=answer)
+
+    def a_million_times(route: Any) -> None:
+        answer = route.fetch().json()
+        for name in ("open", "high", "low", "close"):
+            answer[name] = [value * 1e6 for value in answer[name]]
+        route.fulfill(json=answer)
+
+    watched.tab.route("**/history?*", with_events)
+    watched.tab.route("**/candles/*", a_million_times)
+    watched.tab.set_viewport_size({"width": width, "height": 900})
+    watched.tab.goto(f"{page}/{FORECAST}")
+    watched.shown("Stored forecast")
+    assert "earnings" in watched.tab.inner_text("#stored")
+    _fits(watched, width)
+    run(watched, "both")
+    _fits(watched, width)
+
+
+def _fits(watched: Watched, width: int) -> None:
+    assert watched.tab.evaluate("() => document.documentElement.scrollWidth") <= width
+    axis = watched.tab.evaluate(
+        "() => [...document.querySelectorAll('#chart .ytick text')].map("
+        "(text) => [text.textContent, text.getBoundingClientRect().right])"
+    )
+    board = watched.tab.evaluate("() => document.getElementById('chart').getBoundingClientRect().right")
+    assert any(len(text) >= 12 for text, _ in axis)
+    assert all(right <= board <= width for _, right in axis)
+
+
 def test_while_the_model_loads_stored_forecasts_are_shown(page: str, watched: Watched) -> None:
     loading = {
         "type": f"{TYPE_PREFIX}model-not-ready",
