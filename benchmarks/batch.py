@@ -15,9 +15,9 @@ import polars as pl
 
 from benchmarks.market import data_folder
 from benchmarks.models import bundle
-from flows.backtest.local_server import local_server
 from flows.generated.market import generate_market
 from flows.load import load_calendar, load_candles
+from flows.runtime.local_server import local_server
 from market.instruments import default_instruments
 from sql.connect import connect
 from sql.embedded import server as embedded

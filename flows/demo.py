@@ -25,7 +25,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.backtest.local_server import local_server
 from flows.events import load_config
 from flows.events.titles import normal_title
 from flows.files.frames import read_file
@@ -35,6 +34,7 @@ from flows.forecasting.run_summary import event_words, price
 from flows.forecasting.universe import known_instruments
 from flows.generated.market import generate_market
 from flows.load import load_calendar, load_candles
+from flows.runtime.local_server import local_server
 from inference_server.client import Client
 from market.instruments import Instrument
 from market.timeframes import TIMEFRAMES
