@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from flows.files.market_folder import FILES
 from flows.generated.releases import generated_releases
 from market.instruments import Instrument, default_instruments
 from market.time_grid import candle_bounds, closed_by, past_timestamps
@@ -97,12 +98,15 @@ class Market:
     candles_1d: pl.DataFrame
     calendar: pl.DataFrame
 
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Return the frames by the names of `flows.files.market_folder.FILES`."""
+        return dict(zip(FILES, (self.candles_1h, self.candles_1d, self.calendar), strict=True))
+
     def write(self, folder: Path) -> None:
         """Write ``candles_1h.parquet``, ``candles_1d.parquet`` and ``economic_calendar.parquet``."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.candles_1h.write_parquet(folder / "candles_1h.parquet")
-        self.candles_1d.write_parquet(folder / "candles_1d.parquet")
-        self.calendar.write_parquet(folder / "economic_calendar.parquet")
+        for name, frame in self.frames().items():
+            frame.write_parquet(folder / f"{name}.parquet")
 
 
 def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hours: int = 1500) -> Market:
