@@ -27,7 +27,7 @@ STILL_OPEN = 2
 
 
 @dataclass(frozen=True)
-class Window:
+class CandleWindow:
     """The candles of one symbol that a forecast starts from, and the times that it is for.
 
     Attributes
@@ -85,7 +85,7 @@ class Windows(NamedTuple):
         Why a symbol is left out whose newest candle is far behind its calendar.
     """
 
-    windows: dict[str, Window]
+    windows: dict[str, CandleWindow]
     unusable: dict[str, str]
     stale: dict[str, str]
 
@@ -180,7 +180,7 @@ def _window(
     pred_len: int,
     min_candles: int,
     stale_after: int,
-) -> Window:
+) -> CandleWindow:
     """Return one symbol's window, or raise ValueError saying what is missing."""
     if part.is_empty():
         raise ValueError(
@@ -226,7 +226,7 @@ def _window(
         grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
     future = grid.after(timestamps[-1], pred_len)
     late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
-    return Window(instrument, timestamps, _columns(part, keep), future, late, notes)
+    return CandleWindow(instrument, timestamps, _columns(part, keep), future, late, notes)
 
 
 def _minute(instant: np.datetime64) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import UNSET
 
 from inference_server.engine.jobs import ForecastJob
 from inference_server.errors import BeyondLimit, InvalidCandles, InvalidEvents, InvalidRequest, TooFewCandles
@@ -278,6 +279,13 @@ def check_event_schema(asked: ForecastSettings, bundle_schema: int | None) -> No
 def new_seed() -> int:
     """Return a random seed that any JSON reader keeps exactly (below 2**53)."""
     return secrets.randbelow(2**53)
+
+
+def can_be_nonpositive(asked: ForecastSettings, instrument: Instrument | None) -> bool:
+    """Return whether the price can be zero or below: as the request says, else the instrument, else not."""
+    if asked.allow_nonpositive is not UNSET:
+        return asked.allow_nonpositive
+    return instrument is not None and instrument.allow_nonpositive
 
 
 def model_clock(asked: ForecastSettings, instrument: Instrument | None) -> str:
