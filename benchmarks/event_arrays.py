@@ -3,15 +3,14 @@
 ``python -m benchmarks.event_arrays`` prints a Markdown table.
 """
 
-import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from benchmarks.market import data_folder
 from flows.events import EventConfig, EventRequest, Leaders, build_event_arrays, load_config
 from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX
 from flows.files import feeds
@@ -111,8 +110,8 @@ def _tables(
 
 def _market() -> tuple[tuple[pl.DataFrame, dict[str, pl.DataFrame]], str, datetime]:
     """Return calendar and candles, real or else generated, which of the two, and the instant to look from."""
-    folder = Path(os.environ.get("KRONOS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    if not (folder / "economic_calendar.parquet").is_file():
+    folder = data_folder()
+    if folder is None:
         made = generate_market(days=1000)
         frames = made.candles_1h, made.candles_1d, made.calendar
         return _as_tables(*frames), "generated", END

@@ -1,6 +1,5 @@
 """Candles for the benchmarks: real ones where the folder is there, else generated ones."""
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ import polars as pl
 from flows.generated.market import generate_market
 from inference_server.engine.jobs import ForecastJob
 from market.candles import candle_features
+from tests.market_data import market_folder, missing
 
 PRICES = ("open", "high", "low", "close")
 
 
 def data_folder() -> Path | None:
-    """The folder with real candles: KRONOS_DATA, else ../shared/data beside the repository."""
-    folder = Path(os.environ.get("KRONOS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    return folder if (folder / "candles_1h.parquet").is_file() else None
+    """The folder with real candles and a calendar, where there is one."""
+    return None if missing() else market_folder()
 
 
 @cache

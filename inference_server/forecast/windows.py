@@ -1,7 +1,7 @@
 """From a request to the engine's job: limits, usable candles, event arrays, all of it pure."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from market.candles import FEATURES, candle_columns, candle_features
 from market.event_channels import EVENT_CHANNELS
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
+from market.similar_symbols import did_you_mean
 from market.spacing import continues, contradiction, other_spacing, words
 from market.time_features import known_time_zones
 from market.time_grid import closed_by
@@ -183,10 +184,17 @@ def without_gaps(window: Window) -> Window:
     return Window(features, window.timestamps)
 
 
-def future_of(asked: PredictRequest, window: Window, instrument: Instrument | None) -> DatetimeArray:
+def future_of(
+    asked: PredictRequest, window: Window, instrument: Instrument | None, registered: Collection[str] = ()
+) -> DatetimeArray:
     """Return the timestamps of the candles to generate: those given, else those that follow.
 
     What follows is on the grid that the candles stand on: the trading calendar's, or the feed's own.
+
+    Parameters
+    ----------
+    registered
+        Symbols that a refusal may name in place of one that nobody registered.
 
     Raises
     ------
@@ -199,7 +207,8 @@ def future_of(asked: PredictRequest, window: Window, instrument: Instrument | No
         if instrument is None:
             raise InvalidRequest(
                 f"{asked.symbol} is no registered symbol, so its trading calendar is unknown: "
-                "send future_timestamps with the candles, or register it in the table instruments",
+                "send future_timestamps with the candles, or register it in the table instruments"
+                + did_you_mean(asked.symbol, registered),
                 expected=f"future_timestamps with {asked.pred_len} instants",
             )
         try:

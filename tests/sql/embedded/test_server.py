@@ -15,7 +15,7 @@ import pytest
 from sql.embedded import account as place
 from sql.embedded import server as embedded
 from sql.errors import DatabaseError
-from tests.conftest import ROOT
+from tests.market_data import ROOT
 
 PYTHON = Path(sys.executable)
 START = [PYTHON, "-m", "sql", "start"]
