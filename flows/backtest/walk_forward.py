@@ -15,7 +15,7 @@ import polars as pl
 
 from flows.backtest.history import History, HistoryError
 from flows.events import EventError, build_event_arrays, load_config
-from flows.forecasting.candles import STILL_OPEN, CandleWindow, closed_windows
+from flows.forecasting.candles import CandleWindow, closed_windows
 from flows.forecasting.event_plan import EventPlan, event_requests, plan_of, why_unusable
 from flows.forecasting.forecasts import Order, Sampling, build_row
 from flows.forecasting.lookback import shortened
@@ -25,6 +25,7 @@ from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, scor
 from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.closed_candles import STILL_OPEN
 from market.timeframes import CANDLE_DURATION
 from market.types import DatetimeArray, Float64Array
 

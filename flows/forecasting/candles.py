@@ -13,6 +13,7 @@ import psycopg
 from flows.runtime.candle_columns import last_candles
 from inference_server.schemas import Candles
 from market.candle_warnings import LONGEST_GAP, candles_behind
+from market.closed_candles import STILL_OPEN, last_closed
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.spacing import contradiction, other_spacing
@@ -21,9 +22,6 @@ from market.types import DatetimeArray, Float64Array, Int64Array
 from market.warning_codes import WarningCode, warning
 
 PRICES = ("open", "high", "low", "close")
-
-STILL_OPEN = 2
-"""Candles that may have begun and not ended at an instant, read on top of the lookback and cut away."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ def _window(
     if spacing is not None:
         raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
-    keep = np.flatnonzero(closed_by(instrument, timeframe, timestamps, instant))[-lookback:]
+    keep = last_closed(timestamps, timeframe, instant, lookback, instrument)
     if len(keep) < min_candles:
         raise ValueError(
             f"{len(keep)} {timeframe} candles had closed by {as_of:%Y-%m-%d %H:%M} UTC; expected at least "

@@ -19,15 +19,15 @@ from inference_server.schemas import (
     PredictRequest,
 )
 from market.candles import FEATURES, candle_columns, candle_features
+from market.closed_candles import last_closed
 from market.event_channels import EVENT_CHANNELS
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from market.spacing import continues, contradiction, other_spacing, words
 from market.time_features import known_time_zones
-from market.time_grid import closed_by
 from market.timeframes import CANDLE_LENGTH
-from market.types import BoolArray, DatetimeArray, Float32Array, Float64Array
+from market.types import DatetimeArray, Float32Array, Float64Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Window:
     def __len__(self) -> int:
         return len(self.timestamps)
 
-    def keep(self, rows: slice | BoolArray) -> "Window":
-        """Return the window with some of its candles only."""
+    def keep(self, rows: Int64Array) -> "Window":
+        """Return the window with the candles at some positions only."""
         return Window(np.ascontiguousarray(self.features[rows]), self.timestamps[rows])
 
 
@@ -115,14 +115,10 @@ def usable(
     """
     spacing = own_spacing(window, asked)
     try:
-        closed = (
-            window.timestamps + (CANDLE_LENGTH[asked.timeframe] if spacing is None else spacing) <= as_of
-            if instrument is None or spacing is not None
-            else closed_by(instrument, asked.timeframe, window.timestamps, as_of)
-        )
+        rows = last_closed(window.timestamps, asked.timeframe, as_of, asked.lookback, instrument, spacing)
     except ValueError as error:
         raise InvalidCandles(f"candles of {asked.symbol}: {error}") from error
-    kept = window.keep(closed).keep(slice(-asked.lookback, None))
+    kept = window.keep(rows)
     if len(kept) < limits.min_candles:
         raise TooFewCandles(
             f"{asked.symbol} has {len(kept)} candles of {asked.timeframe} closed by {iso(as_of)}; "
