@@ -71,7 +71,15 @@ class CudaStub:
     def environment(self, *, dnn: bool = False, **variables: str) -> dict[str, str]:
         """The environment of a process on that machine, with cuDNN or without."""
         path = str(self.folder) + (f":{self.folder / 'dnn'}" if dnn else "")
-        return {**os.environ, "LD_LIBRARY_PATH": path, "KRONOS_THREADS": "1", **variables}
+        # Loaded first, they stand in for CUDA's real libraries too, which PyPI's build of torch installs.
+        first = " ".join(map(str, sorted(self.folder.glob("lib*.so.*[0-9]"))))
+        return {
+            **os.environ,
+            "LD_LIBRARY_PATH": path,
+            "LD_PRELOAD": first,
+            "KRONOS_THREADS": "1",
+            **variables,
+        }
 
     def run(
         self, tmp_path: Path, scenario: str, *arguments: str | Path, dnn: bool = False, **variables: str
