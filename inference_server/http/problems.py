@@ -27,7 +27,7 @@ _HTTP_DETAILS: Final = {
     413: "the body is larger than this server takes; GET /model tells max_body_bytes (KRONOS_MAX_BODY_BYTES)",
 }
 _HTTP_TITLES: Final = {413: BodyTooLarge.title}
-"""Names that differ from the standard library's, which Python 3.13 changed: a problem has one type everywhere."""
+"""In place of the standard library's names, which Python 3.13 changed: a problem has one type everywhere."""
 
 
 def problem_of(error: Exception, instance: str | None = None) -> Problem:

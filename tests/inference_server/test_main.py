@@ -92,7 +92,7 @@ def test_a_gpu_is_told_of_and_its_loss_ends_the_process(
         "KRONOS_PORT": port,
         "KRONOS_DEVICE": "cuda",
         "KRONOS_CACHE_BYTES": 1 << 26,
-        **{name: cuda_stub.environment()[name] for name in ("LD_LIBRARY_PATH", "LD_PRELOAD")},
+        "LD_LIBRARY_PATH": cuda_stub.environment()["LD_LIBRARY_PATH"],
         "STUB_LOSE_FILE": lost,
     }
     asked = PredictRequest(symbol="BTC-USD", timeframe="1h", pred_len=4, candles=Candles(**candles()))
@@ -114,8 +114,7 @@ def test_a_gpu_is_told_of_and_its_loss_ends_the_process(
 def test_without_the_gpu_that_was_asked_for_there_is_no_server(
     half_bundle: Path, cuda_stub: CudaStub, tmp_path: Path
 ) -> None:
-    environment = {name: cuda_stub.environment()[name] for name in ("LD_LIBRARY_PATH", "LD_PRELOAD")}
-    environment["STUB_CARDS"] = "0"
+    environment = {"LD_LIBRARY_PATH": cuda_stub.environment()["LD_LIBRARY_PATH"], "STUB_CARDS": 0}
     with process(
         tmp_path, KRONOS_BUNDLE=half_bundle, KRONOS_PORT=0, KRONOS_DEVICE="cuda", **environment
     ) as server:
