@@ -18,9 +18,10 @@ from inference_server.errors import DatabaseUnavailable, NoDatabase
 from inference_server.forecast.windows import Window
 from inference_server.metrics import Metrics
 from market.instruments import Instrument, default_instruments
+from market.timeframes import CANDLE_TABLE
 from sql.connect import connection_settings, normalise_url
 from sql.errors import DatabaseError, one_line
-from sql.loading import load
+from sql.loading import load, load_for_table
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class CandleStore:
             "before": instant.replace(tzinfo=UTC),
         }
         by_symbol: dict[str, list[TupleRow]] = {}
-        for row in await self.rows(load(f"candles_{timeframe}"), given):
+        for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given):
             by_symbol.setdefault(row[0], []).append(row)
         return {symbol: _window(rows) for symbol, rows in by_symbol.items()}
 
