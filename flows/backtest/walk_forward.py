@@ -17,7 +17,7 @@ import polars as pl
 from flows.backtest.history import History, HistoryError
 from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
 from flows.events.source import EventSources
-from flows.forecasting.candles import STILL_OPEN, Window, closed_windows
+from flows.forecasting.candles import CandleWindow, closed_windows
 from flows.forecasting.event_plan import EventPlan, plan_with
 from flows.forecasting.forecasts import Order, Sampling, build_row
 from flows.forecasting.lookback import shortened
@@ -27,6 +27,7 @@ from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, scor
 from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.closed_candles import STILL_OPEN
 from market.timeframes import CANDLE_DURATION
 from market.types import DatetimeArray, Float64Array
 
@@ -133,7 +134,15 @@ def walk(
             plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
             step.without_events.update(plan.reasons.values())
             orders = [
-                Order(name, window, sampling, model.version, plan.arrays.get(name), plan.contexts.get(name))
+                Order(
+                    name,
+                    window,
+                    sampling,
+                    model.version,
+                    plan.arrays.get(name),
+                    plan.contexts.get(name),
+                    store_samples=True,  # the scores are taken over the sample paths
+                )
                 for name, window in windows.items()
             ]
             for order, answer in zip(orders, pool.map(ask, orders), strict=True):
@@ -164,7 +173,7 @@ def _windows(
     instant: datetime,
     skipped: Counter[str],
     stale_after: int | None,
-) -> dict[str, Window]:
+) -> dict[str, CandleWindow]:
     """Return the windows that the flow would cut at an instant; count those left out, by reason."""
     recent = (
         history.candles.filter(pl.col("ts") < instant)
@@ -189,7 +198,7 @@ def _windows(
 def _plan(
     history: History,
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: str,
     instant: datetime,
     with_events: bool,

@@ -10,7 +10,7 @@ import psycopg
 
 from flows.events import EventError, EventRequest, EventResult, load_config
 from flows.events.source import SourcesOfRun, events_from_database
-from flows.forecasting.candles import Window
+from flows.forecasting.candles import CandleWindow
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
 from market.types import Float32Array
@@ -71,7 +71,7 @@ def why_unusable(model: ModelInfo) -> str | None:
 def plan_events(
     connection: psycopg.Connection[Any],
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: str,
     as_of: datetime,
     sources: SourcesOfRun | None = None,
@@ -107,7 +107,7 @@ def plan_events(
 def plan_with(
     build: Callable[[list[EventRequest]], Mapping[str, EventResult]],
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: str,
     as_of: datetime,
 ) -> EventPlan:
@@ -132,7 +132,9 @@ def unreadable(error: Exception) -> str:
     return f"the calendar can't be read: {one_line(error) if isinstance(error, psycopg.Error) else error}"
 
 
-def event_requests(windows: Mapping[str, Window], timeframe: str, as_of: datetime) -> list[EventRequest]:
+def event_requests(
+    windows: Mapping[str, CandleWindow], timeframe: str, as_of: datetime
+) -> list[EventRequest]:
     """Return what to ask for the event arrays of some windows."""
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
     return [
