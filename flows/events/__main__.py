@@ -14,6 +14,7 @@ from flows.events.plot import plot_events
 from flows.events.source import events_from_database
 from flows.forecasting.candles import closed_windows, read_candles
 from flows.forecasting.universe import read_universe
+from flows.runtime.arguments import instant
 from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     plot.add_argument("--symbol", required=True)
     plot.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
     plot.add_argument(
-        "--as-of", type=_instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
+        "--as-of", type=instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
     )
     plot.add_argument("out", type=Path, help="picture to write, such as out.png")
     given = parser.parse_args(arguments)
@@ -69,16 +70,6 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
         print(warning, file=sys.stderr)
     print(f"wrote {out}")
     return 0
-
-
-def _instant(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no ISO 8601 instant such as 2022-06-15T12:00Z"
-        ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import UNSET
 
 from inference_server.engine.bundle import Manifest
 from inference_server.engine.jobs import ForecastJob
@@ -42,7 +43,7 @@ class Prepared:
     Attributes
     ----------
     allow_nonpositive
-        Whether the instrument's price can be zero or below.
+        Whether the price can be zero or below.
     """
 
     request: PredictRequest
@@ -71,7 +72,7 @@ def prepare(
     candles = sources.stored_candles(request) if inline is None else parse_candles(inline)
     closed = closed_window(candles, request, instrument, as_of, limits)
     window = without_gaps(closed)
-    allow_nonpositive = instrument is not None and instrument.allow_nonpositive
+    allow_nonpositive = can_be_nonpositive(request, instrument)
     prices = window.features[:, : FEATURES.index("close") + 1]
     check_prices(request, lowest_price(prices, allow_nonpositive=allow_nonpositive))
     future = timestamps_to_forecast(request, window, instrument, sources.instruments)
@@ -94,6 +95,13 @@ def prepare(
 def new_seed() -> int:
     """Return a random seed that any JSON reader represents exactly (below 2**53)."""
     return secrets.randbelow(2**53)
+
+
+def can_be_nonpositive(settings: ForecastSettings, instrument: Instrument | None) -> bool:
+    """Return whether the price can be zero or below: the request's choice, or the instrument's, or False."""
+    if settings.allow_nonpositive is not UNSET:
+        return settings.allow_nonpositive
+    return instrument is not None and instrument.allow_nonpositive
 
 
 def model_clock(settings: ForecastSettings, instrument: Instrument | None) -> str:

@@ -9,13 +9,13 @@ from inference_server.errors import InvalidCandles, InvalidRequest, TooFewCandle
 from inference_server.forecast.instants import iso, parse_instants
 from inference_server.schemas import Candles, Limits, PredictRequest
 from market.candles import FEATURES, candle_columns, features_without_gaps
+from market.closed_candles import last_closed
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from market.spacing import continues, contradiction, other_spacing, words
-from market.time_grid import closed_by
 from market.timeframes import CANDLE_LENGTH
-from market.types import BoolArray, DatetimeArray, Float64Array
+from market.types import DatetimeArray, Float64Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Window:
     def __len__(self) -> int:
         return len(self.timestamps)
 
-    def keep(self, rows: slice | BoolArray) -> "Window":
-        """Return a window of the selected rows."""
+    def keep(self, rows: Int64Array) -> "Window":
+        """Return a window of the candles at some positions."""
         return Window(np.ascontiguousarray(self.features[rows]), self.timestamps[rows])
 
 
@@ -80,8 +80,12 @@ def closed_window(
         If the spacing is not that of `timeframe` and no future timestamps continue at it, or a timestamp is
         outside the instrument's trading calendar.
     """
-    closed = _closed_rows(window, request, instrument, as_of)
-    kept = window.keep(closed).keep(slice(-request.lookback, None))
+    spacing = _own_spacing(window, request)
+    try:
+        rows = last_closed(window.timestamps, request.timeframe, as_of, request.lookback, instrument, spacing)
+    except ValueError as error:
+        raise InvalidCandles(f"candles of {request.symbol}: {error}") from error
+    kept = window.keep(rows)
     if len(kept) < limits.min_candles:
         raise TooFewCandles(
             f"{request.symbol} has {len(kept)} candles of {request.timeframe} closed by {iso(as_of)}; "
@@ -155,20 +159,6 @@ def timestamps_to_forecast(
             expected=f"instants after {iso(last)}",
         )
     return future
-
-
-def _closed_rows(
-    window: Window, request: PredictRequest, instrument: Instrument | None, as_of: np.datetime64
-) -> BoolArray:
-    """Return which candles of a window had closed by an instant, (T,)."""
-    spacing = _own_spacing(window, request)
-    if spacing is None and instrument is not None:
-        try:
-            return closed_by(instrument, request.timeframe, window.timestamps, as_of)
-        except ValueError as error:
-            raise InvalidCandles(f"candles of {request.symbol}: {error}") from error
-    length = CANDLE_LENGTH[request.timeframe] if spacing is None else spacing
-    return window.timestamps + length <= as_of
 
 
 def _own_spacing(window: Window, request: PredictRequest) -> np.timedelta64 | None:
