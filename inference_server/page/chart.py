@@ -1,4 +1,4 @@
-"""A stored forecast as a PNG: candles, envelope, what happened since, and releases on one axis."""
+"""Draws a stored forecast as a PNG: candles before and after it, envelope and releases."""
 
 import asyncio
 import io
@@ -20,11 +20,11 @@ _UP, _DOWN, _FAN, _INK, _MUTED = "#0b7a5b", "#b3322c", "#1f5fb4", "#1b2430", "#5
 _EVENT = "#7a4bb5"
 _NAMES = {"fomc": "FOMC", "cpi": "CPI", "nfp": "NFP", "gdp": "GDP", "pce": "PCE", "rate_decision": "rate"}
 _MARKED_AT_MOST = 12
-_LABEL_SHARE = 0.03  # of the axis: labels that were nearer would lie over each other
+_LABEL_SHARE = 0.03  # of the axis: nearer labels would overlap
 
 
 class ChartPainter:
-    """Paints one chart at a time: Matplotlib's caches of fonts are not made for several threads."""
+    """Draws one chart at a time, because Matplotlib's font caches are not safe for several threads."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -48,13 +48,13 @@ def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[Calend
     Parameters
     ----------
     made
-        The forecast; its envelope begins at the close of the candle `as_of`, where that is given.
+        The forecast; its envelope begins at the close of the candle `as_of`, if that is among the candles.
     candles
         Before and after `as_of`.
     events
-        Those in the span of candles and forecast.
+        Events within the span of candles and forecast.
     """
-    from matplotlib.figure import Figure  # here, because a server that draws nothing should start without it
+    from matplotlib.figure import Figure  # here, so that a server starts without loading Matplotlib
 
     stamps = np.union1d(as_instants(candles.timestamp), as_instants([made.as_of, *made.timestamps]))
     now = int(np.searchsorted(stamps, as_instants([made.as_of])[0]))
@@ -73,7 +73,7 @@ def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[Calend
 
 def as_instants(moments: Sequence[datetime]) -> DatetimeArray:
     """Return aware datetimes as datetime64[us] in UTC."""
-    return np.array([round(one.timestamp() * 1e6) for one in moments], dtype="datetime64[us]")
+    return np.array([round(moment.timestamp() * 1e6) for moment in moments], dtype="datetime64[us]")
 
 
 def _draw_candles(axes: Any, stamps: DatetimeArray, candles: StoredCandles) -> None:
@@ -104,7 +104,7 @@ def _draw_envelope(axes: Any, stamps: DatetimeArray, made: StoredPrediction, can
 def _mark_events(
     axes: Any, stamps: DatetimeArray, events: Sequence[CalendarEvent], unit: np.timedelta64
 ) -> None:
-    """Mark the releases that the model knows; where they are many, the rate decisions alone."""
+    """Mark the releases with a channel in the event array; if there are many, only the rate decisions."""
     known = [event for event in events if event.event_type in _NAMES]
     marked = list({(event.event_time, event.event_type): event for event in known}.values())
     if len(marked) > _MARKED_AT_MOST:
@@ -142,7 +142,7 @@ def _label(axes: Any, stamps: DatetimeArray, made: StoredPrediction) -> None:
     step = max(1, len(stamps) // 9)
     pattern = "%Y-%m-%d" if made.timeframe == "1d" else "%b %d\n%H:%M"
     ticks = np.arange(0, len(stamps), step)
-    axes.set_xticks(ticks, [one.strftime(pattern) for one in stamps[ticks].tolist()], fontsize=8.5)
+    axes.set_xticks(ticks, [stamp.strftime(pattern) for stamp in stamps[ticks].tolist()], fontsize=8.5)
     axes.set_xlim(-1, len(stamps))
     axes.margins(y=0.08)
     axes.yaxis.tick_right()

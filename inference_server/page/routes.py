@@ -1,4 +1,4 @@
-"""The routes that the page reads, useful to any other reader too: stored candles, calendar and forecasts."""
+"""The routes of stored candles, calendar and forecasts, for the page and other readers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -41,7 +41,7 @@ ModelFilter = Annotated[
 
 
 class MarketController(Controller):
-    """What the database holds of markets."""
+    """Stored symbols, candles and calendar events."""
 
     before_request = staticmethod(decode_symbol)
     tags: Sequence[str] = ("stored data",)
@@ -77,7 +77,7 @@ class MarketController(Controller):
 
 
 class PredictionController(Controller):
-    """Forecasts that the flow has stored."""
+    """Stored forecasts."""
 
     path = "/predictions/{symbol:str}"
     before_request = staticmethod(decode_symbol)
@@ -143,5 +143,5 @@ class PredictionController(Controller):
 
 
 def instant(text: str | None, field: str) -> np.datetime64 | None:
-    """Return an instant given in a query, None where it was not."""
+    """Return the instant in a query parameter, or None without one."""
     return None if text is None else parse_instant(text, field)

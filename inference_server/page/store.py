@@ -1,4 +1,4 @@
-"""Reads what the page shows from Postgres: symbols, candles, the calendar and stored forecasts."""
+"""Reads symbols, candles, calendar events and stored forecasts from Postgres for the page."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ class NoPrediction(ServiceError):
 
 
 class PageStore:
-    """Every read of the page, over the pool of the candle store and with its errors."""
+    """The queries of the page, with the pool and the errors of the candle store."""
 
     def __init__(self, store: CandleStore) -> None:
         self._store = store
@@ -52,13 +52,13 @@ class PageStore:
         """Return every registered symbol that has candles."""
         instruments = await self._store.instruments()
         rows = await self._store.rows(load("symbols"), {"symbols": list(instruments)})
-        found = [_symbol_info(instruments[row[0]], row) for row in rows]
-        return Symbols(symbols=[one for one in found if one.timeframes])
+        known = [_symbol_info(instruments[row[0]], row) for row in rows]
+        return Symbols(symbols=[symbol for symbol in known if symbol.timeframes])
 
     async def candles(
         self, symbol: str, timeframe: Timeframe, limit: int, before: np.datetime64
     ) -> StoredCandles:
-        """Return the last candles that began before an instant; none is no error for a registered symbol.
+        """Return the last candles that began before an instant; a registered symbol may have none.
 
         Raises
         ------
@@ -141,19 +141,19 @@ class PageStore:
     async def inputs(
         self, symbol: str, timeframe: Timeframe, as_of: np.datetime64 | None, model_name: str | None
     ) -> PredictionInputs:
-        """Return what a stored forecast was made from.
+        """Return the inputs of a stored forecast.
 
         Raises
         ------
         NoPrediction
-            If there is no such forecast, or nobody kept what it was made from.
+            If there is no such forecast, or its inputs are not stored.
         """
         made = await self.prediction(symbol, timeframe, as_of, model_name)
         given = {name: getattr(made, name) for name in ("symbol", "timeframe", "as_of", "model_name")}
         rows = await self._store.rows(load("prediction_inputs"), given)
         if not rows:
             raise NoPrediction(
-                "the row is there, and not what it was made from: that is kept for a month",
+                "the forecast is stored, its inputs are not: they are kept for a month",
                 given=symbol,
                 expected="a forecast that the flow stored within a month",
             )
@@ -178,7 +178,7 @@ class PageStore:
 
 
 def readable(name: str) -> bool:
-    """Tell whether Postgres could hold a name: short, and no control characters or lone surrogates."""
+    """Return whether Postgres can store a name: short, without control characters or lone surrogates."""
     return len(name) <= LONGEST_NAME and name.isprintable()
 
 
