@@ -1,4 +1,4 @@
-"""The timeframes of candles, and how long a candle of each lasts."""
+"""Defines the timeframes of candles and their durations."""
 
 from collections.abc import Mapping
 from datetime import timedelta

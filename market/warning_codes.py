@@ -1,16 +1,16 @@
-"""The code that begins every warning: a stable word for programs, listed in docs/warnings.md.
+"""Defines the codes that warnings begin with, which programs may rely on; docs/warnings.md lists them.
 
-A warning reads ``code: sentence``. Codes never change their meaning; sentences may be reworded.
+A warning reads ``code: sentence``. The meaning of a code never changes; sentences may be reworded.
 """
 
 from enum import StrEnum
 
 
 class WarningCode(StrEnum):
-    """What a warning is about; docs/warnings.md says what each means and what to do."""
+    """The subject of a warning; docs/warnings.md explains each and says what to do."""
 
     SLIDING_CONTEXT = "sliding-context"
-    """The context is full before the horizon, which takes longer or drops many tokens at once."""
+    """The context is full before the horizon: the forecast takes longer, or drops many tokens at once."""
     EVENTS_NOT_USED = "events-not-used"
     """Events were given, and the forecast was made without them."""
     CANDLES_NOT_CLOSED = "candles-not-closed"
@@ -18,23 +18,23 @@ class WarningCode(StrEnum):
     CANDLES_LATE = "candles-late"
     """Newer candles had closed, and were not in the database."""
     INPUTS_NOT_KEPT = "inputs-not-kept"
-    """What the forecast was made from could not be stored beside it."""
+    """The inputs of the forecast could not be stored with it."""
     FIELDS_IGNORED = "fields-ignored"
-    """The request has fields that this server does not know."""
+    """The request has unknown fields, which were ignored."""
     SYMBOLS_REPEATED = "symbols-repeated"
     """A batch lists symbols more than once; each is answered once."""
     SYMBOLS_IGNORED = "symbols-ignored"
-    """A batch gives candles, times or events of symbols that it does not ask for."""
+    """A batch has candles, times or events of symbols that are not in its list."""
     LEADER_MISSING = "leader-missing"
     """A leader (BTC, SPY, DXY, VIX) has no candles for the window; its channel is 0."""
     CALENDAR_ENDS = "calendar-ends"
-    """The calendar ends before the last candle forecast: the steps after it see no schedule."""
+    """The calendar ends before the last candle forecast: later steps have no schedule."""
     NOT_SCORED = "not-scored"
     """Forecasts whose horizon has passed could not be scored."""
     SCORES_WITHOUT_EVENTS = "scores-without-events"
-    """Forecasts were scored, and their scores say nothing of events."""
+    """Forecasts were scored without telling event steps from others."""
     TIMEFRAME_NOT_USED = "timeframe-not-used"
-    """The candles are spaced otherwise than `timeframe` says, and the future timestamps go on as they do."""
+    """The spacing of the candles is not that of `timeframe`; that of the future timestamps is the same."""
     FUTURE_SPACING = "future-spacing"
     """The future timestamps are closer together than the candles of the timeframe."""
     DAILY_STAMPS = "daily-stamps"
@@ -62,15 +62,15 @@ class WarningCode(StrEnum):
     CUT_TAILS = "cut-tails"
     """A top_p below 1 or a top_k narrows the envelope."""
     PRICES_SCALED = "prices-scaled"
-    """Prices that hardly spread were multiplied by a power of two for the model, and divided again."""
+    """Prices of very small spread were multiplied by a power of two for the model, and divided again."""
     CLIPPED_CANDLES = "clipped-candles"
-    """The last closes lie beyond 5 standard deviations of the window: the model sees other ones."""
+    """The last closes are beyond 5 standard deviations of the window: the model sees them clipped."""
     SHORTER_LOOKBACK = "shorter-lookback"
-    """The flow used fewer candles than asked for, so that the last close isn't clipped."""
+    """The flow used fewer candles than configured, so that the last close is not clipped."""
     MODEL_CLOCK = "model-clock"
-    """The time fields are read on another clock than the checkpoint was trained with."""
+    """The time fields are of another clock than the one that the checkpoint was trained with."""
     ENVELOPE_FLOOR = "envelope-floor"
-    """Quantiles below zero of a price that can't be were raised to zero."""
+    """Quantiles below zero, of a price that cannot be below zero, were raised to zero."""
 
     CALENDAR_DATES = "calendar-dates"
     """Rows of the calendar that claim midnight as their time were read as dates."""
@@ -79,25 +79,25 @@ class WarningCode(StrEnum):
     CONTRADICTING_FIGURES = "contradicting-figures"
     """Rows of the calendar give one release different figures; it counts as a release without figures."""
     UNUSUAL_RELEASE_TIME = "unusual-release-time"
-    """A release stands at an hour or on a weekday at which it never comes: a time zone is wrong."""
+    """A release is at an hour or on a weekday at which its kind is never published: a time zone is wrong."""
     RELEASES_TOO_FREQUENT = "releases-too-frequent"
-    """A family of releases comes more often than it can: old schedules or rows that are no releases."""
+    """A family has more releases than it can have: old schedules, or rows that are not releases."""
     RELEASE_NEVER_CAME = "release-never-came"
-    """A past release without figures counts as none, because a later one of its series has figures."""
+    """A past release without figures is ignored, because a later one of its series has figures."""
     MISSING_RELEASES = "missing-releases"
-    """The calendar has no release of a tracked family where there must be one; its channels are 0."""
+    """The calendar lacks releases of a tracked family where there must be some; its channels are 0."""
     MISSING_SURPRISES = "missing-surprises"
-    """No release of a tracked family in reach has the figures of a surprise; its channel is 0."""
+    """No release of a tracked family in the window has the figures of a surprise; its channel is 0."""
     CALENDAR_ROWS_LEFT_OUT = "calendar-rows-left-out"
-    """The loader left rows of a calendar out that contradict each other."""
+    """The loader left out rows of a calendar that contradict each other."""
     NOTHING_WITHDRAWN = "nothing-withdrawn"
-    """The loader withdrew no release though rows of the table are missing from the file."""
+    """The loader withdrew no release, although rows of the table are missing from the file."""
     CALIBRATION_NOT_READ = "calibration-not-read"
-    """The calibrated envelope is missing, since what was learned of earlier forecasts can't be read."""
+    """The calibrated envelope is missing, since the stored calibration cannot be read."""
 
 
 def warning(code: WarningCode, sentence: str) -> str:
-    """Return a warning as answers, rows and logs carry it."""
+    """Return a warning as it appears in answers, rows and logs."""
     return f"{code}: {sentence}"
 
 

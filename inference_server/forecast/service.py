@@ -32,7 +32,7 @@ from inference_server.forecast.instants import parse_instant
 from inference_server.forecast.result_cache import ResultCache, job_key
 from inference_server.forecast.windows import Window
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
-from market.candle_warnings import Used, candle_warnings
+from market.candle_warnings import UsedCandles, candle_warnings
 from market.candles import CandleError
 from market.instruments import Instrument, default_instruments
 from market.types import Float32Array
@@ -164,7 +164,7 @@ class Forecasts:
                 warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
         future = requests.future_of(asked, window, instrument)
         known = self._store.instruments_at_hand().get(asked.symbol, instrument)
-        odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
+        odd = UsedCandles(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
         warnings += candle_warnings(odd, as_of if stored else None)
         events: Float32Array | None = None
         if asked.events is not None:

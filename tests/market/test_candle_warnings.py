@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from market.candle_warnings import Used, candle_warnings, candles_behind
+from market.candle_warnings import UsedCandles, candle_warnings, candles_behind
 from market.feed_grid import feed_grid
 from market.instruments import Instrument, default_instruments
 from market.time_grid import future_timestamps, past_timestamps, published_until
@@ -19,23 +19,23 @@ HOUR = np.timedelta64(3_600_000_000, "us")
 END = np.datetime64("2026-06-05T12:30", "us")
 
 
-def used(symbol: str = "BTC-USD", timeframe: str = "1h", count: int = 200, **changes: Any) -> Used:
+def used(symbol: str = "BTC-USD", timeframe: str = "1h", count: int = 200, **changes: Any) -> UsedCandles:
     """Sound candles on a symbol's calendar, with 24 that follow."""
     instrument = KNOWN.get(symbol, Instrument(symbol, "equity", "XSHG"))
     stamps = past_timestamps(instrument, timeframe, END, count)
     closes = 100 + np.random.default_rng(count).normal(0, 0.3, count).cumsum()
     features = np.column_stack([closes - 0.1, closes + 1, closes - 1, closes, np.ones(count), closes])
     future = future_timestamps(instrument, timeframe, stamps[-1], 24)
-    return replace(Used(symbol, timeframe, features, stamps, future, instrument), **changes)
+    return replace(UsedCandles(symbol, timeframe, features, stamps, future, instrument), **changes)
 
 
-def at(row: int, column: int, value: float, **changes: Any) -> Used:
+def at(row: int, column: int, value: float, **changes: Any) -> UsedCandles:
     one = used(**changes)
     one.features[row, column] = value
     return one
 
 
-def without(rows: slice, **changes: Any) -> Used:
+def without(rows: slice, **changes: Any) -> UsedCandles:
     one = used(**changes)
     kept = np.delete(np.arange(len(one.timestamps)), rows)
     return replace(one, features=one.features[kept], timestamps=one.timestamps[kept])
@@ -70,7 +70,7 @@ def test_ordinary_candles_are_passed_over(symbol: str, timeframe: str, known: bo
         (without(slice(90, 97), symbol="SPY", timeframe="1d"), "missing-candles: 7 1d candles are missing"),
     ],
 )  # fmt: skip
-def test_what_is_odd_is_said_with_its_time(one: Used, expected: str) -> None:
+def test_what_is_odd_is_said_with_its_time(one: UsedCandles, expected: str) -> None:
     assert only(candle_warnings(one)).startswith(expected)
 
 
@@ -200,7 +200,7 @@ def test_real_candles_are_warned_of_where_their_feeds_have_holes(market_data: Pa
         for end in range(512, len(stamps), 291 if timeframe == "1h" else 82):
             seen = slice(end - 512, end)
             future = feed_grid(KNOWN[symbol], timeframe, stamps[seen]).after(stamps[end - 1], 24)
-            one = Used(symbol, timeframe, features[seen], stamps[seen], future, KNOWN[symbol])
+            one = UsedCandles(symbol, timeframe, features[seen], stamps[seen], future, KNOWN[symbol])
             found = candle_warnings(one)
             assert {code_of(text) for text in found} <= {"missing-candles"}, (symbol, found)
             warned += bool(found)

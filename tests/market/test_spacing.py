@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.instruments import Instrument
-from market.spacing import continues, other_spacing, timeframe_of, typical_spacing, words
+from market.spacing import continues, other_spacing, spacing_text, timeframe_of, typical_spacing
 from market.time_grid import future_timestamps
 
 START = np.datetime64("2026-06-01T00:00", "us")
@@ -35,7 +35,7 @@ def test_spacings_and_timeframes(minutes: int, said: str, fitting: str | None, t
     assert (spacing is None) == (fitting == timeframe)
     typical = typical_spacing(every(minutes))
     assert typical is not None
-    assert words(typical) == said
+    assert spacing_text(typical) == said
     assert timeframe_of(typical) == fitting
     assert spacing in (None, typical)
 

@@ -120,5 +120,5 @@ def test_event_steps_weigh_three_times(trained):
 def test_a_tokenizer_of_other_bits_is_refused(trained, tmp_path):
     folder, _ = trained
     checkpoint = load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
-    with pytest.raises(CheckpointError, match="s1_bits is 4 there and 5 in the model"):
+    with pytest.raises(CheckpointError, match="s1_bits is 4 in the tokenizer and 5 in the model"):
         train_decoder(replace(DECODER, s1_bits=5), checkpoint.tokenizer, job(tmp_path))
