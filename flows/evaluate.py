@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.backtest.history import History, HistoryError, Period, history_from_database, history_from_files
-from flows.backtest.local_server import ServerError, local_server
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
 from flows.backtest.walk_forward import RANDOM_WALK, Walked, made_at_instants, walk
 from flows.events import EventError
@@ -27,6 +26,7 @@ from flows.files.frames import TableError
 from flows.forecasting.candles import as_utc
 from flows.forecasting.forecasts import Order, Sampling, build_request, usable_lookback
 from flows.runtime.arguments import names_in
+from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
 from flows.runtime.settings import FlowSettings
 from inference_server.client import Client, ClientError

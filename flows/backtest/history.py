@@ -15,6 +15,7 @@ from flows.files.market_folder import folder_calendar, folder_candles
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
 from market.instruments import Instrument, default_instruments
+from market.similar_symbols import did_you_mean
 from market.timeframes import CANDLE_DURATION, TIMEFRAMES
 
 _SLACK: Final = 3.5  # calendar hours or days per candle of the market that is shut the longest, an exchange
@@ -136,6 +137,7 @@ def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, pl
         raise HistoryError(
             f"{place} has no {period.timeframe} candles of {', '.join(absent) or 'any symbol'} "
             f"from {period.first:%Y-%m-%d} to {period.last:%Y-%m-%d}"
+            + (did_you_mean(absent[0], present) if absent else "")
         )
     if strange:
         raise HistoryError(

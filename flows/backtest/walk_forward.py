@@ -15,7 +15,7 @@ import polars as pl
 
 from flows.backtest.history import History, HistoryError
 from flows.events import EventError, build_event_arrays, load_config
-from flows.forecasting.candles import STILL_OPEN, Window, closed_windows
+from flows.forecasting.candles import CandleWindow, closed_windows
 from flows.forecasting.event_plan import EventPlan, event_requests, plan_of, why_unusable
 from flows.forecasting.forecasts import Order, Sampling, build_row
 from flows.forecasting.lookback import shortened
@@ -25,6 +25,7 @@ from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, scor
 from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.closed_candles import STILL_OPEN
 from market.timeframes import CANDLE_DURATION
 from market.types import DatetimeArray, Float64Array
 
@@ -131,7 +132,15 @@ def walk(
             plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
             step.without_events.update(plan.reasons.values())
             orders = [
-                Order(name, window, sampling, model.version, plan.arrays.get(name), plan.contexts.get(name))
+                Order(
+                    name,
+                    window,
+                    sampling,
+                    model.version,
+                    plan.arrays.get(name),
+                    plan.contexts.get(name),
+                    store_samples=True,  # the scores are taken over the sample paths
+                )
                 for name, window in windows.items()
             ]
             for order, answer in zip(orders, pool.map(ask, orders), strict=True):
@@ -162,7 +171,7 @@ def _windows(
     instant: datetime,
     skipped: Counter[str],
     stale_after: int | None,
-) -> dict[str, Window]:
+) -> dict[str, CandleWindow]:
     """Return the windows at an instant, as the flow would cut them; what is left out is counted by reason."""
     recent = (
         history.candles.filter(pl.col("ts") < instant)
@@ -187,7 +196,7 @@ def _windows(
 def _plan(
     history: History,
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: str,
     instant: datetime,
     with_events: bool,

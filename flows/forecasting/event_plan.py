@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 
 from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
-from flows.forecasting.candles import Window
+from flows.forecasting.candles import CandleWindow
 from flows.forecasting.event_sources import SourcesOfRun
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
@@ -71,7 +71,7 @@ def why_unusable(model: ModelInfo) -> str | None:
 def plan_events(
     connection: psycopg.Connection[Any],
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: str,
     as_of: datetime,
     sources: SourcesOfRun | None = None,
@@ -123,7 +123,9 @@ def unreadable(error: Exception) -> str:
     return f"the calendar can't be read: {one_line(error) if isinstance(error, psycopg.Error) else error}"
 
 
-def event_requests(windows: Mapping[str, Window], timeframe: str, as_of: datetime) -> list[EventRequest]:
+def event_requests(
+    windows: Mapping[str, CandleWindow], timeframe: str, as_of: datetime
+) -> list[EventRequest]:
     """Return what to ask for the event arrays of some windows."""
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
     return [

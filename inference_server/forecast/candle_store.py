@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from inference_server.errors import DatabaseUnavailable, NoDatabase
 from inference_server.forecast.windows import Window
 from inference_server.metrics import Metrics
+from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument, default_instruments
 from sql.connect import connection_settings, normalise_url
 from sql.errors import DatabaseError, one_line
@@ -26,9 +27,6 @@ log = logging.getLogger(__name__)
 
 INSTRUMENTS_KEPT_S = 60.0
 FAILURE_KEPT_S = 5.0
-
-STILL_OPEN = 2
-"""Candles that may have begun and not ended at an instant: read on top of the lookback, cut away later."""
 
 
 class CandleStore:

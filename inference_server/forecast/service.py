@@ -1,6 +1,5 @@
 """From requests to answers: finds the candles, builds the jobs, runs them together, shapes the answers."""
 
-import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from market.candle_warnings import Used, candle_warnings
 from market.candles import FEATURES, CandleError
 from market.envelope import lowest_price
 from market.instruments import Instrument, default_instruments
+from market.similar_symbols import did_you_mean, similar_symbols
 from market.types import Float32Array
 from market.warning_codes import WarningCode, warning
 
@@ -180,7 +180,7 @@ class Forecasts:
         )
         used = requests.usable(given, asked, instrument, as_of, self.limits)
         window = requests.without_gaps(used)
-        allow_nonpositive = instrument is not None and instrument.allow_nonpositive
+        allow_nonpositive = requests.can_be_nonpositive(asked, instrument)
         prices = window.features[:, : FEATURES.index("close") + 1]
         check_prices(asked, lowest_price(prices, allow_nonpositive=allow_nonpositive))
         if not stored:
@@ -188,7 +188,7 @@ class Forecasts:
             if still_open:
                 text = f"{still_open} of the candles given had not closed by as_of and were left out"
                 warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
-        future = requests.future_of(asked, window, instrument)
+        future = requests.future_of(asked, window, instrument, sources.instruments)
         known = sources.at_hand.get(asked.symbol, instrument)
         odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
         warnings += candle_warnings(odd, as_of if stored else None)
@@ -272,10 +272,10 @@ def _stored_window(asked: PredictRequest, sources: _Sources) -> Window:
     if sources.failure is not None and not (unknown and isinstance(sources.failure, NoDatabase)):
         raise sources.failure
     if unknown:
-        alike = difflib.get_close_matches(asked.symbol, sources.instruments, n=3)
+        alike = similar_symbols(asked.symbol, sources.instruments)
         raise UnknownSymbol(
             f"{asked.symbol} is no registered symbol: register it in the table instruments, "
-            "or send candles and future_timestamps",
+            f"or send candles and future_timestamps{did_you_mean(asked.symbol, sources.instruments)}",
             given=asked.symbol,
             expected=f"a registered symbol, such as {', '.join(alike)}" if alike else "a registered symbol",
         )

@@ -1,5 +1,6 @@
-"""Bodies read strictly: numbers are not strings, and fields nobody knows are counted, not refused."""
+"""Bodies read as FastAPI reads them: text is taken for a number, unknown fields are named and not refused."""
 
+import json
 import re
 import zlib
 from collections import Counter
@@ -70,6 +71,7 @@ def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
     InvalidBody
         If the body is not JSON or a field has the wrong type; the error names the field.
     """
+    body = _in_utf8(body)
     read = decode(body, _PredictBody)
     raws = {name: (raw, f"$.{name}") for name in _PARTS if (raw := getattr(read, name)) != _NULL}
     return _request(read, read.symbol, raws), _ignored(body, PredictRequest)
@@ -87,6 +89,7 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
     BeyondLimit
         If it lists more than `max_symbols`.
     """
+    body = _in_utf8(body)
     batch = decode(body, _BatchBody)
     if not batch.symbols:
         raise InvalidBody("symbols is empty; expected at least one symbol", given=[])
@@ -176,6 +179,23 @@ async def only_json(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
             given=given[:LONGEST_SHOWN],
             expected="Content-Type: application/json",
         )
+
+
+def _in_utf8(body: bytes) -> bytes:
+    """Return a body that is sent in UTF-16 or UTF-32, or with a byte order mark, in plain UTF-8.
+
+    Raises
+    ------
+    InvalidBody
+        If it is not the text that its first bytes say it is.
+    """
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8":
+        return body
+    try:
+        return body.decode(encoding).encode()
+    except UnicodeError as error:
+        raise InvalidBody(f"the body is not JSON in UTF-8: {error}") from None
 
 
 def _one_of(batch: _BatchBody, symbol: str) -> PredictRequest | ServiceError:

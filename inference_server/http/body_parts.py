@@ -4,7 +4,7 @@ Reading is one call that lets no other thread run. A list of 32 MiB would take i
 """
 
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from msgspec import Raw
@@ -12,6 +12,7 @@ from msgspec import Raw
 from inference_server.errors import InvalidBody
 from inference_server.forecast.large_work import let_others_run
 from inference_server.forecast.windows import nested_events, same_width
+from inference_server.http.coercion import coerced
 from inference_server.http.list_pieces import PIECE_BYTES, ROWS, VALUES, is_long_list, list_pieces
 from inference_server.schemas import Candles, EncodedArray, EventArray
 
@@ -55,7 +56,7 @@ def read_part(raw: bytes, kind: Any, at: str) -> Any:
 
 
 def decode(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
-    """Return a body as a value of a type, strictly: no strings for numbers.
+    """Return a body as a value of a type; text is taken for a number where one is wanted (see `coerced`).
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def decode(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
         With msgspec's message, and the offending value where it can be found and shown.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return _read(body, kind)
     except msgspec.ValidationError as error:
         message = str(error)
         where = re.search(r"at `\$(?:\[(\d+)\])?([^`]*)`$", message)
@@ -79,9 +80,36 @@ def decode(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
         placed = f"{message[: where.start()] if where else f'{message} - '}at `{at}{item}{inside}`"
         raise InvalidBody(placed, given=_value_at(body, message)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidBody(f"the body is not JSON (which knows no NaN or Infinity): {error}") from None
+        raise InvalidBody(
+            f"the body is not JSON (which knows no NaN or Infinity; null is an unknown volume): {error}"
+        ) from None
     except RecursionError:
         raise InvalidBody("the body is nested too deeply; expected at most two levels of lists") from None
+
+
+def _read(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as refused:
+        # Only now, since it takes longer: a body whose types are right is read once, straight to its type.
+        try:
+            value = _untyped(body, kind)
+        except msgspec.DecodeError:
+            raise refused from None
+        return msgspec.json.decode(msgspec.json.encode(coerced(value, kind)), type=kind)
+
+
+def _untyped(body: bytes, kind: Any) -> Any:
+    """Return JSON without a type; parts that `kind` reads later, which may be large, stay as they are."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return msgspec.json.decode(body)
+    now = {field.encode_name for field in msgspec.structs.fields(kind) if not _holds_raw(field.type)}
+    parts = msgspec.json.decode(body, type=dict[str, Raw])
+    return {name: msgspec.json.decode(raw) if name in now else raw for name, raw in parts.items()}
+
+
+def _holds_raw(kind: Any) -> bool:
+    return kind is Raw or any(_holds_raw(inner) for inner in get_args(kind))
 
 
 def _candles(raw: bytes, at: str) -> Candles | None:

@@ -70,7 +70,7 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBody,
         return_dto=None,
-        responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504),
+        responses=problems(401, 404, 408, 413, 415, 422, 429, 503, 504),
     )
     async def predict(
         self,
@@ -100,7 +100,7 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBatchBody,
         return_dto=None,
-        responses=problems(400, 401, 408, 413, 415, 422, 429, 503, 504),
+        responses=problems(401, 408, 413, 415, 422, 429, 503, 504),
     )
     async def predict_batch(
         self,

@@ -211,6 +211,20 @@ def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient) -> No
     refused = server.post("/predict", json={**ASKED, "symbol": "ACME"})
     assert refused.status_code == 422
     assert "send future_timestamps" in refused.json()["detail"]
+    assert "did you mean" not in refused.json()["detail"]
+
+
+def test_another_writing_of_a_symbol_is_named_and_not_taken(server: TestClient) -> None:
+    inline = server.post("/predict", json={**ASKED, "symbol": "btc/usd"}).json()
+    assert (inline["status"], inline["detail"].endswith("; did you mean BTC-USD or BTCUSDT?")) == (422, True)
+    stored = server.post("/predict", json={"symbol": "eurusd"}).json()
+    assert (stored["status"], stored["detail"].endswith("; did you mean EURUSD?")) == (404, True)
+    batch = server.post("/predict-batch", json={"symbols": ["EUR/USD", "BTC/USDT:USDT"]}).json()["results"]
+    assert [item["error"]["status"] for item in batch] == [404, 404]
+    assert [item["error"]["detail"].rpartition("; ")[2] for item in batch] == [
+        "did you mean EURUSD?",
+        "did you mean BTCUSDT or BTC-USD?",
+    ]
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict-batch"])
@@ -263,8 +277,8 @@ def test_a_sliding_context_is_said(server: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "name"),
     [
-        ({"pred_len": "4"}, 400, "invalid-body"),
-        ({"timeframe": "5m"}, 400, "invalid-body"),
+        ({"pred_len": "4.5"}, 422, "invalid-body"),
+        ({"timeframe": "5m"}, 422, "invalid-body"),
         ({"pred_len": 513}, 422, "beyond-limit"),
         ({"sample_count": 10**6}, 422, "beyond-limit"),
         ({"lookback": 8}, 422, "beyond-limit"),
@@ -276,10 +290,10 @@ def test_a_sliding_context_is_said(server: TestClient) -> None:
         ({"events": [[0.0] * 20] * 41}, 422, "invalid-events"),
         ({"events": encoded(np.full((40, 20), np.nan))}, 422, "invalid-events"),
         ({"events": encoded(np.zeros((40, 20))), "event_schema": 2}, 422, "invalid-events"),
-        ({"quantiles": "0.5"}, 400, "invalid-body"),
+        ({"quantiles": "0.5"}, 422, "invalid-body"),
         ({"quantiles": [0.5, 1]}, 422, "invalid-request"),
         ({"quantiles": [i / 101 for i in range(1, 101)]}, 422, "beyond-limit"),
-        ({"probabilities": {"touch": ["1"]}}, 400, "invalid-body"),
+        ({"probabilities": {"touch": ["one"]}}, 422, "invalid-body"),
         ({"probabilities": {"close_above": [-0.02]}}, 422, "invalid-request"),
         ({"candles": None}, 503, "database-unavailable"),
         ({"candles": None, "symbol": "WAT"}, 404, "unknown-symbol"),
@@ -300,10 +314,10 @@ def test_refusals_are_problems(server: TestClient, fields: dict[str, Any], statu
     [
         ("GET", "/nowhere", b"", 404),
         ("GET", "/predict", b"", 405),
-        ("POST", "/predict", b"", 400),
-        ("POST", "/predict", b"{", 400),
+        ("POST", "/predict", b"", 422),
+        ("POST", "/predict", b"{", 422),
         ("POST", "/predict", b" " * 200_001, 413),
-        ("POST", "/predict-batch", b'{"symbols": []}', 400),
+        ("POST", "/predict-batch", b'{"symbols": []}', 422),
     ],
 )
 def test_what_never_reaches_a_forecast_is_a_problem_too(
@@ -325,14 +339,14 @@ def test_one_bad_symbol_never_fails_the_others(server: TestClient) -> None:
     }
     results = server.post("/predict-batch", json=batch).json()["results"]
     assert [item["symbol"] for item in results] == batch["symbols"]
-    assert [item["error"] and item["error"]["status"] for item in results] == [None, 400, 422, 422, 404]
+    assert [item["error"] and item["error"]["status"] for item in results] == [None, 422, 422, 422, 404]
     assert [item["result"] is None for item in results] == [False, True, True, True, True]
     assert results[0]["result"]["events_used"]
     batch["probabilities"] |= {"SPY": {"touch": [-1.0]}, "WAT": {"touch": 1.0}}
     batch |= {"candles": {"BTC-USD": candles(), "SPY": candles(), "WAT": candles()}, "events": None}
     batch |= {"symbols": ["BTC-USD", "SPY", "WAT"]}
     results = server.post("/predict-batch", json=batch).json()["results"]
-    assert [item["error"] and item["error"]["status"] for item in results] == [None, 422, 400]
+    assert [item["error"] and item["error"]["status"] for item in results] == [None, 422, 422]
 
 
 def test_a_setting_that_all_share_fails_the_batch(server: TestClient) -> None:
@@ -407,7 +421,7 @@ def test_no_json_makes_the_server_fail(
         body = {**ASKED, "symbols": ["BTC-USD"], **one}
         for path in ("/predict", "/predict-batch"):
             response = server.post(path, content=json.dumps(body).encode(), headers=AS_JSON)
-            assert response.status_code in (200, 400, 404, 413, 422) or (
+            assert response.status_code in (200, 404, 413, 422) or (
                 response.json()["type"] == TYPE_PREFIX + "database-unavailable"
             ), response.text
 

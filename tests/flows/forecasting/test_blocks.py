@@ -11,7 +11,8 @@ import pytest
 from prefect import State
 from prefect.artifacts import Artifact
 
-from flows import blocks, predict_tasks
+from flows.forecasting import blocks
+from flows.forecasting import tasks as predict_tasks
 from flows.forecasting.blocks import in_batches
 from flows.forecasting.run_summary import Outcome
 from flows.generated.releases import generated_releases

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_server import body_parts, list_pieces
 from inference_server.errors import InvalidBody, InvalidEvents
 from inference_server.forecast.windows import nested_events
+from inference_server.http import body_parts, list_pieces
 from inference_server.http.body_parts import decode, read_part
 from inference_server.http.list_pieces import ROWS, VALUES
 from inference_server.schemas import Candles, EncodedArray, EventArray, Instant
@@ -66,13 +66,22 @@ def test_candles_in_pieces_are_the_candles(columns: dict[str, Any]) -> None:
     assert read_part(raw, Candles, "$.candles") == msgspec.json.decode(raw, type=Candles)
 
 
+def test_text_for_numbers_is_taken_in_pieces_too() -> None:
+    closes = [f"{number / 4}" for number in range(40)]
+    read = read_part(candles(close=closes, volume=["1_000", None, 2, " 3 ", True]), Candles, "$.candles")
+    assert read.close == [number / 4 for number in range(40)]
+    assert read.volume == [1000.0, None, 2.0, 3.0, 1.0]
+    events = read_part(json.dumps([["1", 0.5]] * 9).encode(), EventArray, "$.events")
+    np.testing.assert_array_equal(np.frombuffer(events.data, "<f4").reshape(events.shape), [[1, 0.5]] * 9)
+
+
 @pytest.mark.parametrize(
     ("kind", "raw", "message", "value"),
     [
-        (Candles, candles(open=[1, 2, 3, 4, 5, 6, 7, "8"]), r"got `str` - at `\$.part.open\[7\]`$", "8"),
+        (Candles, candles(open=[1, 2, 3, 4, 5, 6, 7, "x"]), r"got `str` - at `\$.part.open\[7\]`$", "x"),
         (Candles, candles(low=[1] * 9 + [None]), r"got `null` - at `\$.part.low\[9\]`$", None),
         (Candles, candles(high=None), r"`array`, got `null` - at `\$.part.high`$", None),
-        (Candles, candles(volume=[True] * 9), r"got `bool` - at `\$.part.volume\[0\]`$", True),
+        (Candles, candles(volume=["?"] * 9), r"got `str` - at `\$.part.volume\[0\]`$", "?"),
         (Candles, candles(timestamp=["a"] * 9 + [1.5]), r"got `float` - at `\$.part.timestamp\[9\]`$", 1.5),
         (
             Candles,
@@ -81,7 +90,7 @@ def test_candles_in_pieces_are_the_candles(columns: dict[str, Any]) -> None:
             None,
         ),
         (list[Instant], b'["2024", "2025", 2026, 2027, 1.5]', r"got `float` - at `\$.part\[4\]`$", 1.5),
-        (EventArray, b'[[0, 1], [2, 3], [4, 5], [6, "7"]]', r"got `str` - at `\$.part\[3\]\[1\]`$", "7"),
+        (EventArray, b'[[0, 1], [2, 3], [4, 5], [6, "x"]]', r"got `str` - at `\$.part\[3\]\[1\]`$", "x"),
         (EventArray, b"[[0, 1], [2, 3], [4, 5], [6, [7]]]", r"got `array` - at `\$.part\[3\]\[1\]`$", None),
         (EventArray, b"[0, 1, 2, 3, 4, 5, 6, 7]", r"got `int` - at `\$.part\[0\]`$", 0),
     ],
