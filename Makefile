@@ -2,24 +2,28 @@
 PYTHON ?= python3
 # The CPU build: PyPI's own default build brings several GB of CUDA libraries that only the export could use.
 TORCH ?= torch==2.13.0
+# The pinned versions of everything else; /dev/null takes the newest that pyproject.toml allows.
+CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test demo bench bench-load clean
+.PHONY: help install lock lint test demo bench bench-load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(INSTALLED): pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=python3.11 …")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else f"Python 3.11 to 3.14 is needed, {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	$(BIN)/python -m pip install --quiet --constraint "$(CONSTRAINTS)" "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --constraint "$(CONSTRAINTS)" --editable ".[all]" --group dev
 	$(BIN)/python -m pip install --quiet --no-deps kronos-model-arch==0.1.0
 	@touch $@
+
+$(INSTALLED): constraints.txt
 
 install: $(INSTALLED) ## Make the environment in .venv
 
@@ -34,6 +38,17 @@ test: lint ## The whole check: lint, types, and every test
 
 demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder for your own candles
 	$(BIN)/python -m flows.demo $(if $(DATA),--data $(DATA))
+
+# Packages of a torch build or of one platform stay free; onnxruntime and onnxruntime-gpu share their versions.
+lock: $(INSTALLED) ## Write constraints.txt from the environment
+	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "lock with Python 3.11, the oldest: the newest versions for a newer Python may not run on it")'
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude torch --exclude kronos-model-arch \
+		--exclude pip > $(VENV)/frozen.txt
+	{ grep '^#' constraints.txt; awk -F '==' '/ @ |^(nvidia-|cuda-|triton==)/ { next } \
+		$$1 ~ /^onnxruntime(-gpu)?$$/ { print "onnxruntime==" $$2; print "onnxruntime-gpu==" $$2; next } \
+		{ print }' $(VENV)/frozen.txt; } > $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+	@touch $(INSTALLED)
 
 bench: $(INSTALLED) ## Every benchmark; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark in a process of its own; writes RESULTS.md and the README's tables."""
+"""``make bench``: every benchmark in a process of its own; writes RESULTS.md and the README's short table."""
 
 import platform
 import re
@@ -9,6 +9,8 @@ from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
 
+from benchmarks.readme import short_table, with_table
+
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = {
     "engine": "One request against upstream",
@@ -17,7 +19,6 @@ SECTIONS = {
     "event_arrays": "Event arrays",
     "parsing": "Reading events from a request",
 }
-IN_README = ("engine", "event_overhead", "batch")
 
 
 def machine() -> str:
@@ -59,12 +60,9 @@ def main() -> None:
     tables |= {name: f"{run(name)}\n\n*{machine()}*" for name in wanted}
     parts = [f"## {title}\n\n{tables[name]}\n" for name, title in SECTIONS.items() if name in tables]
     results.write_text("# Results of `make bench`\n\n" + "\n".join(parts))
-    readme = ROOT / "README.md"
-    shown = "\n".join(f"**{SECTIONS[name]}**\n\n{tables[name]}\n" for name in IN_README if name in tables)
-    text = readme.read_text()
-    readme.write_text(
-        re.sub(r"(?s)(<!-- bench -->\n).*(<!-- /bench -->)", lambda m: f"{m[1]}{shown}{m[2]}", text)
-    )
+    if "engine" in tables:
+        readme = ROOT / "README.md"
+        readme.write_text(with_table(readme.read_text(), short_table(tables["engine"])))
 
 
 def _sections(text: str) -> dict[str, str]:

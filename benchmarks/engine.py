@@ -127,9 +127,13 @@ def table(rows: list[dict[str, Any]]) -> str:
         mark = "†" if r["scaled"] else ""
         lines.append(
             f"| {r['size']} | {r['lookback']} | {r['stride']} | {r['paths']} | {r['ours']:.2f} s{mark} | "
-            f"{r['upstream']:.1f} s | {r['upstream'] / r['ours']:.0f} |"
+            f"{r['upstream']:.1f} s | {_times(r['upstream'] / r['ours'])} |"
         )
     return "\n".join([*lines, "", NOTE])
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 if __name__ == "__main__":

@@ -3,62 +3,42 @@
 ``python -m flows.predict --timeframe 1h`` runs it once in this process, with or without a Prefect server.
 """
 
-import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-import psycopg
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
-from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
-from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.forecasting.candles import Window, as_utc, closed_windows
-from flows.forecasting.event_plan import EventPlan, unreadable
-from flows.forecasting.fingerprint import with_fingerprint
-from flows.forecasting.forecasts import Order, Sampling, build_row, usable_lookback
-from flows.forecasting.lookback import shortened
+from flows.forecasting.blocks import Run, forecast_all
+from flows.forecasting.forecasts import Sampling
+from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import (
     Outcome,
     failure_message,
     notices,
-    other_warnings,
     outcome_line,
     summary_table,
     warning_lines,
 )
-from flows.forecasting.store import PredictionRow
-from flows.forecasting.stored_inputs import build_inputs
-from flows.forecasting.tasks import (
-    build_events,
-    forecast,
-    read_history,
-    read_model,
-    read_unchanged,
-    read_widenings,
-    store,
-)
-from flows.runtime.arguments import names_in
-from flows.runtime.settings import WORKERS, FlowSettings, local_prefect_defaults
+from flows.forecasting.tasks import read_model
+from flows.runtime.arguments import as_utc, names_in
+from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.settings import WORKERS, FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
-from flows.scoring.calibration import Calibration
 from inference_server.client import ClientError
-from inference_server.schemas import ModelInfo, PredictAnswer
+from inference_server.schemas import ModelInfo
 from market.timeframes import Timeframe
-from market.warning_codes import WarningCode, code_of, warning
-from sql.errors import DatabaseError, one_line
 
 MODELS_PER_RUN: Final = 3
-"""Models that a run follows the server to, before it says that the server does not stay with one."""
+"""Models with which a run forecasts at most, where the server changes its model during the run."""
 
-_RESTLESS: Final = (
+_UNSTABLE: Final = (
     f"the server changed its model {MODELS_PER_RUN} times during the run, or several servers with different "
-    "models answer at one address; run again when it is settled"
+    "models answer at one address; run again when it serves one model"
 )
 
 
@@ -82,6 +62,9 @@ def predict_batch(
     store_samples: bool = False,
     stale_after: int | None = None,
     force: bool = False,
+    quantiles: list[float] | None = None,
+    moves: list[float] | None = None,
+    realised_volatility: bool = False,
 ) -> list[Outcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -111,6 +94,11 @@ def predict_batch(
     force
         Make every forecast, also those whose row is there already from the same candles, events, settings and
         model.
+    quantiles, moves, realised_volatility
+        What the rows hold of the sample paths beside the envelope, in the column `statistics`: quantiles of
+        open, high, low and close; P(up) and the probabilities of the prices that are so far from each last
+        close (0.02: two per cent up; empty: P(up) alone); quantiles of realised volatility. See
+        docs/statistics.md.
 
     Returns
     -------
@@ -121,189 +109,72 @@ def predict_batch(
         FlowSettings.from_env()
     except ValueError as error:
         return Failed(message=str(error))
-    sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
-    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force)
-    outcomes: list[Outcome] = []
-    asked = symbols
-    for _ in range(MODELS_PER_RUN):
-        try:
-            model = read_model()
-        except ClientError as error:
-            hint = "start it with python -m inference_server, or set KRONOS_SERVER to where it is"
-            failure = f"the inference server says nothing of its model: {error}; {hint}"
-            if asked is symbols:
-                return Failed(message=failure)
-            outcomes += [Outcome(symbol, error=failure) for symbol in asked or ()]
-            break
-        made, asked = forecast_all(model, run, asked)
-        outcomes += made
-        if not asked:
-            break
-        get_run_logger().warning(
-            "the server went on to another model than %s %s during the run: %s are forecast anew, with its "
-            "limits, seeds and calibration",
-            model.name,
-            model.version,
-            ", ".join(asked),
-        )
-    else:
-        outcomes += [Outcome(symbol, error=_RESTLESS) for symbol in asked or ()]
-    return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, run.as_of)
+    run = Run(
+        Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed),
+        as_utc(as_of),
+        lookback,
+        with_events,
+        store_samples,
+        stale_after,
+        force,
+        WantedStatistics(
+            tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
+        ),
+    )
+    try:
+        model = read_model()
+    except ClientError as error:
+        return Failed(message=no_model_message(error))
+    return conclude(forecast_with_changing_models(model, run, symbols), timeframe, run.as_of)
 
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
 """The same flow for a schedule that runs it every hour."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What every symbol of a run has in common; see `predict_batch`."""
+def forecast_with_changing_models(model: ModelInfo, run: Run, symbols: list[str] | None) -> list[Outcome]:
+    """Forecast symbols; those for which the server changed its model during the run are forecast again.
 
-    sampling: Sampling
-    as_of: datetime
-    lookback: int | None
-    with_events: bool
-    store_samples: bool
-    stale_after: int | None
-    force: bool
-
-
-def forecast_all(model: ModelInfo, run: Run, symbols: list[str] | None) -> tuple[list[Outcome], list[str]]:
-    """Forecast symbols with the model that the server said it serves.
+    Parameters
+    ----------
+    model
+        The model that the server serves at the start.
+    symbols
+        Names of instruments; None for all that are active.
 
     Returns
     -------
-    outcomes, moved
-        What came of the symbols, and those that another model answered for: nothing of them is stored, since
-        seed, lookback, events and calibration of their rows would be those of this one.
+    list of Outcome
+        Sorted by symbol. Symbols that the last of `MODELS_PER_RUN` models did not forecast have failed.
     """
-    timeframe, pred_len = run.sampling.timeframe, run.sampling.pred_len
-    lookback = usable_lookback(run.lookback, pred_len, model.max_context, model.limits.min_candles)
-    universe, candles = read_history(symbols, timeframe, lookback, run.as_of)
-    windows, unusable, stale = closed_windows(
-        candles,
-        universe.instruments,
-        timeframe,
-        run.as_of,
-        lookback=lookback,
-        pred_len=pred_len,
-        min_candles=model.limits.min_candles,
-        stale_after=run.stale_after,
-    )
-    if timeframe in FlowSettings.from_env().shorter_lookback:
-        windows = shortened(windows, model.limits.min_candles)
-    events = (
-        events_or_reason(model, windows, timeframe, run.as_of)
-        if run.with_events
-        else EventPlan.without(windows, "turned off for this run", settled=True)
-    )
-    remarks = events.warnings_by_symbol()
-    calibrations, lack = calibrations_or_reason(model, timeframe, run.as_of)
-    orders = [
-        with_fingerprint(
-            Order(
-                symbol,
-                window,
-                run.sampling,
-                model.version,
-                events.arrays.get(symbol),
-                events.contexts.get(symbol),
-                calibrations.get(window.instrument.asset_class),
-                run.store_samples,
-                (*window.warnings, *remarks.get(symbol, ()), *lack),
-            ),
-            settled=events.settled or symbol in events.arrays,
+    failure = _UNSTABLE
+    outcomes, remaining = forecast_all(model, run, symbols)
+    for _ in range(MODELS_PER_RUN - 1):
+        if not remaining:
+            break
+        get_run_logger().warning(
+            "the server changed its model from %s %s during the run: %s are forecast again, with the limits, "
+            "seeds and calibration of the new one",
+            model.name,
+            model.version,
+            ", ".join(remaining),
         )
-        for symbol, window in windows.items()
-    ]
-    unchanged = {} if run.force else read_unchanged(model, orders)
-    outcomes = [
-        outcome_of(order, unchanged[order.symbol], events.reasons.get(order.symbol), unchanged=True)
-        for order in orders
-        if order.symbol in unchanged
-    ]
-    sent = {forecast.submit(order): order for order in orders if order.symbol not in unchanged}
-    moved = []
-    for answer in as_completed(list(sent)):
-        outcome = settle(sent[answer], answer, events.reasons)
-        if outcome is None:
-            moved.append(sent[answer].symbol)
-        else:
-            outcomes.append(outcome)
-    outcomes += [Outcome(symbol, error=reason) for symbol, reason in (universe.unknown | unusable).items()]
-    outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
-    outcomes += [Outcome(symbol, stale=reason) for symbol, reason in stale.items()]
-    return outcomes, sorted(moved)
+        try:
+            model = read_model()
+        except ClientError as error:
+            failure = no_model_message(error)
+            break
+        more, remaining = forecast_all(model, run, remaining)
+        outcomes += more
+    outcomes += [Outcome(symbol, error=failure) for symbol in remaining]
+    return sorted(outcomes, key=lambda outcome: outcome.symbol)
 
 
-def events_or_reason(
-    model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
-) -> EventPlan:
-    """Build the event arrays; where the database is away for good, forecasts are made without them."""
-    try:
-        return build_events(model, windows, timeframe, as_of)
-    except (DatabaseError, psycopg.Error) as error:
-        return EventPlan.without(windows, unreadable(error))
-
-
-def calibrations_or_reason(
-    model: ModelInfo, timeframe: Timeframe, as_of: datetime
-) -> tuple[dict[str, Calibration], tuple[str, ...]]:
-    """Read the calibrations; where they can't be had, rows go without and carry a warning."""
-    try:
-        return read_widenings(model, timeframe, as_of), ()
-    except (DatabaseError, psycopg.Error) as error:
-        reason = one_line(error) if isinstance(error, psycopg.Error) else error
-        text = warning(
-            WarningCode.CALIBRATION_NOT_READ,
-            f"there is no calibrated envelope, as none can be read: {reason}",
-        )
-        get_run_logger().warning(text)
-        return {}, (text,)
-
-
-def settle(
-    order: Order, answer: PrefectFuture[PredictAnswer], without_events: Mapping[str, str]
-) -> Outcome | None:
-    """Store what the server answered for one symbol; whatever goes wrong is that symbol's outcome.
-
-    None where another model answered than the order was made for.
-    """
-    try:
-        answered = answer.result()
-        if answered.model.version != order.model_version:
-            return None
-        reason = without_events.get(order.symbol)
-        if reason is None and not answered.events_used:
-            reason = "the server left them out"
-        row = build_row(order, answered, late=order.window.late, without_events=reason)
-        row = store(row, build_inputs(order, answered))
-    except Exception as error:  # a symbol's failure of any kind must not stop the others
-        return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
-    outcome = outcome_of(order, row, reason)
-    told = set(order.warnings) - set(order.window.warnings)  # once for all symbols, when events were built
-    for text in other_warnings(row):
-        if text not in told:
-            get_run_logger().warning("%s: %s", order.symbol, text)
-    get_run_logger().info(outcome_line(outcome))
-    return outcome
-
-
-def outcome_of(
-    order: Order, row: PredictionRow, without_events: str | None, *, unchanged: bool = False
-) -> Outcome:
-    """Return the outcome of a symbol that has a row."""
-    window = order.window
-    codes = {code_of(text) for text in row.warnings or ()}
-    return Outcome(
-        order.symbol,
-        row,
-        last_close=window.last_close,
-        late=window.late,
-        without_events=without_events,
-        unchanged=unchanged,
-        clipped=WarningCode.CLIPPED_CANDLES in codes,
-        shorter_lookback=len(window.timestamps) if WarningCode.SHORTER_LOOKBACK in codes else None,
+def no_model_message(error: ClientError) -> str:
+    """Return why a run can't start or continue, and what to do."""
+    return (
+        f"the inference server does not answer which model it serves: {error}; start it with "
+        "python -m inference_server, or set KRONOS_SERVER to its address"
     )
 
 
@@ -330,21 +201,10 @@ def conclude(
     return list(outcomes) if failure is None else Failed(message=failure)
 
 
-def run_once(**parameters: Any) -> State[Any]:
-    """Run the flow in this process, with a temporary Prefect server where the user has none."""
-    with temporary_settings(set_defaults=local_prefect_defaults()):
-        flow_of_timeframe = predict_hourly if parameters.get("timeframe") == "1h" else predict_batch
-        return flow_of_timeframe(**parameters, return_state=True)
-
-
-def main() -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.predict") -> int:
     """Run the flow once; the exit status is 1 where it failed."""
-    parser = argparse.ArgumentParser(prog="python -m flows.predict", description=__doc__)
-    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
-    parser.add_argument("--symbols", help="A,B; the active instruments unless given")
-    parser.add_argument(
-        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
-    )
+    parser = flow_arguments(prog, __doc__)
+    parser.add_argument("--symbols", type=names_in, help="A,B; the active instruments unless given")
     parser.add_argument(
         "--stale-after",
         type=int,
@@ -353,16 +213,10 @@ def main() -> int:
     parser.add_argument(
         "--force", action="store_true", help="make forecasts again that are stored already from the same data"
     )
-    given = parser.parse_args()
-    symbols = names_in(given.symbols) if given.symbols else None
-    state = run_once(
-        timeframe=given.timeframe,
-        symbols=symbols,
-        as_of=given.as_of,
-        stale_after=given.stale_after,
-        force=given.force,
-    )
-    return 0 if state.is_completed() else 1
+    args = parser.parse_args(arguments)
+    args.symbols = args.symbols or None
+    flow_of_timeframe = predict_hourly if args.timeframe == "1h" else predict_batch
+    return 0 if run_once(flow_of_timeframe, **vars(args)).is_completed() else 1
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from inference_server.http.middleware import Observed
 from inference_server.http.openapi import document, page_files
 from inference_server.http.problems import headers_of, refusal
 from inference_server.http.routes import AdminController, ForecastController, ServerController
+from inference_server.http.symbol_paths import SymbolPaths
 from inference_server.metrics import Metrics
 from inference_server.page import page_router
 from inference_server.settings import Settings
@@ -85,11 +86,11 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         request_max_body_size=settings.max_body_bytes,
         openapi_config=document(),
         logging_config=None,
-        state=State(
-            {"drain": partial(scheduler.drain, settings.grace_s), "max_body_bytes": settings.max_body_bytes}
-        ),
+        state=State({"drain": partial(scheduler.drain, settings.grace_s)}),
     )
-    app.asgi_handler = Observed(app.asgi_handler, metrics, settings.body_timeout_s, settings.max_body_bytes)
+    app.asgi_handler = Observed(
+        SymbolPaths(app.asgi_handler), metrics, settings.body_timeout_s, settings.max_body_bytes
+    )
     return app
 
 

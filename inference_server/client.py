@@ -1,17 +1,29 @@
 """A client of the inference server for callers in Python: typed requests, typed answers, typed failures."""
 
+import copy
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import httpx
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from inference_server.addresses import host_of, is_loopback, server_address
-from inference_server.schemas import EncodedArray, ModelInfo, PredictAnswer, PredictRequest, Problem
+from inference_server.frames import Forecast, Frame, forecast_of, plain, read_candles, to_instants, to_wire
+from inference_server.schemas import (
+    EncodedArray,
+    ForecastSettings,
+    ModelInfo,
+    PredictAnswer,
+    PredictBatchAnswer,
+    PredictBatchRequest,
+    PredictRequest,
+    Problem,
+)
 
 T = TypeVar("T")
 
@@ -54,6 +66,27 @@ class ServerTimeout(ServerUnavailable):
     """
 
 
+class SymbolsFailed(ClientError):
+    """Some symbols of a call for several have no forecast.
+
+    Attributes
+    ----------
+    problems
+        What the server says of each symbol that failed; a `status` of 429 or 5xx is worth another try.
+    forecast
+        The forecasts of the other symbols, or None where all failed.
+    """
+
+    def __init__(self, problems: Mapping[str, Problem], forecast: Forecast[Any] | None) -> None:
+        sentences = [
+            f"{symbol}: {problem.title} ({problem.status}): {problem.detail}"
+            for symbol, problem in problems.items()
+        ]
+        super().__init__("; ".join(sentences))
+        self.problems = problems
+        self.forecast = forecast
+
+
 class Client:
     """One pool of connections to one server; use it as a context manager, from any number of threads.
 
@@ -94,7 +127,7 @@ class Client:
         self._http = httpx.Client(
             base_url=self._base_url,
             trust_env=not is_loopback(host_of(self._base_url)),
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
+            timeout=_timeout(timeout_s),
             headers={name: value for name, value in headers.items() if value is not None},
         )
 
@@ -109,6 +142,12 @@ class Client:
     def close(self) -> None:
         """Close the pool of connections."""
         self._http.close()
+
+    def within(self, timeout_s: float) -> "Client":
+        """Return a client on the same connections that waits so many seconds for an answer."""
+        other = copy.copy(self)
+        other._timeout_s = timeout_s
+        return other
 
     def ready(self) -> bool:
         """Return whether the server has loaded and warmed its model; False too where nobody answers."""
@@ -152,13 +191,161 @@ class Client:
             request = msgspec.structs.replace(request, events=encode_array(events))
         return self._call("POST", "/predict", PredictAnswer, msgspec.json.encode(request))
 
+    def predict_batch(
+        self, request: PredictBatchRequest, events: Mapping[str, ArrayLike] | None = None
+    ) -> PredictBatchAnswer:
+        """Ask for forecasts for several symbols with the same settings.
+
+        Parameters
+        ----------
+        request
+            The request; its `events` are replaced where arrays are given here.
+        events
+            Event arrays by symbol, each (T, 20) or (T + pred_len, 20).
+
+        Returns
+        -------
+        PredictBatchAnswer
+            A result or a problem for each symbol.
+
+        Raises
+        ------
+        PredictionRefused, ServerUnavailable
+            As `predict`, where the call as a whole fails.
+        """
+        if events is not None:
+            encoded = {symbol: encode_array(array) for symbol, array in events.items()}
+            request = msgspec.structs.replace(request, events=encoded)
+        return self._call("POST", "/predict-batch", PredictBatchAnswer, msgspec.json.encode(request))
+
+    @overload
+    def forecast(
+        self,
+        frame: Mapping[str, Any],
+        *,
+        symbol: str | None = ...,
+        timeframe: str,
+        pred_len: int,
+        sample_count: int = ...,
+        seed: int | None = ...,
+        events: ArrayLike | Mapping[str, ArrayLike] | None = ...,
+        future_timestamps: Any = ...,
+        **settings: Any,
+    ) -> Forecast[dict[str, NDArray[Any]]]: ...
+
+    @overload
+    def forecast(
+        self,
+        frame: Frame,
+        *,
+        symbol: str | None = ...,
+        timeframe: str,
+        pred_len: int,
+        sample_count: int = ...,
+        seed: int | None = ...,
+        events: ArrayLike | Mapping[str, ArrayLike] | None = ...,
+        future_timestamps: Any = ...,
+        **settings: Any,
+    ) -> Forecast[Frame]: ...
+
+    def forecast(
+        self,
+        frame: Any,
+        *,
+        symbol: str | None = None,
+        timeframe: str,
+        pred_len: int,
+        sample_count: int = 20,
+        seed: int | None = None,
+        events: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        future_timestamps: Any = None,
+        **settings: Any,
+    ) -> Forecast[Any]:
+        """Forecast from a DataFrame of candles, into a DataFrame of the same library.
+
+        Parameters
+        ----------
+        frame
+            A DataFrame of Polars or pandas, or a mapping of column names to arrays or lists. Columns, in
+            small or capital letters: timestamp (or timestamps, ts, or a DatetimeIndex of pandas), the
+            candle's open, with a zone or naive, which means UTC; open, high, low, close; optionally volume
+            and amount. Rows oldest first. With a column symbol, which may be interleaved, each symbol is
+            forecast, in one call of /predict-batch.
+        symbol
+            Whose candles these are, of a frame without a column symbol.
+        timeframe
+            "1h" or "1d".
+        pred_len
+            Number of future candles.
+        sample_count
+            Number of sample paths that p10, p50, p90 and mean are taken over.
+        seed
+            The same seed gives the same sample paths; None lets the server draw one.
+        events
+            Event array (T, 20) or (T + pred_len, 20), T the number of candles really used; for a frame with
+            a column symbol a mapping of symbol to array.
+        future_timestamps
+            Opens of the `pred_len` candles to forecast, which a symbol that is not registered needs; for a
+            frame with a column symbol a mapping of symbol to instants.
+        **settings
+            Any other field of `ForecastSettings`, such as `top_p`, `lookback`, `as_of` or `return_samples`.
+
+        Raises
+        ------
+        FrameError
+            If the frame can't be read as candles; nothing was sent.
+        TypeError
+            If there is no such setting.
+        PredictionRefused, ServerUnavailable
+            As `predict`.
+        SymbolsFailed
+            If the server forecasts only some of the symbols of a frame, or none; it holds the forecasts.
+        """
+        settings |= {
+            "timeframe": timeframe, "pred_len": pred_len, "sample_count": sample_count, "seed": seed,
+        }  # fmt: skip
+        if unknown := sorted(set(settings) - set(ForecastSettings.__struct_fields__)):
+            raise TypeError(
+                f"forecast() has no setting {', '.join(unknown)}; expected some of "
+                f"{', '.join(ForecastSettings.__struct_fields__)}"
+            )
+        settings = {name: plain(value) for name, value in settings.items()}
+        table = read_candles(frame, symbol, ForecastSettings(**settings))
+        if not table.has_symbols:
+            (only, candles), future = next(iter(table.candles.items())), None
+            if future_timestamps is not None:
+                future = to_wire(to_instants(future_timestamps, "future_timestamps"))
+            request = PredictRequest(symbol=only, candles=candles, future_timestamps=future, **settings)
+            return forecast_of(table, {only: self.predict(request, _of_one(events))}, [])
+        futures = {
+            one: to_wire(to_instants(instants, f"future_timestamps[{one!r}]"))
+            for one, instants in (_of_several(future_timestamps, "future_timestamps") or {}).items()
+        }
+        batch = self.predict_batch(
+            PredictBatchRequest(
+                symbols=list(table.candles),
+                candles=table.candles,
+                future_timestamps=futures or None,
+                **settings,
+            ),
+            _of_several(events, "events"),
+        )
+        answers = {item.symbol: item.result for item in batch.results if item.result is not None}
+        problems = {item.symbol: item.error for item in batch.results if item.error is not None}
+        forecast = forecast_of(table, answers, batch.warnings) if answers else None
+        if problems or forecast is None:
+            raise SymbolsFailed(problems, forecast)
+        return forecast
+
     def _call(self, method: str, path: str, answer: type[T], body: bytes | None = None) -> T:
         headers = {}
         if body is not None:
             deadline_s = min(DEADLINE_SHARE * self._timeout_s, LONGEST_DEADLINE_S)
             headers = {"Content-Type": "application/json", "X-Request-Timeout": f"{deadline_s:.6f}"}
         try:
-            response = self._http.request(method, path, content=body, headers=headers)
+            response = self._http.request(
+                method, path, content=body, headers=headers, timeout=_timeout(self._timeout_s)
+            )
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             seconds = round(self._timeout_s, 2)
             raise ServerTimeout(
@@ -180,6 +367,10 @@ class Client:
             ) from error
 
 
+def _timeout(timeout_s: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
+
+
 def encode_array(events: ArrayLike) -> EncodedArray:
     """Return a two-dimensional array as it travels: its shape and its little-endian float32 bytes.
 
@@ -194,6 +385,18 @@ def encode_array(events: ArrayLike) -> EncodedArray:
             f"an event array of shape {array.shape} given; expected two dimensions, rows × channels"
         )
     return EncodedArray(shape=(array.shape[0], array.shape[1]), data=array.tobytes())
+
+
+def _of_one(events: ArrayLike | Mapping[str, ArrayLike] | None) -> ArrayLike | None:
+    if isinstance(events, Mapping):
+        raise TypeError("events by symbol given; expected one array: the frame has no column symbol")
+    return events
+
+
+def _of_several(values: Any, name: str) -> Mapping[str, Any] | None:
+    if values is not None and not isinstance(values, Mapping):
+        raise TypeError(f"one {name} given; expected a mapping by symbol: the frame has a column symbol")
+    return values
 
 
 def _failure(response: httpx.Response) -> ClientError:

@@ -21,7 +21,7 @@ class ServiceError(Exception):
 class InvalidBody(ServiceError):
     """The body is not JSON, or a field has the wrong type."""
 
-    status = 400
+    status = 422
     name = "invalid-body"
     title = "Invalid request body"
 
@@ -29,7 +29,7 @@ class InvalidBody(ServiceError):
 class InvalidQuery(ServiceError):
     """A query parameter is missing or has the wrong type."""
 
-    status = 400
+    status = 422
     name = "invalid-query"
     title = "Invalid query parameter"
 
@@ -37,7 +37,7 @@ class InvalidQuery(ServiceError):
 class InvalidHeader(ServiceError):
     """A header has the wrong type or a value out of range."""
 
-    status = 400
+    status = 422
     name = "invalid-header"
     title = "Invalid header"
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from market.timeframes import Timeframe
 
@@ -38,6 +38,19 @@ class EncodedArray(Struct, kw_only=True):
 
 
 EventArray = list[list[float]] | EncodedArray
+
+
+class ProbabilityRequest(Struct, kw_only=True, omit_defaults=True):
+    """Prices to give probabilities for, each list in any order; P(up) is given whatever the lists hold."""
+
+    close_above: Annotated[
+        list[float],
+        Meta(description="prices x: how likely the close of a candle is above x", examples=[[101.5, 98.0]]),
+    ] = []
+    touch: Annotated[
+        list[float],
+        Meta(description="prices x: how likely x is reached in any candle so far", examples=[[105.0, 95.0]]),
+    ] = []
 
 
 class ForecastSettings(Struct, kw_only=True):
@@ -78,6 +91,28 @@ class ForecastSettings(Struct, kw_only=True):
         bool,
         Meta(description="normalise as upstream does where the prices' standard deviation is below 1e-4"),
     ] = False
+    allow_nonpositive: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="whether the price can be zero or below, so that no quantile is raised to 0; unless "
+            "given, what the instrument says"
+        ),
+    ] = UNSET
+    quantiles: Annotated[
+        list[float] | UnsetType | None,
+        Meta(
+            description="levels strictly between 0 and 1, none twice: the answer's `statistics` has these "
+            "quantiles of open, high, low and close",
+            examples=[[0.05, 0.25, 0.75, 0.95]],
+        ),
+    ] = UNSET
+    realised_volatility: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="quantiles of the realised volatility of the paths in the answer's `statistics`, at "
+            "the levels of `quantiles`, else 0.1, 0.5 and 0.9"
+        ),
+    ] = UNSET
 
 
 class PredictRequest(ForecastSettings, kw_only=True):
@@ -87,15 +122,29 @@ class PredictRequest(ForecastSettings, kw_only=True):
     candles: Candles | None = None
     future_timestamps: list[Instant] | None = None
     events: EventArray | None = None
+    probabilities: Annotated[
+        ProbabilityRequest | UnsetType | None,
+        Meta(
+            description="the answer's `statistics` has probabilities of these prices",
+            examples=[{"close_above": [101.5, 98.0], "touch": [105.0, 95.0]}],
+        ),
+    ] = UNSET
 
 
 class PredictBatchRequest(ForecastSettings, kw_only=True):
-    """Forecasts for several symbols with the same settings; candles, times and events by symbol."""
+    """Forecasts for several symbols with the same settings; candles, times, events, prices by symbol."""
 
     symbols: list[Annotated[str, Meta(min_length=1, max_length=64)]]
     candles: dict[str, Candles] | None = None
     future_timestamps: dict[str, list[Instant]] | None = None
     events: dict[str, EventArray] | None = None
+    probabilities: Annotated[
+        dict[str, ProbabilityRequest] | UnsetType | None,
+        Meta(
+            description="by symbol, prices whose probabilities its answer's `statistics` has",
+            examples=[{"BTC-USD": {"close_above": [68000.0], "touch": [70000.0, 60000.0]}}],
+        ),
+    ] = UNSET
 
 
 class FeatureColumns(Struct, kw_only=True):
@@ -114,6 +163,69 @@ class ModelName(Struct, kw_only=True):
 
     name: str
     version: str
+
+
+class QuantileTable(Struct, kw_only=True):
+    """Quantiles over the sample paths: for each of `levels` one list of pred_len values, price units."""
+
+    levels: Annotated[list[float], Meta(examples=[[0.05, 0.95]])]
+    open: list[list[float]]
+    high: list[list[float]]
+    low: list[list[float]]
+    close: list[list[float]]
+
+
+class PriceProbability(Struct, kw_only=True):
+    """A price and the share of the sample paths that meet it, one for each of the pred_len steps."""
+
+    price: float
+    probability: list[float]
+
+
+class Probabilities(Struct, kw_only=True, omit_defaults=True):
+    """Shares of the sample paths, one for each step, the prices in the order asked."""
+
+    up: Annotated[list[float], Meta(description="the close of step k is above the last close")]
+    close_above: Annotated[
+        list[PriceProbability], Meta(description="the close of step k is above the price")
+    ] = []
+    touch: Annotated[
+        list[PriceProbability],
+        Meta(
+            description="the high of any candle up to step k is at or above a price that is not below the "
+            "last close; the low at or below one that is"
+        ),
+    ] = []
+
+
+class RealisedVolatility(Struct, kw_only=True):
+    """Quantiles over the paths of √(Σ squared log returns of close) from the last close through each step.
+
+    Over k candles and not annualised: for a year of n candles multiply the value of step k by √(n / k).
+    """
+
+    levels: list[float]
+    values: Annotated[
+        list[list[float | None]],
+        Meta(
+            description="[level][step]; null from the step on at which a path's close is zero or below",
+            examples=[[[0.004, 0.007], [0.012, 0.017]]],
+        ),
+    ]
+
+
+class Statistics(Struct, kw_only=True, omit_defaults=True):
+    """What was asked of the sample paths beyond p10, p50 and p90."""
+
+    paths: Annotated[int, Meta(description="sample paths that all of it is counted over")]
+    calibrated: Annotated[
+        bool,
+        Meta(description="false: shares and quantiles of the paths as they are, uncorrected by scores"),
+    ]
+    last_close: Annotated[float, Meta(description="close of the last candle used")]
+    quantiles: QuantileTable | UnsetType = UNSET
+    probabilities: Probabilities | UnsetType = UNSET
+    realised_volatility: RealisedVolatility | UnsetType = UNSET
 
 
 class PredictAnswer(Struct, kw_only=True):
@@ -137,6 +249,10 @@ class PredictAnswer(Struct, kw_only=True):
     model: ModelName
     events_used: bool
     warnings: list[str]
+    statistics: Annotated[
+        Statistics | UnsetType,
+        Meta(description="there where quantiles, probabilities or realised_volatility were asked for"),
+    ] = UNSET
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):
@@ -175,6 +291,9 @@ class Limits(Struct, kw_only=True, frozen=True):
     max_lookback: int
     max_batch_symbols: int
     max_body_bytes: int
+    max_answer_values: Annotated[
+        int | None, Meta(description="numbers in one answer; absent from servers of before")
+    ] = None
 
 
 class Health(Struct, kw_only=True, omit_defaults=True):

@@ -69,7 +69,7 @@ def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> Floa
     Parameters
     ----------
     columns
-        By name: one value per candle, oldest first, all of the same length T. None for a value, or a entire
+        By name: one value per candle, oldest first, all of the same length T. None for a value, or an entire
         column, that is unknown; prices must all be known.
 
     Raises
@@ -77,20 +77,20 @@ def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> Floa
     CandleError
         If a column differs in length, a price is missing, or a value is infinite or above `LARGEST`.
     """
-    known_columns = {
-        name: np.array(values, dtype=np.float64) for name, values in columns.items() if values is not None
-    }
+    known_columns = {name: values for name, values in columns.items() if values is not None}
     count = len(known_columns["open"])
     for name, values in known_columns.items():
         if len(values) != count:
             raise CandleError(f"{name} has {len(values)} values and open has {count}; expected as many", name)
-        known = ~np.isnan(values)
+    arrays = {name: np.array(values, dtype=np.float64) for name, values in known_columns.items()}
+    for name, column in arrays.items():
+        known = ~np.isnan(column)
         if name in FEATURES[:4] and not known.all():
             row = int(np.argmin(known))
             raise CandleError(f"{name} is missing in row {row}; expected a finite number", name, row)
-        _finite(name, np.where(known, values, 0.0))
+        _finite(name, np.where(known, column, 0.0))
     unknown = np.full(count, np.nan)
-    return np.stack([known_columns.get(name, unknown) for name in FEATURES], axis=1)
+    return np.stack([arrays.get(name, unknown) for name in FEATURES], axis=1)
 
 
 def _column(name: str, values: ArrayLike) -> Float64Array:

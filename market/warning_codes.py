@@ -71,6 +71,10 @@ class WarningCode(StrEnum):
     """The time fields are of another clock than the one that the checkpoint was trained with."""
     ENVELOPE_FLOOR = "envelope-floor"
     """Quantiles below zero, of a price that cannot be below zero, were raised to zero."""
+    QUANTILES_BEYOND_PATHS = "quantiles-beyond-paths"
+    """Quantiles were requested that need more sample paths."""
+    STATISTICS_UNDEFINED = "statistics-undefined"
+    """A statistic has no value, since it needs a logarithm or ratio of a price that is not positive."""
 
     CALENDAR_DATES = "calendar-dates"
     """Rows of the calendar that claim midnight as their time were read as dates."""

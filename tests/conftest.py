@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.market_data import market_folder, missing
+
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
@@ -16,13 +18,13 @@ for variable in ("OMP_NUM_THREADS", "KRONOS_THREADS"):
 
 pytest_plugins = ["tests.helpers.bundles", "tests.helpers.cuda", "tests.helpers.databases"]
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="session")
 def market_data() -> Path:
-    """Folder with real candles and a calendar (KRONOS_DATA, else ../shared/data beside the repository)."""
-    folder = Path(os.environ.get("KRONOS_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "candles_1h.parquet").is_file():
-        pytest.skip(f"no real market data in {folder}; set KRONOS_DATA to a folder with candles_1h.parquet")
+    """Folder with real candles, calendar, rate decisions and segments (see `tests.market_data`)."""
+    folder, absent = market_folder(), missing("fomc_rates.csv", "segments.csv")
+    if absent:
+        pytest.skip(
+            f"no real market data: {folder} lacks {', '.join(absent)}; KRONOS_DATA names another folder"
+        )
     return folder

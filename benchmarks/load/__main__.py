@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable
 
 from benchmarks.__main__ import ROOT, machine
-from benchmarks.load import fairness, faults, soak, throughput
+from benchmarks.load import fairness, faults, shapes, soak, throughput, weight
 
 RESULTS = ROOT / "benchmarks" / "LOAD.md"
 SECTIONS = {
     "throughput": "Clients and answers",
     "fairness": "A single forecast beside the hourly batch",
+    "weight": "Probes beside large bodies and answers",
     "soak": "Memory over time",
+    "shapes": "Memory over requests of every shape",
     "faults": "Faults under load",
 }
 
@@ -36,6 +38,8 @@ def main() -> None:
     parser.add_argument(
         "--singles", type=int, default=100, help="single forecasts, idle and beside the batch"
     )
+    parser.add_argument("--requests", type=int, default=2000, help="of each model, all of other shapes")
+    parser.add_argument("--repeats", type=int, default=5, help="of each large request beside probes")
     given = parser.parse_args()
     if strangers := set(given.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(strangers))}; there are {', '.join(SECTIONS)}")
@@ -43,7 +47,9 @@ def main() -> None:
     runs: dict[str, Callable[[], str]] = {
         "throughput": lambda: throughput.measure(given.sizes, given.clients, given.seconds),
         "fairness": lambda: fairness.measure(first, given.singles),
+        "weight": lambda: weight.measure(first, given.repeats),
         "soak": lambda: soak.measure(given.sizes, given.soak),
+        "shapes": lambda: shapes.measure(given.sizes, given.requests),
         "faults": lambda: faults.measure(first),
     }
     for section in given.sections or SECTIONS:

@@ -10,12 +10,12 @@ from benchmarks.market import PRICES, hourly_candles
 LOOKBACK, PRED_LEN = 392, 24
 
 
-def forecast(pred_len: int = PRED_LEN, **settings: Any) -> dict[str, Any]:
-    """A request of /predict with `LOOKBACK` candles of BTC-USD."""
-    window = hourly_candles("BTC-USD")[500 : 500 + LOOKBACK]
+def forecast(pred_len: int = PRED_LEN, lookback: int = LOOKBACK, **settings: Any) -> dict[str, Any]:
+    """A request of /predict with so many candles of BTC-USD."""
+    window = hourly_candles("BTC-USD")[500 : 500 + lookback]
     columns = {name: window[name].to_list() for name in (*PRICES, "volume")}
     stamps = [stamp.astimezone(UTC).isoformat() for stamp in window["timestamp"]]
-    asked = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": pred_len, "lookback": LOOKBACK}
+    asked = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": pred_len, "lookback": lookback}
     return asked | {"candles": {"timestamp": stamps, **columns}} | settings
 
 

@@ -11,6 +11,7 @@ from flows.files.frames import UTC_TIME, TableError, conform, refuse
 from market.candle_checks import impossible
 from market.candle_checks import nonpositive as not_above_zero
 from market.instruments import ASSET_CLASSES, Instrument
+from market.similar_symbols import did_you_mean
 from market.spacing import contradiction, other_spacing
 from market.time_features import known_time_zones
 from market.time_grid import TimeGridError, candle_bounds
@@ -78,9 +79,11 @@ def candles(
         frame = frame.with_columns(symbol=pl.lit(symbols[0]))
     frame = frame.rename({"timestamp": "ts"}, strict=False) if "ts" not in frame.columns else frame
     if symbols is not None and "symbol" in frame.columns:
-        absent = sorted(set(symbols) - set(frame["symbol"].unique()))
+        present = set(frame["symbol"].unique())
+        absent = sorted(set(symbols) - present)
         if absent:
-            raise TableError(f"no candles of {', '.join(absent)} in it")
+            near = did_you_mean(absent[0], present)
+            raise TableError(f"no candles of {', '.join(absent)} in it{near}")
         frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
     key = ["symbol", "ts"]
     frame = conform(frame, CANDLES, [*key, "open", "high", "low", "close"], key)

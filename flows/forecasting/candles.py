@@ -10,30 +10,22 @@ import numpy as np
 import polars as pl
 import psycopg
 
+from flows.runtime.candle_columns import last_candles
 from inference_server.schemas import Candles
 from market.candle_warnings import LONGEST_GAP, candles_behind
+from market.closed_candles import STILL_OPEN, last_closed
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.spacing import contradiction, other_spacing
 from market.time_grid import closed_by
-from market.types import DatetimeArray, Float64Array
+from market.types import DatetimeArray, Float64Array, Int64Array
 from market.warning_codes import WarningCode, warning
-from sql.loading import load
 
 PRICES = ("open", "high", "low", "close")
 
-CANDLE_SCHEMA = {
-    "symbol": pl.String(),
-    "ts": pl.Datetime("us", "UTC"),
-    **{name: pl.Float64() for name in (*PRICES, "volume", "amount")},
-}
-
-STILL_OPEN = 2
-"""Candles that may have begun and not ended at an instant, read on top of the lookback and cut away."""
-
 
 @dataclass(frozen=True)
-class Window:
+class CandleWindow:
     """The candles of one symbol that a forecast starts from, and the times that it is for.
 
     Attributes
@@ -91,20 +83,13 @@ class Windows(NamedTuple):
         Why a symbol is left out whose newest candle is far behind its calendar.
     """
 
-    windows: dict[str, Window]
+    windows: dict[str, CandleWindow]
     unusable: dict[str, str]
     stale: dict[str, str]
 
 
 class StaleError(ValueError):
     """The newest candle is too far behind the calendar."""
-
-
-def as_utc(as_of: datetime | None) -> datetime:
-    """Return the instant that a run looks from: now where none is given, UTC where no zone is."""
-    if as_of is None:
-        return datetime.now(UTC)
-    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
 
 
 def epoch_ms(timestamps: DatetimeArray) -> list[Any]:
@@ -125,14 +110,10 @@ def read_candles(
     Returns
     -------
     polars.DataFrame
-        Columns of `CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` + `STILL_OPEN` rows per
-        symbol, and none for a symbol without candles.
+        Columns of `candle_columns.CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` + `STILL_OPEN`
+        rows per symbol, and none for a symbol without candles.
     """
-    query = load(f"candles_{timeframe}")
-    given = {"symbols": list(symbols), "n": lookback + STILL_OPEN, "before": as_of}
-    with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(query, given).fetchall()
-    return pl.DataFrame(rows, schema=CANDLE_SCHEMA, orient="row")
+    return last_candles(connection, timeframe, symbols, lookback + STILL_OPEN, as_of)
 
 
 def closed_windows(
@@ -190,7 +171,7 @@ def _window(
     pred_len: int,
     min_candles: int,
     stale_after: int,
-) -> Window:
+) -> CandleWindow:
     """Return one symbol's window, or raise ValueError saying what is missing."""
     if part.is_empty():
         raise ValueError(
@@ -201,7 +182,7 @@ def _window(
     if spacing is not None:
         raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
-    keep = np.flatnonzero(closed_by(instrument, timeframe, timestamps, instant))[-lookback:]
+    keep = last_closed(timestamps, timeframe, instant, lookback, instrument)
     if len(keep) < min_candles:
         raise ValueError(
             f"{len(keep)} {timeframe} candles had closed by {as_of:%Y-%m-%d %H:%M} UTC; expected at least "
@@ -236,24 +217,24 @@ def _window(
         grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
     future = grid.after(timestamps[-1], pred_len)
     late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
-    return Window(instrument, timestamps, _columns(part[keep.tolist()]), future, late, notes)
+    return CandleWindow(instrument, timestamps, _columns(part, keep), future, late, notes)
 
 
 def _minute(instant: np.datetime64) -> str:
     return f"{np.datetime_as_string(instant, unit='m').replace('T', ' ')} UTC"
 
 
-def _columns(part: pl.DataFrame) -> dict[str, Float64Array]:
+def _columns(part: pl.DataFrame, keep: Int64Array) -> dict[str, Float64Array]:
     """Return a window's features; volume and amount may have gaps (NaN), prices must be whole."""
     columns = {}
     for name in (*PRICES, "volume", "amount"):
-        values = part[name].cast(pl.Float64)
-        gaps = values.is_null() | ~values.is_finite().fill_null(False)
-        if name in PRICES and gaps.any():
-            where = part["ts"].filter(gaps)[0]
+        values = part[name].cast(pl.Float64).to_numpy()[keep]
+        known = np.isfinite(values)
+        if name in PRICES and not known.all():
+            where = part["ts"][int(keep[np.argmin(known)])]
             raise ValueError(f"{name} is not a number at {where:%Y-%m-%d %H:%M} UTC; correct that candle")
-        if not gaps.all():
-            columns[name] = values.to_frame().select(pl.when(~gaps).then(name)).to_series().to_numpy()
+        if known.any():
+            columns[name] = values if known.all() else np.where(known, values, np.nan)
     if "volume" not in columns:
         columns.pop("amount", None)
     return columns

@@ -67,25 +67,41 @@ def compare(
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Return both envelopes at each release and at the horizon, and the ratio of their widths."""
-    ours, base = comparison.with_events, comparison.without
-    title = f"With its events and without, from one seed: {comparison.symbol} {ours.timeframe}"
+    """Return both envelopes at the first step, at each release and at the horizon; it fits 80 columns."""
+    timeframe = comparison.with_events.timeframe
+    title = f"With its events and without, from one seed: {comparison.symbol} {timeframe}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("candle, UTC", no_wrap=True)
-    table.add_column("release")
-    for name in ("p10", "p50", "p90", "without: p10", "p50", "p90", "width"):
+    for name in ("candle, UTC", "release", "events"):
+        table.add_column(name, no_wrap=name != "release")
+    for name in ("p10", "p50", "p90", "p90 - p10"):
         table.add_column(name, justify="right", no_wrap=True)
-    last = len(ours.p50) - 1
+    last = len(comparison.with_events.p50) - 1
     for step in sorted({0, *comparison.releases, last}):
-        quantiles = [each[step] for one in (ours, base) for each in (one.p10, one.p50, one.p90)]
-        width, without = quantiles[2] - quantiles[0], quantiles[5] - quantiles[3]
-        table.add_row(
-            f"{ours.timestamps[step]:%Y-%m-%d %H:%M}",
-            ", ".join(comparison.releases.get(step, ())),
-            *map(price, quantiles),
-            f"× {width / without:.2f}" if without else "–",
-        )
+        candle = f"{comparison.with_events.timestamps[step]:%Y-%m-%d %H:%M}"
+        heads = (candle, ", ".join(comparison.releases.get(step, ()))), ("", "")
+        answers = ("with", comparison.with_events), ("without", comparison.without)
+        for head, (label, answer) in zip(heads, answers, strict=True):
+            quantiles = answer.p10[step], answer.p50[step], answer.p90[step]
+            table.add_row(*head, label, *map(price, quantiles), f"{_width(answer, step):.4g}")
     return table
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Return a sentence for each step with a release: how many times as wide the events make its envelope."""
+    lines = []
+    for step, names in sorted(comparison.releases.items()):
+        without = _width(comparison.without, step)
+        if without > 0:
+            ratio = _width(comparison.with_events, step) / without
+            lines.append(
+                f"p10 to p90 at the candle of {', '.join(names).upper()} is {ratio:.2f} times as wide with "
+                "events as without."
+            )
+    return lines
+
+
+def _width(answer: PredictAnswer, step: int) -> float:
+    return answer.p90[step] - answer.p10[step]
 
 
 def _releases(events: Float32Array, pred_len: int) -> dict[int, list[str]]:

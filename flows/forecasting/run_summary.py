@@ -1,7 +1,8 @@
 """What a run did for each symbol, as the table and the sentences that a person reads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flows.forecasting.store import PredictionRow
@@ -11,11 +12,49 @@ _NOTICED = (WarningCode.CANDLES_LATE, WarningCode.EVENTS_NOT_USED)
 
 
 @dataclass(frozen=True)
+class Horizon:
+    """What a report shows of a stored row: its last step, and what was said of it.
+
+    A run keeps one of each symbol until its end, a whole row only until it is stored.
+
+    Attributes
+    ----------
+    as_of
+        Timestamp of the last candle used.
+    timestamp, p10, p50, p90
+        Of the last step.
+    """
+
+    as_of: datetime
+    timestamp: datetime
+    p10: float
+    p50: float
+    p90: float
+    event_context: dict[str, Any] | None
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: PredictionRow) -> "Horizon":
+        """Return the end of a row."""
+        return cls(
+            row.as_of,
+            row.timestamps[-1],
+            row.p10[-1],
+            row.p50[-1],
+            row.p90[-1],
+            row.event_context,
+            tuple(row.warnings or ()),
+        )
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One symbol's part of a run: a stored row, or the reason why there is none.
 
     Attributes
     ----------
+    row
+        The end of the stored row.
     error
         Why the symbol failed.
     skipped
@@ -37,7 +76,7 @@ class Outcome:
     """
 
     symbol: str
-    row: PredictionRow | None = None
+    row: Horizon | None = None
     error: str | None = None
     skipped: str | None = None
     stale: str | None = None
@@ -65,12 +104,12 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
         "result": "unchanged" if outcome.unchanged else "stored",
         "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
         "last close": None if outcome.last_close is None else _last_close(outcome, outcome.last_close),
-        "horizon": f"{row.timestamps[-1]:%Y-%m-%d %H:%M}",
-        "p10": price(row.p10[-1]),
-        "p50": price(row.p50[-1]),
-        "p90": price(row.p90[-1]),
+        "horizon": f"{row.timestamp:%Y-%m-%d %H:%M}",
+        "p10": price(row.p10),
+        "p50": price(row.p50),
+        "p90": price(row.p90),
         "events": event_words(row.event_context, outcome.without_events),
-        "warnings": ", ".join(dict.fromkeys(code_of(text) for text in row.warnings or ())),
+        "warnings": ", ".join(dict.fromkeys(code_of(text) for text in row.warnings)),
     }
 
 
@@ -156,14 +195,14 @@ def warning_lines(outcomes: Sequence[Outcome]) -> list[str]:
     """Return the warnings of the rows that no notice holds, each once with the symbols that it is about."""
     by_text: dict[str, list[str]] = {}
     for outcome in outcomes:
-        for text in () if outcome.row is None else other_warnings(outcome.row):
+        for text in () if outcome.row is None else other_warnings(outcome.row.warnings):
             by_text.setdefault(text, []).append(outcome.symbol)
     return [f"{text} ({', '.join(names)})" for text, names in by_text.items()]
 
 
-def other_warnings(row: PredictionRow) -> list[str]:
+def other_warnings(warnings: Iterable[str]) -> list[str]:
     """Return the warnings of a row but for those that `notices` gathers."""
-    return [text for text in row.warnings or () if code_of(text) not in _NOTICED]
+    return [text for text in warnings if code_of(text) not in _NOTICED]
 
 
 def failure_message(outcomes: Sequence[Outcome]) -> str | None:
@@ -171,11 +210,19 @@ def failure_message(outcomes: Sequence[Outcome]) -> str | None:
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     rows = [outcome for outcome in outcomes if outcome.row is not None]
     if failed:
-        reasons = "; ".join(f"{outcome.symbol}: {outcome.error}" for outcome in failed)
+        reasons = _by_reason((outcome.symbol, str(outcome.error)) for outcome in failed)
         unchanged = sum(outcome.unchanged for outcome in rows)
         found = f"{len(rows) - unchanged} stored{f', {unchanged} unchanged' if unchanged else ''}"
         return f"{len(failed)} of {len(outcomes)} symbols failed, {found}. {reasons}"
     if not rows:
-        reasons = "; ".join(f"{outcome.symbol}: {outcome.skipped or outcome.stale}" for outcome in outcomes)
+        reasons = _by_reason((outcome.symbol, str(outcome.skipped or outcome.stale)) for outcome in outcomes)
         return f"nothing was forecast. {reasons}"
     return None
+
+
+def _by_reason(named: Iterable[tuple[str, str]]) -> str:
+    """Return symbols with their reasons, each reason once: a lost database is one of thousands."""
+    symbols: dict[str, list[str]] = {}
+    for symbol, reason in named:
+        symbols.setdefault(reason, []).append(symbol)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in symbols.items())

@@ -1,7 +1,7 @@
 """Forecasts as rows of ml_predictions: written whole, one row per forecast, replaced by a rerun."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,9 @@ class PredictionRow:
         What was reported of the forecast, each beginning with its code; None where nothing was.
     fingerprint
         What it follows from (`flows.forecasting.fingerprint`), or None where it is always to be made again.
+    statistics
+        Quantiles, probabilities and realised volatility as the server answers them
+        (`inference_server.schemas.Statistics`), or None (stored as SQL NULL) where none were asked for.
     """
 
     symbol: str
@@ -51,19 +54,27 @@ class PredictionRow:
     samples: list[list[float]] | None = None
     warnings: list[str] | None = None
     fingerprint: str | None = None
+    statistics: dict[str, Any] | None = None
 
 
 def upsert_prediction(connection: psycopg.Connection[Any], row: PredictionRow) -> None:
-    """Write one forecast; a row with the same symbol, timeframe, as_of and model name is replaced.
+    """Write one forecast; see `upsert_predictions`."""
+    upsert_predictions(connection, [row])
 
-    One statement, so that readers and a killed run see the whole row or none of it. Within a transaction of
-    the caller's it is part of that, else it is committed.
+
+def upsert_predictions(connection: psycopg.Connection[Any], rows: Sequence[PredictionRow]) -> None:
+    """Write forecasts; a row with the same symbol, timeframe, as_of and model name is replaced.
+
+    In one transaction, so that readers and a killed run see whole rows or none. Within a transaction of the
+    caller's it is part of that, else it is committed.
     """
-    values = asdict(row)
-    if row.event_context is not None:
-        values["event_context"] = Jsonb(row.event_context)
-    with connection.transaction():
-        connection.execute(load("upsert_prediction"), values)
+    values = [dict(vars(row)) for row in rows]  # asdict would copy every list
+    for each in values:
+        for name in ("event_context", "statistics"):
+            if each[name] is not None:
+                each[name] = Jsonb(each[name])
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(load("upsert_prediction"), values)
 
 
 def unchanged_predictions(

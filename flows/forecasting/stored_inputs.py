@@ -1,6 +1,7 @@
 """What a stored forecast was made from, kept beside it: it can be made again with its events or without."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +60,12 @@ def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
     )
 
 
+def keep_all_inputs(connection: psycopg.Connection[Any], inputs: Sequence[PredictionInputs]) -> None:
+    """Write what some forecasts were made from, over what earlier runs of them left."""
+    with connection.cursor() as cursor:
+        cursor.executemany(load("upsert_prediction_inputs"), [vars(each) for each in inputs])
+
+
 def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -> str | None:
     """Write what one forecast was made from, over what an earlier run of it left.
 
@@ -76,7 +83,7 @@ def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -
     """
     try:
         with connection.transaction():
-            connection.execute(load("upsert_prediction_inputs"), asdict(inputs))
+            keep_all_inputs(connection, [inputs])
     except psycopg.OperationalError:
         raise  # the connection is gone, or the database is: no word on whether this table could be written
     except psycopg.Error as error:

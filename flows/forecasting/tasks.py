@@ -3,19 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import polars as pl
+import psycopg
 from prefect import task
 from prefect.logging import get_run_logger
 
-from flows.forecasting.candles import Window, read_candles
+from flows.forecasting.candles import CandleWindow, read_candles
 from flows.forecasting.event_plan import EventPlan, plan_events
+from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.forecasts import Order, build_request
-from flows.forecasting.store import PredictionRow, unchanged_predictions, upsert_prediction
-from flows.forecasting.stored_inputs import PredictionInputs, keep_inputs
-from flows.forecasting.universe import Universe, read_universe, skip_without_candles
-from flows.runtime.database import database
+from flows.forecasting.store import (
+    PredictionRow,
+    unchanged_predictions,
+    upsert_predictions,
+)
+from flows.forecasting.stored_inputs import PredictionInputs, keep_all_inputs, keep_inputs
+from flows.forecasting.universe import Universe, read_universe
 from flows.runtime.retries import RETRIED
+from flows.runtime.run_database import RunDatabase
 from flows.runtime.server_calls import ask
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
@@ -32,47 +39,59 @@ def read_model() -> ModelInfo:
     return ask(Client.model, MODEL_S)
 
 
-@task(name="read instruments and candles", **RETRIED)
-def read_history(
-    symbols: list[str] | None, timeframe: Timeframe, lookback: int, as_of: datetime
-) -> tuple[Universe, pl.DataFrame]:
-    """Read the instruments of the run, and the last candles of all of them in one query."""
-    with database() as connection:
-        universe = read_universe(connection, symbols)
-        candles = read_candles(connection, timeframe, list(universe.instruments), lookback, as_of)
-    if symbols is None:
-        universe = skip_without_candles(universe, candles, timeframe)
-    return universe, candles
+@task(name="read instruments", **RETRIED)
+def read_instruments(database: RunDatabase, symbols: list[str] | None) -> Universe:
+    """Read the instruments of the run."""
+    with database.connection() as connection:
+        return read_universe(connection, symbols)
+
+
+@task(name="read candles", **RETRIED)
+def read_block(
+    database: RunDatabase, symbols: Sequence[str], timeframe: Timeframe, lookback: int, as_of: datetime
+) -> pl.DataFrame:
+    """Read the last candles of a block of symbols, in one query."""
+    with database.connection() as connection:
+        return read_candles(connection, timeframe, symbols, lookback, as_of)
 
 
 @task(name="build event arrays", **RETRIED)
 def build_events(
-    model: ModelInfo, windows: Mapping[str, Window], timeframe: Timeframe, as_of: datetime
+    database: RunDatabase,
+    model: ModelInfo,
+    windows: Mapping[str, CandleWindow],
+    timeframe: Timeframe,
+    as_of: datetime,
+    sources: SourcesOfRun,
 ) -> EventPlan:
-    """Build the event arrays of all symbols, or say why there are none."""
-    with database() as connection:
-        plan = plan_events(connection, model, windows, timeframe, as_of)
+    """Build the event arrays of a block of symbols, or say why there are none."""
+    with database.connection() as connection:
+        plan = plan_events(connection, model, windows, timeframe, as_of, sources)
     for text, symbols in plan.warnings.items():
         get_run_logger().warning("%s (%s)", text, ", ".join(symbols))
     return plan
 
 
 @task(name="read calibrations", **RETRIED)
-def read_widenings(model: ModelInfo, timeframe: Timeframe, as_of: datetime) -> dict[str, Calibration]:
+def read_widenings(
+    database: RunDatabase, model: ModelInfo, timeframe: Timeframe, as_of: datetime
+) -> dict[str, Calibration]:
     """Read what earlier forecasts of this model taught by `as_of`, by asset class."""
-    with database() as connection:
+    with database.connection() as connection:
         return read_calibrations(connection, timeframe, model.name, model.version, as_of)
 
 
 @task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
-def forecast(order: Order) -> PredictAnswer:
+def forecast(client: Client, order: Order) -> PredictAnswer:
     """Send one symbol's candles, future timestamps and events to the server."""
     request = build_request(order)
-    return ask(lambda client: client.predict(request, order.events))
+    return ask(lambda each: each.predict(request, order.events), client=client)
 
 
 @task(name="look for what is stored already", **RETRIED)
-def read_unchanged(model: ModelInfo, orders: Sequence[Order]) -> dict[str, PredictionRow]:
+def read_unchanged(
+    database: RunDatabase, model: ModelInfo, orders: Sequence[Order]
+) -> dict[str, PredictionRow]:
     """Read the rows that the answers to some orders would only write again, by symbol."""
     wanted = {
         (order.symbol, order.window.as_of): order.fingerprint
@@ -81,17 +100,53 @@ def read_unchanged(model: ModelInfo, orders: Sequence[Order]) -> dict[str, Predi
     }
     if not wanted:
         return {}
-    with database() as connection:
+    with database.connection() as connection:
         return unchanged_predictions(connection, orders[0].sampling.timeframe, model.name, wanted)
 
 
-@task(name="store", task_run_name="store {row.symbol}", **RETRIED)
-def store(row: PredictionRow, inputs: PredictionInputs) -> PredictionRow:
-    """Write one forecast and what it was made from in one transaction; return the row as it is stored."""
-    with database() as connection:
-        failure = keep_inputs(connection, inputs)
-        if failure is not None:
-            text = f"what the forecast was made from is not kept: {failure}"
-            row = replace(row, warnings=[*(row.warnings or ()), warning(WarningCode.INPUTS_NOT_KEPT, text)])
-        upsert_prediction(connection, row)
+@task(name="store", **RETRIED)
+def store(
+    database: RunDatabase, forecasts: Sequence[tuple[PredictionRow, PredictionInputs]]
+) -> list[PredictionRow | psycopg.Error]:
+    """Write some forecasts, each with what it was made from or not at all, and commit them together.
+
+    Returns
+    -------
+    list of PredictionRow or psycopg.Error
+        In the order given, the row as it is stored, or why the database refuses it.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        The connection was lost, and nothing is written: another try may succeed.
+    """
+    with database.connection() as connection:
+        try:
+            with connection.transaction():
+                keep_all_inputs(connection, [inputs for _, inputs in forecasts])
+                upsert_predictions(connection, [row for row, _ in forecasts])
+            return [row for row, _ in forecasts]
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error:  # of one of them, or there is no table for the inputs: each by itself then
+            with connection.transaction():
+                return [_stored(connection, row, inputs) for row, inputs in forecasts]
+
+
+def _stored(
+    connection: psycopg.Connection[Any], row: PredictionRow, inputs: PredictionInputs
+) -> PredictionRow | psycopg.Error:
+    try:
+        with connection.transaction():
+            failure = keep_inputs(connection, inputs)
+            if failure is not None:
+                text = warning(
+                    WarningCode.INPUTS_NOT_KEPT, f"what the forecast was made from is not kept: {failure}"
+                )
+                row = replace(row, warnings=[*(row.warnings or ()), text])
+            upsert_predictions(connection, [row])
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        return error
     return row

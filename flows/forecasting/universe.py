@@ -8,6 +8,7 @@ import polars as pl
 import psycopg
 
 from market.instruments import Instrument, default_instruments
+from market.similar_symbols import did_you_mean
 from sql.loading import load
 
 
@@ -55,7 +56,7 @@ def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
         missing = "unknown instrument; add it to the table instruments with its asset class and calendar"
         return Universe(
             {symbol: known[symbol] for symbol in symbols if symbol in known},
-            {symbol: missing for symbol in symbols if symbol not in known},
+            {symbol: missing + did_you_mean(symbol, known) for symbol in symbols if symbol not in known},
             {},
         )
     rows = connection.execute(load("instruments"))

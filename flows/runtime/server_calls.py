@@ -17,7 +17,13 @@ SHORTEST_WAIT_S: Final = 0.5
 """Before another call to a server that asks for no time at all."""
 
 
-def ask(call: Callable[[Client], T], longest_s: float | None = None) -> T:
+def open_client() -> Client:
+    """Return a client for the calls of a run, which carry the id of the flow run."""
+    settings = FlowSettings.from_env()
+    return Client(settings.server_url, settings.timeout_s, flow_run.id, settings.api_key)
+
+
+def ask(call: Callable[[Client], T], longest_s: float | None = None, client: Client | None = None) -> T:
     """Call the server within a flow run; where it is busy and says for how long, wait and call again.
 
     All of it takes no longer than `time_limits.request_limit_s`. Calls carry the id of the flow run.
@@ -28,6 +34,8 @@ def ask(call: Callable[[Client], T], longest_s: float | None = None) -> T:
         What to ask a client.
     longest_s
         The most seconds that it may take, where that is less than ``KRONOS_TIMEOUT_S``.
+    client
+        Whose connections to use; opening a client of its own takes longer than a short call.
 
     Raises
     ------
@@ -36,11 +44,12 @@ def ask(call: Callable[[Client], T], longest_s: float | None = None) -> T:
     OutOfTime
         The run has to end before.
     """
-    settings = FlowSettings.from_env()
 
     def attempt(left_s: float) -> T:
-        with Client(settings.server_url, left_s, flow_run.id, settings.api_key) as client:
-            return call(client)
+        if client is not None:
+            return call(client.within(left_s))
+        with open_client() as own:
+            return call(own.within(left_s))
 
     logger = get_run_logger()
     return while_busy(attempt, request_limit_s(longest_s), logger.info)

@@ -1,4 +1,4 @@
-"""The bundle's manifest: what a directory of ONNX files holds, and whether it is whole."""
+"""Reads the manifest of a bundle, and checks that its files are complete and unaltered."""
 
 import hashlib
 from pathlib import Path
@@ -12,6 +12,7 @@ MANIFEST_FILE = "manifest.json"
 ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
 TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
 DECODER_FILE, PATHS_FILE = "decoder.onnx", "paths.onnx"
+BRANCHES_FILE, BRANCHES_DATA_FILE = "branches.onnx", "branches.data"
 
 INSTRUMENTS_CLOCK = "instrument"
 """A model's clock that is each instrument's own, its `model_time_zone`."""
@@ -52,7 +53,7 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the server needs to know about a bundle, as `manifest.json` holds it."""
+    """The content of `manifest.json`."""
 
     format: int
     name: str
@@ -75,16 +76,23 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     has_events: bool
     has_adapter: bool
     model_clock: str | None = None
-    """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where nobody knows."""
+    """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where it is unknown."""
 
 
-def decoder_files(precision: str) -> dict[str, bool]:
-    """The decoder's graphs in a bundle of a precision, and whether one reads a prefix that all rows share.
+def decoder_files(precision: str, *, adapter: bool) -> set[str]:
+    """The decoder's files in a bundle of a precision, with an adapter or without.
 
-    That one is for the CPU: a GPU's attention kernel does not hand out the scores that joining prefix and
-    suffix takes, and half precision is for a GPU.
+    Of a bundle for the CPU one graph reads a prefix that all rows share: `paths.onnx`. A GPU's attention
+    kernel does not hand out the scores that joining prefix and suffix takes, and half precision is for a GPU.
+
+    In a bundle for the CPU with an adapter `decoder.onnx` is the base model's, so that a request without
+    events costs what it costs in a base-only bundle. The adapted graphs and the one for many paths are
+    branches of `branches.onnx`, whose weights are in `branches.data`. A GPU captures its steps as CUDA
+    graphs, which exclude branches and take memory each: there the adapter is in `decoder.onnx`, times a gate.
     """
-    return {DECODER_FILE: False} if precision == "fp16" else {DECODER_FILE: False, PATHS_FILE: True}
+    if precision == "fp16":
+        return {DECODER_FILE}
+    return {DECODER_FILE} | ({BRANCHES_FILE, BRANCHES_DATA_FILE} if adapter else {PATHS_FILE})
 
 
 def content_version(files: dict[str, FileEntry]) -> str:
@@ -101,7 +109,7 @@ def file_entry(file: Path) -> FileEntry:
 
 
 def load_manifest(folder: Path, *, verify: bool = True) -> Manifest:
-    """Read a bundle's manifest, check that this server understands it and that its files are whole.
+    """Read a bundle's manifest, check that this server can run it and that its files are unaltered.
 
     Parameters
     ----------
@@ -165,7 +173,9 @@ def _check_understood(manifest: Manifest, folder: Path) -> None:
             f"the bundle {folder} was trained on event schema {manifest.event_schema}, this server builds "
             f"schema {EVENT_SCHEMA}"
         )
-    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision)} | (
+    # A bundle without branches.onnx is complete too: earlier exports put the adapter into both graphs.
+    branches = BRANCHES_FILE in manifest.files
+    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision, adapter=branches)} | (
         {EVENTS_FILE} if manifest.has_events else set()
     )
     if missing := needed - set(manifest.files):

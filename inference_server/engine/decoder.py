@@ -1,4 +1,4 @@
-"""The decoder's sessions over a pool of key/value caches, and the prefill that fills rows of it."""
+"""Runs the decoder over a pool of key/value caches: prefill here, steps in `step_loop`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.engine.bundle import DECODER_FILE, PATHS_FILE, CacheLayout, Manifest
+from inference_server.engine.bundle import CacheLayout, Manifest
+from inference_server.engine.decoder_graphs import DecoderGraph, DecoderGraphs
 from inference_server.engine.device import Array, Binding, Buffer, Device, Packed, Span, host_span
 from market.types import Float32Array, Int64Array
 
@@ -17,7 +18,7 @@ FloatArray = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How each row draws, arrays of length B."""
+    """Sampling settings of each row, arrays of length B."""
 
     temperature: Float32Array
     top_k: Int64Array
@@ -102,21 +103,17 @@ def token_bytes(manifest: Manifest) -> int:
 
 
 class Decoder:
-    """Runs `decoder.onnx`, and `paths.onnx` where rows share a prefix, over a pool of caches."""
+    """Runs the decoder's graphs over a pool of caches."""
 
     def __init__(self, device: Device, folder: Path, manifest: Manifest) -> None:
         self.device, self.width, self.dtype = device, manifest.d_model, cache_dtype(manifest)
-        self.adapted = manifest.has_adapter
-        self.session = device.session(folder / DECODER_FILE, steady=True, graphs=True)
-        self.paths_session = (
-            device.session(folder / PATHS_FILE, steady=True) if PATHS_FILE in manifest.files else None
-        )
+        self.graphs = DecoderGraphs(device, folder, manifest)
         self._layouts = manifest.caches
         self._pool: CachePool | None = None
         self._scratch: Buffer | None = None
 
     def allocate(self, cache_tokens: int) -> None:
-        """Take memory for the caches, in place of what was taken before.
+        """Allocate the caches anew.
 
         Raises
         ------
@@ -155,6 +152,7 @@ class Decoder:
             (B,) each; meaningless where no `sampling` and `uniform` (B, 2) are given.
         """
         rows, length = tokens.s1.shape
+        graph = self.graphs.of(events=bool(tokens.gate.any()), shared_prefix=False)
         values: dict[str, tuple[Array, Any]] = {
             "s1": (tokens.s1, np.int64),
             "s2": (tokens.s2, np.int64),
@@ -163,7 +161,7 @@ class Decoder:
             "last_index": (np.full((rows, 1), length - 1), np.int64),
             "seqlens_k": (np.full(rows, length - 1), np.int32),
             "uniform": (np.zeros((rows, 2)) if uniform is None else uniform, np.float32),
-        } | self.constant_inputs(sampling or greedy(rows), tokens.gate)
+        } | self.constant_inputs(graph, sampling or greedy(rows), tokens.gate)
         drawn: dict[str, tuple[Array, Any]] = {
             name: (np.zeros((rows, 1)), np.int64) for name in ("next_s1", "next_s2")
         }
@@ -173,7 +171,9 @@ class Decoder:
         given = packed.filled({name: value for name, (value, _) in values.items()})
         self.device.write(scratch.span(given.shape, np.uint8), given)
         total = np.array([length], np.int32)
-        binding = Binding(self.session)
+        binding = Binding(graph.session)
+        for name, span in graph.fixed.items():
+            binding.input(name, span)
         self.pool.bind(binding, rows, capacity, first_token)
         for name in values:
             binding.input(name, spans[name])
@@ -184,19 +184,21 @@ class Decoder:
         s1, s2 = (self.device.read(spans[name])[:, 0] for name in drawn)
         return s1, s2
 
-    def constant_inputs(self, sampling: Sampling, gate: Float32Array) -> dict[str, tuple[Array, Any]]:
-        """Return the inputs that stay what they are from step to step, and their types."""
+    def constant_inputs(
+        self, graph: DecoderGraph, sampling: Sampling, gate: Float32Array
+    ) -> dict[str, tuple[Array, Any]]:
+        """Return the inputs of a graph that are equal at every step, and their types."""
         values: dict[str, tuple[Array, Any]] = {
             "temperature": (sampling.temperature[:, None], np.float32),
             "top_k": (sampling.top_k[:, None], np.int64),
             "top_p": (sampling.top_p[:, None], np.float32),
         }
-        if self.adapted:
+        if graph.gated:
             values["adapter_gate"] = (gate[:, None, None], self.dtype)
         return values
 
     def _scratch_of(self, nbytes: int) -> Buffer:
-        """Return memory that is free again at the next call."""
+        """Return memory that the next call reuses."""
         if self._scratch is None or self._scratch.nbytes < nbytes:
             self._scratch = None
             self._scratch = self.device.buffer(1 << (nbytes - 1).bit_length())
@@ -204,5 +206,5 @@ class Decoder:
 
 
 def greedy(rows: int) -> Sampling:
-    """The most probable token always."""
+    """Return settings that draw the most probable token."""
     return Sampling(np.ones(rows, np.float32), np.ones(rows, np.int64), np.ones(rows, np.float32))

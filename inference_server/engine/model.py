@@ -98,7 +98,7 @@ class Model:
         """
         context = self.max_context
         # Where no graph reads a shared history all rows have slots.
-        regions = 1 if self.decoder.paths_session is None else 2
+        regions = 2 if self.decoder.graphs.share_prefixes else 1
         if cache_tokens < regions * context:
             raise EngineError(
                 f"the cache (KRONOS_CACHE_BYTES) holds {cache_tokens} tokens; {self.manifest.name} needs "

@@ -1,4 +1,4 @@
-"""Consecutive steps of a batch of rows, with no token visiting the host in between."""
+"""Consecutive steps of a batch of rows; the tokens stay on the device between them."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 DRAWN = ("s1", "s2")
 # While a step is captured nothing may be allocated: by then ONNX Runtime's arena must hold all that a step
-# takes. One run fills it in another order than the next; after three none was seen to ask for more.
+# needs. The first runs extend it in different orders; after three runs no extension was seen.
 RUNS_BEFORE_CAPTURE = 3
 
 
@@ -48,6 +48,7 @@ class StepBuffers:
         steps: int,
         candles: int,
         *,
+        events: bool,
         conditioning: Buffer | None = None,
     ) -> None:
         """Allocate and bind.
@@ -58,6 +59,8 @@ class StepBuffers:
             The model, and where the rows' caches lie.
         rows, steps, candles
             Rows that step together, steps at most, and rows of conditioning.
+        events
+            Whether any of the rows may have events.
         conditioning
             Memory for the conditioning, where loops share it.
         """
@@ -65,16 +68,17 @@ class StepBuffers:
         self.graph: int | None = None  # the number of the CUDA graph that the step is captured as
         self._decoder, self._device = decoder, decoder.device
         device = self._device
+        self._decoder_graph = decoder.graphs.of(events=events, shared_prefix=caches.prefix_length > 0)
         self.record = Packed(
             {
-                "s1": ((rows, 1), np.int64),  # the tokens first: they are copied by themselves
+                "s1": ((rows, 1), np.int64),  # the tokens first: one copy of them alone follows each step
                 "s2": ((rows, 1), np.int64),
                 "position": ((rows, 1), np.int64),
                 "uniform": ((rows, 2), np.float32),
                 "seqlens_k": ((rows,), np.int32),
             }
         )
-        self._idle = decoder.constant_inputs(greedy(rows), np.zeros(rows, np.float32))
+        self._idle = decoder.constant_inputs(self._decoder_graph, greedy(rows), np.zeros(rows, np.float32))
         self._constants = Packed({name: (value.shape, dtype) for name, (value, dtype) in self._idle.items()})
         self._current, self._drawn = (device.buffer(self.record.nbytes) for _ in range(2))
         self._table = device.buffer((steps + 1) * self.record.nbytes)
@@ -98,9 +102,9 @@ class StepBuffers:
         return self._table.span((self.record.offsets["position"],), np.uint8, step * self.record.nbytes)
 
     def _bind(self, decoder: Decoder, caches: Caches, conditioning: Span) -> Binding:
-        session = decoder.paths_session if caches.prefix_length else decoder.session
-        assert session is not None
-        binding = Binding(session)
+        binding = Binding(self._decoder_graph.session)
+        for name, span in self._decoder_graph.fixed.items():
+            binding.input(name, span)
         decoder.pool.bind(binding, self.rows, caches.capacity, caches.first_token + caches.prefix_length)
         if caches.prefix_length:
             decoder.pool.bind_prefix(binding, caches.prefix_length, caches.first_token)
@@ -124,7 +128,7 @@ class StepBuffers:
         `sampling` and `gate` are of the rows in use; `conditioning` may have fewer rows than fit.
         """
         constants = self._constants.filled({name: value for name, (value, _) in self._idle.items()})
-        for name, (value, _) in self._decoder.constant_inputs(sampling, gate).items():
+        for name, (value, _) in self._decoder.constant_inputs(self._decoder_graph, sampling, gate).items():
             self._constants.view(constants, name)[0, : len(gate)] = value
         device = self._device
         device.write(self._table.span(records.shape, np.uint8), records)
@@ -134,7 +138,7 @@ class StepBuffers:
     def step(self, k: int, longest: int) -> None:
         """Run step k; `longest` is the most tokens in a row's cache after it."""
         if self._follow_rows:
-            # A GPU's kernels go by each row's own length, and a captured step keeps the number it saw.
+            # A GPU's kernels use each row's own length; a captured step would keep the number of its capture.
             self._total[0] = longest
         self._device.copy(self._whole, self._steps_of[k])
         self._binding.run(self._device.run_options(self.graph))
@@ -147,7 +151,7 @@ class StepBuffers:
 
 
 class StepLoop:
-    """Steps of a batch: every row's inputs for every step lie on the device before the first one."""
+    """Steps of a batch; the inputs of all steps are on the device before the first one."""
 
     def __init__(
         self,
@@ -172,13 +176,18 @@ class StepLoop:
         sampling, uniform
             How rows draw, and the draws (B, steps, 2).
         buffers
-            Memory bound before, for at least so many rows and steps; rows that are too many do nothing that
-            is used, but they write to the first token of their caches.
+            Memory bound before, for at least so many rows and steps; surplus rows have no
+            effect on others, but they write to the first token of their caches.
         """
         self.rows, self.steps, self.done = len(lengths), uniform.shape[1], 0
         self._longest: Sequence[int] = (int(lengths.max()) + 1 + np.arange(self.steps)).tolist()
         self._buffers = buffers or StepBuffers(
-            decoder, caches, self.rows, self.steps, len(tokens.conditioning)
+            decoder,
+            caches,
+            self.rows,
+            self.steps,
+            len(tokens.conditioning),
+            events=bool(tokens.gate.any()),
         )
         record, rows = self._buffers.record, slice(self.rows)
         records = record.host(self.steps + 1)
@@ -191,12 +200,12 @@ class StepLoop:
         self._buffers.fill(records, sampling, tokens.gate, tokens.conditioning)
 
     def step(self) -> None:
-        """Advance every row by one token; on a GPU it is only begun."""
+        """Advance every row by one token; on a GPU the call returns before it is done."""
         self._buffers.step(self.done, self._longest[self.done])
         self.done += 1
 
     def generated(self) -> tuple[Int64Array, Int64Array]:
-        """Tokens drawn so far, (B, steps done) each."""
+        """Return the tokens drawn so far, (B, steps done) each."""
         s1, s2 = (drawn[: self.rows] for drawn in self._buffers.drawn(self.done))
         return s1, s2
 
@@ -204,8 +213,8 @@ class StepLoop:
 class Buckets:
     """Memory for the steps of 1, 2, 4, 8, … rows on a GPU, bound once and captured as a CUDA graph each.
 
-    A batch of rows that falls between two sizes takes the larger one; the rows too many write to slots that
-    hold nothing. A captured step belongs to its memory, so this lives as long as the decoder.
+    A batch of rows that falls between two sizes takes the larger one; surplus rows write to slots that
+    are empty. A captured step belongs to its memory, so this lives as long as the decoder.
     """
 
     def __init__(self, decoder: Decoder, max_context: int, most_rows: int, steps: int) -> None:
@@ -215,7 +224,13 @@ class Buckets:
         self._conditioning = device.buffer(candles * decoder.width * np.dtype(decoder.dtype).itemsize)
         self._buffers = {
             rows: StepBuffers(
-                decoder, Caches(max_context), rows, steps, candles, conditioning=self._conditioning
+                decoder,
+                Caches(max_context),
+                rows,
+                steps,
+                candles,
+                events=True,
+                conditioning=self._conditioning,
             )
             for rows in self._sizes
         }
@@ -254,7 +269,7 @@ class Buckets:
 
 
 def bucket_sizes(most_rows: int) -> list[int]:
-    """Return the numbers of rows that steps are prepared for: at most half as many again as are asked for.
+    """Return the numbers of rows that steps are prepared for: at most half more than requested.
 
     From 8 on each power of two and the number half-way to the next; the last is `most_rows`.
     """

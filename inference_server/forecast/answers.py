@@ -1,4 +1,4 @@
-"""From sample paths to the answer: repair, envelope, mean path and samples, all of it pure."""
+"""From sample paths to the answer: repair, envelope, mean path, samples and statistics, all of it pure."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from inference_server.engine.jobs import ForecastJob
+from inference_server.forecast.statistics_answer import statistics_of, wants_statistics
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
 from market.candles import FEATURES
 from market.envelope import Envelope, envelope, lowest_price, with_floor
@@ -27,6 +28,8 @@ def predict_answer(
 ) -> PredictAnswer:
     """Return the answer to a request from the paths that the engine generated for it.
 
+    Its `samples` are an array; the JSON of an answer has nested lists instead (`http/answer_json.py`).
+
     Parameters
     ----------
     paths
@@ -45,9 +48,10 @@ def predict_answer(
     if asked.repair:
         futures = repaired(futures)
     raw = envelope(futures[:, :, CLOSE])
-    levels = with_floor(raw, lowest_price(job.candles[:, : CLOSE + 1], allow_nonpositive=allow_nonpositive))
+    lowest = lowest_price(job.candles[:, : CLOSE + 1], allow_nonpositive=allow_nonpositive)
+    levels = with_floor(raw, lowest)
     mean = futures.mean(axis=0)
-    return PredictAnswer(
+    answer = PredictAnswer(
         symbol=asked.symbol,
         timeframe=asked.timeframe,
         as_of=_datetimes(job.timestamps[-1:])[0],
@@ -64,6 +68,10 @@ def predict_answer(
         events_used=job.events is not None,
         warnings=[*warnings, *floor_warnings(raw, levels)],
     )
+    if wants_statistics(asked):
+        answer.statistics, found = statistics_of(asked, futures, float(job.candles[-1, CLOSE]), lowest)
+        answer.warnings += found
+    return answer
 
 
 def repaired(paths: Float64Array) -> Float64Array:
@@ -113,8 +121,9 @@ def sliding_warning(lookback_used: int, pred_len: int, max_context: int, context
 
 def _samples(paths: Float64Array, return_samples: bool | str) -> Any:
     if return_samples == "full":
-        return paths.tolist()
-    return paths[:, :, CLOSE].tolist() if return_samples else None
+        return paths
+    # A copy, so that the other five features can go.
+    return paths[:, :, CLOSE].copy() if return_samples else None
 
 
 def _datetimes(instants: DatetimeArray) -> list[datetime]:

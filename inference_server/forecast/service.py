@@ -1,6 +1,5 @@
 """From requests to answers: finds the candles, builds the jobs, runs them together, shapes the answers."""
 
-import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from inference_server.errors import (
     UnknownSymbol,
 )
 from inference_server.forecast import windows as requests
+from inference_server.forecast.answer_size import answer_values, check_answer_size, is_large_answer
 from inference_server.forecast.answers import predict_answer, sliding_warning
 from inference_server.forecast.candle_store import CandleStore
 from inference_server.forecast.input_warnings import (
@@ -29,23 +29,34 @@ from inference_server.forecast.input_warnings import (
     scale_warnings,
 )
 from inference_server.forecast.instants import parse_instant
+from inference_server.forecast.large_work import LargeWork
 from inference_server.forecast.result_cache import ResultCache, job_key
+from inference_server.forecast.statistics_answer import check_levels, check_prices
 from inference_server.forecast.windows import Window
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
 from market.candle_warnings import UsedCandles, candle_warnings
-from market.candles import CandleError
+from market.candles import FEATURES, CandleError
+from market.envelope import lowest_price
 from market.instruments import Instrument, default_instruments
+from market.similar_symbols import did_you_mean, similar_symbols
 from market.types import Float32Array
 from market.warning_codes import WarningCode, warning
 
 log = logging.getLogger(__name__)
 
+LARGE_WINDOWS = 1024
+"""Candles, of all symbols together, from which on their windows are prepared beside the event loop."""
+
 
 @dataclass(frozen=True)
 class _Sources:
-    """What the database said: instruments, candles by symbol, and why there are none where it failed."""
+    """What the database said: instruments, candles by symbol, and why there are none where it failed.
+
+    `at_hand` are instruments for warnings, which must not depend on whether the database answers.
+    """
 
     instruments: Mapping[str, Instrument]
+    at_hand: Mapping[str, Instrument]
     stored: Mapping[str, Window]
     failure: DatabaseUnavailable | None
 
@@ -78,6 +89,7 @@ class Forecasts:
         self._store = store
         self._cache = cache
         self.limits = limits
+        self.large_work = LargeWork()
 
     @property
     def manifest(self) -> Manifest:
@@ -98,7 +110,8 @@ class Forecasts:
         Parameters
         ----------
         asked
-            Requests by symbol that differ in nothing but candles, times and events; an error stays one.
+            Requests by symbol that differ in nothing but candles, times, events and the prices of
+            probabilities; an error stays one.
         timeout_s
             Seconds in which the forecasts must be done.
 
@@ -106,6 +119,8 @@ class Forecasts:
         ------
         ModelNotReady, Draining, QueueFull, DeadlineExceeded
             See `Scheduler.forecast`.
+        BeyondLimit
+            If a setting, or the answer to all of them, is larger than this server takes.
         InvalidRequest
             If a setting that all of them share cannot be used.
         """
@@ -115,21 +130,29 @@ class Forecasts:
             return {symbol: one for symbol, one in asked.items() if isinstance(one, ServiceError)}
         shared = readable[0]
         requests.check_limits(shared, self.limits, manifest.max_context)
+        check_levels(shared)
+        largest = max(readable, key=lambda one: answer_values(one, 1))
+        check_answer_size(largest, len(readable), self.limits)
         as_of = np.datetime64("now", "us") if shared.as_of is None else parse_instant(shared.as_of, "as_of")
         seed = requests.new_seed() if shared.seed is None else shared.seed
         sources = await self._sources(readable, as_of)
 
-        outcomes: dict[str, _Prepared | Exception] = {}
-        for symbol, one in asked.items():
-            try:
-                outcomes[symbol] = (
-                    one
-                    if isinstance(one, ServiceError)
-                    else self._prepared(one, sources, as_of, seed, manifest)
-                )
-            except (ServiceError, CandleError) as error:
-                outcomes[symbol] = error
-        return await self._forecast(outcomes, timeout_s)
+        def prepare() -> dict[str, _Prepared | Exception]:
+            outcomes: dict[str, _Prepared | Exception] = {}
+            for symbol, one in asked.items():
+                try:
+                    outcomes[symbol] = (
+                        one
+                        if isinstance(one, ServiceError)
+                        else self._prepared(one, sources, as_of, seed, manifest)
+                    )
+                except (ServiceError, CandleError) as error:
+                    outcomes[symbol] = error
+            return outcomes
+
+        candles = sum(one.lookback if one.candles is None else len(one.candles.timestamp) for one in readable)
+        outcomes = await self.large_work.run(prepare, large=candles > LARGE_WINDOWS)
+        return await self._forecast(outcomes, timeout_s, large=is_large_answer(largest, len(readable)))
 
     async def _sources(self, asked: list[PredictRequest], as_of: np.datetime64) -> _Sources:
         """Read what the requests need of the database; candles of all symbols in one query."""
@@ -143,8 +166,8 @@ class Forecasts:
                 await self._store.latest(known, asked[0].timeframe, asked[0].lookback, as_of) if known else {}
             )
         except DatabaseUnavailable as failure:
-            return _Sources(instruments, {}, failure)
-        return _Sources(instruments, stored, None)
+            return _Sources(instruments, self._store.instruments_at_hand(), {}, failure)
+        return _Sources(instruments, self._store.instruments_at_hand(), stored, None)
 
     def _prepared(
         self, asked: PredictRequest, sources: _Sources, as_of: np.datetime64, seed: int, manifest: Manifest
@@ -157,13 +180,16 @@ class Forecasts:
         )
         used = requests.usable(given, asked, instrument, as_of, self.limits)
         window = requests.without_gaps(used)
+        allow_nonpositive = requests.can_be_nonpositive(asked, instrument)
+        prices = window.features[:, : FEATURES.index("close") + 1]
+        check_prices(asked, lowest_price(prices, allow_nonpositive=allow_nonpositive))
         if not stored:
             still_open = int((given.timestamps > window.timestamps[-1]).sum())
             if still_open:
                 text = f"{still_open} of the candles given had not closed by as_of and were left out"
                 warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
-        future = requests.future_of(asked, window, instrument)
-        known = self._store.instruments_at_hand().get(asked.symbol, instrument)
+        future = requests.future_of(asked, window, instrument, sources.instruments)
+        known = sources.at_hand.get(asked.symbol, instrument)
         odd = UsedCandles(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
         warnings += candle_warnings(odd, as_of if stored else None)
         events: Float32Array | None = None
@@ -183,19 +209,23 @@ class Forecasts:
         if sliding is not None:
             warnings.append(sliding)
         job = requests.forecast_job(asked, window, future, events, seed, zone)
-        return _Prepared(asked, job, warnings, instrument is not None and instrument.allow_nonpositive)
+        return _Prepared(asked, job, warnings, allow_nonpositive)
 
     async def _forecast(
-        self, outcomes: Mapping[str, _Prepared | Exception], timeout_s: float
+        self, outcomes: Mapping[str, _Prepared | Exception], timeout_s: float, *, large: bool
     ) -> dict[str, Answered | Exception]:
         """Run all prepared requests as one call to the scheduler."""
         ready = {symbol: one for symbol, one in outcomes.items() if isinstance(one, _Prepared)}
         results = await self._results(list(ready.values()), timeout_s) if ready else []
         paths = dict(zip(ready, results, strict=True))
-        return {
-            symbol: _answered(outcome, paths[symbol]) if isinstance(outcome, _Prepared) else outcome
-            for symbol, outcome in outcomes.items()
-        }
+
+        def build() -> dict[str, Answered | Exception]:
+            return {
+                symbol: _answered(outcome, paths[symbol]) if isinstance(outcome, _Prepared) else outcome
+                for symbol, outcome in outcomes.items()
+            }
+
+        return await self.large_work.run(build, large=large)
 
     async def _results(self, prepared: list[_Prepared], timeout_s: float) -> list[Result]:
         """Run jobs, except for those whose outcome is kept; keep those that have a seed of the caller's."""
@@ -242,10 +272,10 @@ def _stored_window(asked: PredictRequest, sources: _Sources) -> Window:
     if sources.failure is not None and not (unknown and isinstance(sources.failure, NoDatabase)):
         raise sources.failure
     if unknown:
-        alike = difflib.get_close_matches(asked.symbol, sources.instruments, n=3)
+        alike = similar_symbols(asked.symbol, sources.instruments)
         raise UnknownSymbol(
             f"{asked.symbol} is no registered symbol: register it in the table instruments, "
-            "or send candles and future_timestamps",
+            f"or send candles and future_timestamps{did_you_mean(asked.symbol, sources.instruments)}",
             given=asked.symbol,
             expected=f"a registered symbol, such as {', '.join(alike)}" if alike else "a registered symbol",
         )

@@ -1,9 +1,11 @@
 """From a request to the engine's job: limits, usable candles, event arrays, all of it pure."""
 
 import secrets
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import UNSET
 
 from inference_server.engine.jobs import ForecastJob
 from inference_server.errors import BeyondLimit, InvalidCandles, InvalidEvents, InvalidRequest, TooFewCandles
@@ -17,14 +19,15 @@ from inference_server.schemas import (
     PredictRequest,
 )
 from market.candles import FEATURES, candle_columns, candle_features
+from market.closed_candles import last_closed
 from market.event_channels import EVENT_CHANNELS
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
+from market.similar_symbols import did_you_mean
 from market.spacing import continues, contradiction, other_spacing, spacing_text
 from market.time_features import known_time_zones
-from market.time_grid import closed_by
 from market.timeframes import CANDLE_LENGTH
-from market.types import BoolArray, DatetimeArray, Float32Array, Float64Array
+from market.types import DatetimeArray, Float32Array, Float64Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Window:
     def __len__(self) -> int:
         return len(self.timestamps)
 
-    def keep(self, rows: slice | BoolArray) -> "Window":
-        """Return the window with some of its candles only."""
+    def keep(self, rows: Int64Array) -> "Window":
+        """Return the window with the candles at some positions only."""
         return Window(np.ascontiguousarray(self.features[rows]), self.timestamps[rows])
 
 
@@ -112,14 +115,10 @@ def usable(
     """
     spacing = own_spacing(window, asked)
     try:
-        closed = (
-            window.timestamps + (CANDLE_LENGTH[asked.timeframe] if spacing is None else spacing) <= as_of
-            if instrument is None or spacing is not None
-            else closed_by(instrument, asked.timeframe, window.timestamps, as_of)
-        )
+        rows = last_closed(window.timestamps, asked.timeframe, as_of, asked.lookback, instrument, spacing)
     except ValueError as error:
         raise InvalidCandles(f"candles of {asked.symbol}: {error}") from error
-    kept = window.keep(closed).keep(slice(-asked.lookback, None))
+    kept = window.keep(rows)
     if len(kept) < limits.min_candles:
         raise TooFewCandles(
             f"{asked.symbol} has {len(kept)} candles of {asked.timeframe} closed by {iso(as_of)}; "
@@ -181,10 +180,17 @@ def without_gaps(window: Window) -> Window:
     return Window(features, window.timestamps)
 
 
-def future_of(asked: PredictRequest, window: Window, instrument: Instrument | None) -> DatetimeArray:
+def future_of(
+    asked: PredictRequest, window: Window, instrument: Instrument | None, registered: Collection[str] = ()
+) -> DatetimeArray:
     """Return the timestamps of the candles to generate: those given, else those that follow.
 
     What follows is on the grid that the candles stand on: the trading calendar's, or the feed's own.
+
+    Parameters
+    ----------
+    registered
+        Symbols that a refusal may name in place of one that nobody registered.
 
     Raises
     ------
@@ -197,7 +203,8 @@ def future_of(asked: PredictRequest, window: Window, instrument: Instrument | No
         if instrument is None:
             raise InvalidRequest(
                 f"{asked.symbol} is no registered symbol, so its trading calendar is unknown: "
-                "send future_timestamps with the candles, or register it in the table instruments",
+                "send future_timestamps with the candles, or register it in the table instruments"
+                + did_you_mean(asked.symbol, registered),
                 expected=f"future_timestamps with {asked.pred_len} instants",
             )
         try:
@@ -236,7 +243,7 @@ def event_array(events: EventArray, rows: int, pred_len: int) -> Float32Array:
     InvalidEvents
         If the shape is another, or a value is NaN or infinite in float32; the error names row and channel.
     """
-    array = _decoded(events) if isinstance(events, EncodedArray) else _nested(events)
+    array = _decoded(events) if isinstance(events, EncodedArray) else nested_events(events)
     channels = len(EVENT_CHANNELS)
     shapes = [[rows, channels], [rows + pred_len, channels]]
     if list(array.shape) not in shapes:
@@ -277,6 +284,13 @@ def check_event_schema(asked: ForecastSettings, bundle_schema: int | None) -> No
 def new_seed() -> int:
     """Return a random seed that any JSON reader keeps exactly (below 2**53)."""
     return secrets.randbelow(2**53)
+
+
+def can_be_nonpositive(asked: ForecastSettings, instrument: Instrument | None) -> bool:
+    """Return whether the price can be zero or below: as the request says, else the instrument, else not."""
+    if asked.allow_nonpositive is not UNSET:
+        return asked.allow_nonpositive
+    return instrument is not None and instrument.allow_nonpositive
 
 
 def model_clock(asked: ForecastSettings, instrument: Instrument | None) -> str:
@@ -336,14 +350,32 @@ def _decoded(events: EncodedArray) -> Float32Array:
     return np.frombuffer(events.data, dtype="<f4").reshape(rows, channels).astype(np.float32)
 
 
-def _nested(events: list[list[float]]) -> Float32Array:
-    lengths = {len(row) for row in events}
+def same_width(widths: Iterable[int]) -> int:
+    """Return the length that all rows of events have, 0 without any.
+
+    Raises
+    ------
+    InvalidEvents
+        If they differ.
+    """
+    lengths = set(widths)
     if len(lengths) > 1:
         raise InvalidEvents(
             "rows of events differ in length",
             given=sorted(lengths)[:10],
             expected=f"{len(EVENT_CHANNELS)} channels in every row",
         )
-    shape = (len(events), lengths.pop() if lengths else 0)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
+    return lengths.pop() if lengths else 0
+
+
+def nested_events(events: list[list[float]]) -> Float32Array:
+    """Return nested lists as an array; what float32 cannot hold becomes infinite.
+
+    Raises
+    ------
+    InvalidEvents
+        If rows differ in length.
+    """
+    shape = (len(events), same_width(map(len, events)))
+    with np.errstate(over="ignore"):
         return np.asarray(events, dtype=np.float64).astype(np.float32).reshape(shape)

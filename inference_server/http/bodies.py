@@ -1,16 +1,19 @@
-"""Bodies read strictly: numbers are not strings, and fields nobody knows are counted, not refused."""
+"""Bodies read as FastAPI reads them: text is taken for a number, unknown fields are named and not refused."""
 
+import json
 import re
 import zlib
 from collections import Counter
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from msgspec import Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, ServiceError, UnsupportedMedia
+from inference_server.http.body_parts import LONGEST_SHOWN, decode, read_part
 from inference_server.schemas import (
     Candles,
     EventArray,
@@ -18,14 +21,36 @@ from inference_server.schemas import (
     Instant,
     PredictBatchRequest,
     PredictRequest,
+    ProbabilityRequest,
 )
 from market.warning_codes import WarningCode, warning
 
-T = TypeVar("T")
-
+LARGE_BODY = 2**17
+"""Bytes from which on a body takes longer to read than a thread to hand it over, a millisecond or two."""
 NAMES_SHOWN = 10
-_LONGEST_SHOWN = 80
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's word for gzip's header and trailer
+
+
+_PARTS: dict[str, Any] = {
+    "candles": Candles,
+    "future_timestamps": list[Instant],
+    "events": EventArray,
+    "probabilities": ProbabilityRequest,
+}
+"""What belongs to one symbol alone, and its type."""
+
+
+_NULL = Raw(b"null")
+
+
+class _PredictBody(ForecastSettings, kw_only=True):
+    """A request whose large parts are not read yet."""
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=64)]
+    candles: Raw = _NULL
+    future_timestamps: Raw = _NULL
+    events: Raw = _NULL
+    probabilities: Raw = _NULL
 
 
 class _BatchBody(ForecastSettings, kw_only=True):
@@ -35,6 +60,7 @@ class _BatchBody(ForecastSettings, kw_only=True):
     candles: dict[str, Raw] | None = None
     future_timestamps: dict[str, Raw] | None = None
     events: dict[str, Raw] | None = None
+    probabilities: dict[str, Raw] | UnsetType | None = UNSET
 
 
 def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
@@ -45,8 +71,10 @@ def read_predict(body: bytes) -> tuple[PredictRequest, list[str]]:
     InvalidBody
         If the body is not JSON or a field has the wrong type; the error names the field.
     """
-    request = decode(body, PredictRequest)
-    return request, _ignored(body, PredictRequest)
+    body = _in_utf8(body)
+    read = decode(body, _PredictBody)
+    raws = {name: (raw, f"$.{name}") for name in _PARTS if (raw := getattr(read, name)) != _NULL}
+    return _request(read, read.symbol, raws), _ignored(body, PredictRequest)
 
 
 def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest | ServiceError], list[str]]:
@@ -61,6 +89,7 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
     BeyondLimit
         If it lists more than `max_symbols`.
     """
+    body = _in_utf8(body)
     batch = decode(body, _BatchBody)
     if not batch.symbols:
         raise InvalidBody("symbols is empty; expected at least one symbol", given=[])
@@ -75,7 +104,7 @@ def read_batch(body: bytes, max_symbols: int) -> tuple[dict[str, PredictRequest 
     if repeated:
         text = f"listed more than once, answered once: {_names(repeated)}"
         warnings.append(warning(WarningCode.SYMBOLS_REPEATED, text))
-    for field in ("candles", "future_timestamps", "events"):
+    for field in _PARTS:
         strangers = sorted(set(getattr(batch, field) or {}) - set(batch.symbols))
         if strangers:
             text = f"{field} of symbols that are not in symbols were ignored: {_names(strangers)}"
@@ -108,7 +137,7 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding not in ("gzip", "x-gzip"):
         raise UnsupportedMedia(
             "the body is packed in a way that this server does not read",
-            given=encoding[:_LONGEST_SHOWN],
+            given=encoding[:LONGEST_SHOWN],
             expected="gzip as Content-Encoding, or none",
         )
     parts: list[bytes] = []
@@ -147,56 +176,60 @@ async def only_json(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if kind != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", kind):
         raise UnsupportedMedia(
             "the body must be sent as JSON",
-            given=given[:_LONGEST_SHOWN],
+            given=given[:LONGEST_SHOWN],
             expected="Content-Type: application/json",
         )
 
 
-def decode(body: bytes, kind: type[T], at: str = "$") -> T:
-    """Return a body as a value of a type, strictly: no strings for numbers.
+def _in_utf8(body: bytes) -> bytes:
+    """Return a body that is sent in UTF-16 or UTF-32, or with a byte order mark, in plain UTF-8.
 
     Raises
     ------
     InvalidBody
-        With msgspec's message, and the offending value where it can be found and shown.
+        If it is not the text that its first bytes say it is.
     """
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8":
+        return body
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        placed = message.replace("`$", f"`{at}", 1) if "at `$" in message else f"{message} - at `{at}`"
-        raise InvalidBody(placed, given=_value_at(body, message)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidBody(f"the body is not JSON (which knows no NaN or Infinity): {error}") from None
-    except RecursionError:
-        raise InvalidBody("the body is nested too deeply; expected at most two levels of lists") from None
+        return body.decode(encoding).encode()
+    except UnicodeError as error:
+        raise InvalidBody(f"the body is not JSON in UTF-8: {error}") from None
 
 
 def _one_of(batch: _BatchBody, symbol: str) -> PredictRequest | ServiceError:
     """Return one symbol's own request, or what is wrong with its parts."""
-    parts: dict[str, Any] = {}
-    kinds: dict[str, Any] = {"candles": Candles, "future_timestamps": list[Instant], "events": EventArray}
-    for name, kind in kinds.items():
-        raw = (getattr(batch, name) or {}).get(symbol)
-        if raw is None:
-            continue
-        try:
-            parts[name] = decode(bytes(raw), kind | None, at=f"$.{name}.{symbol}")
-        except InvalidBody as error:
-            return error
-    shared = {name: getattr(batch, name) for name in ForecastSettings.__struct_fields__}
-    return PredictRequest(symbol=symbol, **shared, **parts)
+    raws = {
+        name: (raw, f"$.{name}.{symbol}")
+        for name in _PARTS
+        if (raw := (getattr(batch, name) or {}).get(symbol)) is not None
+    }
+    try:
+        return _request(batch, symbol, raws)
+    except ServiceError as error:
+        return error
+
+
+def _request(shared: ForecastSettings, symbol: str, raws: Mapping[str, tuple[Raw, str]]) -> PredictRequest:
+    """Return a symbol's request from the settings and its own parts, each with its place in the body."""
+    settings = {name: getattr(shared, name) for name in ForecastSettings.__struct_fields__}
+    parts = {name: read_part(bytes(raw), _PARTS[name], at) for name, (raw, at) in raws.items()}
+    return PredictRequest(symbol=symbol, **settings, **parts)
 
 
 def _ignored(body: bytes, kind: type[PredictRequest | PredictBatchRequest]) -> list[str]:
     """Return a warning that names the fields of a valid body which its type does not have, or nothing."""
     given = msgspec.json.decode(body, type=dict[str, Raw])
     names = [name for name in given if name not in kind.__struct_fields__]
-    if (raw := given.get("candles")) is not None:
+    objects: dict[str, Any] = {"candles": Candles, "probabilities": ProbabilityRequest}
+    for field, inside in objects.items():
+        if (raw := given.get(field)) is None:
+            continue
         columns = msgspec.json.decode(raw, type=dict[str, Raw] | None) or {}
-        of_symbols = {f"candles.{symbol}.": part for symbol, part in columns.items()}
-        for prefix, part in ({"candles.": raw} if kind is PredictRequest else of_symbols).items():
-            names += [f"{prefix}{name}" for name in _keys(part) if name not in Candles.__struct_fields__]
+        of_symbols = {f"{field}.{symbol}.": part for symbol, part in columns.items()}
+        for prefix, part in ({f"{field}.": raw} if kind is PredictRequest else of_symbols).items():
+            names += [f"{prefix}{name}" for name in _keys(part) if name not in inside.__struct_fields__]
     text = f"unknown fields were ignored: {_names(names)}"
     return [warning(WarningCode.FIELDS_IGNORED, text)] if names else []
 
@@ -209,21 +242,5 @@ def _keys(raw: Raw) -> list[str]:
 
 
 def _names(names: list[str]) -> str:
-    shown = ", ".join(name[:_LONGEST_SHOWN] for name in names[:NAMES_SHOWN])
+    shown = ", ".join(name[:LONGEST_SHOWN] for name in names[:NAMES_SHOWN])
     return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
-
-
-def _value_at(body: bytes, message: str) -> Any:
-    """Return the value that a validation message points at, if it is a short scalar in a plain place."""
-    place = re.search(r"at `\$((?:\.\w+|\[\d+\])*)`$", message)
-    if place is None:
-        return None
-    try:
-        value = msgspec.json.decode(body)
-        for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
-            value = value[int(index)] if index else value[name]
-    except (msgspec.DecodeError, LookupError, TypeError, RecursionError):
-        return None
-    if isinstance(value, str):
-        return value[:_LONGEST_SHOWN]
-    return value if isinstance(value, int | float) and abs(value) < 2**63 else None

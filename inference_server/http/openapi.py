@@ -12,7 +12,6 @@ from litestar.typing import FieldDefinition
 from openapi_ui_bundles import swagger_ui
 
 from inference_server.http.auth import OPEN
-from inference_server.http.bodies import unpacked
 from inference_server.schemas import Problem
 
 API_VERSION = "1.0"
@@ -20,7 +19,6 @@ PAGE = "/docs"
 _FILES = "/docs-files"
 
 _PROBLEMS = {
-    400: "The body is not JSON, or a field or query parameter has the wrong type",
     401: "This server asks for an API key, as a bearer token",
     403: "The key is no admin key",
     404: "Unknown symbol, or no stored forecast",
@@ -29,7 +27,8 @@ _PROBLEMS = {
     413: "The body is larger than this server takes",
     415: "The body is not sent as JSON, or packed in another way than gzip",
     421: "A server without keys was asked under a name that is not its own machine's",
-    422: "A value cannot be used; `given` and `expected` say why",
+    422: "The body is not JSON, a field, header or query parameter has the wrong type, or its value cannot "
+    "be used; `detail` names it, `given` and `expected` say why",
     429: "As many forecasts wait as may wait; Retry-After tells when to try again",
     503: "The model is still loading, the server is shutting down, or the database does not answer",
     504: "The request took longer than X-Request-Timeout, or than this server lets one take",
@@ -78,16 +77,14 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
 class JsonBody(AbstractDTO[bytes]):
     """Hands a handler its body as bytes and documents it as `documented`.
 
-    Litestar's own decoding takes strings for numbers; handlers decode strictly instead (see `bodies`).
+    Litestar's own decoding takes "null" for null and 1e3 for an integer; handlers decode by `bodies` instead.
     """
 
     documented: Any
 
     def decode_bytes(self, value: bytes) -> bytes:
-        """Return the body, unpacked if it came packed."""
-        connection = self.asgi_connection
-        limit = connection.app.state["max_body_bytes"]
-        return unpacked(value, connection.headers.get("content-encoding", ""), limit)
+        """Return the body as it came, packed or not."""
+        return value
 
     @classmethod
     def create_for_field_definition(cls, *args: Any, **kwargs: Any) -> None:

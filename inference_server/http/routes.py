@@ -1,8 +1,9 @@
 """The routes: bodies in, answers out; everything else happens elsewhere."""
 
 import logging
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
@@ -15,9 +16,11 @@ from inference_server.engine.engine import Engine
 from inference_server.engine.model import EngineError
 from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import ReloadFailed
+from inference_server.forecast.answer_size import is_large_answer
 from inference_server.forecast.service import Answered, Forecasts
+from inference_server.http.answer_json import answer_pieces, batch_pieces, joined, json_response
 from inference_server.http.auth import ADMIN, OPEN
-from inference_server.http.bodies import only_json, read_batch, read_predict
+from inference_server.http.bodies import LARGE_BODY, only_json, read_batch, read_predict, unpacked
 from inference_server.http.deadlines import while_connected
 from inference_server.http.openapi import JsonBody, problems
 from inference_server.http.problems import refusal
@@ -39,6 +42,7 @@ log = logging.getLogger(__name__)
 Service = Annotated[Forecasts, Dependency(skip_validation=True)]
 Owner = Annotated[Scheduler, Dependency(skip_validation=True)]
 Allowed = Annotated[float, Dependency(skip_validation=True)]
+T = TypeVar("T")
 Counters = Annotated[Metrics, Dependency(skip_validation=True)]
 
 
@@ -66,7 +70,7 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBody,
         return_dto=None,
-        responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504),
+        responses=problems(401, 404, 408, 413, 415, 422, 429, 503, 504),
     )
     async def predict(
         self,
@@ -76,13 +80,19 @@ class ForecastController(Controller):
         timeout_s: Allowed,
     ) -> Response[PredictAnswer]:
         """Forecast one symbol from the candles given, or from the last ones in the database."""
-        asked, warnings = read_predict(data)
-        answering = forecasts.answer({asked.symbol: asked}, timeout_s)
-        (outcome,) = (await while_connected(request, answering)).values()
-        if isinstance(outcome, Exception):
-            raise outcome
-        outcome.answer.warnings = [*warnings, *outcome.answer.warnings]
-        return Response(outcome.answer, headers=_timing([outcome]))
+
+        async def answered() -> Response[PredictAnswer]:
+            asked, warnings = await _read(request, data, forecasts, read_predict)
+            (outcome,) = (await forecasts.answer({asked.symbol: asked}, timeout_s)).values()
+            if isinstance(outcome, Exception):
+                raise outcome
+            outcome.answer.warnings = [*warnings, *outcome.answer.warnings]
+            parts = await forecasts.large_work.run(
+                lambda: joined(answer_pieces(outcome.answer)), large=is_large_answer(asked, 1)
+            )
+            return json_response(PredictAnswer, parts, _timing([outcome]))
+
+        return await while_connected(request, answered())
 
     @post(
         "/predict-batch",
@@ -90,7 +100,7 @@ class ForecastController(Controller):
         status_code=200,
         dto=PredictBatchBody,
         return_dto=None,
-        responses=problems(400, 401, 408, 413, 415, 422, 429, 503, 504),
+        responses=problems(401, 408, 413, 415, 422, 429, 503, 504),
     )
     async def predict_batch(
         self,
@@ -101,16 +111,41 @@ class ForecastController(Controller):
         timeout_s: Allowed,
     ) -> Response[PredictBatchAnswer]:
         """Forecast several symbols with the same settings; a symbol that fails leaves the others alone."""
-        asked, warnings = read_batch(data, forecasts.limits.max_batch_symbols)
-        outcomes = await while_connected(request, forecasts.answer(asked, timeout_s))
-        results = [
-            BatchItem(symbol=symbol, error=refusal(outcome, request.url.path, metrics))
-            if isinstance(outcome, Exception)
-            else BatchItem(symbol=symbol, result=outcome.answer)
-            for symbol, outcome in outcomes.items()
-        ]
-        answered = [one for one in outcomes.values() if isinstance(one, Answered)]
-        return Response(PredictBatchAnswer(results=results, warnings=warnings), headers=_timing(answered))
+
+        async def answered() -> Response[PredictBatchAnswer]:
+            read = partial(read_batch, max_symbols=forecasts.limits.max_batch_symbols)
+            asked, warnings = await _read(request, data, forecasts, read)
+            outcomes = await forecasts.answer(asked, timeout_s)
+            results = [
+                BatchItem(symbol=symbol, error=refusal(outcome, request.url.path, metrics))
+                if isinstance(outcome, Exception)
+                else BatchItem(symbol=symbol, result=outcome.answer)
+                for symbol, outcome in outcomes.items()
+            ]
+            made = PredictBatchAnswer(results=results, warnings=warnings)
+            done = [one for one in outcomes.values() if isinstance(one, Answered)]
+            one = next((one for one in asked.values() if isinstance(one, PredictRequest)), None)
+            parts = await forecasts.large_work.run(
+                lambda: joined(batch_pieces(made)),
+                large=one is not None and is_large_answer(one, len(results)),
+            )
+            return json_response(PredictBatchAnswer, parts, _timing(done))
+
+        return await while_connected(request, answered())
+
+
+async def _read(
+    request: Request[Any, Any, Any],
+    data: bytes,
+    forecasts: Forecasts,
+    read: Callable[[bytes], tuple[T, list[str]]],
+) -> tuple[T, list[str]]:
+    """Return what a body holds, unpacked and read; a large one beside the event loop."""
+    encoding, limit = request.headers.get("content-encoding", ""), forecasts.limits.max_body_bytes
+    packed = encoding.strip().lower() not in ("", "identity")
+    return await forecasts.large_work.run(
+        lambda: read(unpacked(data, encoding, limit)), large=packed or len(data) > LARGE_BODY
+    )
 
 
 def _timing(answered: Sequence[Answered]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from litestar.response import Response
 from inference_server.errors import InvalidRequest
 from inference_server.forecast.instants import parse_instant
 from inference_server.http.openapi import problems
+from inference_server.http.symbol_paths import decode_symbol
 from inference_server.page.chart import ChartPainter
 from inference_server.page.schemas import (
     Calendar,
@@ -42,6 +43,7 @@ ModelFilter = Annotated[
 class MarketController(Controller):
     """What the database holds of markets."""
 
+    before_request = staticmethod(decode_symbol)
     tags: Sequence[str] = ("stored data",)
 
     @get("/symbols", operation_id="symbols", responses=problems(503))
@@ -49,7 +51,7 @@ class MarketController(Controller):
         """List the symbols that have candles, with their newest candle and forecast of each timeframe."""
         return await stored.symbols()
 
-    @get("/candles/{symbol:str}", operation_id="candles", responses=problems(400, 404, 422, 503))
+    @get("/candles/{symbol:str}", operation_id="candles", responses=problems(404, 422, 503))
     async def candles(
         self,
         symbol: str,
@@ -61,7 +63,7 @@ class MarketController(Controller):
         """Return the last stored candles of a symbol that opened before an instant, oldest first."""
         return await stored.candles(symbol, timeframe, limit, instant(before, "before") or LATEST)
 
-    @get("/calendar", operation_id="calendar", responses=problems(400, 404, 422, 503))
+    @get("/calendar", operation_id="calendar", responses=problems(404, 422, 503))
     async def calendar(self, symbol: str, start: str, end: str, stored: Store) -> Calendar:
         """Return the high-impact events of a symbol's currencies and the dollar, and its own earnings."""
         first, last = parse_instant(start, "start"), parse_instant(end, "end")
@@ -78,9 +80,10 @@ class PredictionController(Controller):
     """Forecasts that the flow has stored."""
 
     path = "/predictions/{symbol:str}"
+    before_request = staticmethod(decode_symbol)
     tags: Sequence[str] = ("stored forecasts",)
 
-    @get("/", operation_id="prediction", responses=problems(400, 404, 422, 503))
+    @get("/", operation_id="prediction", responses=problems(404, 422, 503))
     async def prediction(
         self,
         symbol: str,
@@ -92,7 +95,7 @@ class PredictionController(Controller):
         """Return the newest stored forecast of a symbol, column by column, or that of an earlier as_of."""
         return await stored.prediction(symbol, timeframe, instant(as_of, "as_of"), model_name)
 
-    @get("/history", operation_id="predictionHistory", responses=problems(400, 422, 503))
+    @get("/history", operation_id="predictionHistory", responses=problems(404, 422, 503))
     async def history(
         self,
         symbol: str,
@@ -103,7 +106,7 @@ class PredictionController(Controller):
         """List the stored forecasts of a symbol, newest first."""
         return await stored.history(symbol, timeframe, limit)
 
-    @get("/inputs", operation_id="predictionInputs", responses=problems(400, 404, 422, 503))
+    @get("/inputs", operation_id="predictionInputs", responses=problems(404, 422, 503))
     async def inputs(
         self,
         symbol: str,
@@ -119,7 +122,7 @@ class PredictionController(Controller):
         "/chart.png",
         operation_id="predictionChart",
         media_type="image/png",
-        responses=problems(400, 404, 422, 503),
+        responses=problems(404, 422, 503),
     )
     async def chart(
         self,

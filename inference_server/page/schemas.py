@@ -91,6 +91,10 @@ class StoredPrediction(Struct, kw_only=True):
         list[str] | None,
         Meta(description="what was reported of the forecast, each beginning with its code; null: nothing"),
     ]
+    statistics: Annotated[
+        dict[str, Any] | None,
+        Meta(description="as /predict answers them (Statistics); null: the flow asked for none"),
+    ]
 
 
 class PastPrediction(Struct, kw_only=True):

@@ -25,8 +25,9 @@ from inference_server.page.schemas import (
 from inference_server.schemas import EncodedArray
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
-from market.timeframes import Timeframe
-from sql.loading import load
+from market.similar_symbols import did_you_mean
+from market.timeframes import CANDLE_TABLE, Timeframe
+from sql.loading import load, load_for_table
 
 LONGEST_NAME = 64
 MAX_EVENTS = 2000
@@ -66,7 +67,7 @@ class PageStore:
         """
         await self._registered(symbol)
         given = {"symbols": [symbol], "n": limit, "before": aware(before)}
-        rows = await self._store.rows(load(f"candles_{timeframe}"), given)
+        rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given)
         columns = list(zip(*rows, strict=True)) or [()] * 8
         names = ("timestamp", "open", "high", "low", "close", "volume")
         return StoredCandles(
@@ -116,16 +117,25 @@ class PageStore:
         if not rows:
             raise NoPrediction(
                 f"no {timeframe} forecast of {symbol[:LONGEST_NAME]} is stored"
-                + ("" if as_of is None and model_name is None else " for this as_of and model"),
+                + ("" if as_of is None and model_name is None else " for this as_of and model")
+                + await self._did_you_mean(symbol),
                 given=symbol[:LONGEST_NAME],
                 expected="a symbol that the flow has forecast; …/history lists the forecasts of a symbol",
             )
         return StoredPrediction(**named(StoredPrediction, rows[0]))
 
     async def history(self, symbol: str, timeframe: Timeframe, limit: int) -> PredictionHistory:
-        """Return the stored forecasts of a symbol without their values, newest first."""
+        """Return the stored forecasts of a symbol without their values, newest first.
+
+        Raises
+        ------
+        UnknownSymbol
+            If there is none, and the symbol is not registered.
+        """
         given = {"symbol": symbol, "timeframe": timeframe, "n": limit}
         rows = await self._store.rows(load("prediction_history"), given) if readable(symbol) else []
+        if not rows:
+            await self._registered(symbol)
         return PredictionHistory(predictions=[PastPrediction(**named(PastPrediction, row)) for row in rows])
 
     async def inputs(
@@ -150,11 +160,17 @@ class PageStore:
         values = named(PredictionInputs, rows[0])
         return PredictionInputs(**values | {"events": _event_array(values["events"])})
 
+    async def _did_you_mean(self, symbol: str) -> str:
+        """Return which symbols one that is not registered may mean, as the end of a sentence."""
+        instruments = await self._store.instruments()
+        return "" if symbol in instruments else did_you_mean(symbol, instruments)
+
     async def _registered(self, symbol: str) -> Instrument:
         instruments = await self._store.instruments()
         if symbol not in instruments:
             raise UnknownSymbol(
-                f"{symbol[:LONGEST_NAME]} is no registered symbol: register it in the table instruments",
+                f"{symbol[:LONGEST_NAME]} is no registered symbol: register it in the table instruments"
+                + did_you_mean(symbol, instruments),
                 given=symbol[:LONGEST_NAME],
                 expected="a registered symbol; /symbols lists those that have candles",
             )

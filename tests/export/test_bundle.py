@@ -10,18 +10,19 @@ import pytest
 import torch
 
 from export.bundle import Plan, export_bundle
+from export.decoder_export import export_decoder
 from export.errors import ExportError, ParityError
 from export.model.adapter import load_adapter
 from export.model.checkpoint import Checkpoint, randomise
 from export.model.config import DecoderConfig
 from export.model.decoder import KronosDecoder
 from export.model.sizes import SIZES
-from export.onnx_export import export_decoder, export_time_embedding
-from export.verify import TOLERANCE, largest, logit_figures, verify_decoder
+from export.onnx_export import export_time_embedding
+from export.parity import largest, logit_figures
+from export.verify_decoder import TOLERANCE, verify_decoder
 from inference_server.engine.bundle import load_manifest
 from inference_server.engine.engine import Engine
 from tests.helpers.adapters import write_adapter
-from tests.helpers.bundles import random_events, tokenizer_graphs_of
 from tests.helpers.jobs import hourly_job
 
 JOB = hourly_job(120, 20, sample_count=3, seed=4)
@@ -50,14 +51,14 @@ def test_no_file_tells_where_it_was_exported(tiny_bundle: Path) -> None:
         assert b"onnx_export.py" not in content
 
 
-@pytest.mark.parametrize("bundle", ["tiny_bundle", "half_bundle"])
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "half_bundle", "adapter_bundle"])
 def test_no_graph_has_an_optional_input(bundle: str, request: pytest.FixtureRequest) -> None:
     """A default has fewer rows than what is given, and shapes inferred for one are wrong for the other."""
     for file in request.getfixturevalue(bundle).glob("*.onnx"):
         assert ort.InferenceSession(file).get_overridable_initializers() == []
 
 
-@pytest.mark.parametrize("bundle", ["tiny_bundle", "half_bundle"])
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "half_bundle", "adapter_bundle"])
 def test_shapes_noted_in_a_graph_are_those_of_its_inputs(bundle: str, request: pytest.FixtureRequest) -> None:
     """ONNX Runtime plans memory by them: a node after an input names no axis that the input lacks."""
     for file in request.getfixturevalue(bundle).glob("*.onnx"):
@@ -73,17 +74,8 @@ def test_without_events_an_event_capable_bundle_is_the_base_bundle_to_the_bit(
 
 
 @pytest.fixture(scope="module")
-def adapter_bundle(
-    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint, tiny_bundle: Path
-) -> Path:
-    folder = tmp_path_factory.mktemp("adapter")
-    layers = ["transformer.0.self_attn", "transformer.1.self_attn", "dep_layer.cross_attn"]
-    decoder = tiny_checkpoint.decoder
-    adapter = load_adapter(write_adapter(folder / "adapter", decoder, layers), decoder)
-    events = random_events(decoder.config.d_model)
-    with tokenizer_graphs_of(tiny_bundle):
-        export_bundle(Plan(tiny_checkpoint, 512, events=events, adapter=adapter), folder / "bundle")
-    return folder / "bundle"
+def adapter_bundle(adapter_bundles: Path) -> Path:
+    return adapter_bundles / "branches"
 
 
 def test_an_adapter_acts_on_rows_with_events_and_on_no_other(

@@ -17,13 +17,13 @@ from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
 from flows.forecasting import tasks as predict_tasks
-from flows.forecasting.candles import as_utc
 from flows.forecasting.forecasts import usable_lookback
 from flows.forecasting.run_summary import Outcome
 from flows.forecasting.seeds import forecast_seed
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from flows.predict import predict_batch
+from flows.runtime.arguments import as_utc
 from inference_server.schemas import EncodedArray
 from market.instruments import Instrument, default_instruments
 from market.time_grid import past_timestamps
@@ -160,7 +160,8 @@ def test_a_server_that_is_down_is_one_clear_failure(
     state = run()
     assert state.is_failed()
     assert state.message is not None
-    assert state.message.startswith("the inference server says nothing of its model: no answer from")
+    expected = "the inference server does not answer which model it serves: no answer from"
+    assert state.message.startswith(expected)
     assert "set KRONOS_SERVER" in state.message
     assert stored(market) == {}
 
@@ -447,6 +448,45 @@ def test_sample_paths_are_stored_only_when_asked_for(market: psycopg.Connection[
     assert all(row["samples"] is None for row in stored(market).values())
 
 
+def test_statistics_are_stored_only_when_asked_for(market: psycopg.Connection[Any], script: Script) -> None:
+    run(with_events=False)
+    plain = stored(market)
+    assert all(row["statistics"] is None for row in plain.values())
+    wanted = {"quantiles": [0.25, 0.75], "moves": [0.0025, -0.02], "realised_volatility": True}
+    assert run(with_events=False, **wanted).is_completed()
+    for row in stored(market).values():
+        statistics = row["statistics"]
+        assert (statistics["paths"], statistics["calibrated"], statistics["last_close"]) == (3, False, 100.0)
+        assert statistics["quantiles"]["levels"] == [0.25, 0.75]
+        # Three paths that rise by 0.1, 0.2 and 0.3 % a step, and have a close of 100 before.
+        assert statistics["probabilities"]["up"] == [1.0] * 4
+        above, below = statistics["probabilities"]["close_above"]
+        assert (above["price"], above["probability"]) == (100.25, [1 / 3, 2 / 3, 1.0, 1.0])
+        assert (below["price"], below["probability"]) == (98.0, [1.0] * 4)
+        touched = [one["probability"][-1] for one in statistics["probabilities"]["touch"]]
+        assert touched == [1.0, 0.0]
+        assert np.shape(statistics["realised_volatility"]["values"]) == (2, 4)
+        assert row["p50"] == plain[row["symbol"]]["p50"]
+    rows = stored(market)
+    again = run(with_events=False, **wanted)
+    assert [outcome.unchanged for outcome in again.result()] == [True] * len(SYMBOLS)
+    assert stored(market) == rows
+    run(with_events=False)
+    assert all(row["statistics"] is None for row in stored(market).values())
+
+
+def test_a_server_that_knows_no_statistics_costs_them_alone_and_is_asked_again(
+    market: psycopg.Connection[Any], script: Script
+) -> None:
+    script.without_statistics = True
+    assert run(with_events=False, moves=[]).is_completed()
+    assert all(row["statistics"] is row["fingerprint"] is None for row in stored(market).values())
+    script.without_statistics = False
+    assert run(with_events=False, moves=[]).is_completed()
+    for row in stored(market).values():
+        assert row["statistics"]["probabilities"] == {"up": [1.0] * 4}
+
+
 def test_a_run_that_would_write_what_is_there_already_does_not(
     market: psycopg.Connection[Any], script: Script
 ) -> None:
@@ -530,7 +570,7 @@ def test_a_server_that_is_given_another_model_mixes_no_versions(
         assert len(asked) == (1 if version == "v1" else 2)
         assert (asked[-1].lookback == 42) == (version == "v2")
         assert (asked[-1].events is None) == (version == "v2")
-    said = "the server went on to another model than stand-in v1 during the run"
+    said = "the server changed its model from stand-in v1 during the run"
     assert any(said in record.message for record in caplog.records)
 
 
@@ -572,14 +612,13 @@ def test_a_forecast_and_what_it_was_made_from_are_one_transaction(
     """The connection is lost after the first of the two is written."""
     run(symbols=["SPY"])
     before = stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()
-    whole = predict_tasks.keep_inputs
+    whole = predict_tasks.keep_all_inputs
 
-    def killed(connection: psycopg.Connection[Any], inputs: Any) -> str | None:
-        failure = whole(connection, inputs)
+    def killed(connection: psycopg.Connection[Any], inputs: Any) -> None:
+        whole(connection, inputs)
         market.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        return failure
 
-    monkeypatch.setattr(predict_tasks, "keep_inputs", killed)
+    monkeypatch.setattr(predict_tasks, "keep_all_inputs", killed)
     state = run(symbols=["SPY"], temperature=0.5)
     assert state.is_failed()
     assert (stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()) == before

@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from inference_server.forecast.statistics_answer import statistics_of, wants_statistics
 from inference_server.schemas import (
     FeatureColumns,
     Limits,
@@ -21,6 +23,7 @@ from inference_server.schemas import (
     PredictRequest,
     Problem,
 )
+from market.envelope import envelope
 from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA
 
 MODEL = ModelInfo(
@@ -66,6 +69,8 @@ class Script:
         By symbol, what its answers warn of.
     without_events
         Symbols whose events are left out.
+    without_statistics
+        Whether the server is of a version that knows no statistics.
     """
 
     model: ModelInfo = MODEL
@@ -76,6 +81,7 @@ class Script:
     models_after: dict[int, ModelInfo] = field(default_factory=dict)
     warnings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     without_events: set[str] = field(default_factory=set)
+    without_statistics: bool = False
 
     @property
     def calls(self) -> Counter[str]:
@@ -144,23 +150,29 @@ def answer_of(
         for path in range(request.sample_count)
     ]
     flat = [0.0] * request.pred_len
-    return PredictAnswer(
+    levels = envelope(paths)
+    answer = PredictAnswer(
         symbol=request.symbol,
         timeframe=request.timeframe,
         as_of=_instant(request.candles.timestamp[-1]),
         timestamps=[_instant(time) for time in request.future_timestamps],
-        p10=flat,
-        p50=flat,
-        p90=flat,
+        p10=levels.p10.tolist(),
+        p50=levels.p50.tolist(),
+        p90=levels.p90.tolist(),
         mean=FeatureColumns(open=flat, high=flat, low=flat, close=flat, volume=flat, amount=flat),
-        samples=paths,
+        samples=paths if request.return_samples else None,
         seed=request.seed or 0,
         sample_count=request.sample_count,
         lookback_used=len(request.candles.close),
         model=ModelName(name=model.name, version=model.version),
         events_used=request.events is not None and request.symbol not in told.without_events,
-        warnings=told.warnings.get(request.symbol, []),
+        warnings=list(told.warnings.get(request.symbol, [])),
     )
+    if wants_statistics(request) and not told.without_statistics:
+        features = np.repeat(np.array(paths)[:, :, None], 6, axis=2)
+        answer.statistics, warnings = statistics_of(request, features, last, 0.0)
+        answer.warnings += warnings
+    return answer
 
 
 def _instant(milliseconds: Any) -> datetime:

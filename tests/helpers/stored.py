@@ -49,6 +49,17 @@ def add_event(connection: psycopg.Connection[Any], time: datetime, title: str, *
     connection.execute(f"INSERT INTO economic_calendar ({names}) VALUES ({marks})", values)
 
 
+def add_symbol(connection: psycopg.Connection[Any], symbol: str) -> None:
+    """Register a symbol that trades at all hours, with candles and a stored forecast."""
+    connection.execute(
+        "INSERT INTO instruments (symbol, asset_class, calendar) VALUES (%s, 'crypto', '24/7')", (symbol,)
+    )
+    add_candles(connection, symbol, "1h", 120)
+    row = prediction_row(symbol=symbol)
+    store_row(connection, row)
+    store_inputs(connection, row, None)
+
+
 def prediction_row(**columns: Any) -> dict[str, Any]:
     """A row of ml_predictions of EURUSD that starts from the hour before `NOW`."""
     return {
@@ -69,6 +80,7 @@ def prediction_row(**columns: Any) -> dict[str, Any]:
         "samples": None,
         "warnings": None,
         "fingerprint": None,
+        "statistics": None,
         **columns,
     }
 

@@ -32,6 +32,8 @@ ASKED: dict[str, Any] = {
     "top_p": 1.0,
 }
 
+SMALL_LIMITS = {"max_body_bytes": 200_000, "max_answer_values": 5000}
+
 
 @contextmanager
 def without_database(bundle: Path, folder: Path, **settings: Any) -> Iterator[TestClient]:
@@ -43,7 +45,7 @@ def without_database(bundle: Path, folder: Path, **settings: Any) -> Iterator[Te
 
 @pytest.fixture(scope="module")
 def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with without_database(tiny_bundle, tmp_path_factory.mktemp("server"), max_body_bytes=200_000) as client:
+    with without_database(tiny_bundle, tmp_path_factory.mktemp("server"), **SMALL_LIMITS) as client:
         yield client
 
 
@@ -63,6 +65,31 @@ def answer(client: TestClient, path: str = "/predict", **fields: Any) -> dict[st
 def encoded(events: np.ndarray) -> dict[str, Any]:
     data = base64.b64encode(events.astype("<f4").tobytes()).decode()
     return {"shape": list(events.shape), "data": data}
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "values"),
+    [
+        ("/predict", {"sample_count": 256, "pred_len": 14, "return_samples": "full"}, 14 * 1545),
+        (
+            "/predict-batch",
+            {"symbols": ["A", "B", "C"], "sample_count": 200, "return_samples": True},
+            3 * 8 * 209,
+        ),
+    ],
+)
+def test_an_answer_that_would_be_too_large_is_refused_before_any_work(
+    server: TestClient, path: str, fields: dict[str, Any], values: int
+) -> None:
+    before = server.get("/metrics").text
+    response = server.post(path, json={"pred_len": 8, "candles": None, **fields, "symbol": "BTC-USD"})
+    problem = response.json()
+    assert (response.status_code, problem["title"]) == (422, "Beyond a limit")
+    assert (problem["given"], problem["expected"]) == (values, "at most 5000 (KRONOS_MAX_ANSWER_VALUES)")
+    assert "Ask for fewer paths (sample_count)" in problem["detail"]
+    assert server.get("/model").json()["limits"]["max_answer_values"] == 5000
+    counted = [line for line in before.splitlines() if line.startswith("kronos_queue_seconds_count")]
+    assert counted[0] in server.get("/metrics").text
 
 
 def test_an_inline_request_is_answered_in_full(server: TestClient) -> None:
@@ -108,6 +135,43 @@ def test_full_samples_and_repair(server: TestClient) -> None:
     assert (amount >= 0).all()
 
 
+def test_statistics_come_where_they_are_asked_for_and_change_nothing_else(server: TestClient) -> None:
+    last = ASKED["candles"]["close"][-1]
+    prices = {"close_above": [last + 2, last - 2], "touch": [last + 5, last - 5]}
+    fields = {"quantiles": [0.25, 0.75], "probabilities": prices, "realised_volatility": True}
+    plain = answer(server, return_samples="full")
+    made = answer(server, return_samples="full", **fields)
+    statistics = made.pop("statistics")
+    assert made == plain
+    assert (statistics["paths"], statistics["calibrated"], statistics["last_close"]) == (9, False, last)
+    closes = np.array(plain["samples"])[:, :, 3]
+    probabilities = statistics["probabilities"]
+    assert probabilities["up"] == (closes > last).mean(axis=0).tolist()
+    assert [one["price"] for one in probabilities["close_above"]] == prices["close_above"]
+    assert probabilities["close_above"][0]["probability"] == (closes > last + 2).mean(axis=0).tolist()
+    assert np.shape(statistics["quantiles"]["high"]) == (2, 4)
+    assert np.shape(statistics["realised_volatility"]["values"]) == (2, 4)
+
+    other = {"symbols": ["BTC-USD", "ETH-USD"], "candles": {"BTC-USD": candles(), "ETH-USD": candles(64)}}
+    asked = {**ASKED, **fields, **other, "probabilities": {"BTC-USD": prices, "WAT": {}}}
+    batch = server.post("/predict-batch", json=asked).json()
+    assert [code_of(text) for text in batch["warnings"]] == ["fields-ignored", "symbols-ignored"]
+    first, second = (item["result"]["statistics"] for item in batch["results"])
+    assert first == statistics
+    assert "probabilities" not in second
+    assert second["quantiles"]["levels"] == [0.25, 0.75]
+
+
+def test_kept_paths_answer_other_statistics(tiny_bundle: Path, tmp_path: Path) -> None:
+    with without_database(tiny_bundle, tmp_path, result_cache_bytes=2**20) as client:
+        plain = answer(client, return_samples=True)
+        response = client.post("/predict", json={**ASKED, "return_samples": True, "quantiles": [0.25]})
+        assert response.headers["X-Batch-Size"] == "0"  # no step of the model was run
+        made = response.json()
+        assert made.pop("statistics")["quantiles"]["levels"] == [0.25]
+        assert made == plain
+
+
 def test_events_change_the_forecast_and_travel_in_two_ways(server: TestClient) -> None:
     events = np.random.default_rng(0).normal(size=(44, 20)).astype(np.float32)
     plain = answer(server)
@@ -147,6 +211,20 @@ def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient) -> No
     refused = server.post("/predict", json={**ASKED, "symbol": "ACME"})
     assert refused.status_code == 422
     assert "send future_timestamps" in refused.json()["detail"]
+    assert "did you mean" not in refused.json()["detail"]
+
+
+def test_another_writing_of_a_symbol_is_named_and_not_taken(server: TestClient) -> None:
+    inline = server.post("/predict", json={**ASKED, "symbol": "btc/usd"}).json()
+    assert (inline["status"], inline["detail"].endswith("; did you mean BTC-USD or BTCUSDT?")) == (422, True)
+    stored = server.post("/predict", json={"symbol": "eurusd"}).json()
+    assert (stored["status"], stored["detail"].endswith("; did you mean EURUSD?")) == (404, True)
+    batch = server.post("/predict-batch", json={"symbols": ["EUR/USD", "BTC/USDT:USDT"]}).json()["results"]
+    assert [item["error"]["status"] for item in batch] == [404, 404]
+    assert [item["error"]["detail"].rpartition("; ")[2] for item in batch] == [
+        "did you mean EURUSD?",
+        "did you mean BTCUSDT or BTC-USD?",
+    ]
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict-batch"])
@@ -199,8 +277,8 @@ def test_a_sliding_context_is_said(server: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "name"),
     [
-        ({"pred_len": "4"}, 400, "invalid-body"),
-        ({"timeframe": "5m"}, 400, "invalid-body"),
+        ({"pred_len": "4.5"}, 422, "invalid-body"),
+        ({"timeframe": "5m"}, 422, "invalid-body"),
         ({"pred_len": 513}, 422, "beyond-limit"),
         ({"sample_count": 10**6}, 422, "beyond-limit"),
         ({"lookback": 8}, 422, "beyond-limit"),
@@ -212,6 +290,11 @@ def test_a_sliding_context_is_said(server: TestClient) -> None:
         ({"events": [[0.0] * 20] * 41}, 422, "invalid-events"),
         ({"events": encoded(np.full((40, 20), np.nan))}, 422, "invalid-events"),
         ({"events": encoded(np.zeros((40, 20))), "event_schema": 2}, 422, "invalid-events"),
+        ({"quantiles": "0.5"}, 422, "invalid-body"),
+        ({"quantiles": [0.5, 1]}, 422, "invalid-request"),
+        ({"quantiles": [i / 101 for i in range(1, 101)]}, 422, "beyond-limit"),
+        ({"probabilities": {"touch": ["one"]}}, 422, "invalid-body"),
+        ({"probabilities": {"close_above": [-0.02]}}, 422, "invalid-request"),
         ({"candles": None}, 503, "database-unavailable"),
         ({"candles": None, "symbol": "WAT"}, 404, "unknown-symbol"),
     ],
@@ -231,10 +314,10 @@ def test_refusals_are_problems(server: TestClient, fields: dict[str, Any], statu
     [
         ("GET", "/nowhere", b"", 404),
         ("GET", "/predict", b"", 405),
-        ("POST", "/predict", b"", 400),
-        ("POST", "/predict", b"{", 400),
+        ("POST", "/predict", b"", 422),
+        ("POST", "/predict", b"{", 422),
         ("POST", "/predict", b" " * 200_001, 413),
-        ("POST", "/predict-batch", b'{"symbols": []}', 400),
+        ("POST", "/predict-batch", b'{"symbols": []}', 422),
     ],
 )
 def test_what_never_reaches_a_forecast_is_a_problem_too(
@@ -252,12 +335,18 @@ def test_one_bad_symbol_never_fails_the_others(server: TestClient) -> None:
         "symbols": ["BTC-USD", "SPY", "ACME", "ETH-USD", "WAT"],
         "candles": {"BTC-USD": candles(), "SPY": {"open": "x"}, "ACME": candles(), "ETH-USD": candles()},
         "events": {"BTC-USD": encoded(np.zeros((44, 20))), "ETH-USD": [[0.0]]},
+        "probabilities": {"BTC-USD": {"touch": [1.0]}},
     }
     results = server.post("/predict-batch", json=batch).json()["results"]
     assert [item["symbol"] for item in results] == batch["symbols"]
-    assert [item["error"] and item["error"]["status"] for item in results] == [None, 400, 422, 422, 404]
+    assert [item["error"] and item["error"]["status"] for item in results] == [None, 422, 422, 422, 404]
     assert [item["result"] is None for item in results] == [False, True, True, True, True]
     assert results[0]["result"]["events_used"]
+    batch["probabilities"] |= {"SPY": {"touch": [-1.0]}, "WAT": {"touch": 1.0}}
+    batch |= {"candles": {"BTC-USD": candles(), "SPY": candles(), "WAT": candles()}, "events": None}
+    batch |= {"symbols": ["BTC-USD", "SPY", "WAT"]}
+    results = server.post("/predict-batch", json=batch).json()["results"]
+    assert [item["error"] and item["error"]["status"] for item in results] == [None, 422, 422]
 
 
 def test_a_setting_that_all_share_fails_the_batch(server: TestClient) -> None:
@@ -332,7 +421,7 @@ def test_no_json_makes_the_server_fail(
         body = {**ASKED, "symbols": ["BTC-USD"], **one}
         for path in ("/predict", "/predict-batch"):
             response = server.post(path, content=json.dumps(body).encode(), headers=AS_JSON)
-            assert response.status_code in (200, 400, 404, 413, 422) or (
+            assert response.status_code in (200, 404, 413, 422) or (
                 response.json()["type"] == TYPE_PREFIX + "database-unavailable"
             ), response.text
 

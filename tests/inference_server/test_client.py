@@ -18,7 +18,17 @@ from inference_server.client import (
     encode_array,
 )
 from inference_server.forecast.windows import event_array
-from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest, Problem
+from inference_server.schemas import (
+    FeatureColumns,
+    ModelName,
+    PredictAnswer,
+    PredictRequest,
+    PriceProbability,
+    Probabilities,
+    ProbabilityRequest,
+    Problem,
+    Statistics,
+)
 
 ASKED = PredictRequest(symbol="SPY")
 ANSWER = PredictAnswer(
@@ -87,6 +97,22 @@ def test_a_request_and_its_answer_survive_the_journey() -> None:
     assert path == "/predict"
     assert (headers["X-Request-ID"], headers["Authorization"]) == ("run-7", "Bearer secret")
     assert msgspec.json.decode(sent, type=PredictRequest) == PredictRequest(symbol="SPY", seed=5)
+
+
+def test_statistics_are_typed_and_false_where_an_older_server_gives_none() -> None:
+    statistics = Statistics(
+        paths=20,
+        calibrated=False,
+        last_close=500.0,
+        probabilities=Probabilities(up=[0.5], touch=[PriceProbability(price=510.0, probability=[0.25])]),
+    )
+    made = msgspec.structs.replace(ANSWER, statistics=statistics)
+    asked = PredictRequest(symbol="SPY", probabilities=ProbabilityRequest(touch=[510.0]))
+    with answering(200, msgspec.json.encode(made)) as server, Client(server.url) as client:
+        assert client.predict(asked).statistics == statistics
+        assert msgspec.json.decode(server.seen[0][2])["probabilities"] == {"touch": [510.0]}
+    with answering(200, msgspec.json.encode(ANSWER)) as server, Client(server.url) as client:
+        assert not client.predict(asked).statistics
 
 
 def test_events_travel_as_base64_and_arrive_whole() -> None:

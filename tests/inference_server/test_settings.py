@@ -38,6 +38,7 @@ def test_every_variable_is_read() -> None:
             "KRONOS_API_KEYS": "first-key-of-many, second-key-of-many,",
             "KRONOS_ADMIN_KEYS": "key-of-the-operator",
             "KRONOS_ALLOWED_HOSTS": "a.example, b.example",
+            "KRONOS_MAX_ANSWER_VALUES": "4096",
             "KRONOS_CACHE_BYTES": "13",
             "KRONOS_QUEUE_LIMIT": "14",
             "KRONOS_REQUEST_TIMEOUT_S": "15",
@@ -48,11 +49,12 @@ def test_every_variable_is_read() -> None:
     )
     assert settings == Settings(
         Path("b"), "::1", 0, "postgresql://x", 0.5, 2, DeviceChoice("cuda", 2, False),
-        1, 10, 11, 64, 12, 2048,
+        1, 10, 11, 64, 12, 2048, 4096,
         ("first-key-of-many", "second-key-of-many"), ("key-of-the-operator",),
         ("a.example", "b.example"), 13, 14, 15.0, 0.25, 16.0, 17,
     )  # fmt: skip
     assert settings.limits.max_body_bytes == 2048
+    assert settings.limits.max_answer_values == 4096
 
 
 @pytest.mark.parametrize(

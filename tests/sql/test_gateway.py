@@ -29,6 +29,7 @@ RERUN: dict[str, Any] = {
     "p10": [1.5], "p50": [2.5], "p90": [3.5], "seed": 7, "event_context": Jsonb({"events_active": ["fomc"]}),
     "p10_calibrated": [1.4], "p90_calibrated": [3.6], "samples": [[2.5]],
     "warnings": ["candles-late: newer ones had closed"], "fingerprint": "f",
+    "statistics": Jsonb({"paths": 20}),
 }  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def test_the_gateway_reads_on_through_migrations_and_upserts(
 def test_a_table_that_stays_locked_stops_the_migration_not_the_gateway(
     older: psycopg.Connection, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TRIES", 3)
+    monkeypatch.setattr(module, "_ATTEMPTS", 3)
     monkeypatch.setattr(module, "_PAUSE_S", 0.01)
     with connect(empty_database_url) as holder:
         holder.execute("SELECT count(*) FROM ml_predictions")

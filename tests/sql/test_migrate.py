@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 import sql.migrate as module
 from sql.connect import connect
 from sql.errors import DatabaseError
-from sql.loading import load
+from sql.loading import load, load_for_table
 from sql.migrate import Migration, migrate, migrations, status
 from tests.helpers.databases import OLDER_TABLES, build_older
 
@@ -28,11 +28,14 @@ COLUMNS = {
     "central_bank_rates": "bank decision_time time_known scheduled rate previous forecast source",
     "economic_indicators": "series_id date value known_on source",
     "ml_predictions": "symbol timeframe as_of model_name model_version pred_len timestamps p10 p50 p90 seed "
-    "created_at updated_at event_context p10_calibrated p90_calibrated samples",
+    "created_at updated_at event_context p10_calibrated p90_calibrated samples "
+    "warnings fingerprint statistics scored_at",
     "prediction_scores": "symbol timeframe as_of model_name model_version pred_len matured_at last_close "
     "actual covered covered_calibrated pinball abs_error direction_hit crps events_active step_events "
     "event_day forecast_updated_at",
     "prediction_calibration": "timeframe model_name model_version asset_class as_of low high counts",
+    "scored_closes": "timeframe symbol ts close forecasts_from",
+    "scored_releases": "timeframe symbol day releases",
 }
 
 
@@ -63,6 +66,7 @@ def test_an_empty_database_gets_every_table(empty: psycopg.Connection) -> None:
         assert set(columns.split()) <= set(columns_of(empty, table))
     names = columns_of(empty, "ml_predictions")
     assert names[names.index("updated_at") + 1] == "event_context"
+    assert names[-2:] == ["statistics", "scored_at"]
     assert all(item.applied_at for item in status(empty))
     assert migrate(empty) == []
 
@@ -95,7 +99,7 @@ def test_a_whole_older_installation_can_be_upserted_into(empty: psycopg.Connecti
         "timestamps": [datetime(2024, 1, 2, tzinfo=UTC)], "p10": [1.5], "p50": [2.5], "p90": [3.5], "seed": 7,
         "event_context": Jsonb({"events_active": ["fomc"]}),
         "p10_calibrated": None, "p90_calibrated": None, "samples": None,
-        "warnings": None, "fingerprint": None,
+        "warnings": None, "fingerprint": None, "statistics": None,
     }  # fmt: skip
     empty.execute(load("upsert_prediction"), prediction)
     query = "SELECT p50, seed, updated_at IS NULL, event_context FROM ml_predictions WHERE symbol = %s"
@@ -212,8 +216,8 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
         database.execute(role)
     database.execute("SET ROLE kronos_server")
     window = {"symbols": ["A"], "n": 1, "before": datetime.now(UTC) + timedelta(days=1)}
-    for query in ("candles_1h", "candles_1d"):
-        assert database.execute(load(query), window).fetchall() == []
+    for table in ("ohlcv_1h", "ohlcv_1d"):
+        assert database.execute(load_for_table("candles", table), window).fetchall() == []
     assert database.execute(load("instruments")).fetchall() == []
     asked = {"symbol": "A", "timeframe": "1h", "as_of": None, "model_name": None}
     for query in ("stored_prediction", "prediction_inputs"):
@@ -228,6 +232,6 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
     place = {name: info[name] for name in ("host", "port", "dbname")}
     with psycopg.connect(**place, user="kronos_server", password="only for this test") as server:
         assert server.execute("SHOW statement_timeout").fetchone() == ("15s",)
-        server.execute(load("candles_1h"), window)
+        server.execute(load_for_table("candles", "ohlcv_1h"), window)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             server.execute("CREATE TABLE mine (a int)")

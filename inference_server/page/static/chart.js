@@ -48,9 +48,9 @@ function forecastTraces(view, forecast, colour, dash) {
   const line = (values) => (opened ? [view.lastClose, ...values] : values);
   const common = { type: "scatter", mode: "lines", x: places, hoverinfo: "none", showlegend: false };
   const traces = [
-    { ...common, y: line(forecast.p10), line: { color: faded(colour, 0.55), width: 1 } },
+    { ...common, y: line(forecast.low), line: { color: faded(colour, 0.55), width: 1 } },
     {
-      ...common, y: line(forecast.p90), fill: "tonexty", fillcolor: faded(colour, 0.16),
+      ...common, y: line(forecast.high), fill: "tonexty", fillcolor: faded(colour, 0.16),
       line: { color: faded(colour, 0.55), width: 1 },
     },
   ];
@@ -62,7 +62,7 @@ function forecastTraces(view, forecast, colour, dash) {
       traces.push({ ...common, y: line(values), line: { color: colour, width: 1, dash: "dot" } });
     }
   }
-  traces.push({ ...common, y: line(forecast.p50), line: { color: colour, width: 2, dash } });
+  traces.push({ ...common, y: line(forecast.median), line: { color: colour, width: 2, dash } });
   return traces;
 }
 
@@ -188,6 +188,7 @@ export class Chart {
       },
       yaxis: {
         ...axis, side: "right", domain: [0.08, 1], tickformat: `,.${view.digits}f`, nticks: 8, fixedrange: false,
+        automargin: true,  // prices of eight digits are wider than the margin
       },
       yaxis2: { domain: [0, 0.06], range: [-1, 1], fixedrange: true, visible: false },
       shapes, annotations,

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import { stamp } from "./format.js";
 import {
-  make, showEvents, showFacts, showHorizon, showLegend, showReadout, showValues, showWarnings,
+  make, showEvents, showFacts, showHorizon, showLegend, showOdds, showReadout, showValues, showWarnings,
 } from "./panels.js";
 import { RunForm } from "./run.js";
 import { readView, withForecasts } from "./view.js";
@@ -141,6 +141,7 @@ async function show(view) {
   $("back").hidden = view === state.stored;
   showFacts($("facts"), view);
   showHorizon($("horizon"), view);
+  showOdds($("odds"), view);
   showWarnings($("warnings"), view);
   showLegend($("legend"), view);
   showValues($("values"), view);

@@ -21,6 +21,9 @@ function pairs(node, facts) {
   }));
 }
 
+/** Names of the lower quantile, the median and the upper one of a forecast's band, such as p10 and p90. */
+const bandNames = ({ band }) => [`p${+(50 - band / 2).toFixed(1)}`, "median", `p${+(50 + band / 2).toFixed(1)}`];
+
 const small = (text) => make("small", { text });
 
 /** Show what is known of the candle and the forecasts at a place, or at the candle that they start from. */
@@ -41,8 +44,8 @@ export function showReadout(node, view, place) {
   for (const forecast of view.forecasts) {
     const step = forecast.times.indexOf(time);
     if (step < 0) continue;
-    const values = ["p10", "p50", "p90"].map((name) => price(forecast[name][step], view.digits));
-    add(forecast.short ?? "p10 / median / p90", values.join(" / "), forecast.look);
+    const values = ["low", "median", "high"].map((name) => price(forecast[name][step], view.digits));
+    add(forecast.short ?? bandNames(forecast).join(" / "), values.join(" / "), forecast.look);
   }
   node.replaceChildren(...parts);
 }
@@ -56,7 +59,7 @@ export function outcome(view, forecast) {
     const close = closes.get(time);
     if (close === undefined || close === null) return;
     known += 1;
-    if (close >= forecast.p10[step] && close <= forecast.p90[step]) inside += 1;
+    if (close >= forecast.low[step] && close <= forecast.high[step]) inside += 1;
   });
   return { known, inside };
 }
@@ -99,7 +102,8 @@ export function showHorizon(table, view) {
     return make("tr", { children: [first, ...view.forecasts.map((one) => make("td", { children: cell(one) }))] });
   };
   const steps = view.forecasts[0].times.length;
-  const rows = [["p90", "p90"], ["p50", "Median"], ["p10", "p10"]].map(([name, label]) => row(label, (one) => {
+  const [low, , high] = bandNames(view.forecasts[0]);
+  const rows = [["high", high], ["median", "Median"], ["low", low]].map(([name, label]) => row(label, (one) => {
     const value = one[name].at(-1);
     return [price(value, view.digits), small(change(value, view.lastClose))];
   }));
@@ -114,19 +118,50 @@ export function showHorizon(table, view) {
   table.replaceChildren(head, make("tbody", { children: rows }));
 }
 
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+
+/** Show how many of the paths end above a price or reach it before, where a forecast says so. */
+export function showOdds(card, view) {
+  const forecasts = view.forecasts.filter((one) => one.statistics?.probabilities);
+  card.hidden = forecasts.length === 0;
+  if (card.hidden) return;
+  const row = (label, cell) => {
+    const first = Object.assign(make("th", { children: label }), { scope: "row" });
+    return make("tr", { children: [first, ...forecasts.map((one) => make("td", { children: cell(one.statistics.probabilities) }))] });
+  };
+  const at = (list, price) => list?.find((one) => one.price === price)?.probability.at(-1);
+  const cell = (found, price) => {
+    const [above, touched] = [at(found.close_above, price), at(found.touch, price)];
+    return [above === undefined ? "" : percent(above), small(touched === undefined ? "" : `touched ${percent(touched)}`)];
+  };
+  const lists = forecasts.flatMap(({ statistics: { probabilities: found } }) => [...(found.close_above ?? []), ...(found.touch ?? [])]);
+  const prices = [...new Set(lists.map((one) => one.price))].sort((one, other) => other - one);
+  const heads = forecasts.map(({ name, look }) => Object.assign(make("th", { text: name, className: look }), { scope: "col" }));
+  const title = make("th", { text: `Close after ${forecasts[0].times.length} candles above` });
+  card.querySelector("table").replaceChildren(
+    make("thead", { children: [make("tr", { children: [title, ...heads] })] }),
+    make("tbody", { children: [
+      row(["last close"], (found) => [percent(found.up.at(-1))]),
+      ...prices.map((one) => row([price(one, view.digits), small(change(one, view.lastClose))], (found) => cell(found, one))),
+    ] }),
+  );
+  const { paths } = forecasts[0].statistics;
+  card.querySelector(".note").textContent = `Shares of ${paths} sample paths, not calibrated. Touched: in any candle on the way.`;
+}
+
 /** Fill the table of values: for readers who do not see the chart, and for copying. */
 export function showValues(details, view) {
   details.hidden = view.forecasts.length === 0;
   if (details.hidden) return;
   const closes = new Map(view.candles.map((row) => [row.time, row.close]));
   const head = ["Time, UTC"];
-  for (const { short } of view.forecasts) {
-    head.push(...["p10", "median", "p90"].map((name) => (short ? `${name}, ${short}` : name)));
+  for (const { short, band } of view.forecasts) {
+    head.push(...bandNames({ band }).map((name) => (short ? `${name}, ${short}` : name)));
   }
   head.push("close since");
   const times = view.forecasts[0].times;
   const body = times.map((time, step) => {
-    const cells = view.forecasts.flatMap((one) => [one.p10[step], one.p50[step], one.p90[step]]);
+    const cells = view.forecasts.flatMap((one) => [one.low[step], one.median[step], one.high[step]]);
     const values = [...cells, closes.get(time) ?? null].map((value) => price(value, view.digits));
     const first = make("th", { text: stamp(time, view.timeframe) });
     first.scope = "row";
@@ -174,10 +209,11 @@ export function showLegend(node, view) {
   const items = [
     ['<path d="M6 0v12M16 0v12" stroke="var(--muted)"/><rect x="3" y="3" width="6" height="6" fill="var(--surface)" stroke="var(--up)"/><rect x="13" y="3" width="6" height="6" fill="var(--down)"/>', "candle up, down"],
   ];
-  for (const { look, name, samples, calibrated } of view.forecasts) {
+  for (const { look, name, samples, calibrated, band } of view.forecasts) {
+    const [low, , high] = bandNames({ band });
     const colour = `var(--${look})`;
     const dash = look === "other" ? ' stroke-dasharray="5 3"' : "";
-    items.push([`<rect width="22" height="12" fill="${colour}" opacity=".2"/><path d="M0 6h22" stroke="${colour}" stroke-width="2"${dash}/>`, `${name}: p10 – p90 and median`]);
+    items.push([`<rect width="22" height="12" fill="${colour}" opacity=".2"/><path d="M0 6h22" stroke="${colour}" stroke-width="2"${dash}/>`, `${name}: ${low} – ${high} and median`]);
     if (samples?.length) items.push([`<path d="M0 9l6-5 5 4 5-6 6 3" fill="none" stroke="${colour}" opacity=".6"/>`, `${samples.length} sample paths`]);
     if (calibrated) items.push([`<path d="M0 3h22M0 9h22" stroke="${colour}" stroke-dasharray="1.5 2"/>`, "p10, p90 calibrated"]);
   }

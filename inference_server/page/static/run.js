@@ -1,12 +1,14 @@
 // The form that asks /predict: what it offers, the requests it makes, and what comes of them.
 
 import * as api from "./api.js";
-import { answeredForecast } from "./view.js";
+import { answeredForecast, STORED_BAND } from "./view.js";
 
 const PATHS = [5, 10, 20, 50, 100];
 const PATHS_SHOWN = 20;
 const PATHS_COMPARED = 3;
 const AHEAD = [12, 24, 48, 120];
+const BANDS = [50, 80, 90, 95];
+const MOVE_OFFERED = { "1h": 0.02, "1d": 0.05 };
 const LONGEST_LOOKBACK = 512;
 const LOOKS = {
   with: { name: "With events", short: "with events", look: "fan" },
@@ -27,6 +29,7 @@ export class RunForm {
     this.onRefusal = onRefusal;
     this.model = null;
     this.running = null;
+    $("band").replaceChildren(...BANDS.map((band) => new Option(`${band} %`, band, false, band === STORED_BAND)));
     $("run").addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.running) this.running.abort();
@@ -48,6 +51,9 @@ export class RunForm {
     fill($("paths"), PATHS.filter((count) => count <= (limits?.max_sample_count ?? 20)), inputs?.sample_count ?? 20);
     fill($("ahead"), view.row ? [] : AHEAD, view.row ? view.row.pred_len : 24);
     $("ahead").disabled = Boolean(view.row);
+    const move = MOVE_OFFERED[view.timeframe];
+    const around = view.lastClose > 0 ? [1 + move, 1 - move].map((factor) => (view.lastClose * factor).toFixed(view.digits)) : [];
+    $("prices").value = around.join(" ");
     this.say("");
     this.update();
   }
@@ -74,10 +80,21 @@ export class RunForm {
     return null;
   }
 
+  /** The prices whose probabilities are wanted; NaN among them where one is no number. */
+  prices() {
+    return [...new Set($("prices").value.split(/[\s;]+/).filter(Boolean).map(Number))];
+  }
+
+  /** How much the band that is drawn holds of the paths, in per cent. */
+  band() {
+    return Number($("band").value);
+  }
+
   request(withEvents) {
     const { view, inputs } = this;
     const { row } = view;
     const predLen = Number($("ahead").value);
+    const prices = this.prices();
     const request = {
       symbol: view.symbol, timeframe: view.timeframe, pred_len: predLen,
       // The opening of the first candle forecast: the last one used has closed by then, and no other.
@@ -85,6 +102,8 @@ export class RunForm {
       lookback: inputs?.lookback ?? Math.min(LONGEST_LOOKBACK, this.model.max_context - predLen),
       temperature: inputs?.temperature ?? 1, top_k: inputs?.top_k ?? 0, top_p: inputs?.top_p ?? 1,
       sample_count: Number($("paths").value), seed: Number($("seed").value), return_samples: true,
+      quantiles: [50 - this.band() / 2, 50 + this.band() / 2].map((level) => level / 100),
+      probabilities: { close_above: prices, touch: prices },
     };
     return withEvents ? { ...request, events: inputs.events, event_schema: inputs.event_schema } : request;
   }
@@ -94,18 +113,23 @@ export class RunForm {
       this.say("The seed must be a whole number of at most 15 digits.", true);
       return;
     }
+    if (this.prices().some(Number.isNaN)) {
+      this.say("The prices must be numbers such as 1234.5, with spaces between them.", true);
+      return;
+    }
     const chosen = document.querySelector('input[name="events"]:checked').value;
     const kinds = chosen === "both" ? ["with", "without"] : [chosen];
     this.running = new AbortController();
     const { signal } = this.running;
     const view = this.view;
+    const band = this.band();
     this.update();
     this.say("The model is at work …");
     const since = performance.now();
     try {
       const answers = await Promise.all(kinds.map((kind) => api.predict(this.request(kind === "with"), signal)));
       const shown = kinds.length > 1 ? PATHS_COMPARED : PATHS_SHOWN;
-      this.onForecasts(view, answers.map((answer, i) => answeredForecast(answer, LOOKS[kinds[i]], shown)));
+      this.onForecasts(view, answers.map((answer, i) => answeredForecast(answer, LOOKS[kinds[i]], shown, band)));
       const warnings = [...new Set(answers.flatMap((answer) => answer.warnings))];
       const took = `Took ${((performance.now() - since) / 1000).toFixed(1)} s.`;
       this.say([took, this.reproduced(kinds, answers), ...warnings].filter(Boolean).join(" "));

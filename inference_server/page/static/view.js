@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { digitsOf } from "./format.js";
 import { Timeline } from "./timeline.js";
 
+export const STORED_BAND = 80; // per cent: a row holds p10 and p90
 const UNIT = { "1h": 3600e3, "1d": 86400e3 };
 const CALENDAR_AHEAD = { "1h": 14 * 86400e3, "1d": 60 * 86400e3 };
 const LONGEST_CALENDAR = 3 * 365 * 86400e3;
@@ -21,16 +22,18 @@ function storedForecast(row) {
   const calibrated = row.p10_calibrated && row.p90_calibrated ? [row.p10_calibrated, row.p90_calibrated] : null;
   return {
     name: "Stored forecast", look: "fan", times: row.timestamps.map(Date.parse),
-    p10: row.p10, p50: row.p50, p90: row.p90, calibrated,
+    band: STORED_BAND, low: row.p10, median: row.p50, high: row.p90, calibrated, statistics: row.statistics,
     model: row.model_name, version: row.model_version, seed: row.seed,
   };
 }
 
-/** Return an answer of /predict as a forecast to draw. */
-export function answeredForecast(answer, { name, short, look }, pathsShown) {
+/** Return an answer of /predict as a forecast to draw; its two quantiles hold a `band` between them, in per cent. */
+export function answeredForecast(answer, { name, short, look }, pathsShown, band) {
+  const [low, high] = answer.statistics.quantiles.close;
   return {
     name, short, look, times: answer.timestamps.map(Date.parse),
-    p10: answer.p10, p50: answer.p50, p90: answer.p90, samples: answer.samples.slice(0, pathsShown),
+    band, low, median: answer.p50, high, samples: answer.samples.slice(0, pathsShown),
+    statistics: answer.statistics,
     model: answer.model.name, version: answer.model.version, seed: answer.seed,
   };
 }

@@ -3,7 +3,7 @@
 SELECT
     symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps,
     p10::float8[], p50::float8[], p90::float8[], seed, created_at, updated_at, event_context,
-    p10_calibrated, p90_calibrated, warnings
+    p10_calibrated, p90_calibrated, warnings, statistics
 FROM ml_predictions
 WHERE symbol = %(symbol)s::text AND timeframe = %(timeframe)s::text AND isfinite(as_of)
     AND as_of = coalesce(%(as_of)s::timestamptz, as_of)

@@ -1,15 +1,15 @@
 -- One forecast; a rerun overwrites the row of the same symbol, timeframe, as_of and model_name and keeps created_at.
 -- Parameters: the columns but for created_at and updated_at; event_context as Jsonb or NULL, p10_calibrated,
--- p90_calibrated, samples, warnings and fingerprint may be NULL.
+-- p90_calibrated, samples, warnings and fingerprint may be NULL; statistics as Jsonb or NULL.
 INSERT INTO ml_predictions (
     symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps, p10, p50, p90, seed, event_context,
-    p10_calibrated, p90_calibrated, samples, warnings, fingerprint
+    p10_calibrated, p90_calibrated, samples, warnings, fingerprint, statistics
 )
 VALUES (
     %(symbol)s, %(timeframe)s, %(as_of)s, %(model_name)s, %(model_version)s, %(pred_len)s,
     %(timestamps)s::timestamptz[], %(p10)s::float8[], %(p50)s::float8[], %(p90)s::float8[], %(seed)s, %(event_context)s,
     %(p10_calibrated)s::float8[], %(p90_calibrated)s::float8[], %(samples)s::real[],
-    %(warnings)s::text[], %(fingerprint)s
+    %(warnings)s::text[], %(fingerprint)s, %(statistics)s
 )
 ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
     model_version = excluded.model_version,
@@ -25,4 +25,6 @@ ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
     samples = excluded.samples,
     warnings = excluded.warnings,
     fingerprint = excluded.fingerprint,
-    updated_at = now()
+    statistics = excluded.statistics,
+    updated_at = now(),
+    scored_at = NULL

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from flows.forecasting import comparison
-from flows.forecasting.comparison import Comparison, comparison_table
+from flows.forecasting.comparison import Comparison, comparison_lines, comparison_table
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer
 
 
@@ -29,15 +29,27 @@ def answer(p10: list[float], p90: list[float]) -> PredictAnswer:
     )
 
 
-def test_the_table_shows_the_releases_and_the_ratio_of_the_widths() -> None:
+def test_both_envelopes_stand_below_each_other_in_80_columns() -> None:
     wide, narrow = answer([1.04, 1.03, 1.02], [1.06, 1.07, 1.08]), answer([1.04] * 3, [1.06] * 3)
-    console = Console(width=120)
+    found = Comparison("EURUSD", wide, narrow, {1: ["fomc"]})
+    console = Console(width=80)
     with console.capture() as printed:
-        console.print(comparison_table(Comparison("EURUSD", wide, narrow, {1: ["fomc"]})))
-    lines = [line.split() for line in printed.get().splitlines() if line.strip().startswith("2022")]
-    assert [line[-1] for line in lines] == ["1.00", "2.00", "3.00"]
-    assert "fomc" in lines[1]
-    assert "fomc" not in lines[0] + lines[2]
+        console.print(comparison_table(found))
+    lines = [
+        line.split() for line in printed.get().splitlines() if {"with", "without"} & set(line.split()[:4])
+    ]
+    rows = [line for line in lines if "1.0500" in line]
+    assert [row[-1] for row in rows] == ["0.02", "0.02", "0.04", "0.02", "0.06", "0.02"]
+    assert rows[2][:4] == ["2022-06-15", "13:00", "fomc", "with"]
+    assert rows[3][0] == "without"
+    assert comparison_lines(found) == [
+        "p10 to p90 at the candle of FOMC is 2.00 times as wide with events as without."
+    ]
+
+
+def test_an_envelope_without_width_has_no_ratio() -> None:
+    flat = answer([1.05, 1.05], [1.05, 1.05])
+    assert comparison_lines(Comparison("EURUSD", flat, flat, {1: ["cpi"]})) == []
 
 
 def test_releases_are_those_of_the_prediction_window() -> None:

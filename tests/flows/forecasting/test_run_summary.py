@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows.forecasting.run_summary import (
+    Horizon,
     Outcome,
     event_words,
     failure_message,
@@ -32,8 +33,9 @@ ROW = PredictionRow(
     seed=1,
     event_context=None,
 )
-STORED = Outcome("EURUSD", ROW, last_close=1.05)
-UNCHANGED = Outcome("GBPUSD", ROW, last_close=1.05, unchanged=True)
+HORIZON = Horizon.of(ROW)
+STORED = Outcome("EURUSD", HORIZON, last_close=1.05)
+UNCHANGED = Outcome("GBPUSD", HORIZON, last_close=1.05, unchanged=True)
 FAILED = Outcome("SPY", error="PredictionRefused: Bad Request (400): no")
 SKIPPED = Outcome("SPX", skipped="no 1h candles")
 STALE = Outcome("SQ", stale="newest candle 2024-08-30 19:30 UTC, 500 later ones had closed")
@@ -119,8 +121,8 @@ def test_a_row_that_was_there_already_is_shown_as_unchanged() -> None:
 def test_warnings_are_codes_in_the_table_and_words_below_it() -> None:
     texts = ["split: a step of 2:1", "split: another", "candles-late: newer ones had closed"]
     outcomes = [
-        Outcome("A", replace(ROW, warnings=texts)),
-        Outcome("B", replace(ROW, warnings=texts[:1])),
+        Outcome("A", replace(HORIZON, warnings=tuple(texts))),
+        Outcome("B", replace(HORIZON, warnings=(texts[0],))),
         FAILED,
     ]
     assert [row.get("warnings") for row in summary_table(outcomes)] == ["split, candles-late", "split", None]
@@ -129,7 +131,7 @@ def test_warnings_are_codes_in_the_table_and_words_below_it() -> None:
 
 def test_the_notices_gather_symbols_by_reason() -> None:
     outcomes = [
-        Outcome(name, ROW, without_events=reason, late=late)
+        Outcome(name, HORIZON, without_events=reason, late=late)
         for name, reason, late in [
             ("A", "calendar empty", True),
             ("B", None, True),
@@ -146,7 +148,7 @@ def test_the_notices_gather_symbols_by_reason() -> None:
 
 
 def test_a_late_candle_is_marked() -> None:
-    (row,) = summary_table([Outcome("EURUSD", ROW, last_close=1.05, late=True)])
+    (row,) = summary_table([Outcome("EURUSD", HORIZON, last_close=1.05, late=True)])
     assert row["last candle"] == "2024-12-18 11:00 (late)"
 
 

@@ -24,6 +24,7 @@ ROW = PredictionRow(
     p90=[1.06, 1.07],
     seed=2**53 - 1,
     event_context={"events_active": ["fomc"], "surprise_directions": {}},
+    statistics={"paths": 20, "last_close": 1.05, "probabilities": {"up": [0.55, 0.5]}},
 )
 
 
@@ -44,6 +45,15 @@ def test_no_context_is_sql_null(database: psycopg.Connection[Any]) -> None:
     assert database.execute("SELECT count(*) FROM ml_predictions WHERE event_context IS NULL").fetchone() == (
         1,
     )
+
+
+def test_no_statistics_are_sql_null(database: psycopg.Connection[Any]) -> None:
+    upsert_prediction(database, ROW)
+    query = "SELECT statistics #>> '{probabilities,up,0}' FROM ml_predictions"
+    assert database.execute(query).fetchone() == ("0.55",)
+    upsert_prediction(database, replace(ROW, statistics=None))
+    count = "SELECT count(*) FROM ml_predictions WHERE statistics IS NULL"
+    assert database.execute(count).fetchone() == (1,)
 
 
 def test_a_rerun_replaces_the_row_and_keeps_when_it_was_created(database: psycopg.Connection[Any]) -> None:

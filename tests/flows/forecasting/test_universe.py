@@ -47,6 +47,14 @@ def test_names_may_be_inactive_or_packaged_and_the_unknown_are_reported(
     }
     assert set(universe.unknown) == {"NO-SUCH"}
     assert "table instruments" in universe.unknown["NO-SUCH"]
+    assert "did you mean" not in universe.unknown["NO-SUCH"]
+
+
+def test_another_writing_of_a_symbol_is_named_and_not_taken(instruments: psycopg.Connection[Any]) -> None:
+    universe = read_universe(instruments, ["eurusd", "BTC/USDT:USDT"])
+    assert universe.instruments == {}
+    assert universe.unknown["eurusd"].endswith("; did you mean EURUSD?")
+    assert universe.unknown["BTC/USDT:USDT"].endswith("; did you mean BTCUSDT or BTC-USD?")
 
 
 def test_nothing_active_says_what_to_do(database: psycopg.Connection[Any]) -> None:

@@ -60,7 +60,7 @@ def test_repair_reaches_samples_and_mean_and_is_off_by_default() -> None:
     paths = np.tile(np.float32([10, 9, 11, 10, -5, -5]), (2, 3, 1))
     assert answer(paths).mean.volume == [-5.0] * 3
     made = answer(paths, repair=True, return_samples="full")
-    assert made.samples == [[[10.0, 11.0, 9.0, 10.0, 0.0, 0.0]] * 3] * 2
+    assert np.asarray(made.samples).tolist() == [[[10.0, 11.0, 9.0, 10.0, 0.0, 0.0]] * 3] * 2
     assert (made.mean.high, made.mean.low, made.mean.volume) == ([11.0] * 3, [9.0] * 3, [0.0] * 3)
 
 

@@ -1,4 +1,4 @@
-"""Bodies: strict types, ignored fields named, one symbol's fault kept to itself, and no body that crashes."""
+"""Bodies: types, ignored fields named, one symbol's fault kept to itself, and no body that crashes."""
 
 import base64
 import contextlib
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, UnsupportedMedia
 from inference_server.http.bodies import read_batch, read_predict, unpacked
-from inference_server.schemas import Candles, EncodedArray, PredictRequest
+from inference_server.schemas import Candles, EncodedArray, PredictRequest, ProbabilityRequest
 
 CANDLES = {"timestamp": [1], "open": [1], "high": [1], "low": [1], "close": [1]}
 
@@ -39,6 +39,14 @@ def test_unknown_fields_are_ignored_and_named() -> None:
     assert warnings == ["fields-ignored: unknown fields were ignored: model, verbose, candles.trades"]
 
 
+def test_unknown_fields_of_probabilities_are_named_too() -> None:
+    (warning,) = read_predict(body(symbol="SPY", probabilities={"closes_above": [1], "touch": [2]}))[1]
+    assert warning.endswith("ignored: probabilities.closes_above")
+    asked, (warning,) = read_batch(body(symbols=["A"], probabilities={"A": {"up": True}}), 9)
+    assert warning.endswith("ignored: probabilities.A.up")
+    assert asked == {"A": PredictRequest(symbol="A", probabilities=ProbabilityRequest())}
+
+
 def test_many_unknown_fields_are_counted() -> None:
     (warning,) = read_predict(body(symbol="SPY", **{f"field{i}": 0 for i in range(12)}))[1]
     assert warning.endswith("field9 and 2 more")
@@ -60,15 +68,15 @@ def test_events_travel_as_lists_or_base64() -> None:
         (b'{"symbol": "A", "top_p": NaN}', "no NaN or Infinity"),
         (b'{"symbol": "\xff"}', "not JSON"),
         (b'{"symbol": "\\ud800"}', "not JSON"),
-        (b'{"symbol": "A", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b'{"symbol": "A", "x": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}", "nested too deeply"),
         (b"[]", "Expected `object`"),
         (b"{}", "missing required field `symbol`"),
         (body(symbol=5), "`str`, got `int`"),
         (body(symbol=""), "length >= 1"),
         (body(symbol="A", timeframe="5m"), "Invalid enum value '5m'"),
-        (body(symbol="A", pred_len="12"), r"Expected `int`, got `str` - at `\$.pred_len`"),
+        (body(symbol="A", pred_len="1.5"), r"Expected `int`, got `str` - at `\$.pred_len`"),
         (body(symbol="A", pred_len=0), "`int` >= 1"),
-        (body(symbol="A", pred_len=True), "`int`, got `bool`"),
+        (body(symbol="A", pred_len=1.5), "`int`, got `float`"),
         (b'{"symbol": "A", "pred_len": 1e400}', "out of range"),
         (b'{"symbol": "A", "seed": ' + b"9" * 5000 + b"}", "out of range"),
         (body(symbol="A", seed=-1), ">= 0"),
@@ -76,7 +84,7 @@ def test_events_travel_as_lists_or_base64() -> None:
         (body(symbol="A", temperature=0), "temperature"),
         (body(symbol="A", top_p=1.5), "top_p"),
         (body(symbol="A", return_samples="half"), "Invalid enum value"),
-        (body(symbol="A", candles={**CANDLES, "open": ["1"]}), r"got `str` - at `\$.candles.open\[0\]`"),
+        (body(symbol="A", candles={**CANDLES, "open": ["x"]}), r"got `str` - at `\$.candles.open\[0\]`"),
         (body(symbol="A", candles={**CANDLES, "open": [None]}), r"got `null` - at `\$.candles.open\[0\]`"),
         (body(symbol="A", candles={"open": [1]}), "missing required field `timestamp`"),
         (body(symbol="A", events={"shape": [1, 2], "data": "!!"}), "base64"),
@@ -89,8 +97,8 @@ def test_what_cannot_be_read_says_where(raw: bytes, message: str) -> None:
 
 def test_the_value_given_is_shown() -> None:
     with pytest.raises(InvalidBody) as refused:
-        read_predict(body(symbol="A", pred_len="12"))
-    assert refused.value.given == "12"
+        read_predict(body(symbol="A", pred_len="1.5"))
+    assert refused.value.given == "1.5"
 
 
 def test_a_batch_gives_each_symbol_its_own_request() -> None:

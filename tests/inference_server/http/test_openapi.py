@@ -51,6 +51,19 @@ def test_the_document_describes_the_requests(client: TestClient) -> None:
     assert {"symbols", "events", "candles", "future_timestamps"} <= set(batch)
 
 
+def test_the_document_describes_statistics_with_examples(client: TestClient) -> None:
+    schemas = client.get("/docs/openapi.json").json()["components"]["schemas"]
+    assert schemas["PredictRequest"]["required"] == ["symbol"]
+    for field in ("quantiles", "probabilities"):
+        for kind in ("PredictRequest", "PredictBatchRequest"):
+            assert schemas[kind]["properties"][field]["examples"], (kind, field)
+    assert "statistics" not in schemas["PredictAnswer"]["required"]
+    assert set(schemas["Statistics"]["required"]) == {"paths", "calibrated", "last_close"}
+    assert schemas["Probabilities"]["required"] == ["up"]
+    nullable = schemas["RealisedVolatility"]["properties"]["values"]["items"]["items"]
+    assert {one["type"] for one in nullable["oneOf"]} == {"number", "null"}
+
+
 def test_the_document_describes_what_the_page_reads(client: TestClient) -> None:
     document = client.get("/docs/openapi.json").json()
     stored = ("", "/history", "/inputs", "/chart.png")

@@ -12,7 +12,7 @@ from market.candles import CandleError
 @pytest.mark.parametrize(
     ("error", "status", "name"),
     [
-        (errors.InvalidBody("x"), 400, "invalid-body"),
+        (errors.InvalidBody("x"), 422, "invalid-body"),
         (errors.InvalidRequest("x"), 422, "invalid-request"),
         (errors.InvalidEvents("x"), 422, "invalid-events"),
         (errors.TooFewCandles("x"), 422, "too-few-candles"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.backtest.local_server import local_server
+from flows.runtime.local_server import local_server
 from inference_server.client import Client
 from inference_server.schemas import PredictRequest
 from sql.connect import connect
@@ -21,6 +21,7 @@ from tests.helpers.stored import (
     NOW,
     add_candles,
     add_event,
+    add_symbol,
     row_of,
     store_inputs,
     store_row,
@@ -28,6 +29,7 @@ from tests.helpers.stored import (
 
 PRED_LEN = 12
 LOOKBACK = 40
+SLASHED = "XBT/USDT:USDT"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -92,12 +94,13 @@ def page(
     _migrated_template: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """A server with two symbols, releases, and forecasts of EURUSD that it made itself; gives its address."""
+    """A server with three symbols, releases and forecasts of EURUSD made by itself; gives its address."""
     url = fixtures_database._created(postgres_url, _migrated_template)
     with (
         serving(tiny_bundle, tmp_path_factory.mktemp("page"), DATABASE_URL=url) as address,
         connect(url, autocommit=True) as connection,
     ):
+        add_symbol(connection, SLASHED)
         add_candles(connection, "EURUSD", "1h", 120)
         add_candles(connection, "EURUSD", "1d", 60)
         add_candles(connection, "SPY", "1d", 80)

@@ -110,6 +110,43 @@ def test_two_forecasts_are_compared_from_one_seed(page: str, watched: Watched) -
     clean(watched, page)
 
 
+def test_probabilities_of_prices_and_another_band_come_with_a_run(page: str, watched: Watched) -> None:
+    watched.tab.goto(f"{page}/{FORECAST}")
+    watched.shown("Stored forecast")
+    assert watched.tab.is_hidden("#odds")
+    upper, lower = map(float, watched.tab.input_value("#prices").split())
+    assert upper / lower == pytest.approx(1.02 / 0.98, rel=1e-3)
+    watched.tab.fill("#prices", "0.5 1.5")
+    run(watched, "both")
+    watched.shown("With events+Without events")
+    eighty = traces(watched)[1]["y"][1:]
+    assert watched.tab.locator("#horizon tbody th").all_inner_texts()[:3] == ["p90", "Median", "p10"]
+    watched.tab.select_option("#band", "50")
+    run(watched, "both")
+    watched.tab.locator("#horizon", has_text="p75").wait_for()
+    fifty = traces(watched)[1]["y"][1:]
+    assert all(inner >= outer for inner, outer in zip(fifty, eighty, strict=True))
+    assert fifty != eighty
+    assert "p25 – p75" in watched.tab.inner_text("#legend")
+    rows = [row.split() for row in watched.tab.locator("#odds tbody tr").all_inner_texts()]
+    assert rows[0][:2] == ["last", "close"]
+    assert rows[1][0] == "1.50000"
+    assert rows[2][0] == "0.50000"
+    shares = [[word for word in row if word.isdigit()] for row in rows[1:]]
+    assert shares == [["0", "0"] * 2, ["100", "0"] * 2]  # closes above and touched, of two forecasts
+    assert "not calibrated" in watched.tab.inner_text("#odds")
+    watched.tab.fill("#prices", "1,05")
+    watched.tab.click("#go")
+    watched.tab.locator("#run-state.bad", has_text="must be numbers").wait_for()
+    watched.tab.fill("#prices", "-1")
+    watched.tab.click("#go")
+    watched.tab.locator("#run-state.bad", has_text="every price of the history").wait_for()
+    watched.tab.click("#back")
+    watched.shown("Stored forecast")
+    assert watched.tab.is_hidden("#odds")
+    assert [line for line in watched.console if "422" not in line] == []
+
+
 def test_values_are_there_without_eyes_and_without_a_mouse(page: str, watched: Watched) -> None:
     watched.tab.goto(f"{page}/{EARLIER}")
     watched.shown("Stored forecast")
@@ -138,6 +175,47 @@ def test_it_follows_the_colour_scheme_and_fits_a_phone(page: str, watched: Watch
     assert ground == {"light": "#ffffff", "dark": "#161e27"}[scheme]
     assert watched.tab.evaluate("() => document.documentElement.scrollWidth") <= 360
     clean(watched, page)
+
+
+@pytest.mark.parametrize("width", [360, 420])
+def test_a_narrow_page_keeps_to_its_width_and_shows_the_price_axis(
+    page: str, watched: Watched, width: int
+) -> None:
+    """With long names of forecasts and prices of eight digits, before a run and after it."""
+    active = ["fomc", "cpi", "nfp", "gdp", "pce", "rate_decision", "earnings"]
+
+    def with_events(route: Any) -> None:
+        answer = route.fetch().json()
+        for each in answer["predictions"]:
+            each["event_context"] = {"events_active": active, "surprise_directions": {}}
+        route.fulfill(json=answer)
+
+    def a_million_times(route: Any) -> None:
+        answer = route.fetch().json()
+        for name in ("open", "high", "low", "close"):
+            answer[name] = [value * 1e6 for value in answer[name]]
+        route.fulfill(json=answer)
+
+    watched.tab.route("**/history?*", with_events)
+    watched.tab.route("**/candles/*", a_million_times)
+    watched.tab.set_viewport_size({"width": width, "height": 900})
+    watched.tab.goto(f"{page}/{FORECAST}")
+    watched.shown("Stored forecast")
+    assert "earnings" in watched.tab.inner_text("#stored")
+    _fits(watched, width)
+    run(watched, "both")
+    _fits(watched, width)
+
+
+def _fits(watched: Watched, width: int) -> None:
+    assert watched.tab.evaluate("() => document.documentElement.scrollWidth") <= width
+    axis = watched.tab.evaluate(
+        "() => [...document.querySelectorAll('#chart .ytick text')].map("
+        "(text) => [text.textContent, text.getBoundingClientRect().right])"
+    )
+    board = watched.tab.evaluate("() => document.getElementById('chart').getBoundingClientRect().right")
+    assert any(len(text) >= 12 for text, _ in axis)
+    assert all(right <= board <= width for _, right in axis)
 
 
 def test_while_the_model_loads_stored_forecasts_are_shown(page: str, watched: Watched) -> None:

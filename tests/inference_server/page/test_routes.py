@@ -10,6 +10,7 @@ import numpy as np
 import psycopg
 import pytest
 from litestar.testing import TestClient
+from psycopg.types.json import Jsonb
 
 from inference_server.app import create_app
 from inference_server.settings import Settings
@@ -131,7 +132,9 @@ def test_the_newest_forecast_has_every_column_of_its_row(
 ) -> None:
     store_row(database, prediction_row(as_of=NOW - 2 * HOUR, p50=[1.0, 1.0]))
     told = ["candles-late: newer ones had closed"]
-    store_row(database, prediction_row(p10_calibrated=[1.0, 0.9], p90_calibrated=[1.1, 1.2], warnings=told))
+    statistics = {"paths": 20, "calibrated": False, "last_close": 1.05, "probabilities": {"up": [0.5, 0.55]}}
+    changed = {"p10_calibrated": [1.0, 0.9], "p90_calibrated": [1.1, 1.2], "statistics": Jsonb(statistics)}
+    store_row(database, prediction_row(warnings=told, **changed))
     found = answer(client, "/predictions/EURUSD", **HOURLY)
     assert found.pop("created_at") == found.pop("updated_at")
     assert found == {
@@ -139,10 +142,11 @@ def test_the_newest_forecast_has_every_column_of_its_row(
         "model_version": "abc", "pred_len": 2, "timestamps": ["2024-12-18T12:00:00Z", "2024-12-18T13:00:00Z"],
         "p10": [1.04, 1.03], "p50": [1.05, 1.05], "p90": [1.06, 1.07], "seed": 7, "event_context": CONTEXT,
         "p10_calibrated": [1.0, 0.9], "p90_calibrated": [1.1, 1.2], "warnings": told,
+        "statistics": statistics,
     }  # fmt: skip
     earlier = answer(client, "/predictions/EURUSD", **HOURLY, as_of="2024-12-18T10:00:00Z")
     assert earlier["p50"] == [1.0, 1.0]
-    assert earlier["warnings"] is None
+    assert earlier["warnings"] is earlier["statistics"] is None
 
 
 def test_of_two_models_the_last_to_write_or_the_one_asked_for(
@@ -232,11 +236,22 @@ def test_the_chart_is_drawn_with_and_without_what_lies_around(
         ("/predictions/%00", HOURLY, 404, "no 1h forecast"),
         ("/predictions/EURUSD", {**HOURLY, "model_name": "\x00"}, 404, "no 1h forecast"),
         ("/predictions/EURUSD/chart.png", HOURLY, 404, "no 1h forecast"),
-        ("/predictions/EURUSD", {}, 400, "query parameter timeframe is missing"),
-        ("/predictions/EURUSD", {"timeframe": "5m"}, 400, "query parameter timeframe"),
+        ("/predictions/EURUSD", {}, 422, "query parameter timeframe is missing"),
+        ("/predictions/EURUSD", {"timeframe": "5m"}, 422, "query parameter timeframe"),
         ("/predictions/EURUSD", {**HOURLY, "as_of": "yesterday"}, 422, "as_of is 'yesterday'"),
         ("/candles/ACME", HOURLY, 404, "ACME is no registered symbol"),
-        ("/candles/EURUSD", {**HOURLY, "limit": 0}, 400, "query parameter limit"),
+        ("/candles/eurusd", HOURLY, 404, "; did you mean EURUSD?"),
+        ("/predictions/eurusd", HOURLY, 404, "no 1h forecast of eurusd is stored; did you mean EURUSD?"),
+        ("/predictions/eurusd/inputs", HOURLY, 404, "; did you mean EURUSD?"),
+        ("/predictions/eurusd/chart.png", HOURLY, 404, "; did you mean EURUSD?"),
+        ("/predictions/eurusd/history", HOURLY, 404, "; did you mean EURUSD?"),
+        ("/candles/EURUSD", {**HOURLY, "limit": 0}, 422, "query parameter limit"),
+        (
+            "/calendar",
+            {"symbol": "btc", "start": "2024-01-01", "end": "2024-02-01"},
+            404,
+            "; did you mean BTC-USD",
+        ),
         ("/calendar", {"symbol": "ACME", "start": "2024-01-01", "end": "2024-02-01"}, 404, "ACME"),
         ("/calendar", {"symbol": "SPY", "start": "2024-01-01", "end": "2024-01-01"}, 422, "span no time"),
         ("/calendar", {"symbol": "SPY", "start": "2004-01-01", "end": "2024-01-01"}, 422, "three years"),

@@ -1,0 +1,51 @@
+"""Candles of many symbols from the database as columns, in one query."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from flows.runtime.columns import column_cursor
+from market.timeframes import CANDLE_TABLE
+from sql.loading import load, load_for_table
+
+CANDLE_SCHEMA: dict[str, Any] = {
+    "symbol": pl.String(),
+    "ts": pl.Datetime("us", "UTC"),
+    **{name: pl.Float64() for name in ("open", "high", "low", "close", "volume", "amount")},
+}
+
+
+def last_candles(
+    connection: psycopg.Connection[Any], timeframe: str, symbols: Sequence[str], count: int, before: datetime
+) -> pl.DataFrame:
+    """Read the last candles of each symbol that began before an instant.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of `CANDLE_SCHEMA`, ordered by symbol and time; up to `count` rows per symbol, and none for a
+        symbol without candles.
+    """
+    candles = load_for_table("candles", CANDLE_TABLE[timeframe])
+    query = sql.SQL(load("candle_columns")).format(candles=candles)
+    with column_cursor(connection) as cursor:
+        rows = cursor.execute(query, {"symbols": list(symbols), "n": count, "before": before}).fetchall()
+    if not rows:
+        return pl.DataFrame(schema=CANDLE_SCHEMA)
+    names, *columns = zip(*rows, strict=True)
+    lengths = [len(each) for each in columns[0]]
+    whole = {
+        name: pl.concat(parts, rechunk=True)
+        for name, parts in zip(list(CANDLE_SCHEMA)[1:], columns, strict=True)
+    }
+    symbol = pl.Series(names, dtype=pl.String()).gather(_repeated(lengths))
+    return pl.DataFrame({"symbol": symbol, **whole}, schema=CANDLE_SCHEMA)
+
+
+def _repeated(lengths: Sequence[int]) -> pl.Series:
+    """Return each position as often as its length says."""
+    return pl.Series(range(len(lengths)), dtype=pl.UInt32()).repeat_by(pl.Series(lengths)).explode()
