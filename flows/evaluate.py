@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.backtest.history import History, HistoryError, Period, history_from_database, history_from_files
-from flows.backtest.local_server import ServerError, local_server
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
 from flows.backtest.walk_forward import RANDOM_WALK, Walked, made_at_instants, walk
 from flows.events import EventError
 from flows.files.frames import TableError
 from flows.forecasting.forecasts import Order, Sampling, build_request, usable_lookback
 from flows.runtime.arguments import instant, names_in, positive
+from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
 from flows.runtime.settings import FlowSettings
 from inference_server.client import Client, ClientError
@@ -36,9 +36,9 @@ from sql.errors import DatabaseError, one_line
 console = Console(highlight=False)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.evaluate") -> int:
     """Evaluate; the exit status is 1 where it can't."""
-    given = _parser().parse_args(arguments)
+    given = _parser(prog).parse_args(arguments)
     try:
         return evaluate(given)
     except psycopg.Error as error:
@@ -170,8 +170,8 @@ def counted(reasons: Counter[str]) -> str:
     return "; ".join(f"{count:,} windows: {reason}" for reason, count in sorted(reasons.items()) if count)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flows.evaluate", description=__doc__)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--bundle", type=Path, help="serve this bundle while it takes")
     where.add_argument("--server", help="a running server's address; KRONOS_SERVER unless given")

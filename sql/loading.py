@@ -1,4 +1,4 @@
-"""Reads the SQL files of this package, so that a user whose tables look different edits SQL, not Python."""
+"""Reads the queries in ``sql/queries``: a user whose tables differ edits SQL files, not Python."""
 
 from functools import cache
 from importlib import resources
@@ -7,14 +7,15 @@ from typing import LiteralString
 
 @cache
 def load(name: str) -> LiteralString:
-    """Return the text of ``sql/queries/<subject>/<name>.sql``; names are unique among the subjects.
+    """Return the text of ``sql/queries/<subject>/<name>.sql``.
 
-    It counts as literal, which psycopg asks of a query: it comes from the package, never from a user.
+    Its type is `LiteralString`, which psycopg requires of a query, because the text comes from this package.
 
     Parameters
     ----------
     name : str
-        Name of the file without its ending; the file's comments name its parameters.
+        Name of the file without its suffix, unique among all subjects. Comments in the file list the query's
+        parameters.
 
     Raises
     ------

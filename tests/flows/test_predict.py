@@ -160,7 +160,8 @@ def test_a_server_that_is_down_is_one_clear_failure(
     state = run()
     assert state.is_failed()
     assert state.message is not None
-    assert state.message.startswith("the inference server does not answer which model it serves: no answer from")
+    expected = "the inference server does not answer which model it serves: no answer from"
+    assert state.message.startswith(expected)
     assert "set KRONOS_SERVER" in state.message
     assert stored(market) == {}
 

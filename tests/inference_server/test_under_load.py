@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from flows.backtest.local_server import free_port
+from flows.runtime.local_server import free_port
 from inference_server.client import Client, ServerTimeout
 from inference_server.schemas import PredictRequest
 from tests.helpers.serving import PATIENCE_S, candles
