@@ -120,8 +120,9 @@ def test_a_stuck_server_is_one_clear_failure(
         state = run()
     assert state.is_failed()
     assert state.message is not None
-    expected = "the inference server does not answer which model it serves: "
-    assert state.message.startswith(f"{expected}no answer from {address}/model within 0.3 s")
+    silence = f"no answer from {address}/model within 0.3 s"
+    expected = f"the inference server does not answer which model it serves: {silence}"
+    assert state.message.startswith(expected)
 
 
 def test_a_run_that_has_to_end_keeps_what_was_answered_and_begins_nothing_new(
