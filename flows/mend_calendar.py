@@ -73,9 +73,9 @@ def dates_among(rows: pl.DataFrame, config: EventConfig) -> pl.DataFrame:
     return marked.filter(dates).select(rows.columns)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.mend_calendar") -> int:
     """Run the command and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flows.mend_calendar", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
     given = parser.parse_args(arguments)
     try:

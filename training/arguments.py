@@ -22,9 +22,9 @@ _HELP: Final = {
 }
 
 
-def parser(description: str | None = None) -> argparse.ArgumentParser:
+def parser(prog: str, description: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; the attribute ``command`` of its result is the name of the subcommand."""
-    arguments = argparse.ArgumentParser(prog="python -m training", description=description)
+    arguments = argparse.ArgumentParser(prog=prog, description=description)
     commands = arguments.add_subparsers(
         dest="command", required=True, metavar="tokenizer|decoder|events|evaluate"
     )
