@@ -5,7 +5,6 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import psycopg
 
 from flows.events.build import build_event_arrays
@@ -16,6 +15,7 @@ from flows.events.source import read_sources, span_of
 from flows.forecasting.candles import closed_windows, read_candles
 from flows.forecasting.universe import read_universe
 from market.timeframes import TIMEFRAMES
+from market.times import in_utc, instant
 from sql.connect import connect
 from sql.errors import DatabaseError
 
@@ -60,9 +60,8 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
         if symbol in reasons:
             raise ValueError(reasons[symbol])
         window = windows.windows[symbol]
-        instant = np.datetime64(as_of.replace(tzinfo=None), "us")
         request = EventRequest(
-            symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant
+            symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant(as_of)
         )
         config = load_config()
         sources = read_sources(connection, span_of([request]), config)
@@ -82,7 +81,7 @@ def _instant(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no ISO 8601 instant such as 2022-06-15T12:00Z"
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return in_utc(moment)
 
 
 if __name__ == "__main__":
