@@ -10,12 +10,12 @@ import psycopg
 from flows.events.build import build_event_arrays
 from flows.events.config import EventError, load_config
 from flows.events.plot import plot_events
-from flows.events.request import EventRequest
 from flows.events.source import read_sources, span_of
 from flows.forecasting.candles import closed_windows, read_candles
+from flows.forecasting.event_plan import event_requests
 from flows.forecasting.universe import read_universe
+from flows.runtime.arguments import instant
 from market.timeframes import TIMEFRAMES
-from market.times import in_utc, instant
 from sql.connect import connect
 from sql.errors import DatabaseError
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     plot.add_argument("--symbol", required=True)
     plot.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
     plot.add_argument(
-        "--as-of", type=_instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
+        "--as-of", type=instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
     )
     plot.add_argument("out", type=Path, help="picture to write, such as out.png")
     args = parser.parse_args(arguments)
@@ -60,9 +60,7 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
         if symbol in reasons:
             raise ValueError(reasons[symbol])
         window = windows.windows[symbol]
-        request = EventRequest(
-            symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant(as_of)
-        )
+        (request,) = event_requests({symbol: window}, timeframe, as_of)
         config = load_config()
         sources = read_sources(connection, span_of([request]), config)
     results = build_event_arrays([request], sources.calendar, sources.leaders, config, sources.rates)
@@ -72,16 +70,6 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
         print(warning, file=sys.stderr)
     print(f"wrote {out}")
     return 0
-
-
-def _instant(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no ISO 8601 instant such as 2022-06-15T12:00Z"
-        ) from error
-    return in_utc(moment)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The event array of each symbol of a run, or the reason why its forecast is made without events."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -92,18 +92,39 @@ def plan_events(
     psycopg.OperationalError
         The connection was lost or the query took too long: another try may succeed.
     """
-    unusable = why_unusable(model)
-    if unusable is not None:
-        return EventPlan.without(windows, unusable, settled=not model.has_events)
+
+    def build(requests: list[EventRequest]) -> Mapping[str, EventResult]:
+        return _results(connection, requests, sources or SourcesOfRun())
+
     try:
-        results = _results(connection, event_requests(windows, timeframe, as_of), sources or SourcesOfRun())
+        return plan_with(build, model, windows, timeframe, as_of)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
         return EventPlan.without(windows, unreadable(error))
+
+
+def plan_with(
+    build: Callable[[list[EventRequest]], Mapping[str, EventResult]],
+    model: ModelInfo,
+    windows: Mapping[str, CandleWindow],
+    timeframe: str,
+    as_of: datetime,
+) -> EventPlan:
+    """Return the event arrays of some windows, or the reason why there are none.
+
+    Parameters
+    ----------
+    build
+        Builds the arrays of the requests; where it raises `EventError`, no symbol has events.
+    """
+    unusable = why_unusable(model)
+    if unusable is not None:
+        return EventPlan.without(windows, unusable, settled=not model.has_events)
+    try:
+        return plan_of(build(event_requests(windows, timeframe, as_of)))
     except EventError as error:
         return EventPlan.without(windows, str(error))
-    return plan_of(results)
 
 
 def _results(

@@ -78,7 +78,8 @@ def test_each_table_is_read_once_for_all_symbols(market, filled, monkeypatch):
 
 
 def _text(query):
-    return query if isinstance(query, str) else query.as_string()
+    """Return a query without the quotation marks of its identifiers."""
+    return (query if isinstance(query, str) else query.as_string()).replace('"', "")
 
 
 def test_vixcls_is_read_where_there_are_no_candles_of_the_vix(market, filled):
