@@ -27,7 +27,7 @@ from inference_server.forecast.windows import (
     without_gaps,
 )
 from inference_server.schemas import ForecastSettings, Limits, PredictRequest
-from market.candle_warnings import Used, candle_warnings
+from market.candle_warnings import UsedCandles, candle_warnings
 from market.candles import FEATURES
 from market.envelope import lowest_price
 from market.instruments import Instrument
@@ -166,7 +166,9 @@ def _candle_warnings(
         text = f"{still_open} of the candles given had not closed by as_of and were left out"
         warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
     instrument = sources.at_hand.get(request.symbol, sources.instruments.get(request.symbol))
-    used = Used(request.symbol, request.timeframe, closed.features, closed.timestamps, future, instrument)
+    used = UsedCandles(
+        request.symbol, request.timeframe, closed.features, closed.timestamps, future, instrument
+    )
     return warnings + candle_warnings(used, as_of if stored else None)
 
 

@@ -13,7 +13,7 @@ from market.closed_candles import last_closed
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
-from market.spacing import continues, contradiction, other_spacing, words
+from market.spacing import continues, contradiction, other_spacing, spacing_text
 from market.timeframes import CANDLE_LENGTH
 from market.types import DatetimeArray, Float64Array, Int64Array
 
@@ -180,7 +180,7 @@ def _own_spacing(window: Window, request: PredictRequest) -> np.timedelta64 | No
             return spacing
         fault += ", and future_timestamps do not continue at that spacing"
     raise InvalidCandles(
-        f"{fault}: give candles of {request.timeframe}, or future_timestamps {words(spacing)} apart",
-        given=words(spacing),
-        expected=f"candles {words(CANDLE_LENGTH[request.timeframe])} apart",
+        f"{fault}: give candles of {request.timeframe}, or future_timestamps {spacing_text(spacing)} apart",
+        given=spacing_text(spacing),
+        expected=f"candles {spacing_text(CANDLE_LENGTH[request.timeframe])} apart",
     )

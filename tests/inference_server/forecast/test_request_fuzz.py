@@ -24,7 +24,7 @@ from inference_server.forecast.windows import (
 from inference_server.http.bodies import parse_batch, parse_predict
 from inference_server.http.problems import problem_of
 from inference_server.schemas import Limits, PredictRequest
-from market.candle_warnings import Used, candle_warnings
+from market.candle_warnings import UsedCandles, candle_warnings
 from market.candles import CandleError
 from market.instruments import default_instruments
 from market.warning_codes import WarningCode, code_of
@@ -52,7 +52,7 @@ def job_of(request: PredictRequest) -> ForecastJob:
     used = closed_window(parse_candles(request.candles), request, instrument, as_of, LIMITS)
     window = without_gaps(used)
     future = timestamps_to_forecast(request, window, instrument)
-    odd = Used(request.symbol, request.timeframe, used.features, used.timestamps, future, instrument)
+    odd = UsedCandles(request.symbol, request.timeframe, used.features, used.timestamps, future, instrument)
     assert all(code_of(text) in set(WarningCode) for text in candle_warnings(odd))
     events = None
     if request.events is not None:
