@@ -350,8 +350,8 @@ class Client:
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             seconds = round(self._timeout_s, 2)
             raise ServerTimeout(
-                f"no answer from {self._base_url}{path} within {seconds:g} s: the connection was taken, and "
-                "then nothing came, so that the server hangs or is overloaded"
+                f"no answer from {self._base_url}{path} within {seconds:g} s: it accepted the "
+                "connection and sent nothing, so that it hangs or is overloaded"
             ) from error
         except httpx.HTTPError as error:
             raise ServerUnavailable(

@@ -125,13 +125,13 @@ class CandleStore:
             If there is no database, or it does not answer.
         """
         instant: datetime = before.astype("datetime64[us]").item()
-        given = {
+        parameters = {
             "symbols": list(symbols),
             "n": lookback + STILL_OPEN,
             "before": instant.replace(tzinfo=UTC),
         }
         by_symbol: dict[str, list[TupleRow]] = {}
-        for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given):
+        for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters):
             by_symbol.setdefault(row[0], []).append(row)
         return {symbol: _window(rows) for symbol, rows in by_symbol.items()}
 
@@ -180,7 +180,7 @@ class CandleStore:
             )
         return url
 
-    async def rows(self, query: Any, given: dict[str, Any]) -> list[TupleRow]:
+    async def rows(self, query: Any, parameters: dict[str, Any]) -> list[TupleRow]:
         """Return the rows of a query; readers of other tables share the pool and its errors.
 
         Raises
@@ -193,7 +193,7 @@ class CandleStore:
                 pool = await self._pool_or_reason()
                 with self._metrics.database_read():
                     async with pool.connection() as connection, connection.cursor(binary=True) as cursor:
-                        await cursor.execute(query, given)
+                        await cursor.execute(query, parameters)
                         return await cursor.fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
             log.error("the database lacks a table or a column: %s", one_line(error))

@@ -81,7 +81,7 @@ def parse(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
         raise InvalidBody(placed, given=_value_at(body, message)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidBody(
-            f"the body is not JSON (which knows no NaN or Infinity; null is an unknown volume): {error}"
+            f"the body is not JSON (which has no NaN or Infinity; null is an unknown volume): {error}"
         ) from None
     except RecursionError:
         raise InvalidBody("the body is nested too deeply; expected at most two levels of lists") from None

@@ -29,25 +29,27 @@ class ChartPainter:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def paint(self, stored: PageStore, made: StoredPrediction, timeframe: Timeframe) -> bytes:
+    async def paint(self, stored: PageStore, prediction: StoredPrediction, timeframe: Timeframe) -> bytes:
         """Return a PNG of a stored forecast."""
-        future = as_instants(made.timestamps)
+        future = as_instants(prediction.timestamps)
         limit = HISTORY + len(future)
-        candles = await stored.candles(made.symbol, timeframe, limit, future[-1] + np.timedelta64(1, "us"))
-        first = as_instants(candles.timestamp[:1] or [made.as_of])[0]
-        calendar = await stored.calendar(made.symbol, first, future[-1] + CANDLE_LENGTH[timeframe])
+        candles = await stored.candles(
+            prediction.symbol, timeframe, limit, future[-1] + np.timedelta64(1, "us")
+        )
+        first = as_instants(candles.timestamp[:1] or [prediction.as_of])[0]
+        calendar = await stored.calendar(prediction.symbol, first, future[-1] + CANDLE_LENGTH[timeframe])
         async with self._turn:
-            return await asyncio.to_thread(draw, made, candles, calendar.events)
+            return await asyncio.to_thread(draw, prediction, candles, calendar.events)
 
 
-def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[CalendarEvent]) -> bytes:
+def draw(prediction: StoredPrediction, candles: StoredCandles, events: Sequence[CalendarEvent]) -> bytes:
     """Return the PNG.
 
     Every candle has the same width, so that nights and weekends take no room.
 
     Parameters
     ----------
-    made
+    prediction
         The forecast; its envelope begins at the close of the candle `as_of`, if that is among the candles.
     candles
         Before and after `as_of`.
@@ -56,16 +58,18 @@ def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[Calend
     """
     from matplotlib.figure import Figure  # here, so that a server starts without loading Matplotlib
 
-    stamps = np.union1d(as_instants(candles.timestamp), as_instants([made.as_of, *made.timestamps]))
-    now = int(np.searchsorted(stamps, as_instants([made.as_of])[0]))
+    stamps = np.union1d(
+        as_instants(candles.timestamp), as_instants([prediction.as_of, *prediction.timestamps])
+    )
+    now = int(np.searchsorted(stamps, as_instants([prediction.as_of])[0]))
     stamps, now = stamps[max(0, now - HISTORY) :], min(now, HISTORY)
     figure = Figure(figsize=(11, 5.2), dpi=110, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     _draw_candles(axes, stamps, candles)
-    _draw_envelope(axes, stamps, made, candles)
+    _draw_envelope(axes, stamps, prediction, candles)
     axes.axvline(now + 0.5, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
     _mark_events(axes, stamps, events, CANDLE_LENGTH[candles.timeframe])
-    _label(axes, stamps, made)
+    _label(axes, stamps, prediction)
     with io.BytesIO() as out:
         figure.savefig(out, format="png")
         return out.getvalue()
@@ -88,13 +92,15 @@ def _draw_candles(axes: Any, stamps: DatetimeArray, candles: StoredCandles) -> N
     axes.bar(x, np.abs(close - opens), bottom=np.minimum(opens, close), color=colours, width=0.7)
 
 
-def _draw_envelope(axes: Any, stamps: DatetimeArray, made: StoredPrediction, candles: StoredCandles) -> None:
-    x = np.searchsorted(stamps, as_instants(made.timestamps))
-    levels = np.array([made.p10, made.p50, made.p90], dtype=np.float64)
-    if made.as_of in candles.timestamp:  # the envelope opens from the last close
-        row = candles.timestamp.index(made.as_of)
+def _draw_envelope(
+    axes: Any, stamps: DatetimeArray, prediction: StoredPrediction, candles: StoredCandles
+) -> None:
+    x = np.searchsorted(stamps, as_instants(prediction.timestamps))
+    levels = np.array([prediction.p10, prediction.p50, prediction.p90], dtype=np.float64)
+    if prediction.as_of in candles.timestamp:  # the envelope opens from the last close
+        row = candles.timestamp.index(prediction.as_of)
         start = np.full((3, 1), candles.close[row], dtype=np.float64)
-        x = np.concatenate([[np.searchsorted(stamps, as_instants([made.as_of])[0])], x])
+        x = np.concatenate([[np.searchsorted(stamps, as_instants([prediction.as_of])[0])], x])
         levels = np.concatenate([start, levels], axis=1)
     p10, p50, p90 = levels
     axes.fill_between(x, p10, p90, color=_FAN, alpha=0.18, linewidth=0, label="p10 – p90")
@@ -129,18 +135,20 @@ def _mark_events(
         )
 
 
-def _label(axes: Any, stamps: DatetimeArray, made: StoredPrediction) -> None:
-    written = made.updated_at or made.created_at
-    model = f"{made.model_name} {(made.model_version or '')[:12]}"
-    axes.set_title(f"{made.symbol} {made.timeframe}", loc="left", fontsize=13, color=_INK, weight="bold")
+def _label(axes: Any, stamps: DatetimeArray, prediction: StoredPrediction) -> None:
+    written = prediction.updated_at or prediction.created_at
+    model = f"{prediction.model_name} {(prediction.model_version or '')[:12]}"
     axes.set_title(
-        f"forecast from {made.as_of:%Y-%m-%d %H:%M} UTC · {model} · run {written:%Y-%m-%d %H:%M} UTC",
+        f"{prediction.symbol} {prediction.timeframe}", loc="left", fontsize=13, color=_INK, weight="bold"
+    )
+    axes.set_title(
+        f"forecast from {prediction.as_of:%Y-%m-%d %H:%M} UTC · {model} · run {written:%Y-%m-%d %H:%M} UTC",
         loc="right",
         fontsize=8.5,
         color=_MUTED,
     )
     step = max(1, len(stamps) // 9)
-    pattern = "%Y-%m-%d" if made.timeframe == "1d" else "%b %d\n%H:%M"
+    pattern = "%Y-%m-%d" if prediction.timeframe == "1d" else "%b %d\n%H:%M"
     ticks = np.arange(0, len(stamps), step)
     axes.set_xticks(ticks, [stamp.strftime(pattern) for stamp in stamps[ticks].tolist()], fontsize=8.5)
     axes.set_xlim(-1, len(stamps))

@@ -134,9 +134,9 @@ class PredictionController(Controller):
         model_name: ModelFilter = None,
     ) -> Response[bytes]:
         """Draw a stored forecast: candles before it, what happened since, the envelope, and releases."""
-        made = await stored.prediction(symbol, timeframe, instant(as_of, "as_of"), model_name)
+        prediction = await stored.prediction(symbol, timeframe, instant(as_of, "as_of"), model_name)
         return Response(
-            await painter.paint(stored, made, timeframe),
+            await painter.paint(stored, prediction, timeframe),
             media_type="image/png",
             headers={"Cache-Control": "no-cache"},
         )

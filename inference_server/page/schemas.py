@@ -93,7 +93,7 @@ class StoredPrediction(Struct, kw_only=True):
     ]
     statistics: Annotated[
         dict[str, Any] | None,
-        Meta(description="as /predict answers them (Statistics); null: the flow asked for none"),
+        Meta(description="as /predict answers them (Statistics); null: none were stored"),
     ]
 
 

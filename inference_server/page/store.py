@@ -66,8 +66,8 @@ class PageStore:
             If the symbol is not registered.
         """
         await self._registered(symbol)
-        given = {"symbols": [symbol], "n": limit, "before": aware(before)}
-        rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given)
+        parameters = {"symbols": [symbol], "n": limit, "before": aware(before)}
+        rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters)
         columns = list(zip(*rows, strict=True)) or [()] * 8
         names = ("timestamp", "open", "high", "low", "close", "volume")
         return StoredCandles(
@@ -85,14 +85,14 @@ class PageStore:
             If the symbol is not registered.
         """
         currencies = currencies_of(await self._registered(symbol))
-        given = {
+        parameters = {
             "symbol": symbol,
             "currencies": currencies,
             "start": aware(start),
             "end": aware(end),
             "n": MAX_EVENTS,
         }
-        rows = await self._store.rows(load("calendar_of_symbol"), given)
+        rows = await self._store.rows(load("calendar_of_symbol"), parameters)
         events = [CalendarEvent(**named(CalendarEvent, row)) for row in rows]
         return Calendar(currencies=currencies, events=events)
 
@@ -106,14 +106,14 @@ class PageStore:
         NoPrediction
             If there is none.
         """
-        given = {
+        parameters = {
             "symbol": symbol,
             "timeframe": timeframe,
             "as_of": None if as_of is None else aware(as_of),
             "model_name": model_name,
         }
         usable = readable(symbol) and (model_name is None or readable(model_name))
-        rows = await self._store.rows(load("stored_prediction"), given) if usable else []
+        rows = await self._store.rows(load("stored_prediction"), parameters) if usable else []
         if not rows:
             raise NoPrediction(
                 f"no {timeframe} forecast of {symbol[:LONGEST_NAME]} is stored"
@@ -132,8 +132,8 @@ class PageStore:
         UnknownSymbol
             If there is none, and the symbol is not registered.
         """
-        given = {"symbol": symbol, "timeframe": timeframe, "n": limit}
-        rows = await self._store.rows(load("prediction_history"), given) if readable(symbol) else []
+        parameters = {"symbol": symbol, "timeframe": timeframe, "n": limit}
+        rows = await self._store.rows(load("prediction_history"), parameters) if readable(symbol) else []
         if not rows:
             await self._registered(symbol)
         return PredictionHistory(predictions=[PastPrediction(**named(PastPrediction, row)) for row in rows])
@@ -148,9 +148,11 @@ class PageStore:
         NoPrediction
             If there is no such forecast, or its inputs are not stored.
         """
-        made = await self.prediction(symbol, timeframe, as_of, model_name)
-        given = {name: getattr(made, name) for name in ("symbol", "timeframe", "as_of", "model_name")}
-        rows = await self._store.rows(load("prediction_inputs"), given)
+        prediction = await self.prediction(symbol, timeframe, as_of, model_name)
+        parameters = {
+            name: getattr(prediction, name) for name in ("symbol", "timeframe", "as_of", "model_name")
+        }
+        rows = await self._store.rows(load("prediction_inputs"), parameters)
         if not rows:
             raise NoPrediction(
                 "the forecast is stored, its inputs are not: they are kept for a month",
