@@ -1,7 +1,6 @@
 """Builds an answer from sample paths: repair, envelope, mean path, samples and statistics."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from inference_server.forecast.statistics_answer import statistics_of, wants_sta
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
 from market.candles import FEATURES
 from market.envelope import Envelope, envelope, lowest_price, with_floor
-from market.types import DatetimeArray, Float32Array, Float64Array
+from market.times import awares
+from market.types import Float32Array, Float64Array
 from market.warning_codes import WarningCode, warning
 
 CLOSE = FEATURES.index("close")
@@ -54,8 +54,8 @@ def predict_answer(
     answer = PredictAnswer(
         symbol=request.symbol,
         timeframe=request.timeframe,
-        as_of=_datetimes(job.timestamps[-1:])[0],
-        timestamps=_datetimes(job.future_timestamps),
+        as_of=awares(job.timestamps[-1:])[0],
+        timestamps=awares(job.future_timestamps),
         p10=levels.p10.tolist(),
         p50=levels.p50.tolist(),
         p90=levels.p90.tolist(),
@@ -114,7 +114,3 @@ def _samples(paths: Float64Array, return_samples: bool | str) -> Any:
         return paths
     # A copy, so that the memory of the other five features is freed.
     return paths[:, :, CLOSE].copy() if return_samples else None
-
-
-def _datetimes(instants: DatetimeArray) -> list[datetime]:
-    return [moment.replace(tzinfo=UTC) for moment in instants.astype("datetime64[us]").tolist()]

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from inference_server.metrics import Metrics
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument, default_instruments
 from market.timeframes import CANDLE_TABLE
+from market.times import aware, instants
 from sql.connect import connection_settings, normalise_url
 from sql.errors import DatabaseError, one_line
 from sql.loading import load, load_for_table
@@ -124,11 +124,10 @@ class CandleStore:
         DatabaseUnavailable
             If there is no database, or it does not answer.
         """
-        instant: datetime = before.astype("datetime64[us]").item()
         parameters = {
             "symbols": list(symbols),
             "n": lookback + STILL_OPEN,
-            "before": instant.replace(tzinfo=UTC),
+            "before": aware(before),
         }
         by_symbol: dict[str, list[TupleRow]] = {}
         for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters):
@@ -226,6 +225,5 @@ def find_database(url: str | None) -> str | None:
 
 def _window(rows: list[TupleRow]) -> Window:
     """Return one symbol's rows (symbol, ts, six features) as a window; NULL becomes NaN."""
-    times = [row[1].astimezone(UTC).replace(tzinfo=None) for row in rows]
     features = np.array([row[2:8] for row in rows], dtype=np.float64)
-    return Window(features, np.array(times, dtype="datetime64[us]"))
+    return Window(features, instants(row[1] for row in rows))

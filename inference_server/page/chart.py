@@ -3,7 +3,6 @@
 import asyncio
 import io
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from inference_server.page.schemas import CalendarEvent, StoredCandles, StoredPrediction
 from inference_server.page.store import PageStore
 from market.timeframes import CANDLE_LENGTH, Timeframe
+from market.times import instants
 from market.types import DatetimeArray
 
 HISTORY = 120
@@ -31,12 +31,12 @@ class ChartPainter:
 
     async def paint(self, stored: PageStore, prediction: StoredPrediction, timeframe: Timeframe) -> bytes:
         """Return a PNG of a stored forecast."""
-        future = as_instants(prediction.timestamps)
+        future = instants(prediction.timestamps)
         limit = HISTORY + len(future)
         candles = await stored.candles(
             prediction.symbol, timeframe, limit, future[-1] + np.timedelta64(1, "us")
         )
-        first = as_instants(candles.timestamp[:1] or [prediction.as_of])[0]
+        first = instants(candles.timestamp[:1] or [prediction.as_of])[0]
         calendar = await stored.calendar(prediction.symbol, first, future[-1] + CANDLE_LENGTH[timeframe])
         async with self._turn:
             return await asyncio.to_thread(draw, prediction, candles, calendar.events)
@@ -58,10 +58,8 @@ def draw(prediction: StoredPrediction, candles: StoredCandles, events: Sequence[
     """
     from matplotlib.figure import Figure  # here, so that a server starts without loading Matplotlib
 
-    stamps = np.union1d(
-        as_instants(candles.timestamp), as_instants([prediction.as_of, *prediction.timestamps])
-    )
-    now = int(np.searchsorted(stamps, as_instants([prediction.as_of])[0]))
+    stamps = np.union1d(instants(candles.timestamp), instants([prediction.as_of, *prediction.timestamps]))
+    now = int(np.searchsorted(stamps, instants([prediction.as_of])[0]))
     stamps, now = stamps[max(0, now - HISTORY) :], min(now, HISTORY)
     figure = Figure(figsize=(11, 5.2), dpi=110, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -75,15 +73,10 @@ def draw(prediction: StoredPrediction, candles: StoredCandles, events: Sequence[
         return out.getvalue()
 
 
-def as_instants(moments: Sequence[datetime]) -> DatetimeArray:
-    """Return aware datetimes as datetime64[us] in UTC."""
-    return np.array([round(moment.timestamp() * 1e6) for moment in moments], dtype="datetime64[us]")
-
-
 def _draw_candles(axes: Any, stamps: DatetimeArray, candles: StoredCandles) -> None:
     columns = (candles.open, candles.high, candles.low, candles.close)
     values = np.array(columns, dtype=np.float64).reshape(4, -1)
-    moments = as_instants(candles.timestamp)
+    moments = instants(candles.timestamp)
     shown = np.isin(moments, stamps) & np.isfinite(values).all(axis=0)
     opens, high, low, close = values[:, shown]
     x = np.searchsorted(stamps, moments[shown])
@@ -95,12 +88,12 @@ def _draw_candles(axes: Any, stamps: DatetimeArray, candles: StoredCandles) -> N
 def _draw_envelope(
     axes: Any, stamps: DatetimeArray, prediction: StoredPrediction, candles: StoredCandles
 ) -> None:
-    x = np.searchsorted(stamps, as_instants(prediction.timestamps))
+    x = np.searchsorted(stamps, instants(prediction.timestamps))
     levels = np.array([prediction.p10, prediction.p50, prediction.p90], dtype=np.float64)
     if prediction.as_of in candles.timestamp:  # the envelope opens from the last close
         row = candles.timestamp.index(prediction.as_of)
         start = np.full((3, 1), candles.close[row], dtype=np.float64)
-        x = np.concatenate([[np.searchsorted(stamps, as_instants([prediction.as_of])[0])], x])
+        x = np.concatenate([[np.searchsorted(stamps, instants([prediction.as_of])[0])], x])
         levels = np.concatenate([start, levels], axis=1)
     p10, p50, p90 = levels
     axes.fill_between(x, p10, p90, color=_FAN, alpha=0.18, linewidth=0, label="p10 – p90")
@@ -117,7 +110,7 @@ def _mark_events(
         marked = [event for event in marked if event.event_type == "fomc"]
     last = -np.inf
     for event in marked:
-        when = as_instants([event.event_time])[0]
+        when = instants([event.event_time])[0]
         candle = int(np.searchsorted(stamps, when, side="right")) - 1
         x = candle - 0.5 + min(1.0, float((when - stamps[max(candle, 0)]) / unit))
         if candle < 0 or x - last < _LABEL_SHARE * len(stamps):

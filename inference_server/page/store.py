@@ -1,7 +1,7 @@
 """Reads symbols, candles, calendar events and stored forecasts from Postgres for the page."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from market.timeframes import CANDLE_TABLE, Timeframe
+from market.times import aware
 from sql.loading import load, load_for_table
 
 LONGEST_NAME = 64
@@ -182,12 +183,6 @@ class PageStore:
 def readable(name: str) -> bool:
     """Return whether Postgres can store a name: short, without control characters or lone surrogates."""
     return len(name) <= LONGEST_NAME and name.isprintable()
-
-
-def aware(instant: np.datetime64) -> datetime:
-    """Return an instant as the aware datetime that Postgres takes."""
-    moment: datetime = instant.astype("datetime64[us]").item()
-    return moment.replace(tzinfo=UTC)
 
 
 def named(struct: Any, row: Sequence[Any]) -> dict[str, Any]:
