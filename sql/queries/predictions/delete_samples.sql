@@ -1,4 +1,4 @@
--- Forgets the sample paths of forecasts that were scored and whose horizon passed before an instant; the forecasts and
+-- Deletes the sample paths of forecasts that were scored and whose horizon passed before an instant; the forecasts and
 -- their scores stay. Parameters: timeframe, matured_before timestamptz.
 UPDATE ml_predictions AS p
 SET samples = NULL

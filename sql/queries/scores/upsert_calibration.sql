@@ -1,4 +1,4 @@
--- What was learned of one model and asset class at an instant. Parameters: the columns but for created_at.
+-- The calibration of one model and asset class, learned at an instant. Parameters: the columns but for created_at.
 INSERT INTO prediction_calibration AS stored (
     timeframe, model_name, model_version, asset_class, as_of, low, high, counts
 )
