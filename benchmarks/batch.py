@@ -1,6 +1,7 @@
-"""The hourly batch, whole: 25 symbols through the flow, the server and Postgres, in Kronos-base's size.
+"""Measures the hourly batch of 25 symbols through the flow, the server and Postgres, in base size.
 
-``python -m benchmarks.batch`` prints a Markdown table. Real series are loaded under more than one name.
+``python -m benchmarks.batch`` prints a Markdown table. Where there are fewer series than symbols, each is
+loaded under several names.
 """
 
 import os
@@ -13,11 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.market import data_folder
+from benchmarks.market import market_frames
 from benchmarks.models import bundle
-from flows.backtest.local_server import local_server
-from flows.generated.market import generate_market
 from flows.load import load_calendar, load_candles
+from flows.runtime.local_server import local_server
 from market.instruments import default_instruments
 from sql.connect import connect
 from sql.embedded import server as embedded
@@ -25,11 +25,11 @@ from sql.loading import load
 from sql.migrate import migrate
 
 SYMBOLS, LOOKBACK, PRED_LEN, PATHS = 25, 392, 120, 20
-AS_OF = datetime(2022, 3, 1, 12, tzinfo=UTC)  # six real hourly series run up to here
+AS_OF = datetime(2022, 3, 1, 12, tzinfo=UTC)  # six real hourly series end here
 
 
 def measure(symbols: int = SYMBOLS, size: str = "base") -> dict[str, Any]:
-    """Seconds of one run of the flow, what it stored, and the server's largest memory."""
+    """Seconds of one run of the flow, the rows that it stored, and the server's peak memory."""
     frame, calendar, as_of, source = _market()
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"KRONOS_DATA_DIR": f"{folder}/postgres", "PREFECT_HOME": f"{folder}/prefect"}
@@ -54,18 +54,17 @@ def measure(symbols: int = SYMBOLS, size: str = "base") -> dict[str, Any]:
 
 
 def _market() -> tuple[pl.DataFrame, pl.DataFrame, datetime, str]:
-    folder = data_folder()
-    if folder is None:
-        market = generate_market()
-        return market.candles_1h, market.calendar, market.candles_1h["timestamp"].max(), "generated"  # type: ignore[return-value]
-    frame = pl.read_parquet(folder / "candles_1h.parquet").filter(
-        pl.col("timestamp").is_between(datetime(2021, 9, 1, tzinfo=UTC), AS_OF)
-    )
-    return frame, pl.read_parquet(folder / "economic_calendar.parquet"), AS_OF, "real"
+    """Return hourly candles, calendar, the instant of the forecasts, and "real" or "generated"."""
+    frames, source = market_frames()
+    candles, calendar = frames["candles_1h"], frames["economic_calendar"]
+    if source == "generated":
+        return candles, calendar, candles["timestamp"].max(), source  # type: ignore[return-value]
+    recent = pl.col("timestamp").is_between(datetime(2021, 9, 1, tzinfo=UTC), AS_OF)
+    return candles.filter(recent), calendar, AS_OF, source
 
 
 def _load(connection: Any, frame: pl.DataFrame, count: int) -> list[str]:
-    """Store the series, each under as many names as it takes to have `count` symbols."""
+    """Store the series under `count` names and return these."""
     series = [part for part in frame.partition_by("symbol") if len(part) > LOOKBACK + 100]
     names = []
     for number in range(count):
@@ -85,7 +84,7 @@ def _run(address: str, names: list[str], as_of: datetime) -> tuple[float, int]:
     from prefect.settings import temporary_settings
 
     from flows.predict import predict_batch
-    from flows.runtime.settings import local_prefect_defaults
+    from flows.runtime.commands import local_prefect_defaults
 
     with temporary_settings(local_prefect_defaults()):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Milliseconds that the event arrays of a run cost: one symbol, 25, and up to 1,000; T = 512 + 120.
+"""Measures the milliseconds that the event arrays of a run take, for 1 to 1,000 symbols, T = 512 + 120.
 
 ``python -m benchmarks.event_arrays`` prints a Markdown table.
 """
@@ -10,22 +10,23 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from benchmarks.market import data_folder
+from benchmarks.market import market_frames
 from flows.events import EventConfig, EventRequest, Leaders, build_event_arrays, load_config
 from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX
 from flows.files import feeds
-from flows.generated.market import END, generate_market
+from flows.generated.market import END
 from market.instruments import default_instruments
 from market.time_grid import closed_by, future_timestamps, past_timestamps
+from market.timeframes import TIMEFRAMES
 
 LOOKBACK, PRED_LEN = 512, 120
 SYMBOLS = (1, 25, 100, 300, 1000)
-AS_OF = datetime(2024, 6, 12, 12, tzinfo=UTC)  # where the real candles of most symbols and leaders overlap
+AS_OF = datetime(2024, 6, 12, 12, tzinfo=UTC)  # the real candles of most symbols and leaders overlap here
 
 
 @dataclass(frozen=True)
 class Row:
-    """The time of one run: best of several, milliseconds."""
+    """The time of a run in milliseconds, the best of several."""
 
     market: str  # "real" or "generated"
     timeframe: str
@@ -38,10 +39,11 @@ class Row:
 
 
 def measure(counts: tuple[int, ...] = SYMBOLS) -> list[Row]:
-    """Time runs of so many symbols, both timeframes.
+    """Time a run of each number of symbols, in both timeframes.
 
-    The tables cover what the flow reads for such a run. Instruments are of all classes, under several names
-    each where there are not enough. A time is the best of several, after one that fills the caches.
+    The tables cover the span that the flow reads for such a run. The instruments are of all classes, each
+    under several names where there are too few. A time is the best of several, after a first run that fills
+    the caches.
     """
     config = load_config()
     market, name, as_of = _market()
@@ -56,7 +58,7 @@ def measure(counts: tuple[int, ...] = SYMBOLS) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """Return the rows of `measure` as a Markdown table."""
+    """The rows of `measure` as a Markdown table."""
     lines = ["| timeframe | symbols | ms for the run | ms per symbol |", "|---|---|---|---|"]
     lines += [f"| {row.timeframe} | {row.symbols} | {row.ms:.2f} | {row.ms_each:.3f} |" for row in rows]
     return "\n".join(lines)
@@ -94,7 +96,7 @@ def _tables(
     config: EventConfig,
     as_of: datetime,
 ) -> tuple[pl.DataFrame, Leaders]:
-    """Cut the market to what `flows.events.source` reads for a run."""
+    """Cut the market to the span that `flows.events.source` reads for a run."""
     calendar, candles = market
     first = min(request.timestamps[0] for request in requests).item().replace(tzinfo=UTC)
     last = max(request.future_timestamps[-1] for request in requests).item().replace(tzinfo=UTC)
@@ -109,21 +111,13 @@ def _tables(
 
 
 def _market() -> tuple[tuple[pl.DataFrame, dict[str, pl.DataFrame]], str, datetime]:
-    """Return calendar and candles, real or else generated, which of the two, and the instant to look from."""
-    folder = data_folder()
-    if folder is None:
-        made = generate_market(days=1000)
-        frames = made.candles_1h, made.candles_1d, made.calendar
-        return _as_tables(*frames), "generated", END
-    files = ("candles_1h", "candles_1d", "economic_calendar")
-    return _as_tables(*(pl.read_parquet(folder / f"{file}.parquet") for file in files)), "real", AS_OF
-
-
-def _as_tables(
-    hourly: pl.DataFrame, daily: pl.DataFrame, calendar: pl.DataFrame
-) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
-    candles = {"1h": hourly.rename({"timestamp": "ts"}), "1d": daily.rename({"timestamp": "ts"})}
-    return feeds.calendar(calendar), candles
+    """Return calendar and candles, "real" or "generated", and the instant of the forecasts."""
+    frames, source = market_frames(days=1000)
+    candles = {
+        timeframe: frames[f"candles_{timeframe}"].rename({"timestamp": "ts"}) for timeframe in TIMEFRAMES
+    }
+    as_of = AS_OF if source == "real" else END
+    return (feeds.calendar(frames["economic_calendar"]), candles), source, as_of
 
 
 if __name__ == "__main__":

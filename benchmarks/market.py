@@ -1,4 +1,4 @@
-"""Candles for the benchmarks: real ones where the folder is there, else generated ones."""
+"""Returns the market of the benchmarks: real candles and calendar if their folder exists, else generated."""
 
 from functools import cache
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from flows.files.market_folder import unchecked_frames
 from flows.generated.market import generate_market
 from inference_server.engine.jobs import ForecastJob
 from market.candles import candle_features
@@ -20,15 +21,29 @@ def data_folder() -> Path | None:
 
 
 @cache
+def market_frames(days: int = 600) -> tuple[dict[str, pl.DataFrame], str]:
+    """Candles and calendar by the names of their files, and whether they are "real" or "generated".
+
+    Parameters
+    ----------
+    days
+        Of a generated market.
+    """
+    folder = data_folder()
+    if folder is None:
+        return generate_market(days=days).frames(), "generated"
+    return unchecked_frames(folder), "real"
+
+
+@cache
 def hourly_candles(symbol: str) -> pl.DataFrame:
     """Hourly candles of a symbol, oldest first."""
-    folder = data_folder()
-    frame = pl.read_parquet(folder / "candles_1h.parquet") if folder else generate_market().candles_1h
-    return frame.filter(pl.col("symbol") == symbol).sort("timestamp")
+    frames, _ = market_frames()
+    return frames["candles_1h"].filter(pl.col("symbol") == symbol).sort("timestamp")
 
 
 def job(length: int, pred_len: int, **settings: Any) -> ForecastJob:
-    """A window of hourly BTC-USD candles as a job."""
+    """A job on a window of hourly BTC-USD candles."""
     window = hourly_candles("BTC-USD")[500 : 500 + length + pred_len]
     stamps = window["timestamp"].dt.replace_time_zone(None).to_numpy()
     columns = {name: window[name][:length].to_numpy() for name in (*PRICES, "volume")}

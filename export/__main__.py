@@ -12,7 +12,7 @@ from export.errors import ExportError
 from export.model.adapter import load_adapter
 from export.model.checkpoint import load_checkpoint
 from export.model.event_encoder import load_events
-from export.verify import largest, logit_figures
+from export.parity import largest, logit_figures
 from inference_server.engine.bundle import INSTRUMENTS_CLOCK
 from market.time_features import known_time_zones
 
@@ -53,33 +53,33 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Export; 0 when a verified bundle was written, 1 with one line of reason when not."""
-    given = parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     console = Console(stderr=True, highlight=False)
     started = time.perf_counter()
     try:
-        max_context = given.max_context or LONG_CONTEXT.get(given.model, DEFAULT_CONTEXT)
+        max_context = args.max_context or LONG_CONTEXT.get(args.model, DEFAULT_CONTEXT)
         if max_context < 64:
             raise ExportError(f"--max-context is {max_context}; at least 64 is expected")
-        if given.model_clock not in {None, INSTRUMENTS_CLOCK, *known_time_zones()}:
+        if args.model_clock not in {None, INSTRUMENTS_CLOCK, *known_time_zones()}:
             raise ExportError(
-                f"--model-clock is {given.model_clock!r}; a time zone such as UTC or Asia/Shanghai, or "
+                f"--model-clock is {args.model_clock!r}; a time zone such as UTC or Asia/Shanghai, or "
                 f"{INSTRUMENTS_CLOCK}, is expected"
             )
-        checkpoint = load_checkpoint(given.model, given.tokenizer, given.revision, given.tokenizer_revision)
+        checkpoint = load_checkpoint(args.model, args.tokenizer, args.revision, args.tokenizer_revision)
         width = checkpoint.decoder.config.d_model
         plan = Plan(
             checkpoint=checkpoint,
             max_context=max_context,
-            precision=given.precision,
-            events=load_events(given.events, width) if given.events else None,
-            adapter=load_adapter(given.adapter, checkpoint.decoder) if given.adapter else None,
-            events_name=given.events.name if given.events else None,
-            adapter_name=given.adapter.name if given.adapter else None,
-            model_clock=given.model_clock,
+            precision=args.precision,
+            events=load_events(args.events, width) if args.events else None,
+            adapter=load_adapter(args.adapter, checkpoint.decoder) if args.adapter else None,
+            events_name=args.events.name if args.events else None,
+            adapter_name=args.adapter.name if args.adapter else None,
+            model_clock=args.model_clock,
         )
         with console.status("exporting …"):
             manifest = export_bundle(
-                plan, given.out, lambda step, seconds: console.print(f"{step:28} {seconds:6.1f} s")
+                plan, args.out, lambda step, seconds: console.print(f"{step:28} {seconds:6.1f} s")
             )
     except ExportError as e:
         console.print(f"error: {e}", style="red", markup=False)
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
             console.print(f"{source.name} is pinned by revision {source.revision}")
     _, worst = largest(logit_figures(manifest.parity))
     console.print(
-        f"{given.out}: {manifest.name} version {manifest.version}, {manifest.precision}, "
+        f"{args.out}: {manifest.name} version {manifest.version}, {manifest.precision}, "
         f"{manifest.parameters / 1e6:.1f} M parameters, context {manifest.max_context}, "
         f"{'with' if manifest.has_events else 'without'} events, largest relative logit difference "
         f"{worst:.1e}, {time.perf_counter() - started:.0f} s"

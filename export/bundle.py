@@ -1,4 +1,4 @@
-"""Export a whole bundle: graphs, verification, manifest; the directory appears only when all is well."""
+"""Exports a bundle: graphs, verification, manifest. The directory appears only after all checks passed."""
 
 import tempfile
 import time
@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from export.decoder_export import export_branches, export_decoder
 from export.errors import ExportError
 from export.graph import cache_layouts
 from export.model.adapter import Adapter
@@ -17,15 +18,14 @@ from export.model.checkpoint import Checkpoint, trained_clock
 from export.model.event_encoder import TrainedEvents
 from export.onnx_export import (
     OPSET,
-    export_branches,
-    export_decoder,
     export_decoder_of_tokens,
     export_encoder,
     export_event_encoder,
     export_time_embedding,
 )
 from export.swap import put_in_place, restore
-from export.verify import verify_decoder, verify_tokenizer
+from export.verify_decoder import verify_decoder
+from export.verify_tokenizer import verify_tokenizer
 from inference_server.engine import bundle as layout
 from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA
 
@@ -37,7 +37,7 @@ Progress = Callable[[str, float], None]
 class Plan:
     """What to export; `events` and `adapter` are optional.
 
-    `model_clock` goes into the manifest; where it is None, the checkpoint's record says it, if it has one.
+    `model_clock` goes into the manifest; None takes it from the checkpoint's record, if there is one.
     """
 
     checkpoint: Checkpoint
@@ -176,5 +176,5 @@ def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> 
 
 
 def _public_name(name: str) -> str:
-    """A local folder's own name: its path says nothing to whoever reads the manifest elsewhere."""
+    """Return the name of a local folder without its path, which means nothing on another machine."""
     return Path(name).resolve().name if Path(name).is_dir() else name

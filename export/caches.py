@@ -1,4 +1,4 @@
-"""Attention over key/value caches, as exported: a cache per row, or a prefix that all rows share."""
+"""Attention over key/value caches in the exported graphs: a cache per row, or a prefix that rows share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
 
 @dataclass
 class StepCache:
-    """The caches of one call: hands each layer its past and collects its present, in layer order."""
+    """The caches of one call: each layer takes its past cache and adds its present one, in layer order."""
 
     seqlens_k: Tensor
     total: Tensor

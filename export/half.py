@@ -1,7 +1,7 @@
-"""What half precision does to a decoder: torch in float16 beside torch in float32, on the CPU.
+"""Measures the effect of half precision on a decoder: torch in float16 and in float32, on the CPU.
 
 The CPU kernels of ONNX Runtime widen much of a float16 graph to float32, so a graph that is right there may
-overflow on a GPU. Torch computes every step in float16 here, and every value in between is looked at.
+overflow on a GPU. Here torch computes every operation in float16, and every intermediate value is checked.
 """
 
 import copy
@@ -36,7 +36,7 @@ class _HalfRotary(nn.Module):
 
 
 class _Peak(TorchFunctionMode):
-    """Notes the largest magnitude among the float16 tensors that torch computes; NaN where one is NaN."""
+    """Records the largest magnitude of the float16 tensors that torch computes; NaN if one is NaN."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class _Peak(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call a function of torch, and look at what it returns."""
+        """Call a function of torch, and record the magnitude of its result."""
         out = func(*args, **(kwargs or {}))
         if func is F.scaled_dot_product_attention:
             # The exported graphs multiply queries and keys before they scale, in half precision too.
@@ -59,14 +59,14 @@ class _Peak(TorchFunctionMode):
         return out
 
     def _note(self, values: Tensor) -> None:
-        # Not max(), which may drop a NaN.
+        # max() may drop a NaN.
         self.peak = float(np.maximum(self.peak, float(values.abs().max())))
 
 
 def half_figures(
     decoder: KronosDecoder, s1: Tensor, s2: Tensor, stamp: Tensor, event_embedding: Tensor | None
 ) -> dict[str, float]:
-    """Relative differences of the logits in half precision, and the largest magnitude on the way.
+    """Return relative differences of the logits in half precision, and the largest intermediate magnitude.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def half_figures(
     Raises
     ------
     ParityError
-        A value in between is larger than float16 holds, or no number.
+        An intermediate value is NaN or beyond the range of float16.
     """
     half = _in_half(decoder)
     embedding = None if event_embedding is None else event_embedding.half()
@@ -120,6 +120,6 @@ def _in_half(decoder: KronosDecoder) -> KronosDecoder:
 
 
 def _difference(found: Tensor, expected: Tensor) -> float:
-    """Largest difference relative to the largest logit expected (at least 1) at its position."""
+    """Return the largest difference relative to the largest expected logit (at least 1) of its position."""
     scale = expected.abs().amax(-1).clamp(min=1.0)
     return float(((found.float() - expected).abs().amax(-1) / scale).max())

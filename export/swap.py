@@ -1,4 +1,4 @@
-"""Put a folder in another's place so that, whenever the process ends, one of the two stands there."""
+"""Replaces a folder by another so that one of the two is there if the process is killed."""
 
 import ctypes
 import os
@@ -10,11 +10,11 @@ _AT_FDCWD = -100  # linux/fcntl.h: paths are as the process sees them
 
 
 def put_in_place(folder: Path, out: Path) -> None:
-    """Move a folder to `out`; what was there is then at the folder's old place, or gone.
+    """Move a folder to `out`; a folder that was there is moved to the other's place, or removed.
 
     On Linux the two change places in one step (renameat2 with RENAME_EXCHANGE). Where the system or its file
-    system can't, what was there waits beside `out` until the new one stands, and `restore` puts it back after
-    a crash.
+    system can't, the old folder is kept beside `out` until the new one is in place, and `restore` moves it
+    back after a crash.
     """
     if not out.exists():
         folder.replace(out)
@@ -32,7 +32,7 @@ def put_in_place(folder: Path, out: Path) -> None:
 
 
 def restore(out: Path) -> None:
-    """Put back what a crashed `put_in_place` had taken away from `out` and not replaced."""
+    """Move the old folder back to `out` after a crash in `put_in_place`."""
     waiting = _waiting_place(out)
     if waiting.is_dir() and not out.exists():
         waiting.replace(out)
@@ -43,7 +43,7 @@ def _waiting_place(out: Path) -> Path:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Let two paths change places in one step; False where that can't be done, and nothing has happened."""
+    """Exchange two paths in one step; False, with nothing changed, where the system can't."""
     if not sys.platform.startswith("linux"):
         return False
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # since glibc 2.28, musl 1.2.6

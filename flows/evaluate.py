@@ -1,7 +1,7 @@
-"""``python -m flows.evaluate``: how a bundle would have done over a past period, beside a random walk.
+"""``python -m flows.evaluate``: back-tests a bundle over a past period, beside a random walk.
 
-Walks from instant to instant, forecasts from the candles and the calendar known then, and compares with the
-closes that came. Prints tables and writes every forecast, step by step, to a Parquet file.
+Forecasts at one instant after the other from the candles and the calendar known then, and compares with the
+actual closes. Prints tables and writes every step of every forecast to a Parquet file.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -19,14 +18,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.backtest.history import History, HistoryError, Period, history_from_database, history_from_files
-from flows.backtest.local_server import ServerError, local_server
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
-from flows.backtest.walk_forward import RANDOM_WALK, Walked, made_at_instants, walk
+from flows.backtest.walk_forward import RANDOM_WALK, WalkResult, made_at_instants, walk
 from flows.events import EventError
 from flows.files.frames import TableError
-from flows.forecasting.candles import as_utc
 from flows.forecasting.forecasts import Order, Sampling, build_request, usable_lookback
-from flows.runtime.arguments import names_in
+from flows.runtime.arguments import instant, names_in, positive
+from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
 from flows.runtime.settings import FlowSettings
 from inference_server.client import Client, ClientError
@@ -39,10 +37,10 @@ console = Console(highlight=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Evaluate; the exit status is 1 where it can't."""
-    given = _parser().parse_args(arguments)
+    """Run the command and return the exit status."""
+    args = _parser().parse_args(arguments)
     try:
-        return evaluate(given)
+        return evaluate(args)
     except psycopg.Error as error:
         message = one_line(error)
     except (
@@ -59,25 +57,29 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-def evaluate(given: argparse.Namespace) -> int:
-    """Run an evaluation as the command line asks for it."""
-    with server(given.bundle, given.server) as address, open_client(address) as client:
+def evaluate(args: argparse.Namespace) -> int:
+    """Run the back-test of a command line.
+
+    Raises
+    ------
+    HistoryError
+        There is no history, or no forecast was made.
+    """
+    with server(args.bundle, args.server) as address, open_client(address) as client:
         model = client.model()
-        lookback = usable_lookback(
-            given.lookback, given.pred_len, model.max_context, model.limits.min_candles
-        )
-        period = Period(given.timeframe, given.symbols, given.start, given.end, lookback, given.pred_len)
-        history = read_history(given.data, period)
-        found = walk_over(client, model, history, period, given)
-    if not found.scored:
-        raise HistoryError(f"nothing was forecast: {counted(found.skipped)}")
-    report(found, model, history, period, given)
+        lookback = usable_lookback(args.lookback, args.pred_len, model.max_context, model.limits.min_candles)
+        period = Period(args.timeframe, args.symbols, args.start, args.end, lookback, args.pred_len)
+        history = read_history(args.data, period)
+        result = walk_over(client, model, history, period, args)
+    if not result.scored:
+        raise HistoryError(f"nothing was forecast: {counted(result.skipped)}")
+    report(result, model, history, period, args)
     return 0
 
 
 @contextmanager
 def server(bundle: Path | None, address: str | None) -> Iterator[str]:
-    """Give the address of a running server, or start one for a bundle and stop it afterwards."""
+    """Yield the address of a server: the running one, or one that serves a bundle until the block ends."""
     if bundle is None:
         yield address or FlowSettings.from_env().server_url
         return
@@ -88,13 +90,13 @@ def server(bundle: Path | None, address: str | None) -> Iterator[str]:
 
 
 def open_client(address: str) -> Client:
-    """Return a client of the server at an address, with the timeout and key of the environment."""
+    """Return a client of a server, with the timeout and the key of the environment."""
     settings = FlowSettings.from_env()
     return Client(address, settings.timeout_s, api_key=settings.api_key)
 
 
 def read_history(data: Path | None, period: Period) -> History:
-    """Read candles and calendar from a folder, or from the database where none is given."""
+    """Read candles and calendar from a folder, or from the database for None."""
     if data is not None:
         return history_from_files(data, period)
     with connect() as connection:
@@ -102,11 +104,11 @@ def read_history(data: Path | None, period: Period) -> History:
 
 
 def walk_over(
-    client: Client, model: ModelInfo, history: History, period: Period, given: argparse.Namespace
-) -> Walked:
-    """Forecast instant by instant; what is done counts where the user stops it."""
-    sampling = Sampling(given.timeframe, given.pred_len, given.samples, 1.0, 1.0, 0, None)
-    instants = made_at_instants(given.start, given.end, given.timeframe, given.every or given.pred_len)
+    client: Client, model: ModelInfo, history: History, period: Period, args: argparse.Namespace
+) -> WalkResult:
+    """Forecast instant by instant; return the forecasts made until then if the user interrupts."""
+    sampling = Sampling(args.timeframe, args.pred_len, args.samples, 1.0, 1.0, 0, None)
+    instants = made_at_instants(args.start, args.end, args.timeframe, args.every or args.pred_len)
 
     timeout_s = FlowSettings.from_env().timeout_s
 
@@ -114,7 +116,7 @@ def walk_over(
         request = build_request(order)
         return while_busy(lambda _: client.predict(request, order.events), timeout_s, console.print)
 
-    found = Walked()
+    result = WalkResult()
     steps = walk(
         history,
         model,
@@ -122,32 +124,32 @@ def walk_over(
         sampling,
         period.lookback,
         instants,
-        with_events=given.with_events,
-        shorter_lookback=given.timeframe in FlowSettings.from_env().shorter_lookback,
-        stale_after=given.stale_after,
+        with_events=args.with_events,
+        shorter_lookback=args.timeframe in FlowSettings.from_env().shorter_lookback,
+        stale_after=args.stale_after,
     )
     with Progress(console=console, transient=True) as progress:
         try:
             for step in progress.track(steps, total=len(instants), description=f"asking {model.name}"):
-                found.scored += step.scored
-                found.skipped += step.skipped
-                found.without_events += step.without_events
+                result.scored += step.scored
+                result.skipped += step.skipped
+                result.without_events += step.without_events
         except KeyboardInterrupt:
-            console.print("stopped: the tables show what was done until now")
-    return found
+            console.print("stopped: the tables show the forecasts made until now")
+    return result
 
 
 def report(
-    found: Walked, model: ModelInfo, history: History, period: Period, given: argparse.Namespace
+    result: WalkResult, model: ModelInfo, history: History, period: Period, args: argparse.Namespace
 ) -> None:
-    """Print the tables and write the file."""
-    mine = [each for each in found.scored if each.model != RANDOM_WALK]
-    calibrated = calibrate_later_half(mine)
-    steps = frame_of(found.scored, calibrated)
+    """Print the tables and write the Parquet file."""
+    forecasts = [forecast for forecast in result.scored if forecast.model != RANDOM_WALK]
+    calibrated = calibrate_later_half(forecasts)
+    steps = frame_of(result.scored, calibrated)
     title = (
-        f"{model.name} beside a random walk, {period.start:%Y-%m-%d} to {period.end:%Y-%m-%d}: {len(mine):,} "
-        f"forecasts of {period.pred_len} {period.timeframe} candles, {given.samples} paths, "
-        f"lookback {period.lookback}"
+        f"{model.name} beside a random walk, {period.start:%Y-%m-%d} to {period.end:%Y-%m-%d}: "
+        f"{len(forecasts):,} forecasts of {period.pred_len} {period.timeframe} candles, "
+        f"{args.samples} paths, lookback {period.lookback}"
     )
     console.print(comparison_table(steps, model.name, title))
     if calibrated.tested:
@@ -155,27 +157,27 @@ def report(
             f"p10–p90 before and after calibration: learned from {calibrated.learned:,} forecasts that had "
             f"matured by {calibrated.learned_by:%Y-%m-%d %H:%M} UTC, tested on {calibrated.tested:,} later"
         )
-        classes = {symbol: known.asset_class for symbol, known in history.instruments.items()}
+        classes = {symbol: instrument.asset_class for symbol, instrument in history.instruments.items()}
         console.print(coverage_table(steps.filter(pl.col("model") == model.name), classes, title))
     else:
         console.print("No calibration: too few forecasts had matured by the middle of the period.")
-    for reason, count in sorted(found.without_events.items()):
+    for reason, count in sorted(result.without_events.items()):
         console.print(f"WITHOUT EVENTS: {count:,} forecasts: {reason}")
-    if found.skipped:
-        console.print(f"Left out: {counted(found.skipped)}")
-    steps.write_parquet(given.out)
-    console.print(f"Wrote {given.out}: {steps.height:,} rows, a row per forecast and step.")
+    if result.skipped:
+        console.print(f"Left out: {counted(result.skipped)}")
+    steps.write_parquet(args.out)
+    console.print(f"Wrote {args.out}: {steps.height:,} rows, a row per forecast and step.")
 
 
 def counted(reasons: Counter[str]) -> str:
-    """Return how many windows were left out for which reason."""
+    """Return the number of windows that were left out for each reason, as text."""
     return "; ".join(f"{count:,} windows: {reason}" for reason, count in sorted(reasons.items()) if count)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m flows.evaluate", description=__doc__)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--bundle", type=Path, help="serve this bundle while it takes")
+    where.add_argument("--bundle", type=Path, help="start a server for this bundle")
     where.add_argument("--server", help="a running server's address; KRONOS_SERVER unless given")
     parser.add_argument(
         "--data",
@@ -185,20 +187,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeframe", choices=TIMEFRAMES, default="1h")
     parser.add_argument("--symbols", type=names_in, help="A,B; all that have candles unless given")
     parser.add_argument(
-        "--start", type=_instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"
+        "--start", type=instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"
     )
-    parser.add_argument("--end", type=_instant, required=True, help="last instant")
+    parser.add_argument("--end", type=instant, required=True, help="last instant")
     parser.add_argument(
-        "--every", type=_positive, help="candles from one instant to the next; pred-len unless given"
+        "--every", type=positive, help="candles from one instant to the next; pred-len unless given"
     )
-    parser.add_argument("--pred-len", type=_positive, default=24, help="candles ahead (default 24)")
-    parser.add_argument("--samples", type=_positive, default=20, help="sample paths (default 20)")
+    parser.add_argument("--pred-len", type=positive, default=24, help="candles ahead (default 24)")
+    parser.add_argument("--samples", type=positive, default=20, help="sample paths (default 20)")
     parser.add_argument(
-        "--lookback", type=_positive, help="past candles; as many as fit the context unless given"
+        "--lookback", type=positive, help="past candles; as many as fit the context unless given"
     )
     parser.add_argument(
         "--stale-after",
-        type=_positive,
+        type=positive,
         help="closed candles that may be missing at the end before a symbol is left out (24 hourly, 5 daily)",
     )
     parser.add_argument("--no-events", dest="with_events", action="store_false", help="leave the events out")
@@ -206,23 +208,6 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("evaluation.parquet"), help="default evaluation.parquet"
     )
     return parser
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return as_utc(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time such as 2024-01-31") from error
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return number
 
 
 if __name__ == "__main__":

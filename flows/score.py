@@ -3,27 +3,26 @@
 ``python -m flows.score --timeframe 1h`` runs it once in this process, with or without a Prefect server.
 """
 
-import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import polars as pl
 import psycopg
-from prefect import State, flow, task
+from prefect import flow, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.logging import get_run_logger
-from prefect.settings import temporary_settings
 
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
-from flows.forecasting.candles import as_utc, read_candles
+from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
+from flows.runtime.arguments import as_utc
+from flows.runtime.commands import flow_arguments, run_once
 from flows.runtime.database import database, limited_transaction
 from flows.runtime.retries import RETRIED
-from flows.runtime.settings import local_prefect_defaults
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from flows.scoring.calibration_store import LearnedCalibration, learn_calibrations
 from flows.scoring.changes import CALENDAR_MARGIN, mark_all, mark_changes
@@ -266,20 +265,9 @@ def _counted(symbols: Mapping[str, int]) -> str:
     return ", ".join(f"{symbol} ({count})" for symbol, count in sorted(symbols.items()))
 
 
-def run_once(**parameters: Any) -> State[Any]:
-    """Run the flow in this process, with a temporary Prefect server where the user has none."""
-    with temporary_settings(set_defaults=local_prefect_defaults()):
-        flow_of_timeframe = score_hourly if parameters.get("timeframe") == "1h" else score
-        return flow_of_timeframe(**parameters, return_state=True)
-
-
-def main() -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.score") -> int:
     """Run the flow once; the exit status is 1 where it failed."""
-    parser = argparse.ArgumentParser(prog="python -m flows.score", description=__doc__)
-    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
-    parser.add_argument(
-        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
-    )
+    parser = flow_arguments(prog, __doc__)
     parser.add_argument(
         "--recheck-days",
         type=int,
@@ -289,14 +277,9 @@ def main() -> int:
     parser.add_argument(
         "--all", action="store_true", dest="score_all", help="score every forecast again, changed or not"
     )
-    args = parser.parse_args()
-    state = run_once(
-        timeframe=args.timeframe,
-        as_of=args.as_of,
-        recheck_days=args.recheck_days,
-        score_all=args.score_all,
-    )
-    return 0 if state.is_completed() else 1
+    args = parser.parse_args(arguments)
+    flow_of_timeframe = score_hourly if args.timeframe == "1h" else score
+    return 0 if run_once(flow_of_timeframe, **vars(args)).is_completed() else 1
 
 
 if __name__ == "__main__":

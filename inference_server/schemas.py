@@ -91,6 +91,13 @@ class ForecastSettings(Struct, kw_only=True):
         bool,
         Meta(description="normalise as upstream does where the prices' standard deviation is below 1e-4"),
     ] = False
+    allow_nonpositive: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="whether the price can be zero or below, so that no quantile is raised to 0; unless "
+            "given, what the instrument says"
+        ),
+    ] = UNSET
     quantiles: Annotated[
         list[float] | UnsetType | None,
         Meta(

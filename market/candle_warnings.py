@@ -13,6 +13,7 @@ from market.spacing import other_spacing, words
 from market.splits import Split, find_splits
 from market.time_grid import TimeGridError, closed_by, published_until
 from market.timeframes import CANDLE_LENGTH
+from market.times import minute_text
 from market.types import BoolArray, DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 
@@ -73,8 +74,9 @@ def candles_behind(
 def split_words(timestamps: DatetimeArray, split: Split) -> str:
     """Return what a step that looks like a split is, when it was, and what to do."""
     return (
-        f"the step from {_when(timestamps[split.row - 1])} to {_when(timestamps[split.row])} looks like a "
-        f"{split.ratio} split that the candles before are not adjusted for: load the adjusted history again"
+        f"the step from {minute_text(timestamps[split.row - 1])} to {minute_text(timestamps[split.row])} "
+        f"looks like a {split.ratio} split that the candles before are not adjusted for: load the adjusted "
+        "history again"
     )
 
 
@@ -137,8 +139,8 @@ def _of_stamps(used: Used) -> _Odd:
     if used.timeframe == "1d" and (used.timestamps.astype("datetime64[D]") != used.timestamps).any():
         yield (
             WarningCode.DAILY_STAMPS,
-            f"daily candles are stamped within the day, the last at {_when(used.timestamps[-1])}, and taken "
-            "for the session of that UTC date: stamp them with the session date at 00:00 UTC",
+            f"daily candles are stamped within the day, the last at {minute_text(used.timestamps[-1])}, and "
+            "taken for the session of that UTC date: stamp them with the session date at 00:00 UTC",
         )
     apart = other_spacing(used.future, used.timeframe)
     if apart is not None:
@@ -161,14 +163,15 @@ def _of_holes(used: Used, grid: FeedGrid) -> _Odd:
         yield (
             WarningCode.MISSING_CANDLES,
             f"{missing.sum()} {used.timeframe} candles are missing among the {len(used.timestamps)} used, "
-            f"most of them, {missing[row]} in a row, after {_when(used.timestamps[row])}",
+            f"most of them, {missing[row]} in a row, after {minute_text(used.timestamps[row])}",
         )
     jump = int(grid.missing(np.array([used.timestamps[-1], used.future[0]]))[0])
     if jump > _NOTABLE_JUMP[used.timeframe]:
         yield (
             WarningCode.JUMP_TO_FUTURE,
-            f"{jump} {used.timeframe} candles lie between the last one used ({_when(used.timestamps[-1])}) "
-            f"and the first future one ({_when(used.future[0])}): the model goes on as if there were none",
+            f"{jump} {used.timeframe} candles lie between the last one used "
+            f"({minute_text(used.timestamps[-1])}) and the first future one ({minute_text(used.future[0])}): "
+            "the model goes on as if there were none",
         )
 
 
@@ -180,14 +183,15 @@ def _of_holes_in_time(used: Used, spacing: np.timedelta64) -> _Odd:
         row = int(steps.argmax())
         yield (
             WarningCode.MISSING_CANDLES,
-            f"no candle follows the one of {_when(used.timestamps[row])} for {_days(steps[row])}",
+            f"no candle follows the one of {minute_text(used.timestamps[row])} for {_days(steps[row])}",
         )
     jump = used.future[0] - used.timestamps[-1]
     if jump > longest:
         yield (
             WarningCode.JUMP_TO_FUTURE,
-            f"the first future timestamp ({_when(used.future[0])}) is {_days(jump)} after the last candle "
-            f"used ({_when(used.timestamps[-1])}): the model goes on as if it were the next candle",
+            f"the first future timestamp ({minute_text(used.future[0])}) is {_days(jump)} after the last "
+            f"candle used ({minute_text(used.timestamps[-1])}): the model goes on as if it were the next "
+            "candle",
         )
 
 
@@ -196,8 +200,8 @@ def _of_age(used: Used, instrument: Instrument, grid: FeedGrid, until: np.dateti
     if behind > LONGEST_GAP[used.timeframe]:
         yield (
             WarningCode.STALE_CANDLES,
-            f"the newest candle is of {_when(used.timestamps[-1])}, and {behind} later ones had closed by "
-            f"{_when(until)}: the forecast begins where the candles end",
+            f"the newest candle is of {minute_text(used.timestamps[-1])}, and {behind} later ones had closed "
+            f"by {minute_text(until)}: the forecast begins where the candles end",
         )
 
 
@@ -212,12 +216,8 @@ def _of_holidays(used: Used, instrument: Instrument) -> _Odd:
 
 
 def _which(used: Used, rows: BoolArray) -> str:
-    first = _when(used.timestamps[int(np.argmax(rows))])
+    first = minute_text(used.timestamps[int(np.argmax(rows))])
     return f"{rows.sum()} of {len(rows)} candles (the first at {first})"
-
-
-def _when(instant: np.datetime64) -> str:
-    return f"{np.datetime_as_string(instant, unit='m')}Z"
 
 
 def _days(span: np.timedelta64) -> str:

@@ -1,11 +1,13 @@
 """Reads instants from text and numbers: ISO 8601, or a Unix time whose unit follows from its size."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
 import numpy as np
+
+from market.times import instant
 
 EARLIEST: Final = np.datetime64("1900-01-01", "us")
 LATEST: Final = np.datetime64("2200-01-01", "us")
@@ -37,8 +39,8 @@ def from_epoch(value: int | Decimal) -> np.datetime64 | None:
     microseconds = int(value * unit[1] // unit[2])
     if not -(2**62) < microseconds < 2**62:
         return None
-    instant = np.datetime64(microseconds, "us")
-    return instant if EARLIEST <= instant < LATEST else None
+    parsed = np.datetime64(microseconds, "us")
+    return parsed if EARLIEST <= parsed < LATEST else None
 
 
 def read_instant(text: str) -> np.datetime64 | None:
@@ -53,13 +55,10 @@ def read_instant(text: str) -> np.datetime64 | None:
     if _NUMBER.fullmatch(text):
         return from_epoch(Decimal(text))
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        parsed = instant(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
-    instant = np.datetime64(moment, "us")
-    return instant if EARLIEST <= instant < LATEST else None
+    return parsed if EARLIEST <= parsed < LATEST else None
 
 
 def _digits_of_a_date(value: int) -> np.datetime64 | None:

@@ -1,1 +1,1 @@
-"""Every line of SQL, and the small edge that runs it: connections, migrations, the embedded Postgres."""
+"""Holds all SQL of the product, and connects to the database, migrates it, and runs the embedded Postgres."""

@@ -1,4 +1,4 @@
-"""``python -m sql migrate | status | start | stop | url``: the database from the command line."""
+"""Runs ``python -m sql migrate | status | start | stop | url``, the commands for the database."""
 
 import argparse
 import os
@@ -36,13 +36,13 @@ def _migrate() -> None:
         print(f"applied {migration.version}_{migration.name}", flush=True)
 
     with connect(autocommit=True) as connection:
-        connection.add_notice_handler(_warn)
+        connection.add_notice_handler(_print_warning)
         applied = migrate(connection, report)
     print(f"{len(applied)} applied, the database is up to date" if applied else "the database is up to date")
 
 
-def _warn(notice: psycopg.errors.Diagnostic) -> None:
-    """Print what a migration found; the server's own remarks are no news."""
+def _print_warning(notice: psycopg.errors.Diagnostic) -> None:
+    """Print a warning that a migration raises; notices such as "relation already exists" are left out."""
     if notice.severity_nonlocalized == "WARNING":
         print(f"warning: {notice.message_primary}", flush=True)
 
@@ -51,19 +51,19 @@ def _status() -> None:
     """List the migrations and when each was applied (UTC)."""
     with connect(autocommit=True) as connection:
         for item in status(connection):
-            when = f"{item.applied_at:%Y-%m-%d %H:%M:%S}" if item.applied_at else "pending"
-            print(f"{item.migration.version}  {when:19}  {item.migration.name}")
+            state = f"{item.applied_at:%Y-%m-%d %H:%M:%S}" if item.applied_at else "pending"
+            print(f"{item.migration.version}  {state:19}  {item.migration.name}")
 
 
 def _start() -> None:
     """Start the embedded Postgres unless it runs (KRONOS_DATA_DIR, else .data/postgres) and print its URL."""
-    _refuse_with_database_url("start")
+    _require_embedded("start")
     print(database_url())
 
 
 def _stop() -> None:
     """Stop the embedded Postgres; the data stays."""
-    _refuse_with_database_url("stop")
+    _require_embedded("stop")
     from sql.embedded import server as embedded
 
     print("stopped" if embedded.stop() else f"no Postgres is running in {embedded.data_folder()}")
@@ -74,7 +74,7 @@ def _url() -> None:
     print(without_password(database_url()))
 
 
-def _refuse_with_database_url(command: str) -> None:
+def _require_embedded(command: str) -> None:
     if os.environ.get("DATABASE_URL", "").strip():
         raise DatabaseError(
             f"DATABASE_URL is set, so there is no embedded Postgres to {command}: unset it first"

@@ -1,4 +1,4 @@
-"""The one error of the database's edge: a message for a person, with no password in it."""
+"""Defines the error that this package raises; its messages never contain a password."""
 
 import psycopg
 

@@ -1,20 +1,23 @@
-"""Reads the SQL files of this package, so that a user whose tables look different edits SQL, not Python."""
+"""Reads the queries in ``sql/queries``: a user whose tables differ edits SQL files, not Python."""
 
 from functools import cache
 from importlib import resources
 from typing import LiteralString
 
+from psycopg import sql
+
 
 @cache
 def load(name: str) -> LiteralString:
-    """Return the text of ``sql/queries/<subject>/<name>.sql``; names are unique among the subjects.
+    """Return the text of ``sql/queries/<subject>/<name>.sql``.
 
-    It counts as literal, which psycopg asks of a query: it comes from the package, never from a user.
+    Its type is `LiteralString`, which psycopg requires of a query, because the text comes from this package.
 
     Parameters
     ----------
     name : str
-        Name of the file without its ending; the file's comments name its parameters.
+        Name of the file without its suffix, unique among all subjects. Comments in the file list the query's
+        parameters.
 
     Raises
     ------
@@ -26,3 +29,22 @@ def load(name: str) -> LiteralString:
         if file.is_file():
             return file.read_text(encoding="utf-8")
     raise FileNotFoundError(f"there is no {name}.sql in the folders of sql/queries")
+
+
+@cache
+def load_for_table(name: str, table: str) -> sql.Composed:
+    """Return a query that is written for any one of several tables with the same columns.
+
+    Parameters
+    ----------
+    name : str
+        Name of a query that has ``{table}`` where the table's name belongs.
+    table : str
+        Name of the table, inserted as a quoted identifier.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such query.
+    """
+    return sql.SQL(load(name)).format(table=sql.Identifier(table))

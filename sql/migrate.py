@@ -1,8 +1,11 @@
-"""Applies the migrations in ``sql/migrations``, forward only, without making the readers of a table wait.
+"""Applies the migrations in ``sql/migrations``, forward only, without blocking the readers of a table.
 
-What was applied is recorded in the table ``kronos_migrations``, not in the Supabase CLI's own: that tool
-refuses to push once it finds versions there that its project has no files of. Who pushes these files with it
-may still run this command, since every migration may run twice.
+Applied migrations are recorded in a table of their own, ``kronos_migrations``. The Supabase CLI's table is
+not used, because that tool refuses to push when it contains versions without a file in its project. A project
+that pushes these files with the Supabase CLI may also run this command: every migration may run twice.
+
+A migration and its record are sent in one message, with a lock timeout of 30 ms, and tried again when a table
+is locked: a reader waits at most 30 ms behind a migration that waits for a lock.
 """
 
 import re
@@ -21,16 +24,16 @@ from sql.loading import load
 
 _FILE = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 _LOCK_KEY = int.from_bytes(b"kronos")
-# A migration that meets a locked table gives up after 30 ms (migration_settings.sql) and tries again.
-_TRIES = 60
+# A migration that waits 30 ms for a lock fails (migration_settings.sql) and is tried again after a pause.
+_ATTEMPTS = 60
 _PAUSE_S = 0.25
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One file of ``sql/migrations``."""
+    """One file in ``sql/migrations``."""
 
-    version: str  # UTC time stamp YYYYMMDDHHMMSS
+    version: str  # UTC timestamp YYYYMMDDHHMMSS
     name: str
     text: LiteralString
 
@@ -44,30 +47,31 @@ class Status:
 
 
 def migrations() -> list[Migration]:
-    """Return the migrations in their order.
+    """Return the migrations, ordered by version.
 
     Raises
     ------
     DatabaseError
-        If a file name is not ``<UTC time stamp>_<name>.sql``, or two files share a time stamp.
+        If a file name is not ``<UTC timestamp>_<name>.sql``, or two files share a timestamp.
     """
-    found: dict[str, Migration] = {}
+    by_version: dict[str, Migration] = {}
     for file in resources.files("sql").joinpath("migrations").iterdir():
         match = _FILE.fullmatch(file.name)
         if match is None:
             raise DatabaseError(
                 f"migration {file.name}: expected a name like 20261122190000_what_it_does.sql"
             )
-        if match["version"] in found:
+        if match["version"] in by_version:
             raise DatabaseError(
                 f"two migrations have the time stamp {match['version']}: rename the later one"
             )
-        found[match["version"]] = Migration(match["version"], match["name"], file.read_text(encoding="utf-8"))
-    return [found[version] for version in sorted(found)]
+        text = file.read_text(encoding="utf-8")
+        by_version[match["version"]] = Migration(match["version"], match["name"], text)
+    return [by_version[version] for version in sorted(by_version)]
 
 
 def status(connection: psycopg.Connection[Any]) -> list[Status]:
-    """Return every migration with the time of its application; changes nothing.
+    """Return every migration with the time when it was applied; changes nothing.
 
     Parameters
     ----------
@@ -81,7 +85,7 @@ def status(connection: psycopg.Connection[Any]) -> list[Status]:
 def migrate(
     connection: psycopg.Connection[Any], on_applied: Callable[[Migration], None] = lambda migration: None
 ) -> list[Migration]:
-    """Apply what is pending, each migration in its own transaction, and return it.
+    """Apply the pending migrations, each in its own transaction, and return them.
 
     Parameters
     ----------
@@ -93,7 +97,7 @@ def migrate(
     Raises
     ------
     DatabaseError
-        If a migration fails; it is undone then, and those before it stay applied.
+        If a migration fails. It is rolled back; the migrations before it stay applied.
     """
     if not connection.autocommit:
         raise DatabaseError("migrate() needs a connection in autocommit mode")
@@ -111,26 +115,24 @@ def _apply_pending(
         raise DatabaseError(f"can't record migrations in this database: {one_line(error)}") from None
     for migration in migrations():
         try:
-            done = _apply(connection, migration)
+            newly_applied = _apply(connection, migration)
         except psycopg.Error as error:
             raise DatabaseError(
                 f"migration {migration.version}_{migration.name} failed: {_explain(error)}"
             ) from None
-        if done:
+        if newly_applied:
             on_applied(migration)
             yield migration
 
 
 def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
     """Apply one migration unless it is recorded; return whether it was applied."""
-    for tries_left in reversed(range(_TRIES)):
+    for _ in range(_ATTEMPTS - 1):
         try:
             return _attempt(connection, migration)
         except psycopg.errors.LockNotAvailable:
-            if not tries_left:
-                raise
             time.sleep(_PAUSE_S)
-    raise AssertionError("unreachable")
+    return _attempt(connection, migration)
 
 
 def _attempt(connection: psycopg.Connection[Any], migration: Migration) -> bool:
@@ -140,7 +142,7 @@ def _attempt(connection: psycopg.Connection[Any], migration: Migration) -> bool:
         if migration.version in _applied(connection):
             return False
         record = sql.SQL(load("migration_record"))
-        # One message to the server: no table stays locked for the time of a network round trip.
+        # In one message, so that no table stays locked during a network round trip.
         script = sql.SQL("\n;\n").join(
             [
                 sql.SQL(load("migration_settings")),
@@ -164,11 +166,11 @@ def _applied(connection: psycopg.Connection[Any]) -> dict[str, datetime]:
 
 
 def _explain(error: psycopg.Error) -> str:
-    """Say what the server said, with the rows it listed and its advice."""
+    """Return the server's message with its detail (rows that break a key, say) and its hint."""
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return (
-            f"a table stayed locked through {_TRIES} tries of 30 ms, because another session holds it in a "
-            "long transaction; nothing was changed: end that transaction, or run this again later"
+            f"a table stayed locked through {_ATTEMPTS} tries of 30 ms, because another session holds it "
+            "in a long transaction; nothing was changed: end that transaction, or run this again later"
         )
     diag = error.diag
     if diag.message_primary is None:

@@ -1,1 +1,1 @@
-"""Training of Kronos tokenizers, decoders and event adapters; ``python -m training`` is the way in."""
+"""Trains Kronos tokenizers, decoders and event adapters: ``python -m training``."""

@@ -1,8 +1,8 @@
-"""The three trainings: what is trained on what, what is validated, what is written."""
+"""Trains a tokenizer, a decoder, or an EventEncoder and adapter, from stretches to files."""
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,23 +18,23 @@ from export.model.tokenizer import KronosTokenizer
 from training.data.stretches import Stretch
 from training.data.windows import Batch, Sampler
 from training.folding import fits, fold
-from training.loop import Progression, Schedule, Task, train
+from training.loop import Schedule, Task, TrainingProgress, train
 from training.lora import add_lora, save_lora
 from training.objective import token_nll, weighted_mean
 from training.record import write_record
 from training.tokenizer_loss import token_use, tokenizer_loss
 
-EVENT_WEIGHT: Final = 3.0  # of a candle in which a release falls
-# The EventEncoder learns so many times faster than the adapter. A flag stands on one candle in hundreds, and
-# what it adds must be felt beside a token embedding of norm 50; at the adapter's rate it came to 9.
+EVENT_WEIGHT: Final = 3.0  # of a candle in which a release falls, in the loss
+# The learning rate of the EventEncoder over the adapter's. A flag is set on one candle in hundreds, and its
+# column must matter beside a token embedding of norm 50; at the adapter's rate it only reached a norm of 9.
 ENCODER_GAIN: Final = 10.0
 VALIDATION_BATCHES: Final = 12
-FOLDED_ON: Final = 16  # batches whose values decide the cells of a folding quantiser
+FOLDING_BATCHES: Final = 16  # whose candles decide the cells of a folding quantiser
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all trainings are given.
+    """The data, settings and output folder of a training.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class Job:
     window, rows
         Candles of a window, and windows of a step.
     mirror
-        See `Sampler`; trainings for events ignore it, since a surprise has a direction.
+        As in `Sampler`. Trainings of events ignore it, since a surprise has a direction.
     settings
-        Goes into `training.json`.
+        Further entries of `training.json`.
     """
 
     training: Sequence[Stretch]
@@ -60,80 +60,96 @@ class Job:
 
     @property
     def device(self) -> str:
-        """The GPU where there is one."""
+        """The GPU where there is one, else the CPU."""
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     def samplers(self, *, mirror: bool) -> tuple[Sampler, list[Batch]]:
-        """Where training windows come from, and the validation batches."""
-        drawn = Sampler(self.training, self.window, self.rows, self.schedule.seed, mirror)
-        held_out = Sampler(self.validation, self.window, self.rows, self.schedule.seed)
-        return drawn, [batch.to(self.device) for batch in held_out.fixed(VALIDATION_BATCHES)]
+        """Return the sampler of training windows, and the validation batches on the device."""
+        training = Sampler(self.training, self.window, self.rows, self.schedule.seed, mirror)
+        validation = Sampler(self.validation, self.window, self.rows, self.schedule.seed)
+        return training, [batch.to(self.device) for batch in validation.fixed(VALIDATION_BATCHES)]
 
-    def run(self, what: str, task: Task, figures: Callable[[], dict[str, float]] = dict) -> Progression:
+    def task(
+        self,
+        module: nn.Module,
+        sampler: Sampler,
+        validation: Sequence[Batch],
+        batch_loss: Callable[[Batch], Tensor],
+        save: Callable[[], None],
+    ) -> Task:
+        """Return the task of minimising the loss of a batch."""
+
+        def loss(step: int) -> tuple[Tensor, int]:
+            return batch_loss(sampler.batch(step).to(self.device)), self.rows * self.window
+
+        def validate() -> float:
+            return float(torch.stack([batch_loss(batch) for batch in validation]).mean())
+
+        return Task(module, loss, validate, save)
+
+    def run(self, kind: str, task: Task, figures: Callable[[], dict[str, float]] = dict) -> TrainingProgress:
         """Train, and write `training.json` with the figures of the outputs."""
-        done = train(task, self.schedule, self.out, resume=self.resume)
+        progress = train(task, self.schedule, self.out, resume=self.resume)
         settings = self.settings | {"window": self.window, "rows": self.rows, "figures": figures()}
-        write_record(self.out, what, self.training, self.validation, self.schedule, done, settings)
-        return done
+        write_record(self.out, kind, self.training, self.validation, self.schedule, progress, settings)
+        return progress
 
 
-def train_tokenizer(config: TokenizerConfig, job: Job) -> Progression:
-    """Train a tokenizer; `out` becomes a folder that `python -m export --tokenizer` takes.
+def train_tokenizer(config: TokenizerConfig, job: Job) -> TrainingProgress:
+    """Train a tokenizer; `job.out` becomes a folder that `python -m export --tokenizer` takes.
 
-    One that is large enough begins as a folding quantiser, of which the encoder is kept; see `folding`.
+    One that is large enough begins as a folding quantiser, whose encoder is not trained; see `folding`.
     """
     tokenizer = KronosTokenizer(config)
     randomise(tokenizer, job.schedule.seed)
-    drawn, held_out = job.samplers(mirror=job.mirror)
+    sampler, validation = job.samplers(mirror=job.mirror)
     if fits(config):
-        sample = torch.cat([drawn.batch(step).values.flatten(0, 1) for step in range(FOLDED_ON)])
-        fold(tokenizer, sample.double().numpy())
+        candles = torch.cat([sampler.batch(step).values.flatten(0, 1) for step in range(FOLDING_BATCHES)])
+        fold(tokenizer, candles.double().numpy())
     tokenizer.to(job.device)
-
-    def loss(step: int) -> tuple[Tensor, int]:
-        batch = drawn.batch(step).to(job.device)
-        return tokenizer_loss(tokenizer, batch), batch.cut.numel() * job.window
-
-    def validate() -> float:
-        return float(torch.stack([tokenizer_loss(tokenizer, batch) for batch in held_out]).mean())
 
     def figures() -> dict[str, float]:
         load_weights(tokenizer, job.out / WEIGHTS_FILE)
         with torch.no_grad():
-            return token_use(tokenizer.eval(), held_out)
+            return token_use(tokenizer.eval(), validation)
 
-    return job.run("tokenizer", Task(tokenizer, loss, validate, lambda: _save(tokenizer, job.out)), figures)
+    task = job.task(
+        tokenizer,
+        sampler,
+        validation,
+        lambda batch: tokenizer_loss(tokenizer, batch),
+        lambda: _save_half(tokenizer, job.out),
+    )
+    return job.run("tokenizer", task, figures)
 
 
-def train_decoder(config: DecoderConfig, tokenizer: KronosTokenizer, job: Job) -> Progression:
-    """Train a decoder on the tokens of a tokenizer; `out` becomes what `python -m export --model` takes.
+def train_decoder(config: DecoderConfig, tokenizer: KronosTokenizer, job: Job) -> TrainingProgress:
+    """Train a decoder on the tokens of a tokenizer; `job.out` becomes what `python -m export --model` takes.
 
-    Only tokens after the cut are scored: those before it are normalised by figures that their own future
-    went into, and a model that learnt from them would expect prices to return to the mean.
+    Only tokens after the cut are scored. Those before it are normalised by a mean that their own future
+    entered, and a model trained on them would expect prices to return to that mean.
     """
     check_pair(config, tokenizer.config)
     decoder = KronosDecoder(config)
     randomise(decoder, job.schedule.seed)
     decoder.to(job.device)
     tokenizer.to(job.device).eval().requires_grad_(False)
-    drawn, held_out = job.samplers(mirror=job.mirror)
+    sampler, validation = job.samplers(mirror=job.mirror)
 
-    def nll(batch: Batch) -> Tensor:
+    def batch_loss(batch: Batch) -> Tensor:
         s1, s2 = tokenizer.encode(batch.values)
         return weighted_mean(token_nll(decoder, s1, s2, batch.stamp).candle, batch.future)
 
-    def loss(step: int) -> tuple[Tensor, int]:
-        batch = drawn.batch(step).to(job.device)
-        return nll(batch), batch.cut.numel() * job.window
-
-    def validate() -> float:
-        return float(torch.stack([nll(batch) for batch in held_out]).mean())
-
-    return job.run("decoder", Task(decoder, loss, validate, lambda: _save(decoder, job.out)))
+    task = job.task(decoder, sampler, validation, batch_loss, lambda: _save_half(decoder, job.out))
+    return job.run("decoder", task)
 
 
 class EventModel(nn.Module):
-    """A frozen decoder with low-rank updates, and the EventEncoder that feeds it."""
+    """A frozen decoder with low-rank updates, and the EventEncoder whose output it adds to its tokens.
+
+    The encoder is stored divided by `ENCODER_GAIN`, and its output is multiplied by it: AdamW's steps do not
+    depend on the size of a gradient, so its weights move that many times faster.
+    """
 
     def __init__(self, decoder: KronosDecoder) -> None:
         super().__init__()
@@ -145,12 +161,12 @@ class EventModel(nn.Module):
                 parameter.div_(ENCODER_GAIN)
 
     def embedding(self, events: Tensor) -> Tensor:
-        """What is added to the token embedding, (B, L, d_model)."""
+        """Return what is added to the token embedding: (B, L, 20) to (B, L, d_model)."""
         embedded: Tensor = self.encoder(events) * ENCODER_GAIN
         return embedded
 
     def trained_encoder(self) -> EventEncoder:
-        """The EventEncoder as it is exported, with the gain in its weights."""
+        """Return the EventEncoder as it is exported, with the gain in its weights."""
         encoder = copy.deepcopy(self.encoder)
         with torch.no_grad():
             for parameter in encoder.parameters():
@@ -158,50 +174,43 @@ class EventModel(nn.Module):
         return encoder
 
     def nll(self, tokenizer: KronosTokenizer, batch: Batch) -> Tensor:
-        """Mean negative log-likelihood of the candles after the cut, those of a release weighted."""
+        """Return the mean negative log-likelihood of candles after the cut, event steps weighted."""
         assert batch.events is not None
         assert batch.event_steps is not None
         s1, s2 = tokenizer.encode(batch.values)
-        scored = token_nll(self.decoder, s1, s2, batch.stamp, self.embedding(batch.events)).candle
+        candle_nll = token_nll(self.decoder, s1, s2, batch.stamp, self.embedding(batch.events)).candle
         weights = batch.future * (1 + (EVENT_WEIGHT - 1) * batch.event_steps[:, 1:])
-        return weighted_mean(scored, weights)
+        return weighted_mean(candle_nll, weights)
 
 
-def train_events(checkpoint: Checkpoint, job: Job) -> Progression:
+def train_events(checkpoint: Checkpoint, job: Job) -> TrainingProgress:
     """Train an EventEncoder and a LoRA adapter on a frozen checkpoint.
 
-    `out` gets `events.safetensors` (alignment "next") and `adapter/`, for `python -m export`.
+    Writes `events.safetensors` (alignment "next") and `adapter/` to `job.out`, for `python -m export`.
     """
     torch.manual_seed(job.schedule.seed)
     model = EventModel(checkpoint.decoder).to(job.device)
     tokenizer = checkpoint.tokenizer.to(job.device).requires_grad_(False)
     silent = silent_channels(job.training)
     with torch.no_grad():
-        # What no candle of the training shows is given no effect, rather than that of a random weight.
+        # A channel that is 0 throughout the training must have no effect, not that of a random weight.
         model.encoder.proj.weight[:, silent] = 0.0
-    drawn, held_out = job.samplers(mirror=False)
-
-    def loss(step: int) -> tuple[Tensor, int]:
-        batch = drawn.batch(step).to(job.device)
-        return model.nll(tokenizer, batch), batch.cut.numel() * job.window
-
-    def validate() -> float:
-        return float(torch.stack([model.nll(tokenizer, batch) for batch in held_out]).mean())
+    sampler, validation = job.samplers(mirror=False)
 
     def save() -> None:
         save_events(model.trained_encoder().half(), "next", job.out / "events.safetensors")
         save_lora(model.decoder, checkpoint.decoder_source.name, job.out / "adapter")
 
-    settings = job.settings | {"silent_channels": silent}
-    return Job(**vars(job) | {"settings": settings}).run("events", Task(model, loss, validate, save))
+    task = job.task(model, sampler, validation, lambda batch: model.nll(tokenizer, batch), save)
+    return replace(job, settings=job.settings | {"silent_channels": silent}).run("events", task)
 
 
 def silent_channels(stretches: Sequence[Stretch]) -> list[int]:
-    """Event channels that are 0 in every row."""
-    seen = np.stack([each.events.any(axis=0) for each in stretches if each.events is not None])
-    return [int(channel) for channel in np.flatnonzero(~seen.any(axis=0))]
+    """Return the event channels that are 0 in every row."""
+    used = np.stack([stretch.events.any(axis=0) for stretch in stretches if stretch.events is not None])
+    return [int(channel) for channel in np.flatnonzero(~used.any(axis=0))]
 
 
-def _save(module: KronosDecoder | KronosTokenizer, folder: Path) -> None:
-    """Write a checkpoint in float16: half the size, and what the next training and the export start from."""
+def _save_half(module: KronosDecoder | KronosTokenizer, folder: Path) -> None:
+    """Write a checkpoint in float16, half the size; the next training and the export read it in float32."""
     save_checkpoint(copy.deepcopy(module).half(), folder)

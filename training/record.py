@@ -1,4 +1,4 @@
-"""`training.json`: what the weights beside it were trained on, how, and how it went."""
+"""Writes `training.json`: the data, settings, losses and code that made the weights beside it."""
 
 import json
 import platform
@@ -13,38 +13,41 @@ import torch
 from export.model.checkpoint import RECORD_FILE
 from inference_server.engine.bundle import INSTRUMENTS_CLOCK
 from training.data.stretches import Stretch
-from training.loop import Progression, Schedule
+from training.loop import Schedule, TrainingProgress
 
 
 def write_record(
     folder: Path,
-    what: str,
+    kind: str,
     training: Sequence[Stretch],
     validation: Sequence[Stretch],
     schedule: Schedule,
-    done: Progression,
+    progress: TrainingProgress,
     settings: dict[str, Any],
 ) -> None:
     """Write `training.json`.
 
     Parameters
     ----------
-    what
+    kind
         ``tokenizer``, ``decoder`` or ``events``.
     settings
-        What else made the result: dates, window, rows, base checkpoint, figures.
+        Everything else that made the result: dates, window, rows, base checkpoint, figures.
     """
     record = {
-        "trained": what,
+        "trained": kind,
         **settings,
         "schedule": asdict(schedule),
-        "steps_run": done.step,
-        "best_step": done.best_step,
-        "best_validation_loss": done.best,
-        "losses": [dict(zip(("step", "training", "validation"), each, strict=True)) for each in done.losses],
-        "model_clock": _clock([*training, *validation]),
-        "training_data": _listed(training),
-        "validation_data": _listed(validation),
+        "steps_run": progress.step,
+        "best_step": progress.best_step,
+        "best_validation_loss": progress.best,
+        "losses": [
+            {"step": step, "training": training_loss, "validation": validation_loss}
+            for step, training_loss, validation_loss in progress.losses
+        ],
+        "model_clock": _model_clock([*training, *validation]),
+        "training_data": [_described(stretch) for stretch in training],
+        "validation_data": [_described(stretch) for stretch in validation],
         "commit": _commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -52,35 +55,32 @@ def write_record(
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _clock(stretches: Sequence[Stretch]) -> str:
-    """UTC where every symbol's clock is, else each symbol's own."""
-    zones = {each.instrument.model_time_zone for each in stretches}
+def _model_clock(stretches: Sequence[Stretch]) -> str:
+    """Return UTC where the clock of every symbol is UTC, else the word for each symbol's own."""
+    zones = {stretch.instrument.model_time_zone for stretch in stretches}
     return "UTC" if zones <= {"UTC"} else INSTRUMENTS_CLOCK
 
 
-def _listed(stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
-    return [
-        {
-            "symbol": each.instrument.symbol,
-            "timeframe": each.timeframe,
-            "first": str(each.timestamps[0]),
-            "last": str(each.timestamps[-1]),
-            "candles": len(each),
-            "licence": each.licence,
-            "origin": each.origin,
-        }
-        for each in stretches
-    ]
+def _described(stretch: Stretch) -> dict[str, Any]:
+    return {
+        "symbol": stretch.instrument.symbol,
+        "timeframe": stretch.timeframe,
+        "first": str(stretch.timestamps[0]),
+        "last": str(stretch.timestamps[-1]),
+        "candles": len(stretch),
+        "licence": stretch.licence,
+        "origin": stretch.origin,
+    }
 
 
 def _commit() -> str | None:
-    """The commit of the code, with a plus where files differ from it; None outside a repository."""
-    here = Path(__file__).parent
+    """Return the commit of the code, with a plus where files differ from it; None outside a repository."""
+    folder = Path(__file__).parent
     try:
-        name = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
         ).stdout.strip()
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "."], cwd=here, check=False)
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "."], cwd=folder, check=False)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return name + ("+" if changed.returncode else "")
+    return commit + ("+" if changed.returncode else "")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.growth.market import add_market
-from flows.backtest.local_server import free_port
+from flows.runtime.local_server import free_port
 from sql.connect import connect
 from sql.embedded import server as embedded
 from sql.migrate import migrate

@@ -45,6 +45,7 @@ class _Request(msgspec.Struct):
     timeframe: str
     seed: int
     sample_count: int
+    return_samples: bool
     candles: _Candles
     future_timestamps: list[int]
     events: msgspec.Raw = msgspec.Raw(b"null")
@@ -73,7 +74,7 @@ def answer(body: bytes) -> bytes:
         "timestamps": [_instant(each) for each in request.future_timestamps],
         **dict.fromkeys(("p10", "p50", "p90"), flat_columns.close),
         "mean": flat_columns,
-        "samples": samples,
+        "samples": samples if request.return_samples else None,
         "seed": request.seed,
         "sample_count": request.sample_count,
         "lookback_used": len(request.candles.timestamp),

@@ -1,1 +1,1 @@
-"""Forecasts of a past period, each from what was known then, and their scores."""
+"""Back-tests: forecasts of a past period, each from the data known then, and their scores."""

@@ -1,4 +1,4 @@
-"""Candles, instruments and calendar of a past period, from the database or from files."""
+"""Reads candles, instruments and calendar of a past period, from the database or from files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 import psycopg
 
-from flows.events import EventRequest, Leaders, load_config
-from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, read_sources
+from flows.events import Leaders, load_config
+from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, Span, read_sources
 from flows.files.market_folder import folder_calendar, folder_candles
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
@@ -19,25 +18,25 @@ from market.instruments import Instrument, default_instruments
 from market.similar_symbols import did_you_mean
 from market.timeframes import CANDLE_DURATION, TIMEFRAMES
 
-_SLACK: Final = 3.5  # calendar hours or days per candle of the market that is shut the longest, an exchange
+_SLACK: Final = 3.5  # hours or days per candle on an exchange, the market that is shut longest
 
 
 class HistoryError(ValueError):
-    """There is nothing to go over: what is missing, and where it was looked for."""
+    """A back-test can't be made; the message says what is missing, and where it was looked for."""
 
 
 @dataclass(frozen=True)
 class History:
-    """A past period.
+    """Data of a past period.
 
     Attributes
     ----------
     candles
         Columns of `flows.runtime.candle_columns.CANDLE_SCHEMA`, ordered by symbol and time.
     instruments
-        Of the symbols to be forecast.
+        By symbol, for the symbols to forecast.
     sources
-        What event arrays are made from, or None where there is no calendar.
+        Tables that event arrays are built from; None without a calendar.
     """
 
     candles: pl.DataFrame
@@ -47,16 +46,16 @@ class History:
 
 @dataclass(frozen=True)
 class Period:
-    """Which history a walk needs.
+    """Period of a back-test, and the symbols and window lengths that its history depends on.
 
     Attributes
     ----------
     symbols
-        None for all that have candles in the period.
+        None for all with candles in the period.
     start, end
-        First and last instant of a forecast, aware.
+        Instants of the first and the last forecast, aware.
     lookback, pred_len
-        Candles before the first, and after the last.
+        Candles before the first forecast, and after the last.
     """
 
     timeframe: str
@@ -81,16 +80,16 @@ class Period:
 
 
 def history_from_files(folder: Path, period: Period) -> History:
-    """Read ``candles_1h``, ``candles_1d`` and ``economic_calendar``, each .parquet or .csv, of a folder.
+    """Read the history from a folder with ``candles_1h``, ``candles_1d`` and ``economic_calendar``.
 
-    The candles of the other timeframe and the calendar are for the event arrays, and may be absent.
+    The candles of the other timeframe and the calendar are for the event arrays, and may be missing.
 
     Raises
     ------
     HistoryError
-        There are no candles of the timeframe, none in the period, or none of a symbol asked for.
+        There are no candles of the timeframe, none in the period, or none of a requested symbol.
     TableError
-        A file's rows are not fit to use.
+        A file can't be read, or its rows are refused.
     """
     frames = {timeframe: folder_candles(folder, timeframe) for timeframe in TIMEFRAMES}
     candles = frames[period.timeframe]
@@ -107,12 +106,12 @@ def history_from_files(folder: Path, period: Period) -> History:
 
 
 def history_from_database(connection: psycopg.Connection[Any], period: Period) -> History:
-    """Read the same from the tables.
+    """Read the history from the tables of the database.
 
     Raises
     ------
     HistoryError
-        The period has no candles, or none of a symbol asked for.
+        The period has no candles, or none of a requested symbol.
     psycopg.Error
         A table can't be read.
     """
@@ -121,37 +120,38 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
     names = list(period.symbols or known)
     candles = read_candles(connection, period.timeframe, names, count, period.last)
     history = _cut(candles, known, period, "the database")
-    span = EventRequest(
-        symbol="",
-        instrument=next(iter(history.instruments.values())),
-        timeframe="1h",  # the leaders of both timeframes
-        timestamps=np.array([period.first.replace(tzinfo=None)], dtype="datetime64[us]"),
-        future_timestamps=np.array([period.last.replace(tzinfo=None)], dtype="datetime64[us]"),
-        as_of=np.datetime64(period.last.replace(tzinfo=None), "us"),
-    )
-    sources = read_sources(connection, [span], load_config())
+    # The hourly leaders are read for daily candles too, as `history_from_files` does.
+    span = Span(period.first, as_of=period.last, end=period.last, timeframes=frozenset(TIMEFRAMES))
+    sources = read_sources(connection, span, load_config())
     return History(history.candles, history.instruments, None if sources.calendar.is_empty() else sources)
 
 
 def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, place: str) -> History:
-    """Keep the candles of the period and of its symbols."""
+    """Return the candles of the period and its symbols, without sources of events.
+
+    Raises
+    ------
+    HistoryError
+        There are none, none of a requested symbol, or a symbol has no known trading calendar.
+    """
     inside = candles.filter(pl.col("ts").is_between(period.first, period.last))
     present = inside["symbol"].unique(maintain_order=True).to_list()
-    wanted = present if period.symbols is None else list(period.symbols)
-    absent = [symbol for symbol in wanted if symbol not in present]
-    strange = [symbol for symbol in wanted if symbol not in known]
-    if absent or not wanted:
+    symbols = present if period.symbols is None else list(period.symbols)
+    absent = [symbol for symbol in symbols if symbol not in present]
+    unknown = [symbol for symbol in symbols if symbol not in known]
+    if absent or not symbols:
         raise HistoryError(
             f"{place} has no {period.timeframe} candles of {', '.join(absent) or 'any symbol'} "
             f"from {period.first:%Y-%m-%d} to {period.last:%Y-%m-%d}"
             + (did_you_mean(absent[0], present) if absent else "")
         )
-    if strange:
+    if unknown:
         raise HistoryError(
-            f"nothing tells when {', '.join(strange)} trades: use the database with its table instruments"
+            f"the trading hours of {', '.join(unknown)} are unknown: use the database with its table "
+            "instruments"
         )
     return History(
-        inside.filter(pl.col("symbol").is_in(wanted)).sort("symbol", "ts"),
-        {symbol: known[symbol] for symbol in wanted},
+        inside.filter(pl.col("symbol").is_in(symbols)).sort("symbol", "ts"),
+        {symbol: known[symbol] for symbol in symbols},
         None,
     )

@@ -1,4 +1,4 @@
-"""What an evaluation shows: forecasts as a frame, a calibration tried on the later half, two tables."""
+"""Turns the forecasts of a back-test into a frame, a calibration of its later half, and two tables."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,14 +24,14 @@ _COMPARED: Final = ("coverage", "crps_bp", "pinball_bp", "mae_bp")
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The later forecasts of an evaluation with the envelope that the earlier ones teach.
+    """Calibrated envelopes of the later forecasts of a back-test, learned from the earlier ones.
 
     Attributes
     ----------
     learned_by
-        Forecasts that had matured by this instant were learned from; those made from it on are the test.
+        Forecasts that had matured by this instant were learned from; those made later are the test.
     learned, tested
-        How many forecasts these are, of the asset classes that had enough.
+        Numbers of these forecasts, of the asset classes that had enough.
     bands
         (2, pred_len) calibrated p10 and p90, by symbol and as_of.
     """
@@ -43,31 +43,32 @@ class Calibrated:
 
 
 def calibrate_later_half(scored: Sequence[Scored]) -> Calibrated:
-    """Learn from the first half of a period and widen the envelopes of the second.
+    """Learn from the first half of a period and calibrate the envelopes of the second.
 
     Parameters
     ----------
     scored
         Forecasts of one model, all of one pred_len.
     """
-    made = sorted({each.made_at for each in scored})
+    made = sorted({forecast.made_at for forecast in scored})
     middle = made[len(made) // 2]
     learned = 0
     bands: dict[tuple[str, datetime], Float64Array] = {}
-    for asset_class in sorted({each.asset_class for each in scored}):
-        mine = [each for each in scored if each.asset_class == asset_class]
-        past = [each for each in mine if each.matured_at <= middle]
+    for asset_class in sorted({forecast.asset_class for forecast in scored}):
+        of_class = [forecast for forecast in scored if forecast.asset_class == asset_class]
+        past = [forecast for forecast in of_class if forecast.matured_at <= middle]
         if not past:
             continue
-        low, _, high = np.stack([each.quantiles for each in past], axis=1)
-        calibration = learn(low, high, np.stack([each.scores.actual for each in past]))
-        found = {
-            (each.symbol, each.as_of): np.array(band)
-            for each in mine
-            if each.made_at >= middle and (band := calibrate(calibration, *each.quantiles)) is not None
+        low, _, high = np.stack([forecast.quantiles for forecast in past], axis=1)
+        calibration = learn(low, high, np.stack([forecast.scores.actual for forecast in past]))
+        later = [forecast for forecast in of_class if forecast.made_at >= middle]
+        calibrated = {
+            (forecast.symbol, forecast.as_of): np.array(band)
+            for forecast in later
+            if (band := calibrate(calibration, *forecast.quantiles)) is not None
         }
-        learned += len(past) if found else 0
-        bands |= found
+        learned += len(past) if calibrated else 0
+        bands |= calibrated
     return Calibrated(middle, learned, len(bands), bands)
 
 
@@ -79,13 +80,13 @@ def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> 
     scored
         At least one.
     calibrated
-        Envelopes to stand beside the raw ones of the model, not of the random walk.
+        Calibrated envelopes of the model's forecasts.
     """
     forecasts = list(scored)
     bands = {} if calibrated is None else calibrated.bands
-    rows = [_wide(each, bands) for each in forecasts]
+    rows = [_wide(forecast, bands) for forecast in forecasts]
     steps = steps_of(pl.DataFrame(rows, schema=WIDE_SCHEMA))
-    times = np.concatenate([each.timestamps for each in forecasts])
+    times = np.concatenate([forecast.timestamps for forecast in forecasts])
     return steps.with_columns(ts=pl.Series(times).dt.replace_time_zone("UTC"))
 
 
@@ -119,7 +120,7 @@ _LEGEND: Final = (
 
 
 def comparison_table(steps: pl.DataFrame, model: str, title: str) -> Table:
-    """Return the figures of a model beside the random walk's, in every split."""
+    """Return the scores of a model and of the random walk, in every split."""
     table = Table(title=title, caption=_LEGEND, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
     table.add_column("", no_wrap=True)
     for name in _COMPARISON_HEADINGS:
@@ -148,12 +149,12 @@ def _label(split: str, value: str) -> str:
 
 
 def coverage_table(steps: pl.DataFrame, classes: dict[str, str], title: str) -> Table:
-    """Return coverage before and after calibration by asset class and step.
+    """Return coverage and width before and after calibration, by asset class and step.
 
     Parameters
     ----------
     steps
-        Rows of one model; those without a calibrated envelope are left out.
+        Rows of one model; those without a calibrated envelope are ignored.
     classes
         Asset class by symbol.
     """

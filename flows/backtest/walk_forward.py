@@ -1,6 +1,6 @@
-"""Forecasts of a past period, instant by instant, each from what was known then, scored by what came.
+"""Forecasts a past period instant by instant, each from the data known then, and scores the forecasts.
 
-Beside each forecast of the model stands that of a random walk from the same window.
+Each forecast of the model is paired with that of a random walk from the same window.
 """
 
 from collections import Counter
@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from flows.backtest.history import History, HistoryError
-from flows.events import EventError, build_event_arrays, load_config
-from flows.forecasting.candles import STILL_OPEN, Window, closed_windows
-from flows.forecasting.event_plan import EventPlan, event_requests, plan_of, why_unusable
+from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
+from flows.events.source import EventSources
+from flows.forecasting.candles import CandleWindow, closed_windows
+from flows.forecasting.event_plan import EventPlan, plan_with
 from flows.forecasting.forecasts import Order, Sampling, build_row
 from flows.forecasting.lookback import shortened
 from flows.runtime.settings import WORKERS
@@ -25,6 +27,7 @@ from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, scor
 from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.closed_candles import STILL_OPEN
 from market.timeframes import CANDLE_DURATION
 from market.types import DatetimeArray, Float64Array
 
@@ -35,20 +38,20 @@ Ask = Callable[[Order], PredictAnswer]
 
 @dataclass(frozen=True)
 class Scored:
-    """One forecast of one model, with what came of it.
+    """A forecast and its scores against the actual closes.
 
     Attributes
     ----------
     as_of
         Open of the last candle used, aware.
     made_at, matured_at
-        The instant that it was made from, and the close of its last candle, aware.
+        The instant of the forecast, and the close of its last candle, aware.
     timestamps
-        (pred_len,) datetime64[us] UTC of the candles forecast.
+        (pred_len,) datetime64[us], UTC, of the predicted candles.
     quantiles
         (3, pred_len): p10, p50, p90.
     events
-        Releases on its candles; None where the calendar says nothing.
+        Releases on its candles; None without a calendar.
     """
 
     model: str
@@ -66,17 +69,17 @@ class Scored:
 
 
 @dataclass
-class Walked:
-    """What a walk found.
+class WalkResult:
+    """The forecasts of a walk, and the windows without one.
 
     Attributes
     ----------
     scored
         The model's forecasts and the random walk's, pair by pair.
     skipped
-        Windows that were left out, by reason.
+        Numbers of windows without a forecast, by reason.
     without_events
-        Forecasts made without events, by reason.
+        Numbers of forecasts made without events, by reason.
     """
 
     scored: list[Scored] = field(default_factory=list)
@@ -95,43 +98,51 @@ def walk(
     with_events: bool = True,
     shorter_lookback: bool = False,
     stale_after: int | None = None,
-) -> Iterator[Walked]:
-    """Go from instant to instant and give what each one adds.
+) -> Iterator[WalkResult]:
+    """Forecast at each instant in turn and yield its result.
 
     Parameters
     ----------
     history
-        Of the whole period and the horizon after it.
+        Candles and calendar of the period, the lookback before it and the horizon after it.
     model, ask
-        What the server says of itself, and how to ask it for a forecast; `ask` is called from threads.
+        The served model, and the call that forecasts with it; `ask` is called from several threads.
     made_at
-        Instants, aware, increasing. A symbol whose last candle is still the one of the instant before, as
-        while its market is shut, is not forecast again.
+        Instants, aware, increasing. A symbol without a new candle since the previous instant, as while its
+        market is shut, is not forecast again.
     shorter_lookback
-        Whether windows are shortened where their last close would be clipped, as `predict_batch` does it.
+        Whether windows are shortened where their last close would be clipped, as `predict_batch` does.
     stale_after
-        As `flows.forecasting.candles.closed_windows` takes it.
+        Passed to `flows.forecasting.candles.closed_windows`.
 
     Raises
     ------
     HistoryError
-        Another model answers than the one that the server said it serves.
+        The server has loaded another model since.
     """
     closes = Closes(history.candles)
     days = _release_days(history)
     newest: dict[str, datetime] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         for instant in made_at:
-            step = Walked()
+            step = WalkResult()
             windows = _windows(history, model, sampling, lookback, instant, step.skipped, stale_after)
-            windows = {name: each for name, each in windows.items() if newest.get(name) != each.as_of}
-            newest |= {name: each.as_of for name, each in windows.items()}
+            windows = {name: window for name, window in windows.items() if newest.get(name) != window.as_of}
+            newest |= {name: window.as_of for name, window in windows.items()}
             if shorter_lookback:
                 windows = shortened(windows, model.limits.min_candles)
             plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
             step.without_events.update(plan.reasons.values())
             orders = [
-                Order(name, window, sampling, model.version, plan.arrays.get(name), plan.contexts.get(name))
+                Order(
+                    name,
+                    window,
+                    sampling,
+                    model.version,
+                    plan.arrays.get(name),
+                    plan.contexts.get(name),
+                    store_samples=True,  # the scores are taken over the sample paths
+                )
                 for name, window in windows.items()
             ]
             for order, answer in zip(orders, pool.map(ask, orders), strict=True):
@@ -149,7 +160,7 @@ def walk(
 
 
 def made_at_instants(start: datetime, end: datetime, timeframe: str, every: int) -> list[datetime]:
-    """Return the instants from `start` to at most `end`, each `every` lengths of a candle after the last."""
+    """Return the instants from `start` to at most `end`, `every` candle durations apart."""
     step = CANDLE_DURATION[timeframe] * every
     return [start + number * step for number in range(int((end - start) / step) + 1)]
 
@@ -162,8 +173,8 @@ def _windows(
     instant: datetime,
     skipped: Counter[str],
     stale_after: int | None,
-) -> dict[str, Window]:
-    """Return the windows at an instant, as the flow would cut them; what is left out is counted by reason."""
+) -> dict[str, CandleWindow]:
+    """Return the windows that the flow would cut at an instant; count those left out, by reason."""
     recent = (
         history.candles.filter(pl.col("ts") < instant)
         .group_by("symbol", maintain_order=True)
@@ -187,33 +198,29 @@ def _windows(
 def _plan(
     history: History,
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: str,
     instant: datetime,
     with_events: bool,
 ) -> EventPlan:
-    """Return the event arrays of an instant, or why there are none."""
+    """Return the event arrays of an instant, or the reason why there are none."""
     if not with_events:
         return EventPlan.without(windows, "turned off")
-    unusable = why_unusable(model)
-    if unusable is not None:
-        return EventPlan.without(windows, unusable)
-    if history.sources is None:
-        return EventPlan.without(windows, "there is no economic calendar")
-    sources = history.sources
-    requests = event_requests(windows, timeframe, instant)
+    return plan_with(partial(_event_arrays, history.sources), model, windows, timeframe, instant)
+
+
+def _event_arrays(
+    sources: EventSources | None, requests: Sequence[EventRequest]
+) -> Mapping[str, EventResult]:
+    if sources is None:
+        raise EventError("there is no economic calendar")
     if not requests:
-        return EventPlan.without((), "")
-    try:
-        results = build_event_arrays(
-            requests, sources.calendar, sources.leaders, load_config(), sources.rates
-        )
-    except EventError as error:
-        return EventPlan.without(windows, str(error))
-    return plan_of(results)
+        return {}
+    return build_event_arrays(requests, sources.calendar, sources.leaders, load_config(), sources.rates)
 
 
 def _release_days(history: History) -> ReleaseDays | None:
+    """Return the lookup of releases on predicted candles, or None without a calendar."""
     if history.sources is None:
         return None
     return ReleaseDays(
@@ -224,13 +231,13 @@ def _release_days(history: History) -> ReleaseDays | None:
 def _pair(
     order: Order, answer: PredictAnswer, actual: Float64Array, instant: datetime, days: ReleaseDays | None
 ) -> list[Scored]:
-    """Return the model's forecast and the random walk's from the same window, scored."""
+    """Return the model's forecast and the random walk's from the same window, both with scores."""
     window, timeframe = order.window, order.sampling.timeframe
     stamps = window.future_timestamps
     row = build_row(order, answer)
     paths = np.asarray(answer.samples, dtype=np.float64)
     quantiles = np.array([row.p10, row.p50, row.p90])
-    mine = Scored(
+    forecast = Scored(
         model=answer.model.name,
         symbol=order.symbol,
         asset_class=window.instrument.asset_class,
@@ -247,9 +254,14 @@ def _pair(
         events_active=(order.event_context or {}).get("events_active", []),
     )
     baseline = random_walk(window.columns["close"], len(stamps))
-    walked = score_steps(baseline.quantiles(), actual, window.last_close)
+    baseline_scores = score_steps(baseline.quantiles(), actual, window.last_close)
     crps = lognormal_crps(baseline.median, baseline.sigma, actual)
     return [
-        mine,
-        replace(mine, model=RANDOM_WALK, quantiles=baseline.quantiles(), scores=replace(walked, crps=crps)),
+        forecast,
+        replace(
+            forecast,
+            model=RANDOM_WALK,
+            quantiles=baseline.quantiles(),
+            scores=replace(baseline_scores, crps=crps),
+        ),
     ]

@@ -189,11 +189,11 @@ def _doubts(rows: pl.DataFrame) -> list[str]:
         found = parse_calendar(rows, None, [], load_config())
     except EventError as error:
         return [warning(WarningCode.MISSING_RELEASES, str(error))]
-    merged, names = found.source.merged, found.source.found.names
+    merged, names = found.source.merged, found.source.series_rows.names
     span = found.rows[0], found.rows[-1]
     return [
         *checks.doubtful_releases(merged, names, *span, np.datetime64("now", "us")),
         *checks.impossible_releases(merged, *span),
         *checks.weekend_decisions(merged, names, *span),
-        *checks.left_out(found.source.frequent),
+        *checks.left_out(found.source.too_frequent),
     ]

@@ -1,17 +1,33 @@
-"""A folder with ``candles_1h``, ``candles_1d`` and ``economic_calendar`` as .parquet or .csv files."""
+"""Reads a folder with ``candles_1h``, ``candles_1d`` and ``economic_calendar`` as .parquet or .csv files."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from flows.files import feeds
 from flows.files.frames import TableError, read_file
 
+FILES: Final = ("candles_1h", "candles_1d", "economic_calendar")
+
 
 def data_file(folder: Path, name: str) -> Path | None:
     """Return the Parquet or CSV file of that name in a folder, or None."""
-    found = [folder / f"{name}{ending}" for ending in (".parquet", ".csv")]
-    return next((file for file in found if file.is_file()), None)
+    candidates = [folder / f"{name}{ending}" for ending in (".parquet", ".csv")]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def unchecked_frames(folder: Path) -> dict[str, pl.DataFrame]:
+    """Return the files of a folder, as they are written, by those of the names `FILES` that are there.
+
+    Raises
+    ------
+    TableError
+        A file can't be read.
+    """
+    frames = {name: _read(folder, name, lambda frame: frame) for name in FILES}
+    return {name: frame for name, frame in frames.items() if frame is not None}
 
 
 def folder_candles(folder: Path, timeframe: str) -> pl.DataFrame | None:
@@ -20,15 +36,9 @@ def folder_candles(folder: Path, timeframe: str) -> pl.DataFrame | None:
     Raises
     ------
     TableError
-        The file's rows are not fit to use.
+        The file can't be read, or its rows are refused.
     """
-    file = data_file(folder, f"candles_{timeframe}")
-    if file is None:
-        return None
-    try:
-        return feeds.candles(read_file(file), timeframe)
-    except TableError as error:
-        raise TableError(f"{file}: {error}") from error
+    return _read(folder, f"candles_{timeframe}", lambda frame: feeds.candles(frame, timeframe))
 
 
 def folder_calendar(folder: Path) -> pl.DataFrame | None:
@@ -37,12 +47,16 @@ def folder_calendar(folder: Path) -> pl.DataFrame | None:
     Raises
     ------
     TableError
-        The file's rows are not fit to use.
+        The file can't be read, or its rows are refused.
     """
-    file = data_file(folder, "economic_calendar")
+    return _read(folder, "economic_calendar", feeds.calendar)
+
+
+def _read(folder: Path, name: str, check: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame | None:
+    file = data_file(folder, name)
     if file is None:
         return None
     try:
-        return feeds.calendar(read_file(file))
+        return check(read_file(file))
     except TableError as error:
         raise TableError(f"{file}: {error}") from error

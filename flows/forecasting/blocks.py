@@ -11,9 +11,9 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
-from flows.events.source import SourcesOfRun
-from flows.forecasting.candles import Window, Windows, closed_windows
+from flows.forecasting.candles import CandleWindow, Windows, closed_windows
 from flows.forecasting.event_plan import EventPlan, event_requests, unreadable, why_unusable
+from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.fingerprint import with_fingerprint
 from flows.forecasting.forecasts import Order, Sampling, build_row, usable_lookback
 from flows.forecasting.lookback import shortened
@@ -223,7 +223,7 @@ def cut(shared: Shared, block: Mapping[str, Instrument]) -> tuple[Universe, Wind
     return universe, found
 
 
-def _orders(shared: Shared, windows: Mapping[str, Window], events: EventPlan) -> list[Order]:
+def _orders(shared: Shared, windows: Mapping[str, CandleWindow], events: EventPlan) -> list[Order]:
     remarks = events.warnings_by_symbol()
     return [
         with_fingerprint(
@@ -245,7 +245,7 @@ def _orders(shared: Shared, windows: Mapping[str, Window], events: EventPlan) ->
     ]
 
 
-def events_or_reason(shared: Shared, windows: Mapping[str, Window]) -> EventPlan:
+def events_or_reason(shared: Shared, windows: Mapping[str, CandleWindow]) -> EventPlan:
     """Build the event arrays; where the database is away for good, forecasts are made without them."""
     run = shared.run
     try:

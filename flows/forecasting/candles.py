@@ -13,6 +13,7 @@ import psycopg
 from flows.runtime.candle_columns import last_candles
 from inference_server.schemas import Candles
 from market.candle_warnings import LONGEST_GAP, candles_behind
+from market.closed_candles import STILL_OPEN, last_closed
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.spacing import contradiction, other_spacing
@@ -22,12 +23,9 @@ from market.warning_codes import WarningCode, warning
 
 PRICES = ("open", "high", "low", "close")
 
-STILL_OPEN = 2
-"""Candles that may have begun and not ended at an instant, read on top of the lookback and cut away."""
-
 
 @dataclass(frozen=True)
-class Window:
+class CandleWindow:
     """The candles of one symbol that a forecast starts from, and the times that it is for.
 
     Attributes
@@ -85,20 +83,13 @@ class Windows(NamedTuple):
         Why a symbol is left out whose newest candle is far behind its calendar.
     """
 
-    windows: dict[str, Window]
+    windows: dict[str, CandleWindow]
     unusable: dict[str, str]
     stale: dict[str, str]
 
 
 class StaleError(ValueError):
     """The newest candle is too far behind the calendar."""
-
-
-def as_utc(as_of: datetime | None) -> datetime:
-    """Return the instant that a run looks from: now where none is given, UTC where no zone is."""
-    if as_of is None:
-        return datetime.now(UTC)
-    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
 
 
 def epoch_ms(timestamps: DatetimeArray) -> list[Any]:
@@ -180,7 +171,7 @@ def _window(
     pred_len: int,
     min_candles: int,
     stale_after: int,
-) -> Window:
+) -> CandleWindow:
     """Return one symbol's window, or raise ValueError saying what is missing."""
     if part.is_empty():
         raise ValueError(
@@ -191,7 +182,7 @@ def _window(
     if spacing is not None:
         raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
-    keep = np.flatnonzero(closed_by(instrument, timeframe, timestamps, instant))[-lookback:]
+    keep = last_closed(timestamps, timeframe, instant, lookback, instrument)
     if len(keep) < min_candles:
         raise ValueError(
             f"{len(keep)} {timeframe} candles had closed by {as_of:%Y-%m-%d %H:%M} UTC; expected at least "
@@ -226,7 +217,7 @@ def _window(
         grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
     future = grid.after(timestamps[-1], pred_len)
     late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
-    return Window(instrument, timestamps, _columns(part, keep), future, late, notes)
+    return CandleWindow(instrument, timestamps, _columns(part, keep), future, late, notes)
 
 
 def _minute(instant: np.datetime64) -> str:

@@ -1,6 +1,6 @@
 """The event array of each symbol of a run, or the reason why its forecast is made without events."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from flows.events import EventError, EventRequest, EventResult, load_config
-from flows.events.source import SourcesOfRun, events_from_database
-from flows.forecasting.candles import Window
+from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
+from flows.forecasting.candles import CandleWindow
+from flows.forecasting.event_sources import SourcesOfRun
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
 from market.types import Float32Array
@@ -71,7 +71,7 @@ def why_unusable(model: ModelInfo) -> str | None:
 def plan_events(
     connection: psycopg.Connection[Any],
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: str,
     as_of: datetime,
     sources: SourcesOfRun | None = None,
@@ -92,20 +92,51 @@ def plan_events(
     psycopg.OperationalError
         The connection was lost or the query took too long: another try may succeed.
     """
-    unusable = why_unusable(model)
-    if unusable is not None:
-        return EventPlan.without(windows, unusable, settled=not model.has_events)
+
+    def build(requests: list[EventRequest]) -> Mapping[str, EventResult]:
+        return _results(connection, requests, sources or SourcesOfRun())
+
     try:
-        results = events_from_database(
-            connection, event_requests(windows, timeframe, as_of), load_config(), sources
-        )
+        return plan_with(build, model, windows, timeframe, as_of)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
         return EventPlan.without(windows, unreadable(error))
+
+
+def plan_with(
+    build: Callable[[list[EventRequest]], Mapping[str, EventResult]],
+    model: ModelInfo,
+    windows: Mapping[str, CandleWindow],
+    timeframe: str,
+    as_of: datetime,
+) -> EventPlan:
+    """Return the event arrays of some windows, or the reason why there are none.
+
+    Parameters
+    ----------
+    build
+        Builds the arrays of the requests; where it raises `EventError`, no symbol has events.
+    """
+    unusable = why_unusable(model)
+    if unusable is not None:
+        return EventPlan.without(windows, unusable, settled=not model.has_events)
+    try:
+        return plan_of(build(event_requests(windows, timeframe, as_of)))
     except EventError as error:
         return EventPlan.without(windows, str(error))
-    return plan_of(results)
+
+
+def _results(
+    connection: psycopg.Connection[Any], requests: Sequence[EventRequest], sources: SourcesOfRun
+) -> dict[str, EventResult]:
+    """Read the tables and build the event arrays; raises what these two raise."""
+    if not requests:
+        return {}
+    config = load_config()
+    sources.include(requests)
+    tables = sources.read(connection, config)
+    return build_event_arrays(requests, tables.calendar, tables.leaders, config, tables.rates, sources.reach)
 
 
 def unreadable(error: Exception) -> str:
@@ -113,7 +144,9 @@ def unreadable(error: Exception) -> str:
     return f"the calendar can't be read: {one_line(error) if isinstance(error, psycopg.Error) else error}"
 
 
-def event_requests(windows: Mapping[str, Window], timeframe: str, as_of: datetime) -> list[EventRequest]:
+def event_requests(
+    windows: Mapping[str, CandleWindow], timeframe: str, as_of: datetime
+) -> list[EventRequest]:
     """Return what to ask for the event arrays of some windows."""
     instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
     return [

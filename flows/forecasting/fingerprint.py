@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from flows.forecasting.forecasts import Order, build_request
 
@@ -41,7 +42,10 @@ def fingerprint(order: Order) -> str:
         order.warnings,
         order.store_samples,
     ]
-    digest = blake2b(msgspec.json.encode([*parts, build_request(order)]), digest_size=16)
+    # Both are parts by themselves. Encoded as in every request of earlier releases, they leave the
+    # fingerprints of rows that are stored already what they are.
+    request = msgspec.structs.replace(build_request(order), return_samples=True, allow_nonpositive=UNSET)
+    digest = blake2b(msgspec.json.encode([*parts, request]), digest_size=16)
     arrays = [order.events, *([] if calibration is None else [calibration.low, calibration.high])]
     for array in arrays:
         if array is None:

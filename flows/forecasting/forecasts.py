@@ -1,18 +1,18 @@
 """One symbol's forecast: its window and events become a request, the sample paths that return a row."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
-from flows.forecasting.candles import PRICES, Window, epoch_ms
+from flows.forecasting.candles import CandleWindow, epoch_ms
 from flows.forecasting.path_statistics import WantedStatistics, request_fields, undefined_warnings
 from flows.forecasting.seeds import forecast_seed
 from flows.forecasting.store import PredictionRow
 from flows.scoring.calibration import Calibration, calibrate
 from inference_server.schemas import PredictAnswer, PredictRequest, Statistics
-from market.envelope import envelope, lowest_price, with_floor
 from market.event_channels import EVENT_SCHEMA
 from market.timeframes import Timeframe
 from market.types import Float32Array
@@ -57,7 +57,7 @@ class Order:
     """
 
     symbol: str
-    window: Window
+    window: CandleWindow
     sampling: Sampling
     model_version: str
     events: Float32Array | None = field(default=None, repr=False)
@@ -107,9 +107,11 @@ def build_request(order: Order) -> PredictRequest:
         top_k=sampling.top_k,
         lookback=len(window.timestamps),
         seed=seed,
-        return_samples=True,
+        return_samples=order.store_samples,
         event_schema=EVENT_SCHEMA if order.events is not None else None,
         time_zone=window.instrument.model_time_zone,
+        # A server without this run's database knows of the packaged instruments alone.
+        allow_nonpositive=True if window.instrument.allow_nonpositive else UNSET,
         candles=window.request_candles(),
         future_timestamps=epoch_ms(window.future_timestamps),
         **request_fields(order.statistics, window.last_close),
@@ -119,9 +121,7 @@ def build_request(order: Order) -> PredictRequest:
 def build_row(
     order: Order, answer: PredictAnswer, *, late: bool = False, without_events: str | None = None
 ) -> PredictionRow:
-    """Return the row of one forecast, its envelope taken from the answer's sample paths.
-
-    No quantile is below zero where no price of the window is; the paths are kept as the model made them.
+    """Return the row of one forecast: the answer's envelope, calibrated where possible, and its warnings.
 
     Parameters
     ----------
@@ -133,20 +133,16 @@ def build_row(
     Raises
     ------
     ValueError
-        If the answer holds no sample paths.
+        If the row keeps sample paths and the answer has none.
     """
-    if answer.samples is None:
+    if order.store_samples and answer.samples is None:
         raise ValueError("the server answered without sample paths; is it of this version?")
-    paths = np.asarray(answer.samples, dtype=np.float64)
-    window = order.window
-    prices = np.stack([window.columns[name] for name in PRICES])
-    lowest = lowest_price(prices, allow_nonpositive=window.instrument.allow_nonpositive)
-    bands = with_floor(envelope(paths), lowest)
+    bands = [np.array(band) for band in (answer.p10, answer.p50, answer.p90)]
     calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
     warnings = [
         *order.warnings,
         *answer.warnings,
-        *undefined_warnings(order.statistics, window.last_close),
+        *undefined_warnings(order.statistics, order.window.last_close),
     ]
     if late:
         text = "newer candles had closed when this was made, and were not in the database"
@@ -166,14 +162,14 @@ def build_row(
         model_version=answer.model.version,
         pred_len=order.sampling.pred_len,
         timestamps=answer.timestamps,
-        p10=bands.p10.tolist(),
-        p50=bands.p50.tolist(),
-        p90=bands.p90.tolist(),
+        p10=answer.p10,
+        p50=answer.p50,
+        p90=answer.p90,
         seed=answer.seed,
         event_context=order.event_context if answer.events_used else None,
         p10_calibrated=None if calibrated is None else calibrated[0].tolist(),
         p90_calibrated=None if calibrated is None else calibrated[1].tolist(),
-        samples=paths.tolist() if order.store_samples else None,
+        samples=cast("list[list[float]] | None", answer.samples) if order.store_samples else None,
         warnings=list(dict.fromkeys(warnings)) or None,
         fingerprint=order.fingerprint if as_planned else None,
         statistics=None if statistics is None else msgspec.to_builtins(statistics),

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from flows.forecasting.candles import Window
+from flows.forecasting.candles import CandleWindow
 from market.normalise import CLIP
 from market.types import Float64Array
 from market.warning_codes import WarningCode, warning
@@ -15,7 +15,7 @@ FEWEST: Final = 128
 """Candles below which a window is not shortened: 12 of 21 real windows that needed fewer got worse by it."""
 
 
-def shortened(windows: Mapping[str, Window], min_candles: int) -> dict[str, Window]:
+def shortened(windows: Mapping[str, CandleWindow], min_candles: int) -> dict[str, CandleWindow]:
     """Return the windows, without their oldest candles where that takes the clip off the last close.
 
     After a jump the last closes may lie beyond what the model can see, 5 standard deviations of the window,
@@ -32,7 +32,7 @@ def shortened(windows: Mapping[str, Window], min_candles: int) -> dict[str, Wind
     return {symbol: _shortened(window, fewest) for symbol, window in windows.items()}
 
 
-def _shortened(window: Window, fewest: int) -> Window:
+def _shortened(window: CandleWindow, fewest: int) -> CandleWindow:
     whole = len(window.timestamps)
     length = unclipped_length(window.columns["close"], fewest)
     if length is None or length == whole:

@@ -10,9 +10,9 @@ import psycopg
 from prefect import task
 from prefect.logging import get_run_logger
 
-from flows.events.source import SourcesOfRun
-from flows.forecasting.candles import Window, read_candles
+from flows.forecasting.candles import CandleWindow, read_candles
 from flows.forecasting.event_plan import EventPlan, plan_events
+from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.forecasts import Order, build_request
 from flows.forecasting.store import (
     PredictionRow,
@@ -59,7 +59,7 @@ def read_block(
 def build_events(
     database: RunDatabase,
     model: ModelInfo,
-    windows: Mapping[str, Window],
+    windows: Mapping[str, CandleWindow],
     timeframe: Timeframe,
     as_of: datetime,
     sources: SourcesOfRun,

@@ -1,1 +1,1 @@
-"""A generated market with candles and releases, for demos and benchmarks without real data."""
+"""Generates a market with candles and releases, for demos and benchmarks without real data."""

@@ -1,7 +1,7 @@
-"""A generated market of 25 symbols with candles and releases, for demos and benchmarks without real data.
+"""Generates a market of 25 symbols with candles and releases, for demos and benchmarks without real data.
 
-Prices are random; only their shape is borrowed: sessions, volatility that clusters, busy hours, a common
-factor, and wider hours after a release. ``python -m flows.market`` writes one.
+Prices are random walks with the features of real ones: sessions, volatility clusters, busy hours, a common
+factor, and wider hours at dollar releases. ``python -m flows.market`` writes such a market to files.
 """
 
 from collections.abc import Mapping
@@ -12,33 +12,34 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from flows.files.market_folder import FILES
 from flows.generated.releases import generated_releases
 from market.instruments import Instrument, default_instruments
 from market.time_grid import candle_bounds, closed_by, past_timestamps
 from market.types import DatetimeArray, Float64Array
 
 END = datetime(2025, 6, 18, 12, tzinfo=UTC)
-"""Where the market stands by default: six hours before an FOMC decision, so that events are active."""
+"""Default end of the market: six hours before an FOMC decision, so that events are active."""
 
 
 @dataclass(frozen=True)
 class Character:
-    """How one symbol moves.
+    """Parameters of one symbol's random walk.
 
     Attributes
     ----------
     price
-        Where it starts.
+        First open.
     daily_volatility
         Standard deviation of a day's log return.
     factor
         Correlation with the common factor of all symbols, −1 … 1.
     hourly_volume
-        Median volume of an hour; 0 for a feed without volume.
+        Median volume of an hour; 0 for an index without volume.
     decimals
-        Digits after the point that its prices are quoted with.
+        Digits after the decimal point of its prices.
     reversion
-        Share of the distance to the mean that an hour takes back; 0 is a random walk.
+        Share of the distance to the mean by which the price returns in an hour; 0 is a random walk.
     """
 
     price: float
@@ -78,7 +79,7 @@ CHARACTERS: Mapping[str, Character] = {
 }
 
 RELEASE_WIDTH = 3.0
-"""How many times wider the hour of a release is: between what EURUSD does on CPI and on FOMC days."""
+"""Factor on the width of an hour with a high-impact dollar release: between EURUSD's for CPI and for FOMC."""
 
 
 @dataclass(frozen=True)
@@ -97,32 +98,36 @@ class Market:
     candles_1d: pl.DataFrame
     calendar: pl.DataFrame
 
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Return the frames by the names of `flows.files.market_folder.FILES`."""
+        return dict(zip(FILES, (self.candles_1h, self.candles_1d, self.calendar), strict=True))
+
     def write(self, folder: Path) -> None:
         """Write ``candles_1h.parquet``, ``candles_1d.parquet`` and ``economic_calendar.parquet``."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.candles_1h.write_parquet(folder / "candles_1h.parquet")
-        self.candles_1d.write_parquet(folder / "candles_1d.parquet")
-        self.calendar.write_parquet(folder / "economic_calendar.parquet")
+        for name, frame in self.frames().items():
+            frame.write_parquet(folder / f"{name}.parquet")
 
 
 def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hours: int = 1500) -> Market:
-    """Make up a market; the same arguments give the same candles.
+    """Generate a market; the same arguments give the same candles.
 
     Parameters
     ----------
     seed
-        Of every random number.
+        Seed of every random number.
     end
-        Aware instant by which the last candles have closed.
+        Aware instant; every candle has closed by then.
     days, hours
-        At most so many daily and hourly candles per symbol; the hours are the last ones of the same days.
+        Most daily and hourly candles per symbol; the hourly ones are the last of the same days.
     """
     instruments = default_instruments()
     until = np.datetime64(end.astimezone(UTC).replace(tzinfo=None), "us")
-    start = end - timedelta(days=days * 1.5 + 20)  # as many sessions fit in, with holidays and to spare
+    start = end - timedelta(days=days * 1.5 + 20)  # holds this many sessions, with holidays
     calendar = generated_releases(start, end + timedelta(days=200), now=end, seed=seed)
-    releases = calendar["event_time"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
-    hour_of_start = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "h")
+    wide = calendar.filter(currency="USD", impact="high")["event_time"]
+    releases = wide.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    first_hour = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "h")
     common = np.random.default_rng(seed).standard_normal(int((end - start) / timedelta(hours=1)) + 2)
     hourly, daily = [], []
     for number, (symbol, character) in enumerate(CHARACTERS.items(), start=1):
@@ -131,10 +136,10 @@ def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hour
         day_labels = _closed_grid(instrument, "1d", until, days)
         labels = _closed_grid(instrument, "1h", until, 24 * days)
         labels = labels[labels >= candle_bounds(instrument, "1d", day_labels[:1])[0]]
-        every_hour = common[(labels.astype("datetime64[h]") - hour_of_start).astype(int)]
-        candles = _hourly_candles(instrument, character, labels, every_hour, releases, rng)
-        hourly.append(_named(symbol, candles.tail(hours)))
-        daily.append(_named(symbol, _days_of(instrument, candles, day_labels)))
+        common_steps = common[(labels.astype("datetime64[h]") - first_hour).astype(int)]
+        candles = _hourly_candles(instrument, character, labels, common_steps, releases, rng)
+        hourly.append(_with_symbol(symbol, candles.tail(hours)))
+        daily.append(_with_symbol(symbol, _days_of(instrument, candles, day_labels)))
     return Market(pl.concat(hourly), pl.concat(daily), calendar)
 
 
@@ -144,7 +149,7 @@ def _closed_grid(instrument: Instrument, timeframe: str, until: np.datetime64, c
     return labels[closed_by(instrument, timeframe, labels, until)]
 
 
-def _named(symbol: str, candles: pl.DataFrame) -> pl.DataFrame:
+def _with_symbol(symbol: str, candles: pl.DataFrame) -> pl.DataFrame:
     return candles.select(pl.lit(symbol).alias("symbol"), pl.all())
 
 
@@ -162,8 +167,8 @@ def _hourly_candles(
     width = (
         character.daily_volatility / np.sqrt(bars_per_day) * _clusters(len(labels), rng) * _busy_hours(labels)
     )
-    holds_release = np.searchsorted(releases, closes) > np.searchsorted(releases, opens)
-    width = width * np.where(holds_release, RELEASE_WIDTH, 1.0)
+    with_release = np.searchsorted(releases, closes) > np.searchsorted(releases, opens)
+    width = width * np.where(with_release, RELEASE_WIDTH, 1.0)
     own = rng.standard_normal(len(labels))
     returns = width * (character.factor * common + np.sqrt(1 - character.factor**2) * own)
     log_price = np.log(character.price) + _accumulate(returns, character.reversion)
@@ -181,12 +186,12 @@ def _hourly_candles(
 
 
 def _clusters(count: int, rng: np.random.Generator) -> Float64Array:
-    """Return a positive factor around 1 that wanders slowly: quiet weeks, wild weeks."""
+    """Return positive factors around 1, (count,), that change slowly from quiet to volatile weeks."""
     return np.exp(_accumulate(rng.normal(0, 0.02, count), reversion=0.004) - 0.025)
 
 
 def _accumulate(steps: Float64Array, reversion: float) -> Float64Array:
-    """Sum steps up, while a share of the sum decays at each: x[t] = (1 − reversion)·x[t−1] + steps[t]."""
+    """Return cumulative sums with decay, (n,): x[t] = (1 − reversion)·x[t−1] + steps[t]."""
     if reversion == 0:
         return np.cumsum(steps)
     inputs = np.concatenate([[0.0], steps[1:] / reversion])
@@ -194,13 +199,13 @@ def _accumulate(steps: Float64Array, reversion: float) -> Float64Array:
 
 
 def _busy_hours(labels: DatetimeArray) -> Float64Array:
-    """Return a factor per hour of the day: London and New York are awake from 7 to 20 UTC."""
+    """Return a volatility factor per candle, (n,): highest at 14:00 UTC, in London's and New York's hours."""
     hour = (labels.astype("datetime64[h]") - labels.astype("datetime64[D]")).astype(int)
     return np.asarray(0.8 + 0.5 * np.exp(-(((hour - 14.0) / 4.0) ** 2)))
 
 
 def _days_of(instrument: Instrument, hourly: pl.DataFrame, labels: DatetimeArray) -> pl.DataFrame:
-    """Gather hourly candles into the daily sessions with the given labels."""
+    """Return the daily candles with the given labels, aggregated from hourly ones."""
     opens, closes = candle_bounds(instrument, "1d", labels)
     times = hourly["timestamp"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
     day = np.searchsorted(opens, times, side="right") - 1

@@ -9,14 +9,13 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.events.config import EventConfig
-from flows.events.placing import window_of
-from flows.events.releases import KINDS, Calendar, Releases, parse_calendar
+from flows.events.config import KINDS, EventConfig
+from flows.events.releases import Calendar, Releases, parse_calendar
+from flows.events.window import event_window
 from market.instruments import Instrument
 from market.types import BoolArray, DatetimeArray
 
 _NO_FUTURE: Final = np.array([], dtype="datetime64[us]")
-_LONGEST_GAP: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # between rows of a complete calendar
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class ReleaseDays:
     def __init__(
         self, calendar: pl.DataFrame, rates: pl.DataFrame | None, symbols: Sequence[str], config: EventConfig
     ) -> None:
-        self._calendar: Calendar = parse_calendar(calendar, rates, symbols, config).come_true()
+        self._calendar: Calendar = parse_calendar(calendar, rates, symbols, config).as_known_today()
 
     def of(self, instrument: Instrument, timeframe: str, timestamps: DatetimeArray) -> StepEvents | None:
         """Return the events of a forecast's steps, or None where the calendar does not cover them.
@@ -67,12 +66,10 @@ class ReleaseDays:
         timestamps
             (pred_len,) datetime64[us] UTC of the candles forecast, consecutive.
         """
-        rows = self._calendar.rows
-        covered = np.array([timestamps[0] - _LONGEST_GAP, timestamps[-1] + _LONGEST_GAP])
-        start, end = np.searchsorted(rows, covered)
-        if start == end or rows[-1] < timestamps[-1]:
+        first, last = timestamps[0], timestamps[-1]
+        if not self._calendar.covers(first, last) or self._calendar.rows[-1] < last:
             return None
-        window = window_of(instrument, timeframe, timestamps, _NO_FUTURE)
+        window = event_window(instrument, timeframe, timestamps, _NO_FUTURE)
         releases = self._calendar.of(instrument.symbol)
         steps = window.row_of(releases.times)
         inside = (steps >= 0) & (steps < window.rows)

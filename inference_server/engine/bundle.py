@@ -1,4 +1,4 @@
-"""The bundle's manifest: what a directory of ONNX files holds, and whether it is whole."""
+"""Reads the manifest of a bundle, and checks that its files are complete and unaltered."""
 
 import hashlib
 from pathlib import Path
@@ -53,7 +53,7 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the server needs to know about a bundle, as `manifest.json` holds it."""
+    """The content of `manifest.json`."""
 
     format: int
     name: str
@@ -76,7 +76,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     has_events: bool
     has_adapter: bool
     model_clock: str | None = None
-    """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where nobody knows."""
+    """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where it is unknown."""
 
 
 def decoder_files(precision: str, *, adapter: bool) -> set[str]:
@@ -109,7 +109,7 @@ def file_entry(file: Path) -> FileEntry:
 
 
 def load_manifest(folder: Path, *, verify: bool = True) -> Manifest:
-    """Read a bundle's manifest, check that this server understands it and that its files are whole.
+    """Read a bundle's manifest, check that this server can run it and that its files are unaltered.
 
     Parameters
     ----------

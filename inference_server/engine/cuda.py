@@ -37,28 +37,28 @@ _HOST_TO_DEVICE, _DEVICE_TO_HOST, _DEVICE_TO_DEVICE = 1, 2, 3
 _OUT_OF_MEMORY = 2
 _NON_BLOCKING = 1
 _ERROR = 3  # of ONNX Runtime's log severities
-_EAGER = -1  # the graph number of runs that ONNX Runtime shall not capture
+_EAGER = -1  # the graph number of runs that ONNX Runtime does not capture
 # cudaDeviceProp begins with the card's name; its size differs between versions and stays far below this.
 _PROPERTIES_BYTES, _NAME_BYTES = 8192, 256
-# A reload loads the new engine beside the old one and must find as much again; activations need the rest.
+# A reload needs as much again for the new engine beside the old one; activations need the rest.
 CACHE_SHARE = 0.4
 # What ONNX Runtime's own allocator says when the card is full.
 _MEMORY_WORDS = ("failed to allocate memory", "out of memory", "smaller than requested bytes")
 
 
 def provider_options(stream: int, index: int, graphs: bool) -> dict[str, str]:
-    """Return how ONNX Runtime is to use the card."""
+    """Return ONNX Runtime's options for the card."""
     return {
         "device_id": str(index),
-        # One stream for all sessions: what one begins, the next finds done, without waiting in between.
+        # One stream for all sessions: it runs their work in order, so that no session waits for another.
         "user_compute_stream": str(stream),
         # Flash attention, beside the kernels for single tokens. cuDNN's would be preferred where it is
         # installed, and plans anew, for a tenth of a second or more, for every length of a history.
         "sdpa_kernel": "1",
         # Products in float32 keep their 24 bits: with TF32's 11 the tokenizer's bits near zero fall
-        # differently than on the CPU, and other candles come out.
+        # differently than on the CPU, and the candles differ.
         "use_tf32": "0",
-        # What is asked for and no more: by default every extension is rounded up to a power of two.
+        # Extensions of the arena of the requested size; by default they are rounded up to a power of two.
         "arena_extend_strategy": "kSameAsRequested",
         "enable_cuda_graph": str(int(graphs)),
     }
@@ -86,7 +86,7 @@ class CudaRuntime:
             return
         reason = self._library.cudaGetErrorString(code).decode()
         if code == _OUT_OF_MEMORY:
-            self._library.cudaGetLastError()  # this one passes: forget it
+            self._library.cudaGetLastError()  # clears an error that does not last
             raise DeviceMemoryError(f"{name}: {reason}")
         raise DeviceError(f"{name}: {reason} (CUDA error {code})")
 
@@ -103,7 +103,7 @@ class CudaRuntime:
         return properties.raw[:_NAME_BYTES].split(b"\0")[0].decode()
 
     def version(self, name: str) -> str:
-        """Return the version that cudaDriverGetVersion or cudaRuntimeGetVersion tells, such as "13.0"."""
+        """Return the version from cudaDriverGetVersion or cudaRuntimeGetVersion, such as "13.0"."""
         value = ctypes.c_int()
         self.call(name, ctypes.byref(value))
         return f"{value.value // 1000}.{value.value % 1000 // 10}"
@@ -172,7 +172,7 @@ class CudaDevice(Device):
     work = Work(most_slots=1024, refill_tokens=8_192, detokenise_rows=128, steps=8)
 
     def __init__(self, index: int = 0, cuda_graphs: bool = True) -> None:
-        """Take a card.
+        """Use a card.
 
         Raises
         ------
@@ -189,7 +189,7 @@ class CudaDevice(Device):
         self._options: dict[int | None, ort.RunOptions] = {}
 
     def _call(self, name: str, *arguments: Any) -> None:
-        """Call a function of the runtime for this card, whichever thread asks: each has a card of its own."""
+        """Call a function of the runtime for this card; CUDA's current card is a property of the thread."""
         if not hasattr(self._threads, "chosen"):
             self._cuda.call("cudaSetDevice", self.index)
             self._threads.chosen = True
@@ -197,18 +197,18 @@ class CudaDevice(Device):
 
     @property
     def free_bytes(self) -> int:
-        """Memory of the card that nobody has taken."""
+        """Free memory of the card in bytes."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         self._call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total))
         return free.value
 
     def proposed_cache_bytes(self) -> int:
-        """Return a share of what is free on the card, whatever memory the host has."""
+        """Return a share of the free memory of the card."""
         return int(self.free_bytes * CACHE_SHARE)
 
     @property
     def versions(self) -> dict[str, str]:
-        """CUDA's versions: the newest that the driver knows, and the runtime's."""
+        """CUDA's versions: the newest that the driver supports, and the runtime's."""
         return {
             "driver": self._cuda.version("cudaDriverGetVersion"),
             "runtime": self._cuda.version("cudaRuntimeGetVersion"),
@@ -224,9 +224,9 @@ class CudaDevice(Device):
         DeviceError
             ONNX Runtime does not load it on the card.
         """
-        options = session_options(1, steady)  # the CPU does nothing but small arithmetic of shapes here
+        options = session_options(1, steady)  # the CPU only computes shapes here
         chosen = provider_options(self._stream.value or 0, self.index, graphs and self.cuda_graphs)
-        # By default whatever fails on the card, now or at any later run, goes on with the CPU without a word.
+        # By default ONNX Runtime falls back to the CPU without a message where anything fails on the card.
         session = ort.InferenceSession(
             file, options, providers=[(PROVIDER, chosen), "CPUExecutionProvider"], enable_fallback=0
         )
@@ -243,13 +243,13 @@ class CudaDevice(Device):
         return Buffer(self, owner.pointer, nbytes, owner)
 
     def copy(self, target: Span, source: Span) -> None:
-        """Copy an array to another of as many bytes, after what was begun before."""
+        """Copy an array to another of equal size, after all work that was begun earlier."""
         self._move(target.pointer, source.pointer, target.nbytes, _DEVICE_TO_DEVICE)
 
     def write(self, target: Span, values: Array) -> None:
         """Copy host values of the array's shape to it."""
         host = np.ascontiguousarray(np.broadcast_to(values, target.shape), target.dtype)
-        # Memory that is not pinned has been read when this returns.
+        # The call returns once it has read memory that is not pinned.
         self._move(target.pointer, host.ctypes.data, target.nbytes, _HOST_TO_DEVICE)
 
     def read(self, source: Span) -> Array:
@@ -276,7 +276,7 @@ class CudaDevice(Device):
         """
         done = 0
         while done < count:
-            # The rows copied so far serve as the source of the next ones.
+            # Rows already copied are the source of the next copy, which doubles their number.
             first, size = (source, 1) if not done else (target, min(done, count - done))
             self._copy_rows(rows, first, target + done, size, length)
             done += size
@@ -315,11 +315,11 @@ class CudaDevice(Device):
         self._call("cudaStreamSynchronize", self._stream)
 
     def fault(self, error: Exception) -> DeviceError | None:
-        """Return what an exception from a session says of the device; None where the device is sound."""
+        """Return the device error behind an exception of a session; None where the device works."""
         if isinstance(error, DeviceError):
             return error
         try:
-            # After an error that stays, every call fails with it.
+            # After a lasting error every call fails with it.
             self.wait()
             self._call("cudaGetLastError")
         except DeviceError as lost:
@@ -331,7 +331,7 @@ class CudaDevice(Device):
 
 
 class _Allocation:
-    """Memory of the card that goes when this goes."""
+    """Memory of the card, freed with this object."""
 
     def __init__(self, call: Callable[..., None], nbytes: int) -> None:
         pointer = ctypes.c_void_p()
@@ -340,7 +340,7 @@ class _Allocation:
 
     def __del__(self) -> None:
         if hasattr(self, "pointer"):
-            # On a lost card even this fails, and there is nothing left to free.
+            # On a lost card freeing fails too, and its memory is gone anyway.
             with contextlib.suppress(DeviceError):
                 self._call("cudaFree", ctypes.c_void_p(self.pointer))
 

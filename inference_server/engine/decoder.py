@@ -1,4 +1,4 @@
-"""The decoder's sessions over a pool of key/value caches, and the prefill that fills rows of it."""
+"""Runs the decoder over a pool of key/value caches: prefill here, steps in `step_loop`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FloatArray = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How each row draws, arrays of length B."""
+    """Sampling settings of each row, arrays of length B."""
 
     temperature: Float32Array
     top_k: Int64Array
@@ -113,7 +113,7 @@ class Decoder:
         self._scratch: Buffer | None = None
 
     def allocate(self, cache_tokens: int) -> None:
-        """Take memory for the caches, in place of what was taken before.
+        """Allocate the caches anew.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class Decoder:
     def constant_inputs(
         self, graph: DecoderGraph, sampling: Sampling, gate: Float32Array
     ) -> dict[str, tuple[Array, Any]]:
-        """Return a graph's inputs that stay what they are from step to step, and their types."""
+        """Return the inputs of a graph that are equal at every step, and their types."""
         values: dict[str, tuple[Array, Any]] = {
             "temperature": (sampling.temperature[:, None], np.float32),
             "top_k": (sampling.top_k[:, None], np.int64),
@@ -198,7 +198,7 @@ class Decoder:
         return values
 
     def _scratch_of(self, nbytes: int) -> Buffer:
-        """Return memory that is free again at the next call."""
+        """Return memory that the next call reuses."""
         if self._scratch is None or self._scratch.nbytes < nbytes:
             self._scratch = None
             self._scratch = self.device.buffer(1 << (nbytes - 1).bit_length())
@@ -206,5 +206,5 @@ class Decoder:
 
 
 def greedy(rows: int) -> Sampling:
-    """The most probable token always."""
+    """Return settings that draw the most probable token."""
     return Sampling(np.ones(rows, np.float32), np.ones(rows, np.int64), np.ones(rows, np.float32))

@@ -1,4 +1,4 @@
-"""The decoder's graphs, and which of them a batch of rows runs."""
+"""Loads the graphs of the decoder, and chooses one for a batch of rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from inference_server.engine.device import Device, Span, host_span
 
 @dataclass(frozen=True)
 class DecoderGraph:
-    """A session, and what it is bound with beside the inputs that all of the decoder's graphs have.
+    """A session of the decoder, and the inputs that only its graph has.
 
     Attributes
     ----------
     session
-        What runs.
+        The loaded graph.
     gated
         Whether it takes `adapter_gate`, which says on which rows the adapter acts.
     fixed

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Kind = Literal["cpu", "cuda"]
-# What the copies and kernels of a GPU like best; no harm on a CPU.
+# Arrays in a block begin at multiples of this, which a GPU's copies and kernels need for full speed.
 ALIGNMENT = 256
 CACHE_BYTES = 2 << 30
 
@@ -27,23 +27,24 @@ class DeviceError(Exception):
 
 
 class DeviceMemoryError(DeviceError):
-    """The device has no memory left for what was asked."""
+    """The device has not enough free memory for an allocation."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """How much of something a device does at once.
+    """How much work a device does at once.
 
     Attributes
     ----------
     most_slots
-        Rows that step together at most: beyond, a step gains nothing from another one.
+        The most rows that step together; more rows would not raise the throughput.
     refill_tokens
-        Tokens that one refill of full contexts runs at most, beyond one row: bounds how long others wait.
+        The most tokens that one refill of full contexts runs, unless one row has more; it bounds how long
+        other work waits.
     detokenise_rows
-        Sample paths that are decoded at once.
+        Sample paths whose tokens become candles at once.
     steps
-        Steps between two looks at what else there is to do.
+        Steps in one unit of work.
     """
 
     most_slots: int
@@ -54,7 +55,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a device's memory, seen as an array; its `owner` lives as long as it does."""
+    """A part of a device's memory as an array; it keeps its `owner` alive."""
 
     kind: Kind
     index: int
@@ -85,7 +86,7 @@ class Buffer:
 
 
 class Packed:
-    """Arrays that lie one behind the other in one block, so that one copy moves them all.
+    """Arrays one after the other in one block, so that one copy moves all of them.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ class Binding:
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session, self._binding = session, session.io_binding()
-        self._kept: dict[str, Span] = {}  # ONNX Runtime knows their pointers only
+        self._kept: dict[str, Span] = {}  # ONNX Runtime holds only their pointers
 
     def input(self, name: str, span: Span) -> None:
         """Bind an array as an input."""
@@ -201,11 +202,11 @@ class Device(ABC):
 
     @abstractmethod
     def proposed_cache_bytes(self) -> int:
-        """Return how much memory caches should take where nobody says."""
+        """Return the size of caches, in bytes, where none is configured."""
 
     @abstractmethod
     def copy(self, target: Span, source: Span) -> None:
-        """Copy an array to another of as many bytes on this device, after what was begun before."""
+        """Copy an array to another of equal size on this device, after all work that was begun earlier."""
 
     @abstractmethod
     def write(self, target: Span, values: Array) -> None:
@@ -231,7 +232,7 @@ class Device(ABC):
 
     @property
     def free_bytes(self) -> int:
-        """Memory of the device that nobody has taken; 0 where that is not known."""
+        """Free memory of the device in bytes; 0 where it is unknown."""
         return 0
 
     def run_options(self, graph: int | None = None) -> ort.RunOptions | None:
@@ -256,12 +257,12 @@ class Device(ABC):
         """
 
     def fault(self, error: Exception) -> DeviceError | None:
-        """Return what an exception from a session says of the device; None where the device is sound."""
+        """Return the device error behind an exception of a session; None where the device works."""
         return error if isinstance(error, DeviceError) else None
 
 
 def session_options(threads: int | None, steady: bool) -> ort.SessionOptions:
-    """Return what sessions on any device are loaded with."""
+    """Return the session options that all devices share."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0  # 0: every core
@@ -277,7 +278,7 @@ class CpuDevice(Device):
     work = Work(most_slots=64, refill_tokens=1024, detokenise_rows=8, steps=1)
 
     def __init__(self, threads: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:
-        """Take the CPU.
+        """Use the CPU.
 
         Parameters
         ----------
@@ -301,11 +302,11 @@ class CpuDevice(Device):
         return Buffer(self, memory.ctypes.data, nbytes, memory)
 
     def proposed_cache_bytes(self) -> int:
-        """Return how much memory caches should take where nobody says."""
+        """Return the size of caches, in bytes, where none is configured."""
         return self._cache_bytes
 
     def copy(self, target: Span, source: Span) -> None:
-        """Copy an array to another of as many bytes."""
+        """Copy an array to another of equal size."""
         ctypes.memmove(target.pointer, source.pointer, target.nbytes)
 
     def write(self, target: Span, values: Array) -> None:
@@ -317,7 +318,7 @@ class CpuDevice(Device):
         return _host(source).copy()
 
     def wait(self) -> None:
-        """Return at once: what was begun is done."""
+        """Return at once: work on the CPU is done when its call returns."""
 
     def copy_row(self, rows: Span, source: int, target: int, count: int, length: int) -> None:
         """Copy one row of caches to `count` rows from `target` on; see `Device`."""
@@ -326,11 +327,11 @@ class CpuDevice(Device):
 
 
 def host_span(values: Array) -> Span:
-    """Return a host array as it is bound: on the CPU, whatever the device."""
+    """Return a host array as a span; it is bound as CPU memory whatever the device."""
     return Span("cpu", 0, values.ctypes.data, values.shape, values.dtype, values)
 
 
 def _host(span: Span) -> Array:
-    """Return the CPU's memory itself as an array."""
+    """Return a span of CPU memory as an array, without a copy."""
     memory = (ctypes.c_char * span.nbytes).from_address(span.pointer)
     return np.ndarray(span.shape, span.dtype, memoryview(memory))

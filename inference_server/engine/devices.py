@@ -1,4 +1,4 @@
-"""Which device runs a bundle: a GPU that works, or the CPU, with the reason why."""
+"""Chooses the device for a bundle: a GPU that works, or the CPU, with the reason."""
 
 import gc
 import logging
@@ -18,12 +18,12 @@ GPU_PRECISION = "fp16"
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """What an operator chose.
+    """The device that the operator configured.
 
     Attributes
     ----------
     kind
-        "cpu", "cuda" (which must work, or nothing is served) or "auto" (a GPU if one works).
+        "cpu", "cuda" (if it fails, nothing is served) or "auto" (a GPU if one works).
     index
         Which card, numbered from 0.
     cuda_graphs
@@ -38,20 +38,20 @@ class DeviceChoice:
 def load_engine(
     bundle: Path, choice: DeviceChoice, cpu: CpuDevice, *, cache_bytes: int | None = None
 ) -> Engine:
-    """Load a bundle on the device chosen, and warm it.
+    """Load a bundle on the configured device, and warm it.
 
-    A GPU is settled on only once the whole engine has been loaded there and has run, with CUDA graphs or,
-    where those fail, without. What fails until then is logged, its memory is freed, and the CPU serves,
-    unless a GPU was insisted on.
+    A GPU is chosen only after the whole engine was loaded there and ran, with CUDA graphs or, where those
+    fail, without. An earlier failure is logged, its memory is freed, and the CPU is used, unless the
+    operator requires a GPU.
 
     Parameters
     ----------
     bundle, choice
-        The bundle's directory, and where it shall run.
+        The bundle's directory, and where it runs.
     cpu
-        What runs it where no GPU does.
+        The device to fall back to.
     cache_bytes
-        Memory for key/value caches; as the device proposes unless given.
+        Memory for key/value caches; the device's default unless given.
 
     Raises
     ------
@@ -67,15 +67,15 @@ def load_engine(
     if choice.kind != "cpu":
         try:
             return _on_gpu(bundle, manifest, choice, cache_bytes)
-        except Exception as error:  # whatever the driver, the libraries or ONNX Runtime raise
+        except Exception as error:  # drivers, libraries and ONNX Runtime raise many types
             reason = _reason(error)
-        gc.collect()  # what was loaded goes before the CPU's engine comes
+        gc.collect()  # frees the memory of the failed engine before the CPU's is loaded
         if choice.kind == "cuda":
             raise DeviceError(f"KRONOS_DEVICE asks for a GPU, and none can be used: {reason}")
         if manifest.precision == GPU_PRECISION or isinstance(reason, _Mismatch):
             fallback = str(reason)
             log.warning("the CPU serves instead of a GPU: %s", fallback)
-        else:  # a bundle for the CPU on a machine without a GPU: as it should be
+        else:  # a bundle for the CPU on a machine without a GPU needs no message
             log.info("no GPU is used: %s", reason)
     engine = Engine(bundle, manifest, cpu, cache_bytes)
     engine.fallback = fallback
@@ -85,7 +85,7 @@ def load_engine(
 
 @cache
 def gpu(index: int, cuda_graphs: bool) -> CudaDevice:
-    """Return a card; a reload finds the one from before, and its stream."""
+    """Return a card; a reload gets the same object, with its stream."""
     return CudaDevice(index, cuda_graphs)
 
 
@@ -127,7 +127,7 @@ def _warmed(bundle: Path, manifest: Manifest, device: CudaDevice, cache_bytes: i
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong in one line, as whoever raised it put it."""
+    """Return the message of an exception in one line."""
     if error.args and isinstance(error.args[0], _Mismatch):
         return error.args[0]
     lines = str(error).splitlines()

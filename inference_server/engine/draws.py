@@ -1,4 +1,4 @@
-"""The uniform numbers that drive sampling: a function of seed and path alone."""
+"""Uniform random numbers for sampling, which depend on the seed and the index of the path alone."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, or less where a control group limits it."""
+"""Returns how much memory this process may use: the machine's, or the limit of a control group."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def usable_memory(groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> int:
-    """Return the bytes of the machine's memory, or of the smallest limit of a control group around us.
+    """Return the bytes of the machine's memory, or the smallest limit of the control groups of this process.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def usable_memory(groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> int
 
 
 def _limits(mount: Path, own: str, name: str) -> list[int]:
-    """Return the limits of a group and of all that it lies in."""
+    """Return the limits of a control group and of its parents."""
     inner = mount / own.strip("/")
     limits = []
     for folder in (inner, *inner.parents):

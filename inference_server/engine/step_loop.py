@@ -1,4 +1,4 @@
-"""Consecutive steps of a batch of rows, with no token visiting the host in between."""
+"""Consecutive steps of a batch of rows; the tokens stay on the device between them."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 DRAWN = ("s1", "s2")
 # While a step is captured nothing may be allocated: by then ONNX Runtime's arena must hold all that a step
-# takes. One run fills it in another order than the next; after three none was seen to ask for more.
+# needs. The first runs extend it in different orders; after three runs no extension was seen.
 RUNS_BEFORE_CAPTURE = 3
 
 
@@ -71,7 +71,7 @@ class StepBuffers:
         self._decoder_graph = decoder.graphs.of(events=events, shared_prefix=caches.prefix_length > 0)
         self.record = Packed(
             {
-                "s1": ((rows, 1), np.int64),  # the tokens first: they are copied by themselves
+                "s1": ((rows, 1), np.int64),  # the tokens first: one copy of them alone follows each step
                 "s2": ((rows, 1), np.int64),
                 "position": ((rows, 1), np.int64),
                 "uniform": ((rows, 2), np.float32),
@@ -138,7 +138,7 @@ class StepBuffers:
     def step(self, k: int, longest: int) -> None:
         """Run step k; `longest` is the most tokens in a row's cache after it."""
         if self._follow_rows:
-            # A GPU's kernels go by each row's own length, and a captured step keeps the number it saw.
+            # A GPU's kernels use each row's own length; a captured step would keep the number of its capture.
             self._total[0] = longest
         self._device.copy(self._whole, self._steps_of[k])
         self._binding.run(self._device.run_options(self.graph))
@@ -151,7 +151,7 @@ class StepBuffers:
 
 
 class StepLoop:
-    """Steps of a batch: every row's inputs for every step lie on the device before the first one."""
+    """Steps of a batch; the inputs of all steps are on the device before the first one."""
 
     def __init__(
         self,
@@ -176,8 +176,8 @@ class StepLoop:
         sampling, uniform
             How rows draw, and the draws (B, steps, 2).
         buffers
-            Memory bound before, for at least so many rows and steps; rows that are too many do nothing that
-            is used, but they write to the first token of their caches.
+            Memory bound before, for at least so many rows and steps; surplus rows have no
+            effect on others, but they write to the first token of their caches.
         """
         self.rows, self.steps, self.done = len(lengths), uniform.shape[1], 0
         self._longest: Sequence[int] = (int(lengths.max()) + 1 + np.arange(self.steps)).tolist()
@@ -200,12 +200,12 @@ class StepLoop:
         self._buffers.fill(records, sampling, tokens.gate, tokens.conditioning)
 
     def step(self) -> None:
-        """Advance every row by one token; on a GPU it is only begun."""
+        """Advance every row by one token; on a GPU the call returns before it is done."""
         self._buffers.step(self.done, self._longest[self.done])
         self.done += 1
 
     def generated(self) -> tuple[Int64Array, Int64Array]:
-        """Tokens drawn so far, (B, steps done) each."""
+        """Return the tokens drawn so far, (B, steps done) each."""
         s1, s2 = (drawn[: self.rows] for drawn in self._buffers.drawn(self.done))
         return s1, s2
 
@@ -213,8 +213,8 @@ class StepLoop:
 class Buckets:
     """Memory for the steps of 1, 2, 4, 8, … rows on a GPU, bound once and captured as a CUDA graph each.
 
-    A batch of rows that falls between two sizes takes the larger one; the rows too many write to slots that
-    hold nothing. A captured step belongs to its memory, so this lives as long as the decoder.
+    A batch of rows that falls between two sizes takes the larger one; surplus rows write to slots that
+    are empty. A captured step belongs to its memory, so this lives as long as the decoder.
     """
 
     def __init__(self, decoder: Decoder, max_context: int, most_rows: int, steps: int) -> None:
@@ -269,7 +269,7 @@ class Buckets:
 
 
 def bucket_sizes(most_rows: int) -> list[int]:
-    """Return the numbers of rows that steps are prepared for: at most half as many again as are asked for.
+    """Return the numbers of rows that steps are prepared for: at most half more than requested.
 
     From 8 on each power of two and the number half-way to the next; the last is `most_rows`.
     """

@@ -180,7 +180,7 @@ class Forecasts:
         )
         used = requests.usable(given, asked, instrument, as_of, self.limits)
         window = requests.without_gaps(used)
-        allow_nonpositive = instrument is not None and instrument.allow_nonpositive
+        allow_nonpositive = requests.can_be_nonpositive(asked, instrument)
         prices = window.features[:, : FEATURES.index("close") + 1]
         check_prices(asked, lowest_price(prices, allow_nonpositive=allow_nonpositive))
         if not stored:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import UNSET
 
 from inference_server.engine.jobs import ForecastJob
 from inference_server.errors import BeyondLimit, InvalidCandles, InvalidEvents, InvalidRequest, TooFewCandles
@@ -18,15 +19,15 @@ from inference_server.schemas import (
     PredictRequest,
 )
 from market.candles import FEATURES, candle_columns, candle_features
+from market.closed_candles import last_closed
 from market.event_channels import EVENT_CHANNELS
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from market.spacing import continues, contradiction, other_spacing, words
 from market.time_features import known_time_zones
-from market.time_grid import closed_by
 from market.timeframes import CANDLE_LENGTH
-from market.types import BoolArray, DatetimeArray, Float32Array, Float64Array
+from market.types import DatetimeArray, Float32Array, Float64Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Window:
     def __len__(self) -> int:
         return len(self.timestamps)
 
-    def keep(self, rows: slice | BoolArray) -> "Window":
-        """Return the window with some of its candles only."""
+    def keep(self, rows: Int64Array) -> "Window":
+        """Return the window with the candles at some positions only."""
         return Window(np.ascontiguousarray(self.features[rows]), self.timestamps[rows])
 
 
@@ -114,14 +115,10 @@ def usable(
     """
     spacing = own_spacing(window, asked)
     try:
-        closed = (
-            window.timestamps + (CANDLE_LENGTH[asked.timeframe] if spacing is None else spacing) <= as_of
-            if instrument is None or spacing is not None
-            else closed_by(instrument, asked.timeframe, window.timestamps, as_of)
-        )
+        rows = last_closed(window.timestamps, asked.timeframe, as_of, asked.lookback, instrument, spacing)
     except ValueError as error:
         raise InvalidCandles(f"candles of {asked.symbol}: {error}") from error
-    kept = window.keep(closed).keep(slice(-asked.lookback, None))
+    kept = window.keep(rows)
     if len(kept) < limits.min_candles:
         raise TooFewCandles(
             f"{asked.symbol} has {len(kept)} candles of {asked.timeframe} closed by {iso(as_of)}; "
@@ -287,6 +284,13 @@ def check_event_schema(asked: ForecastSettings, bundle_schema: int | None) -> No
 def new_seed() -> int:
     """Return a random seed that any JSON reader keeps exactly (below 2**53)."""
     return secrets.randbelow(2**53)
+
+
+def can_be_nonpositive(asked: ForecastSettings, instrument: Instrument | None) -> bool:
+    """Return whether the price can be zero or below: as the request says, else the instrument, else not."""
+    if asked.allow_nonpositive is not UNSET:
+        return asked.allow_nonpositive
+    return instrument is not None and instrument.allow_nonpositive
 
 
 def model_clock(asked: ForecastSettings, instrument: Instrument | None) -> str:

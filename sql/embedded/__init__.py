@@ -1,1 +1,1 @@
-"""A Postgres from a pip package that keeps its data in a folder of this product."""
+"""Runs a Postgres from the binaries of a pip package; `server` has the functions for other packages."""

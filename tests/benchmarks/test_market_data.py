@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.market import data_folder, hourly_candles
+from benchmarks.market import data_folder, hourly_candles, market_frames
 from tests.market_data import FILES, ROOT, market_folder, missing
 
 PRODUCT = ("export", "flows", "inference_server", "sql")
@@ -28,10 +28,13 @@ def test_without_the_folder_benchmarks_take_a_generated_market(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KRONOS_DATA", str(tmp_path))
-    hourly_candles.cache_clear()
+    for cached in (market_frames, hourly_candles):
+        cached.cache_clear()
     assert data_folder() is None
     assert len(hourly_candles("BTC-USD")) > 1000
-    hourly_candles.cache_clear()
+    assert market_frames()[1] == "generated"
+    for cached in (market_frames, hourly_candles):
+        cached.cache_clear()
 
 
 def test_one_file_knows_where_it_lies() -> None:

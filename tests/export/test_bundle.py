@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from export.bundle import Plan, export_bundle
+from export.decoder_export import export_decoder
 from export.errors import ExportError, ParityError
 from export.model.adapter import load_adapter
 from export.model.checkpoint import Checkpoint, randomise
 from export.model.config import DecoderConfig
 from export.model.decoder import KronosDecoder
 from export.model.sizes import SIZES
-from export.onnx_export import export_decoder, export_time_embedding
-from export.verify import TOLERANCE, largest, logit_figures, verify_decoder
+from export.onnx_export import export_time_embedding
+from export.parity import largest, logit_figures
+from export.verify_decoder import TOLERANCE, verify_decoder
 from inference_server.engine.bundle import load_manifest
 from inference_server.engine.engine import Engine
 from tests.helpers.adapters import write_adapter

@@ -5,7 +5,8 @@ import pytest
 
 from export.__main__ import main
 from export.model.checkpoint import Checkpoint
-from export.verify import TOLERANCE, largest, logit_figures
+from export.parity import largest, logit_figures
+from export.verify_decoder import TOLERANCE
 from inference_server.engine.bundle import load_manifest
 from inference_server.engine.engine import Engine
 from tests.helpers.bundles import tokenizer_graphs_of

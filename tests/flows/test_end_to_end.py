@@ -10,10 +10,10 @@ import polars as pl
 import psycopg
 import pytest
 
-from flows.backtest.local_server import ServerError, local_server
 from flows.generated.market import END, generate_market
 from flows.load import load_calendar, load_candles
 from flows.predict import predict_batch
+from flows.runtime.local_server import ServerError, local_server
 from inference_server.client import Client
 from inference_server.schemas import PredictRequest
 from market.instruments import default_instruments
@@ -98,7 +98,7 @@ def test_a_row_without_events_is_what_the_server_answers_from_its_own_database(
 
 def test_a_server_that_ends_says_why(tmp_path: Path) -> None:
     with (
-        pytest.raises(ServerError, match=r"ended; its log .* ends with\n.*no bundle in"),
+        pytest.raises(ServerError, match=r"inference_server ended; its log .* ends with\n.*no bundle in"),
         local_server(tmp_path / "nothing", tmp_path / "log"),
     ):
         pass

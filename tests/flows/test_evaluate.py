@@ -13,12 +13,12 @@ from rich.console import Console
 
 from flows import evaluate as module
 from flows.backtest.history import HistoryError, Period, history_from_files
-from flows.backtest.local_server import local_server
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
 from flows.backtest.walk_forward import RANDOM_WALK, Scored
 from flows.evaluate import main
 from flows.generated.market import END, generate_market
 from flows.load import load_calendar, load_candles
+from flows.runtime.local_server import local_server
 from flows.scoring.metrics import score_steps
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -12,13 +12,13 @@ import torch
 from filelock import FileLock
 
 from export.bundle import Plan, export_bundle
+from export.decoder_export import export_decoder
 from export.model.adapter import load_adapter
 from export.model.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
 from export.model.decoder import KronosDecoder
 from export.model.event_encoder import EventEncoder, TrainedEvents
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
-from export.onnx_export import export_decoder
 from inference_server.engine.bundle import (
     BRANCHES_DATA_FILE,
     BRANCHES_FILE,

@@ -23,6 +23,7 @@ from inference_server.schemas import (
     PredictRequest,
     Problem,
 )
+from market.envelope import envelope
 from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA
 
 MODEL = ModelInfo(
@@ -149,16 +150,17 @@ def answer_of(
         for path in range(request.sample_count)
     ]
     flat = [0.0] * request.pred_len
+    levels = envelope(paths)
     answer = PredictAnswer(
         symbol=request.symbol,
         timeframe=request.timeframe,
         as_of=_instant(request.candles.timestamp[-1]),
         timestamps=[_instant(time) for time in request.future_timestamps],
-        p10=flat,
-        p50=flat,
-        p90=flat,
+        p10=levels.p10.tolist(),
+        p50=levels.p50.tolist(),
+        p90=levels.p90.tolist(),
         mean=FeatureColumns(open=flat, high=flat, low=flat, close=flat, volume=flat, amount=flat),
-        samples=paths,
+        samples=paths if request.return_samples else None,
         seed=request.seed or 0,
         sample_count=request.sample_count,
         lookback_used=len(request.candles.close),

@@ -27,6 +27,14 @@ def stretch(count=200, symbol="EURUSD", timeframe="1h", start="2020-01-06", seed
     return Stretch(instrument, timeframe, stamps, candles, "MIT", "made", events)
 
 
+def flagged_stretch(count=1400, **rows_of_channel):
+    """Return a stretch whose event array is 1 in the given rows of a channel, such as ``c9=[580, 820]``."""
+    events = np.zeros((count, 20), np.float32)
+    for channel, rows in rows_of_channel.items():
+        events[rows, int(channel.removeprefix("c"))] = 1
+    return stretch(count, events=events)
+
+
 def write_folder(folder):
     """Write a generated market as files of a training, with segments that permit two symbols."""
     market = generate_market(days=90, hours=1000)

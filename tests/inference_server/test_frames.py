@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.backtest.local_server import local_server
+from flows.runtime.local_server import local_server
 from inference_server.client import Client, PredictionRefused, SymbolsFailed
 from inference_server.frame_libraries import FrameError
 from inference_server.frames import Forecast, read_candles, to_instants, to_wire

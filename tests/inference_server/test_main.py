@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.backtest.local_server import free_port
+from flows.runtime.local_server import free_port
 from inference_server.client import Client, ServerUnavailable
 from inference_server.schemas import Candles, PredictRequest
 from tests.helpers.cuda import CudaStub

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from export.bundle import Plan, export_bundle
+from export.decoder_export import export_decoder
 from export.model.checkpoint import Checkpoint
-from export.onnx_export import export_decoder, export_decoder_of_tokens, export_encoder
+from export.onnx_export import export_decoder_of_tokens, export_encoder
 from inference_server.engine.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE
 from inference_server.engine.engine import Engine
 from tests.helpers.bundles import once_for_all_workers, random_checkpoint, tokenizer_graphs_of

@@ -104,7 +104,7 @@ def test_the_gateway_reads_on_through_migrations_and_upserts(
 def test_a_table_that_stays_locked_stops_the_migration_not_the_gateway(
     older: psycopg.Connection, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TRIES", 3)
+    monkeypatch.setattr(module, "_ATTEMPTS", 3)
     monkeypatch.setattr(module, "_PAUSE_S", 0.01)
     with connect(empty_database_url) as holder:
         holder.execute("SELECT count(*) FROM ml_predictions")

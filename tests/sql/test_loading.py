@@ -1,223 +1,95 @@
-"""The named queries on a real Postgres: what they return, in which order, and what they leave out."""
+"""Loading of queries by name: names are unique, and every call in the product names a query that exists."""
 
-from datetime import UTC, date, datetime, timedelta
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
 from importlib import resources
-from typing import Any
+from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
-from sql.loading import load
+from sql.loading import load, load_for_table
+from tests.market_data import ROOT
 
-START = datetime(2022, 6, 15, tzinfo=UTC)
-PREDICTION: dict[str, Any] = {
-    "symbol": "EURUSD",
-    "timeframe": "1h",
-    "as_of": START,
-    "model_name": "kronos-base",
-    "model_version": "abc",
-    "pred_len": 2,
-    "timestamps": [START + timedelta(hours=1), START + timedelta(hours=2)],
-    "p10": [1.0, 0.9],
-    "p50": [1.1, 1.1],
-    "p90": [1.2, 1.3],
-    "seed": 2**63 - 1,
-    "event_context": None,
-    "p10_calibrated": None,
-    "p90_calibrated": None,
-    "samples": None,
-    "warnings": None,
-    "fingerprint": None,
-    "statistics": None,
-}
-STORED_BESIDE = ("p10_calibrated", "p90_calibrated", "samples", "warnings", "fingerprint", "statistics")
+PARTS = ("benchmarks", "export", "flows", "inference_server", "market", "sql", "training")
 
 
-def rows(database: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    return database.cursor(row_factory=dict_row).execute(load(name), parameters).fetchall()
-
-
-def add_candles(database: psycopg.Connection, table: str, symbol: str, count: int) -> None:
-    database.execute(
-        f"INSERT INTO {table} SELECT %s, %s + i * interval '1h', i, i, i, i FROM generate_series(1, %s) AS i",
-        (symbol, START, count),
-    )
-
-
-def test_every_query_is_found_and_no_other() -> None:
+def queries() -> list[str]:
+    """Return the names of all files in the folders of sql/queries."""
     subjects = resources.files("sql").joinpath("queries").iterdir()
-    names = [file.name for subject in subjects for file in subject.iterdir()]
+    return [file.name.removesuffix(".sql") for subject in subjects for file in subject.iterdir()]
+
+
+@cache
+def modules(*parts: str) -> dict[Path, ast.Module]:
+    """Return the parsed modules of the product that import `sql.loading`."""
+    return {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for part in parts
+        for path in (ROOT / part).rglob("*.py")
+        if "from sql.loading import" in path.read_text(encoding="utf-8")
+    }
+
+
+def name_patterns(node: ast.AST) -> Iterator[str]:
+    """Yield the strings of a module or an expression as patterns, with ``.+`` for a field of an f-string.
+
+    An f-string that begins with a field is left out: its pattern would match most names.
+    """
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield re.escape(node.value)
+    elif isinstance(node, ast.JoinedStr):
+        if isinstance(node.values[0], ast.Constant):
+            parts = (
+                re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in node.values
+            )
+            yield "".join(parts)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from name_patterns(child)
+
+
+def test_every_query_has_a_unique_name_and_loads() -> None:
+    names = queries()
     assert len(names) == len(set(names)) > 0
     for name in names:
-        assert load(name.removesuffix(".sql"))
-    with pytest.raises(FileNotFoundError):
+        assert load(name)
+
+
+def test_an_unknown_name_is_rejected() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no_such_query\.sql"):
         load("no_such_query")
 
 
-@pytest.mark.parametrize("timeframe", ["1h", "1d"])
-class TestCandles:
-    def test_the_last_n_of_each_symbol_oldest_first(
-        self, database: psycopg.Connection, timeframe: str
-    ) -> None:
-        for symbol, count in (("B", 10), ("A", 3), ("C", 5)):
-            add_candles(database, f"ohlcv_{timeframe}", symbol, count)
-        found = rows(
-            database,
-            f"candles_{timeframe}",
-            symbols=["B", "A", "X", "A"],
-            n=4,
-            before=START + timedelta(hours=9),
-        )
-        assert [(row["symbol"], row["close"]) for row in found] == [
-            *(("A", close) for close in (1, 2, 3)),
-            *(("B", close) for close in (5, 6, 7, 8)),
-        ]
-        assert list(found[0]) == ["symbol", "ts", "open", "high", "low", "close", "volume", "amount"]
-        assert found[0]["ts"] == START + timedelta(hours=1)
-
-    def test_numeric_columns_come_as_floats(self, database: psycopg.Connection, timeframe: str) -> None:
-        for column in ("open", "high", "low", "close", "volume", "amount"):
-            database.execute(f"ALTER TABLE ohlcv_{timeframe} ALTER {column} TYPE numeric(20, 8)")
-        database.execute(
-            f"INSERT INTO ohlcv_{timeframe} VALUES ('A', %s, 1, 2, 0.5, 1.5, 100, 150)", (START,)
-        )
-        (row,) = rows(database, f"candles_{timeframe}", symbols=["A"], n=1, before="infinity")
-        assert [type(value) for value in list(row.values())[2:]] == [float] * 6
-
-    def test_infinite_timestamps_are_left_out(self, database: psycopg.Connection, timeframe: str) -> None:
-        for ts in ("-infinity", "2022-01-01", "infinity"):
-            database.execute(f"INSERT INTO ohlcv_{timeframe} VALUES ('A', %s, 1, 1, 1, 1)", (ts,))
-        found = rows(database, f"candles_{timeframe}", symbols=["A"], n=9, before="infinity")
-        assert [row["ts"].year for row in found] == [2022]
+def test_the_name_of_a_table_is_quoted() -> None:
+    query = load_for_table("candles", 'a"b').as_string()
+    assert 'FROM "a""b" AS c' in query
+    assert "{table}" not in query
 
 
-def test_the_calendar_window_holds_its_start_and_not_its_end(database: psycopg.Connection) -> None:
-    for hour in (17, 18, 19):
-        database.execute(
-            "INSERT INTO economic_calendar (event_time, event_type, title, actual) "
-            "VALUES (%s, 'fomc', 'Rate', 2)",
-            (START.replace(hour=hour),),
-        )
-    (row,) = rows(database, "calendar_window", start=START.replace(hour=18), end=START.replace(hour=19))
-    assert row == {
-        "event_time": START.replace(hour=18), "time_known": True, "scheduled": True, "country": None,
-        "currency": None, "symbol": None, "event_type": "fomc", "title": "Rate", "impact": None,
-        "actual": 2.0, "forecast": None, "previous": None, "hawkish_score": None, "source": None,
-        "withdrawn_at": None,
-    }  # fmt: skip
-
-
-def test_central_bank_rates_in_a_window(database: psycopg.Connection) -> None:
-    decision = {
-        "bank": "FED", "decision_time": START, "time_known": None, "scheduled": False, "rate": 1.75,
-        "previous": 1.0, "forecast": 1.5, "source": None,
-    }  # fmt: skip
-    database.execute(load("upsert_central_bank_rates"), decision)
-    (row,) = rows(database, "central_bank_rates_window", start=START, end=START + timedelta(days=1))
-    assert row == decision | {"time_known": True}
-    assert (
-        rows(database, "central_bank_rates_window", start=START + timedelta(1), end=START + timedelta(2))
-        == []
-    )
-
-
-@pytest.mark.parametrize(
-    ("day", "known_on"),
-    [
-        (date(2024, 6, 13), date(2024, 6, 14)),  # Thursday
-        (date(2024, 6, 14), date(2024, 6, 17)),  # Friday
-        (date(2024, 6, 15), date(2024, 6, 17)),  # Saturday
-        (date(2024, 6, 16), date(2024, 6, 17)),  # Sunday
-    ],
-)
-def test_an_indicator_without_a_date_is_known_on_the_next_business_day(
-    database: psycopg.Connection, day: date, known_on: date
-) -> None:
-    database.execute("ALTER TABLE economic_indicators DROP CONSTRAINT economic_indicators_pkey")
-    database.execute("ALTER TABLE economic_indicators ALTER known_on DROP NOT NULL")
-    database.execute(
-        "INSERT INTO economic_indicators (series_id, date, value) VALUES ('VIXCLS', %s, 13)", (day,)
-    )
-    window = {"start": datetime(2024, 6, 1, tzinfo=UTC), "end": datetime(2024, 7, 1, tzinfo=UTC)}
-    assert rows(database, "economic_indicator", series_id="VIXCLS", **window) == [
-        {"date": day, "value": 13.0, "known_on": known_on}
+def test_every_call_names_an_existing_query() -> None:
+    calls = [
+        (path, node)
+        for path, module in modules(*PARTS).items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("load", "load_for_table")
     ]
-
-
-def test_a_rerun_overwrites_its_forecast_and_keeps_created_at(database: psycopg.Connection) -> None:
-    database.execute(load("upsert_prediction"), PREDICTION)
-    (first,) = rows(database, "latest_prediction", symbol="EURUSD", timeframe="1h")
-    context = {"events_active": ["fomc"]}
-    database.execute(
-        load("upsert_prediction"), PREDICTION | {"p50": [1.15, 1.2], "event_context": Jsonb(context)}
-    )
-    (second,) = rows(database, "latest_prediction", symbol="EURUSD", timeframe="1h")
-    assert (
-        first.items() >= {name: PREDICTION[name] for name in PREDICTION if name not in STORED_BESIDE}.items()
-    )
-    assert second["p50"] == [1.15, 1.2]
-    assert second["event_context"] == context
-    assert second["created_at"] == first["created_at"]
-    assert second["updated_at"] > first["updated_at"]
-
-
-def test_the_latest_forecast_of_each_model(database: psycopg.Connection) -> None:
-    for model in ("kronos-base", "kronos-mini"):
-        for day in (1, 3, 2):
-            changed = {"model_name": model, "as_of": START + timedelta(days=day)}
-            database.execute(load("upsert_prediction"), PREDICTION | changed)
-    found = rows(database, "latest_prediction", symbol="EURUSD", timeframe="1h")
-    assert [(row["model_name"], row["as_of"]) for row in found] == [
-        ("kronos-base", START + timedelta(days=3)),
-        ("kronos-mini", START + timedelta(days=3)),
+    assert calls
+    unknown = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {pattern}"
+        for path, node in calls
+        for pattern in name_patterns(node.args[0])
+        if not any(re.fullmatch(pattern, name) for name in queries())
     ]
+    assert unknown == []
 
 
-def test_predictions_under_an_event_are_found_through_the_index(database: psycopg.Connection) -> None:
-    database.execute(
-        """
-        INSERT INTO ml_predictions
-            (symbol, timeframe, as_of, model_name, pred_len, timestamps, p10, p50, p90, event_context)
-        SELECT 'S' || i, '1h', %s, 'm', 0, '{}', '{}', '{}', '{}', CASE i %% 100
-            WHEN 0 THEN '{"events_active": ["fomc", "cpi"]}'
-            WHEN 1 THEN '{"events_active": ["nfp"]}' END::jsonb
-        FROM generate_series(1, 20000) AS i
-        """,
-        (START,),
-    )
-    database.execute("ANALYZE ml_predictions")
-    assert len(rows(database, "predictions_under_event", event="fomc")) == 200
-    assert len(rows(database, "predictions_under_event", event="nfp")) == 200
-    assert rows(database, "predictions_under_event", event="earnings") == []
-    plan = database.execute("EXPLAIN " + load("predictions_under_event"), {"event": "fomc"}).fetchall()
-    assert any("ml_predictions_events_active" in line for (line,) in plan), plan
-
-
-def test_registering_leaves_what_a_user_changed(database: psycopg.Connection) -> None:
-    gold = {
-        "symbol": "GOLD", "asset_class": "commodity", "calendar": "CMES", "allow_nonpositive": None,
-        "model_time_zone": "Asia/Tokyo",
-    }  # fmt: skip
-    database.execute(load("register_instruments"), gold)
-    changed = {"asset_class": "metal", "calendar": "FX", "model_time_zone": None, "active": False}
-    database.execute(load("upsert_instruments"), gold | changed)
-    database.execute(load("register_instruments"), gold)
-    assert rows(database, "instruments") == [
-        gold | changed | {"allow_nonpositive": False, "model_time_zone": "Asia/Tokyo"}
-    ]
-    database.execute(load("upsert_instruments"), gold | {"allow_nonpositive": True, "active": None})
-    assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]
-    database.execute(load("upsert_instruments"), gold | {"active": None})
-    assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]
-
-
-def test_the_model_s_clock_is_utc_unless_set(database: psycopg.Connection) -> None:
-    database.execute(
-        "INSERT INTO instruments (symbol, asset_class, calendar) VALUES ('OLD', 'equity', 'XSHG')"
-    )
-    bitcoin = {"symbol": "BTC", "asset_class": "crypto", "calendar": "24/7", "model_time_zone": "UTC"}
-    database.execute(load("register_instruments"), bitcoin)
-    assert [row["model_time_zone"] for row in rows(database, "instruments")] == ["UTC", "UTC"]
-    assert database.execute("SELECT DISTINCT model_time_zone FROM instruments").fetchall() == [(None,)]
+def test_every_query_is_used() -> None:
+    """This also finds a typo in a name that reaches `load` through a variable: its query is unused then."""
+    product = modules(*(part for part in PARTS if part != "benchmarks"))
+    patterns = {pattern for module in product.values() for pattern in name_patterns(module)}
+    unused = [name for name in queries() if not any(re.fullmatch(pattern, name) for pattern in patterns)]
+    assert unused == []

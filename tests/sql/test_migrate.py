@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 import sql.migrate as module
 from sql.connect import connect
 from sql.errors import DatabaseError
-from sql.loading import load
+from sql.loading import load, load_for_table
 from sql.migrate import Migration, migrate, migrations, status
 from tests.helpers.databases import OLDER_TABLES, build_older
 
@@ -216,8 +216,8 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
         database.execute(role)
     database.execute("SET ROLE kronos_server")
     window = {"symbols": ["A"], "n": 1, "before": datetime.now(UTC) + timedelta(days=1)}
-    for query in ("candles_1h", "candles_1d"):
-        assert database.execute(load(query), window).fetchall() == []
+    for table in ("ohlcv_1h", "ohlcv_1d"):
+        assert database.execute(load_for_table("candles", table), window).fetchall() == []
     assert database.execute(load("instruments")).fetchall() == []
     asked = {"symbol": "A", "timeframe": "1h", "as_of": None, "model_name": None}
     for query in ("stored_prediction", "prediction_inputs"):
@@ -232,6 +232,6 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
     place = {name: info[name] for name in ("host", "port", "dbname")}
     with psycopg.connect(**place, user="kronos_server", password="only for this test") as server:
         assert server.execute("SHOW statement_timeout").fetchone() == ("15s",)
-        server.execute(load("candles_1h"), window)
+        server.execute(load_for_table("candles", "ohlcv_1h"), window)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             server.execute("CREATE TABLE mine (a int)")

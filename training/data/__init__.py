@@ -1,1 +1,1 @@
-"""What a model is trained on: stretches of candles, windows drawn from them, and their event arrays."""
+"""Reads stretches of candles, builds their event arrays, and draws training windows from them."""

@@ -1,4 +1,4 @@
-"""Candles to train on, as stretches without a gap: from a folder of files or from the database."""
+"""Reads candles to train on from a folder or the database, cut into stretches without gaps."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,18 +22,19 @@ from market.time_grid import candle_bounds, future_timestamps
 from market.timeframes import CANDLE_LENGTH, TIMEFRAMES
 from market.types import DatetimeArray, Float32Array, Float64Array
 
-# Trading candles that may be missing in a row before a stretch ends: a holiday that the calendar lacks.
 MOST_MISSING: Final = {"1h": 24, "1d": 3}
+"""Candles of the calendar in a row that a stretch may lack: as many as a holiday that the calendar lacks."""
+
 _SEGMENT_SCHEMA: Final = {
     **dict.fromkeys(("symbol", "timeframe"), pl.String()),
     **dict.fromkeys(("start", "end"), pl.Datetime("us", "UTC")),
     **dict.fromkeys(("licence", "volume_unit", "repo"), pl.String()),
 }
-_EVERYTHING: Final = 10**8  # more candles than any symbol has
+_ALL_CANDLES: Final = 10**8  # more than any symbol has
 
 
 class TrainingError(ExportError):
-    """A training that can't begin or go on: what was given, what is expected."""
+    """The data, settings or losses of a training are unusable; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -64,76 +65,86 @@ class Stretch:
         return len(self.timestamps)
 
     def between(self, start: np.datetime64, end: np.datetime64) -> "Stretch":
-        """The candles that open at `start` or later and have closed by `end`."""
+        """Return the candles that open at `start` or later and close by `end`."""
         opens, closes = candle_bounds(self.instrument, self.timeframe, self.timestamps)
-        kept = (opens >= start) & (closes <= end)
-        events = None if self.events is None else self.events[kept]
-        return replace(self, timestamps=self.timestamps[kept], candles=self.candles[kept], events=events)
+        inside = (opens >= start) & (closes <= end)
+        events = None if self.events is None else self.events[inside]
+        return replace(self, timestamps=self.timestamps[inside], candles=self.candles[inside], events=events)
 
 
 @dataclass(frozen=True)
 class Material:
-    """Candle tables by timeframe, who the symbols are, and where a feed changes."""
+    """Candle tables as read.
+
+    Attributes
+    ----------
+    candles
+        By timeframe.
+    instruments
+        By symbol.
+    segments
+        The spans of the permitted feeds by symbol and timeframe; None where every candle may be used.
+    """
 
     candles: Mapping[str, pl.DataFrame]
     instruments: Mapping[str, Instrument]
     segments: pl.DataFrame | None = None
 
     def stretches(self, symbols: Iterable[str] | None = None) -> list[Stretch]:
-        """All stretches of the symbols, or of every symbol; none crosses a segment boundary or a gap.
+        """Return all stretches of the symbols, or of every symbol; none crosses a segment boundary or a gap.
 
         Raises
         ------
         TrainingError
             A symbol is unknown or has no candles.
         """
-        found = []
+        stretches = []
         wanted = None if symbols is None else set(symbols)
         for timeframe, frame in self.candles.items():
             for (symbol,), rows in frame.partition_by("symbol", as_dict=True, maintain_order=True).items():
                 if wanted is None or symbol in wanted:
-                    found += self._of(str(symbol), timeframe, rows)
-        missing = sorted((wanted or set()) - {stretch.instrument.symbol for stretch in found})
-        if missing or not found:
-            what = ", ".join(missing) or "any symbol"
+                    stretches += self._stretches_of(str(symbol), timeframe, rows)
+        missing = sorted((wanted or set()) - {stretch.instrument.symbol for stretch in stretches})
+        if missing or not stretches:
+            names = ", ".join(missing) or "any symbol"
             raise TrainingError(
-                f"there are no usable candles of {what}; check the names, and with segments.csv the licences"
+                f"there are no usable candles of {names}; check the names, and with segments.csv the licences"
             )
-        return found
+        return stretches
 
     def permitted(self) -> dict[str, pl.DataFrame]:
-        """The candle tables without the rows that no segment holds."""
+        """Return the candle tables with the rows of permitted segments alone."""
         if self.segments is None:
             return dict(self.candles)
-        found = {}
+        tables = {}
         for timeframe, frame in self.candles.items():
-            mine = self.segments.filter(pl.col("timeframe") == timeframe).select("symbol", "start", "end")
+            spans = self.segments.filter(pl.col("timeframe") == timeframe).select("symbol", "start", "end")
             inside = frame.join_where(
-                mine.rename({"symbol": "of"}),
-                pl.col("symbol") == pl.col("of"),
+                spans.rename({"symbol": "segment_symbol"}),
+                pl.col("symbol") == pl.col("segment_symbol"),
                 pl.col("ts") >= pl.col("start"),
                 pl.col("ts") <= pl.col("end"),
             )
-            found[timeframe] = inside.select(frame.columns).sort("symbol", "ts")
-        return found
+            tables[timeframe] = inside.select(frame.columns).sort("symbol", "ts")
+        return tables
 
-    def _of(self, symbol: str, timeframe: str, rows: pl.DataFrame) -> list[Stretch]:
+    def _stretches_of(self, symbol: str, timeframe: str, rows: pl.DataFrame) -> list[Stretch]:
         if symbol not in self.instruments:
             raise TrainingError(
-                f"nothing tells when {symbol} trades; leave it out with --symbols, or read from a database "
-                "whose table instruments has it"
+                f"the trading hours of {symbol} are unknown; leave it out with --symbols, or read from a "
+                "database whose table instruments has it"
             )
         instrument = self.instruments[symbol]
         if self.segments is None:
             return split_at_gaps(_stretch(instrument, timeframe, rows))
-        mine = self.segments.filter((pl.col("symbol") == symbol) & (pl.col("timeframe") == timeframe))
-        found = []
-        for segment in mine.sort("start").to_dicts():
+        segments = self.segments.filter((pl.col("symbol") == symbol) & (pl.col("timeframe") == timeframe))
+        stretches = []
+        for segment in segments.sort("start").to_dicts():
             part = rows.filter(pl.col("ts").is_between(segment["start"], segment["end"]))
             if part.height:
-                whole = _stretch(instrument, timeframe, part, segment["licence"], segment["repo"])
-                found += split_at_gaps(whole)
-        return found
+                feed = _stretch(instrument, timeframe, part, segment["licence"], segment["repo"])
+                stretches += split_at_gaps(feed)
+        return stretches
 
 
 def read_folder(folder: Path, licences: Sequence[str]) -> Material:
@@ -148,7 +159,7 @@ def read_folder(folder: Path, licences: Sequence[str]) -> Material:
     Raises
     ------
     TrainingError
-        The folder has no candles, or a file can't be used.
+        The folder has no candles, or a file is invalid.
     """
     try:
         frames = {timeframe: folder_candles(folder, timeframe) for timeframe in TIMEFRAMES}
@@ -157,7 +168,8 @@ def read_folder(folder: Path, licences: Sequence[str]) -> Material:
     candles = {timeframe: frame for timeframe, frame in frames.items() if frame is not None}
     if not candles:
         raise TrainingError(f"{folder} has neither candles_1h nor candles_1d as .parquet or .csv")
-    segments = _permitted(folder / "segments.csv", licences) if (folder / "segments.csv").is_file() else None
+    file = folder / "segments.csv"
+    segments = _permitted_segments(file, licences) if file.is_file() else None
     return Material(candles, default_instruments(), segments)
 
 
@@ -168,34 +180,37 @@ def read_database(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
     except LookupError as error:
         raise TrainingError(str(error)) from error
     now, names = datetime.now(UTC), list(universe.instruments)
-    candles = {frame: read_candles(connection, frame, names, _EVERYTHING, now) for frame in TIMEFRAMES}
+    candles = {
+        timeframe: read_candles(connection, timeframe, names, _ALL_CANDLES, now) for timeframe in TIMEFRAMES
+    }
     return Material(candles, universe.instruments)
 
 
 def split_at_gaps(stretch: Stretch) -> list[Stretch]:
     """Cut a stretch wherever more than `MOST_MISSING` candles of its calendar are missing."""
     stamps, most = stretch.timestamps, MOST_MISSING[stretch.timeframe]
-    bar = CANDLE_LENGTH[stretch.timeframe]
+    long_steps = np.diff(stamps) > most * CANDLE_LENGTH[stretch.timeframe]
     edges = [0]
-    for i in np.flatnonzero(np.diff(stamps) > most * bar):
-        following = future_timestamps(stretch.instrument, stretch.timeframe, stamps[i], most + 1)
-        if following[-1] < stamps[i + 1]:
-            edges.append(int(i) + 1)
+    for row in np.flatnonzero(long_steps):  # weekends too, where no candle is missing
+        following = future_timestamps(stretch.instrument, stretch.timeframe, stamps[row], most + 1)
+        if following[-1] < stamps[row + 1]:
+            edges.append(int(row) + 1)
     edges.append(len(stamps))
     return [
-        replace(stretch, timestamps=stamps[a:b], candles=stretch.candles[a:b])
-        for a, b in itertools.pairwise(edges)
+        replace(stretch, timestamps=stamps[start:end], candles=stretch.candles[start:end])
+        for start, end in itertools.pairwise(edges)
     ]
 
 
-def _permitted(file: Path, licences: Sequence[str]) -> pl.DataFrame:
+def _permitted_segments(file: Path, licences: Sequence[str]) -> pl.DataFrame:
+    """Read the segments whose licence begins with one of those given."""
     try:
         key = ["symbol", "timeframe", "start"]
         segments = conform(read_file(file), _SEGMENT_SCHEMA, [*key, "end", "licence"], key)
     except TableError as error:
         raise TrainingError(f"{file}: {error}") from error
-    may = pl.any_horizontal(pl.col("licence").str.starts_with(licence) for licence in licences)
-    return segments.filter(may)
+    is_permitted = pl.any_horizontal(pl.col("licence").str.starts_with(licence) for licence in licences)
+    return segments.filter(is_permitted)
 
 
 def _stretch(
@@ -203,7 +218,7 @@ def _stretch(
 ) -> Stretch:
     rows = rows.sort("ts")
     columns = {name: rows[name].cast(pl.Float64) for name in ("open", "high", "low", "close")}
-    # Volume with a gap counts as absent, as in a forecast; so does an amount with one.
+    # A volume or amount with a gap counts as absent, as in a forecast.
     for name in ("volume", "amount"):
         if not rows[name].null_count() and (name == "volume" or "volume" in columns):
             columns[name] = rows[name].cast(pl.Float64)

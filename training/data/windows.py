@@ -1,4 +1,4 @@
-"""Windows drawn from stretches, normalised by their history alone: what a model sees in one training step."""
+"""Draws batches of windows from stretches, each normalised by its history alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from market.time_features import time_features
 from market.types import BoolArray, Float32Array, Int64Array
 from training.data.stretches import Stretch, TrainingError
 
-# The part of a window that is history, drawn evenly between these.
 HISTORY: Final = (0.25, 0.875)
-# Sign of each feature when a window is turned upside down, and the feature that takes its place.
+"""Bounds between which the share of a window that is history is drawn evenly."""
+
+# A window is mirrored by these signs of its features, and by exchanging high and low.
 _MIRROR_SIGN: Final = np.array([-1, -1, -1, -1, 1, 1], np.float32)
 _MIRROR_ORDER: Final = [0, 2, 1, 3, 4, 5]
 
@@ -33,7 +34,7 @@ class Batch:
     cut : (B,) int64
         Length of the history; candles from there on are the future.
     events : (B, L, 20) float32 or None
-        By token (alignment "next"): the last row lacks its schedule, as nothing follows it.
+        By token (alignment "next"); the last row has no schedule, since no candle follows it.
     event_steps : (B, L) bool or None
         Candles in which a release or decision falls.
     """
@@ -50,9 +51,14 @@ class Batch:
         return torch.arange(1, self.values.shape[1], device=self.cut.device)[None] >= self.cut[:, None]
 
     def to(self, device: str) -> "Batch":
-        """The batch on a device."""
-        given = (self.values, self.stamp, self.cut, self.events, self.event_steps)
-        return Batch(*(None if each is None else each.to(device) for each in given))  # type: ignore[arg-type]
+        """Return the batch on a device."""
+        return Batch(
+            self.values.to(device),
+            self.stamp.to(device),
+            self.cut.to(device),
+            None if self.events is None else self.events.to(device),
+            None if self.event_steps is None else self.event_steps.to(device),
+        )
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,9 @@ class Sampler:
     Attributes
     ----------
     stretches
-        Of which only those of at least `length` candles are used; each start is equally likely.
+        Those shorter than `length` candles are not used; every start in the others is equally likely.
     mirror
-        Turn half of the windows upside down: prices negated, high and low exchanged.
+        Mirror half of the windows: negate prices, and exchange high and low.
     """
 
     stretches: Sequence[Stretch]
@@ -82,51 +88,55 @@ class Sampler:
             )
 
     def batch(self, step: int) -> Batch:
-        """The windows of one training step."""
+        """Return the windows of one training step."""
         return self._draw(np.random.default_rng([self.seed, step]), self.mirror)
 
     def fixed(self, batches: int) -> list[Batch]:
-        """Batches for validation: the same whatever the training does, never mirrored."""
+        """Return batches for validation, which depend on the seed alone and are never mirrored."""
         return [self._draw(np.random.default_rng([self.seed, 1 << 40, i]), False) for i in range(batches)]
 
     def _starts(self) -> Int64Array:
+        """Return how many windows begin in each stretch, (stretches,)."""
         return np.array([max(0, len(stretch) - self.length + 1) for stretch in self.stretches], np.int64)
 
     def _draw(self, rng: np.random.Generator, mirror: bool) -> Batch:
         starts = self._starts()
         ends = np.cumsum(starts)
+        shortest, longest = (int(self.length * part) for part in HISTORY)
         windows = []
-        for place in rng.integers(ends[-1], size=self.rows):
-            which = int(np.searchsorted(ends, place, side="right"))
-            first = int(place - ends[which] + starts[which])
-            cut = int(rng.integers(int(self.length * HISTORY[0]), int(self.length * HISTORY[1]) + 1))
-            drop_volume, turn = rng.random(2) < 0.5
+        for number in rng.integers(ends[-1], size=self.rows):
+            index = int(np.searchsorted(ends, number, side="right"))
+            first = int(number - ends[index] + starts[index])
+            cut = int(rng.integers(shortest, longest + 1))
+            drop_volume, mirror_this = rng.random(2) < 0.5
             windows.append(
-                cut_window(self.stretches[which], first, self.length, cut, drop_volume, turn and mirror)
+                cut_window(
+                    self.stretches[index], first, self.length, cut, drop_volume, mirror and mirror_this
+                )
             )
         return stack(windows)
 
 
 def cut_window(
-    stretch: Stretch, first: int, length: int, cut: int, drop_volume: bool = False, turn: bool = False
+    stretch: Stretch, first: int, length: int, cut: int, drop_volume: bool = False, mirror: bool = False
 ) -> Batch:
-    """One window, of candles `first` to `first + length` of a stretch, as a batch of one.
+    """Return the candles `first` to `first + length` of a stretch as a batch of one.
 
     Parameters
     ----------
     cut
-        Length of the history. Mean and spread come from it alone, and after it the event channels that
-        nobody can know ahead are zero.
+        Length of the history. Mean and spread come from it alone, and after it the event channels that are
+        not known ahead are zero.
     drop_volume
-        Zero volume and amount, as a feed without them does.
-    turn
-        Turn prices upside down.
+        Zero volume and amount, as in a feed without them.
+    mirror
+        Negate prices, and exchange high and low.
     """
     candles = stretch.candles[first : first + length].copy()
     if drop_volume:
         candles[:, 4:] = 0.0
     values = normalise(candles[:cut]).apply(candles)
-    if turn:
+    if mirror:
         values = (values * _MIRROR_SIGN)[:, _MIRROR_ORDER]
     stamp = time_features(stretch.timestamps[first : first + length], stretch.instrument.model_time_zone)
     events = steps = None
@@ -144,25 +154,26 @@ def cut_window(
 
 
 def stack(windows: Sequence[Batch]) -> Batch:
-    """One batch of several of the same length."""
-
-    def joined(name: str) -> Tensor | None:
-        parts = [getattr(window, name) for window in windows]
-        return None if any(part is None for part in parts) else torch.cat(parts)
-
-    values, stamp, cut = (
-        torch.cat([getattr(w, name) for w in windows]) for name in ("values", "stamp", "cut")
+    """Join batches of the same length; event arrays are None where one of them has none."""
+    events = [window.events for window in windows if window.events is not None]
+    event_steps = [window.event_steps for window in windows if window.event_steps is not None]
+    have_events = len(events) == len(windows)
+    return Batch(
+        torch.cat([window.values for window in windows]),
+        torch.cat([window.stamp for window in windows]),
+        torch.cat([window.cut for window in windows]),
+        torch.cat(events) if have_events else None,
+        torch.cat(event_steps) if have_events else None,
     )
-    return Batch(values, stamp, cut, joined("events"), joined("event_steps"))
 
 
 def hide_after(rows: Float32Array, cut: int) -> Float32Array:
-    """Rows (L, 20) as they would be served at the cut: what nobody can know ahead is 0 from there on."""
+    """Return rows (L, 20) as a forecast at the cut has them: 0 from there on in channels not known ahead."""
     hidden = rows.copy()
     hidden[cut:, list(KNOWLEDGE_CHANNELS)] = 0.0
     return hidden
 
 
 def event_steps(rows: Float32Array) -> BoolArray:
-    """Whether a release or decision falls in each candle: (L, 20) to (L,)."""
+    """Return whether a release or decision falls in each candle: (L, 20) to (L,)."""
     return np.asarray(rows[:, FLAGS].any(axis=1))

@@ -1,1 +1,1 @@
-"""How good a checkpoint is on candles that it was not trained on."""
+"""Evaluates a checkpoint on candles that it was not trained on."""

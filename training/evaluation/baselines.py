@@ -1,4 +1,4 @@
-"""Baselines of the likelihood: frequencies of tokens and of pairs of tokens."""
+"""Predicts tokens by their frequencies, alone and after another token: baselines of the likelihood."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,13 +7,13 @@ import numpy as np
 
 from market.types import Float64Array, Int64Array
 
-# Sightings of the mean distribution that a row of pairs is mixed with; the baseline gets the best of these.
 STRENGTHS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+"""Weights of the unigram in the bigram's smoothing, in counts; an evaluation takes the best of these."""
 
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """How often tokens stood in the training data.
+    """Counts of the tokens of the training data.
 
     Attributes
     ----------
@@ -27,20 +27,24 @@ class TokenCounts:
     pairs: Float64Array
 
     @classmethod
-    def of(cls, given: Int64Array, predicted: Int64Array, given_size: int, size: int) -> "TokenCounts":
-        """Count (n,) predicted tokens and the (n,) tokens that they followed."""
-        pairs = np.zeros((given_size, size))
-        np.add.at(pairs, (given, predicted), 1.0)
+    def of(
+        cls, previous: Int64Array, predicted: Int64Array, previous_size: int, predicted_size: int
+    ) -> "TokenCounts":
+        """Count (n,) predicted tokens after the (n,) tokens that precede them."""
+        pairs = np.zeros((previous_size, predicted_size))
+        np.add.at(pairs, (previous, predicted), 1.0)
         return cls(pairs.sum(axis=0), pairs)
 
     def unigram_nll(self, predicted: Int64Array) -> Float64Array:
-        """Nats of each token by its frequency, one added to every count."""
-        share = (self.single + 1) / (self.single + 1).sum()
-        return np.asarray(-np.log(share[predicted]))
+        """Return nats of each token by its frequency, with one added to every count."""
+        return np.asarray(-np.log(self._frequencies()[predicted]))
 
-    def bigram_nll(self, given: Int64Array, predicted: Int64Array, strength: float) -> Float64Array:
-        """Nats of each token after another; rare rows lean on the frequencies, by `strength` sightings."""
-        share = (self.single + 1) / (self.single + 1).sum()
-        rows = self.pairs.sum(axis=1)
-        mixed = (self.pairs[given, predicted] + strength * share[predicted]) / (rows[given] + strength)
-        return np.asarray(-np.log(mixed))
+    def bigram_nll(self, previous: Int64Array, predicted: Int64Array, strength: float) -> Float64Array:
+        """Return nats of each token after another, smoothed with `strength` counts of the unigram."""
+        frequencies = self._frequencies()
+        totals = self.pairs.sum(axis=1)
+        counts = self.pairs[previous, predicted] + strength * frequencies[predicted]
+        return np.asarray(-np.log(counts / (totals[previous] + strength)))
+
+    def _frequencies(self) -> Float64Array:
+        return np.asarray((self.single + 1) / (self.single + 1).sum())

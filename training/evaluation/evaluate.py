@@ -1,4 +1,4 @@
-"""``python -m training evaluate``: what a checkpoint is worth on candles that it never saw."""
+"""Evaluates a checkpoint on candles after its training: ``python -m training evaluate``."""
 
 import json
 import sys
@@ -21,15 +21,14 @@ from inference_server.engine.engine import Engine
 from training.data.stretches import Stretch, TrainingError
 from training.evaluation.bootstrap import Figure, table
 from training.evaluation.forecasts import (
-    Paths,
+    Forecaster,
     direction_figures,
     quiet_figures,
-    spaced_origins,
-    surprise_origins,
-    walk_figures,
+    random_walk_figures,
     width_figures,
 )
 from training.evaluation.likelihood import event_likelihood_figures, held_out_windows, likelihood_figures
+from training.evaluation.origins import spaced_origins, surprise_origins
 
 DOLLAR_PAIRS: Final = ("EURUSD", "GBPUSD", "USDJPY")
 WIDTH_STEPS: Final = (1, 6)
@@ -38,7 +37,7 @@ MAX_CONTEXT: Final = 512
 
 @dataclass(frozen=True)
 class Subject:
-    """The checkpoint to be evaluated, and how forecasts are asked of it.
+    """The checkpoint to be evaluated, and the size of the evaluation.
 
     Attributes
     ----------
@@ -66,7 +65,7 @@ def evaluate(
     start: np.datetime64,
     out: Path,
 ) -> str:
-    """Measure everything, write `evaluation.json` and `evaluation.md`, and return the latter's text.
+    """Measure, write `evaluation.json` and `evaluation.md`, and return the text of the latter.
 
     Parameters
     ----------
@@ -82,52 +81,53 @@ def evaluate(
     ExportError
         The checkpoint can't be loaded or exported.
     """
-    if not any(len(each) and each.timestamps[-1] >= start for each in held_out):
+    if not any(len(stretch) and stretch.timestamps[-1] >= start for stretch in held_out):
         raise TrainingError(f"no candles from {start.astype('datetime64[D]')} on to evaluate with")
-    found: dict[str, list[Figure]] = {}
-    since = time.monotonic()
-    for title, figures in _figures(subject, training, held_out, start):
-        found[title] = figures
-        print(
-            f"{title}: {len(figures)} figures after {time.monotonic() - since:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+    sections: dict[str, list[Figure]] = {}
+    began = time.monotonic()
+    for title, figures in _sections(subject, training, held_out, start):
+        sections[title] = figures
+        seconds = time.monotonic() - began
+        print(f"{title}: {len(figures)} figures after {seconds:.0f} s", file=sys.stderr, flush=True)
     out.mkdir(parents=True, exist_ok=True)
-    record = {title: [asdict(figure) for figure in figures] for title, figures in found.items()}
+    record = {title: [asdict(figure) for figure in figures] for title, figures in sections.items()}
     (out / "evaluation.json").write_text(json.dumps(record, indent=1) + "\n")
-    text = "\n".join(table(title, figures) for title, figures in found.items())
+    text = "\n".join(table(title, figures) for title, figures in sections.items())
     (out / "evaluation.md").write_text(text)
     return text
 
 
-def _figures(
+def _sections(
     subject: Subject, training: Sequence[Stretch], held_out: Sequence[Stretch], start: np.datetime64
 ) -> Iterator[tuple[str, list[Figure]]]:
+    """Yield the titles and figures of the evaluation's tables."""
     checkpoint = load_checkpoint(subject.model, subject.tokenizer)
     events = load_events(subject.events, checkpoint.decoder.config.d_model)
     adapter = load_adapter(subject.adapter, checkpoint.decoder)
-    told = KronosDecoder(checkpoint.decoder.config).eval()
-    told.load_state_dict(merged(checkpoint.decoder, adapter))
+    adapted = KronosDecoder(checkpoint.decoder.config).eval()
+    adapted.load_state_dict(merged(checkpoint.decoder, adapter))
     windows = held_out_windows(held_out, start)
     yield "Tokens", likelihood_figures(checkpoint, training, windows)
-    yield "Event steps", event_likelihood_figures(checkpoint, told, events.encoder, windows)
+    yield "Event steps", event_likelihood_figures(checkpoint, adapted, events.encoder, windows)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         export_bundle(Plan(checkpoint, MAX_CONTEXT, events=events, adapter=adapter), bundle)
         engine = Engine.load(bundle, threads=torch.get_num_threads())
-        paths = Paths(engine, subject.lookback, subject.samples)
+        forecaster = Forecaster(engine, subject.lookback, subject.samples)
         origins = spaced_origins(held_out, start, subject.lookback, subject.origins)
-        yield "Forecasts without events", walk_figures(paths, origins, events=False)
-        yield "Forecasts with events", walk_figures(paths, origins, events=True)
-        yield "Envelope at releases", width_figures(paths, _dollar(held_out), start, WIDTH_STEPS)
+        yield "Forecasts without events", random_walk_figures(forecaster, origins, events=False)
+        yield "Forecasts with events", random_walk_figures(forecaster, origins, events=True)
+        yield (
+            "Envelope at releases",
+            width_figures(forecaster, _of_dollar_pairs(held_out), start, WIDTH_STEPS),
+        )
         quiet = spaced_origins(held_out, start, subject.lookback, subject.origins, quiet=True)
         surprises = surprise_origins(held_out, start, subject.lookback, DOLLAR_PAIRS)
         yield (
             "Quiet days and surprises",
-            quiet_figures(paths, quiet) + direction_figures(paths, surprises),
+            quiet_figures(forecaster, quiet) + direction_figures(forecaster, surprises),
         )
 
 
-def _dollar(stretches: Sequence[Stretch]) -> list[Stretch]:
-    return [each for each in stretches if each.instrument.symbol in DOLLAR_PAIRS]
+def _of_dollar_pairs(stretches: Sequence[Stretch]) -> list[Stretch]:
+    return [stretch for stretch in stretches if stretch.instrument.symbol in DOLLAR_PAIRS]

@@ -1,4 +1,4 @@
-"""Walking over a past period: what is asked when, from which candles, and what is left out."""
+"""Walking over a past period: the requests and their candles, and the windows that are left out."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from flows.backtest.history import History, HistoryError
-from flows.backtest.walk_forward import RANDOM_WALK, Scored, Walked, made_at_instants, walk
+from flows.backtest.walk_forward import RANDOM_WALK, Scored, WalkResult, made_at_instants, walk
 from flows.events import Leaders
 from flows.events.source import EventSources
 from flows.files import feeds
@@ -38,8 +38,8 @@ def history() -> History:
     )
 
 
-class Asked:
-    """Answers as the stand-in does and keeps the orders."""
+class RecordingAsk:
+    """Answers as the stand-in server does and keeps the orders."""
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
@@ -50,27 +50,27 @@ class Asked:
 
 
 def walked(
-    past: History, start: datetime, end: datetime, every: int = 4, **given: object
-) -> tuple[Walked, Asked]:
-    ask, found = Asked(), Walked()
+    past: History, start: datetime, end: datetime, every: int = 4, **options: object
+) -> tuple[WalkResult, RecordingAsk]:
+    ask, result = RecordingAsk(), WalkResult()
     instants = made_at_instants(start, end, "1h", every)
-    for step in walk(past, MODEL, ask, SAMPLING, 48, instants, **given):  # type: ignore[arg-type]
-        found.scored += step.scored
-        found.skipped += step.skipped
-        found.without_events += step.without_events
-    return found, ask
+    for step in walk(past, MODEL, ask, SAMPLING, 48, instants, **options):  # type: ignore[arg-type]
+        result.scored += step.scored
+        result.skipped += step.skipped
+        result.without_events += step.without_events
+    return result, ask
 
 
 START = END - timedelta(days=2)
 
 
-def test_an_evaluation_is_of_one_model() -> None:
-    asked: list[Order] = []
+def test_a_model_that_changes_during_the_walk_is_refused() -> None:
+    orders: list[Order] = []
 
     def ask(order: Order) -> PredictAnswer:
-        asked.append(order)
+        orders.append(order)
         other = msgspec.structs.replace(MODEL, version="v2")
-        return answer_of(build_request(order), other if len(asked) > 3 else MODEL)
+        return answer_of(build_request(order), other if len(orders) > 3 else MODEL)
 
     instants = made_at_instants(START, END - timedelta(hours=8), "1h", 4)
     with pytest.raises(HistoryError, match="the server went on from stand-in v1 to v2"):
@@ -84,42 +84,44 @@ def test_instants_go_from_start_to_end() -> None:
     assert made_at_instants(START, START, "1d", 5) == [START]
 
 
-def test_each_forecast_knows_what_had_closed_and_meets_what_came() -> None:
-    found, ask = walked(history(), START, END - timedelta(hours=8))
+def test_a_forecast_is_made_from_closed_candles_and_scored_by_later_ones() -> None:
+    result, ask = walked(history(), START, END - timedelta(hours=8))
     assert {order.symbol for order in ask.orders} == set(SYMBOLS)
     closes = {(row["symbol"], row["ts"]): row["close"] for row in history().candles.to_dicts()}
-    for each in found.scored:
-        assert each.as_of + timedelta(hours=1) <= each.made_at or each.symbol == "SPY"
-        assert each.matured_at > each.made_at
-        came = [closes.get((each.symbol, time.replace(tzinfo=UTC))) for time in each.timestamps.tolist()]
-        np.testing.assert_equal(each.scores.actual, np.array(came, dtype=np.float64))
-        assert each.last_close == closes[each.symbol, each.as_of]
-    assert not found.without_events
+    for forecast in result.scored:
+        assert forecast.as_of + timedelta(hours=1) <= forecast.made_at or forecast.symbol == "SPY"
+        assert forecast.matured_at > forecast.made_at
+        expected = [
+            closes.get((forecast.symbol, time.replace(tzinfo=UTC))) for time in forecast.timestamps.tolist()
+        ]
+        np.testing.assert_equal(forecast.scores.actual, np.array(expected, dtype=np.float64))
+        assert forecast.last_close == closes[forecast.symbol, forecast.as_of]
+    assert not result.without_events
 
 
-def test_the_model_and_the_random_walk_stand_in_pairs() -> None:
-    found, _ = walked(history(), START, START)
-    for mine, baseline in zip(found.scored[::2], found.scored[1::2], strict=True):
-        assert (mine.model, baseline.model) == ("stand-in", RANDOM_WALK)
-        assert (mine.symbol, mine.as_of) == (baseline.symbol, baseline.as_of)
-        np.testing.assert_allclose(baseline.quantiles[1], mine.last_close)
-        assert np.isfinite(mine.scores.crps).all()
+def test_forecasts_of_the_model_and_the_random_walk_come_in_pairs() -> None:
+    result, _ = walked(history(), START, START)
+    for forecast, baseline in zip(result.scored[::2], result.scored[1::2], strict=True):
+        assert (forecast.model, baseline.model) == ("stand-in", RANDOM_WALK)
+        assert (forecast.symbol, forecast.as_of) == (baseline.symbol, baseline.as_of)
+        np.testing.assert_allclose(baseline.quantiles[1], forecast.last_close)
+        assert np.isfinite(forecast.scores.crps).all()
         assert np.isfinite(baseline.scores.crps).all()
         assert np.isnan(baseline.scores.direction_hit).all()
 
 
-def requests(ask: Asked) -> list[bytes]:
-    found = [
+def requests(ask: RecordingAsk) -> list[bytes]:
+    parts = [
         (order.symbol, order.window.as_of, msgspec.json.encode(build_request(order)), order.events)
         for order in ask.orders
     ]
     return [
         body + (b"" if events is None else events.tobytes())
-        for *_, body, events in sorted(found, key=lambda o: o[:2])
+        for *_, body, events in sorted(parts, key=lambda part: part[:2])
     ]
 
 
-def test_nothing_that_came_later_is_seen() -> None:
+def test_later_candles_and_figures_change_no_request() -> None:
     _, before = walked(history(), START, START)
     future = pl.col("ts") > START - timedelta(hours=1)
     changed = [
@@ -152,8 +154,10 @@ def test_a_shut_market_is_forecast_once() -> None:
 def test_candles_on_the_clock_hour_are_forecast_and_scored_there() -> None:
     clock = pl.when(symbol="SPY").then(pl.col("ts").dt.offset_by("-30m")).otherwise("ts")
     past = replace(history(), candles=history().candles.with_columns(ts=clock))
-    found, _ = walked(past, START, START)
-    (spy,) = (each for each in found.scored if each.symbol == "SPY" and each.model != RANDOM_WALK)
+    result, _ = walked(past, START, START)
+    (spy,) = (
+        forecast for forecast in result.scored if forecast.symbol == "SPY" and forecast.model != RANDOM_WALK
+    )
     assert {stamp.minute for stamp in spy.timestamps.tolist()} == {0}
     assert np.isfinite(spy.scores.actual).all()
 
@@ -177,9 +181,9 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_windows_with_holes_are_left_out_and_counted(start: datetime, end: datetime, reason: str) -> None:
-    found, _ = walked(without((start, end)), START, START)
-    assert {each.symbol for each in found.scored} == {"EURUSD", "SPY"}
-    assert +found.skipped == {reason: 1}
+    result, _ = walked(without((start, end)), START, START)
+    assert {forecast.symbol for forecast in result.scored} == {"EURUSD", "SPY"}
+    assert +result.skipped == {reason: 1}
 
 
 @pytest.mark.parametrize(("hours", "candles"), [(24, 48), (25, 36)])
@@ -190,10 +194,10 @@ def test_a_window_begins_after_a_long_hole(hours: int, candles: int) -> None:
     assert len(window.timestamps) == candles
 
 
-def test_a_feed_that_is_a_little_late_is_forecast_as_the_flow_does() -> None:
+def test_a_feed_that_is_a_little_late_is_forecast_as_in_the_flow() -> None:
     late = without((START - 3 * HOUR, START - HOUR))
-    found, ask = walked(late, START, START)
-    assert "BTC-USD" in {each.symbol for each in found.scored}
+    result, ask = walked(late, START, START)
+    assert "BTC-USD" in {forecast.symbol for forecast in result.scored}
     assert all(order.window.late == (order.symbol == "BTC-USD") for order in ask.orders)
     strict, _ = walked(late, START, START, stale_after=1)
     assert +strict.skipped == {"the feed had stopped": 1}
@@ -204,20 +208,20 @@ def test_a_feed_that_is_a_little_late_is_forecast_as_the_flow_does() -> None:
     [({}, False, "turned off"), ({"sources": None}, True, "there is no economic calendar")],
 )
 def test_without_events(change: dict[str, None], with_events: bool, reason: str) -> None:
-    found, ask = walked(replace(history(), **change), START, START, with_events=with_events)
+    result, ask = walked(replace(history(), **change), START, START, with_events=with_events)
     assert all(order.events is None for order in ask.orders)
-    assert found.without_events == {reason: 3}
+    assert result.without_events == {reason: 3}
 
 
-def test_a_forecast_says_which_releases_fell_on_it() -> None:
+def test_a_forecast_has_the_releases_on_its_candles() -> None:
     decision = datetime(2025, 6, 4, 18, tzinfo=UTC)  # any instant: the rows decide
     sources = history().sources
     assert sources is not None
     times = sources.calendar.filter(pl.col("event_type") == "nfp", pl.col("event_time") < END)["event_time"]
     release = max(times.to_list()) if len(times) else decision
     start = release.replace(minute=0) - HOUR
-    found, _ = walked(history(), start, start)
-    crypto: Scored = next(each for each in found.scored if each.symbol == "BTC-USD")
+    result, _ = walked(history(), start, start)
+    crypto: Scored = next(forecast for forecast in result.scored if forecast.symbol == "BTC-USD")
     assert crypto.events is not None
     assert "nfp" in crypto.events.kinds[1]
 

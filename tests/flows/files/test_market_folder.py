@@ -1,4 +1,4 @@
-"""A folder of market files: which files are found, and what is said of one that can't be used."""
+"""A folder of market files: which files are read, and how the error about a broken one names it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from flows.files.frames import TableError
-from flows.files.market_folder import data_file, folder_calendar, folder_candles
+from flows.files.market_folder import data_file, folder_calendar, folder_candles, unchecked_frames
 
 CANDLES = "symbol,timestamp,open,high,low,close\nSPY,2024-01-02T15:00:00Z,1,2,0.5,1.5\n"
 
@@ -19,7 +19,7 @@ def test_parquet_is_taken_before_csv(tmp_path: Path) -> None:
     assert data_file(tmp_path, "candles_1h") == tmp_path / "candles_1h.parquet"
 
 
-def test_a_file_that_is_not_there_is_none_and_a_broken_one_is_named(tmp_path: Path) -> None:
+def test_an_absent_file_is_none_and_a_broken_one_is_named(tmp_path: Path) -> None:
     assert folder_candles(tmp_path, "1d") is None
     assert folder_calendar(tmp_path) is None
     (tmp_path / "candles_1h.csv").write_text(CANDLES)
@@ -32,3 +32,16 @@ def test_a_file_that_is_not_there_is_none_and_a_broken_one_is_named(tmp_path: Pa
         folder_candles(tmp_path, "1d")
     with pytest.raises(TableError, match=r"economic_calendar\.csv: "):
         folder_calendar(tmp_path)
+
+
+def test_unchecked_frames_are_the_files_as_written(tmp_path: Path) -> None:
+    assert unchecked_frames(tmp_path) == {}
+    (tmp_path / "economic_calendar.csv").write_text("column\nvalue\n")
+    (tmp_path / "candles_1h.csv").write_text(CANDLES)
+    frames = unchecked_frames(tmp_path)
+    assert list(frames) == ["candles_1h", "economic_calendar"]
+    assert frames["economic_calendar"].to_dicts() == [{"column": "value"}]
+    assert frames["candles_1h"]["open"].to_list() == ["1"]
+    (tmp_path / "candles_1d.parquet").write_text("no Parquet")
+    with pytest.raises(TableError, match=r"candles_1d\.parquet: "):
+        unchecked_frames(tmp_path)

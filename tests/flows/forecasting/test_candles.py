@@ -10,13 +10,13 @@ import psycopg
 import pytest
 
 from flows.forecasting.candles import (
-    STILL_OPEN,
     Windows,
     closed_windows,
     epoch_ms,
     read_candles,
 )
 from flows.runtime.candle_columns import CANDLE_SCHEMA
+from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument, default_instruments
 from market.time_grid import past_timestamps
 

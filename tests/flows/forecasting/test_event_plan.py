@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from flows.events import EventResult
-from flows.forecasting.candles import Window
+from flows.forecasting.candles import CandleWindow
 from flows.forecasting.event_plan import EventPlan, plan_events, warnings_by_text, why_unusable
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
@@ -22,12 +22,12 @@ AS_OF = datetime(2024, 12, 18, 12, tzinfo=UTC)
 NOW = np.datetime64("2024-12-18T12:00", "us")
 
 
-def window(symbol: str, count: int = 40) -> Window:
+def window(symbol: str, count: int = 40) -> CandleWindow:
     instrument = default_instruments()[symbol]
     times = past_timestamps(instrument, "1h", NOW, count + 1)[:-1]
     prices = np.linspace(100.0, 101.0, count)
     columns = dict.fromkeys(("open", "high", "low", "close"), prices)
-    return Window(instrument, times, columns, future_timestamps(instrument, "1h", times[-1], 24))
+    return CandleWindow(instrument, times, columns, future_timestamps(instrument, "1h", times[-1], 24))
 
 
 WINDOWS = {symbol: window(symbol) for symbol in ("EURUSD", "BTC-USD")}

@@ -38,6 +38,14 @@ def test_the_same_order_has_the_same_fingerprint() -> None:
     assert len(fingerprint(BASE)) == 32
 
 
+def test_rows_of_earlier_releases_keep_their_fingerprints() -> None:
+    assert fingerprint(ORDER) == "4555f8c5dea8f1923e471a7b7779d6d2"
+    with_paths = replace(ORDER, store_samples=True, statistics=WantedStatistics(quantiles=(0.25,)))
+    assert fingerprint(with_paths) == "53a9e8c768e9b609b75b9cf8502497a3"
+    oil = replace(WINDOW, instrument=replace(WINDOW.instrument, allow_nonpositive=True))
+    assert fingerprint(replace(ORDER, window=oil)) == "2810fe619e4e5ff4eb786c9a3399cbb6"
+
+
 def test_a_candle_that_came_too_late_to_be_used_changes_nothing() -> None:
     assert fingerprint(replace(BASE, window=replace(BASE.window, late=True))) == fingerprint(BASE)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.forecasting.candles import Window
+from flows.forecasting.candles import CandleWindow
 from flows.forecasting.lookback import FEWEST, shortened, unclipped_length
 from inference_server.forecast.input_warnings import clip_warnings
 from market.candles import candle_features
@@ -16,10 +16,10 @@ from market.instruments import default_instruments
 MIN_CANDLES = 32
 
 
-def window(closes: np.ndarray) -> Window:
+def window(closes: np.ndarray) -> CandleWindow:
     hours = np.datetime64("2024-12-01T00:00", "us") + np.arange(len(closes) + 3) * np.timedelta64(1, "h")
     columns = {"open": closes, "high": closes * 1.01, "low": closes * 0.99, "close": closes}
-    return Window(
+    return CandleWindow(
         default_instruments()["BTC-USD"],
         hours[: len(closes)],
         columns | {"volume": np.arange(len(closes)) + 1.0},
@@ -35,7 +35,7 @@ def jump(after: int, *, quiet: int, up: float = 1.5, noise: float = 0.01) -> np.
     return closes
 
 
-def clipped(one: Window) -> bool:
+def clipped(one: CandleWindow) -> bool:
     features = candle_features(**one.columns)  # type: ignore[arg-type]
     return bool(clip_warnings(features, upstream_scale=False))
 

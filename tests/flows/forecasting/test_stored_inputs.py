@@ -7,7 +7,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from flows.forecasting.candles import Window
+from flows.forecasting.candles import CandleWindow
 from flows.forecasting.forecasts import Order, Sampling
 from flows.forecasting.stored_inputs import build_inputs, keep_inputs
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer
@@ -21,7 +21,7 @@ SAMPLING = Sampling("1h", pred_len=2, sample_count=20, top_p=1.0, temperature=0.
 
 def order(events: np.ndarray | None) -> Order:
     stamps = np.array(["2024-12-18T09:00", "2024-12-18T10:00", "2024-12-18T11:00"], dtype="datetime64[us]")
-    window = Window(Instrument("EURUSD", "fx", "FX"), stamps, {}, stamps[:2] + np.timedelta64(3, "h"))
+    window = CandleWindow(Instrument("EURUSD", "fx", "FX"), stamps, {}, stamps[:2] + np.timedelta64(3, "h"))
     return Order("EURUSD", window, SAMPLING, "abc", events)
 
 

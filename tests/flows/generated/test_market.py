@@ -1,4 +1,4 @@
-"""The generated market: candles that fit their instruments' sessions, the same for the same seed."""
+"""The generated market: candles in their instruments' sessions, the same for the same seed."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,9 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flows.events import EventRequest, Leaders, build_event_arrays, load_config
+from flows.files import feeds
 from flows.generated.market import CHARACTERS, END, Market, generate_market
 from market.instruments import default_instruments
 from market.time_grid import candle_bounds, future_timestamps
+from market.warning_codes import code_of
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_days_gather_their_hours(market: Market) -> None:
     assert day["volume"].item() == hours["volume"].sum()
 
 
-def test_prices_stay_near_where_they_began(market: Market) -> None:
+def test_prices_stay_near_the_first_one(market: Market) -> None:
     for symbol, character in CHARACTERS.items():
         closes = market.candles_1d.filter(pl.col("symbol") == symbol)["close"]
         assert closes.is_between(character.price / 4, character.price * 4).all(), symbol
@@ -89,12 +92,39 @@ def test_writes_the_files_that_the_loader_reads(market: Market, tmp_path: Path) 
     }
 
 
-def test_stands_before_a_decision_by_default(market: Market) -> None:
+def test_ends_before_decisions_by_default(market: Market) -> None:
     ahead = market.calendar.filter(pl.col("event_time").is_between(END, END + timedelta(hours=24)))
-    assert ahead["event_type"].to_list() == ["fomc"]
+    assert ahead["title"].to_list() == ["Federal Funds Rate", "SNB Policy Rate", "Official Bank Rate"]
+    assert ahead["event_type"].to_list() == ["fomc", "rate_decision", "rate_decision"]
 
 
-def test_ends_where_asked() -> None:
+def test_only_high_impact_dollar_releases_widen_the_candles(market: Market) -> None:
+    hourly = market.candles_1h.filter(symbol="EURUSD").with_columns(
+        width=(pl.col("high") / pl.col("low")).log(), hour=pl.col("timestamp")
+    )
+    wide = pl.col("currency") == "USD", pl.col("impact") == "high"
+    hours = market.calendar.filter(*wide)["event_time"].dt.truncate("1h")
+    others = market.calendar.filter(~(wide[0] & wide[1]))["event_time"].dt.truncate("1h")
+    at_release = hourly.filter(pl.col("hour").is_in(hours.implode()))["width"].median()
+    elsewhere = hourly.filter(pl.col("hour").is_in(others.implode()))["width"].median()
+    assert isinstance(at_release, float)
+    assert isinstance(elsewhere, float)
+    assert at_release > 2 * elsewhere
+
+
+def test_the_calendar_lacks_no_tracked_release(market: Market) -> None:
+    end = np.datetime64(END.replace(tzinfo=None), "us")
+    instrument = default_instruments()["EURUSD"]
+    stamps = times(market.candles_1h, "EURUSD")
+    future = future_timestamps(instrument, "1h", stamps[-1], 24)
+    request = EventRequest("EURUSD", instrument, "1h", stamps, future, end)
+    leaders = Leaders({"1h": market.candles_1h.rename({"timestamp": "ts"})})
+    results = build_event_arrays([request], feeds.calendar(market.calendar), leaders, load_config())
+    codes = {code_of(text) for text in results["EURUSD"].warnings}
+    assert not codes & {"missing-releases", "calendar-ends"}
+
+
+def test_ends_at_the_instant_of_the_argument() -> None:
     end = datetime(2024, 3, 12, 17, 30, tzinfo=UTC)
     market = generate_market(end=end, days=40, hours=50)
     assert times(market.candles_1h, "EURUSD")[-1] == np.datetime64("2024-03-12T16:00")

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 import torch
 
+from export.decoder_export import export_decoder
 from export.graph import cache_layouts
 from export.model.sizes import SIZES
-from export.onnx_export import export_decoder
 from inference_server.engine.bundle import CacheLayout, load_manifest
 from inference_server.engine.cuda import provider_options
 from tests.helpers.cuda import CudaStub, Run, base_like_decoder

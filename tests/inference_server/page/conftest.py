@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.backtest.local_server import local_server
+from flows.runtime.local_server import local_server
 from inference_server.client import Client
 from inference_server.schemas import PredictRequest
 from sql.connect import connect

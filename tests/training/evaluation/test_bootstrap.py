@@ -28,8 +28,8 @@ def test_no_cases_give_no_figure_rather_than_a_crash():
     assert "| none | – | – to – | 0 |" in table("Nothing", [figure])
 
 
-def test_a_value_that_is_no_number_is_an_error_rather_than_a_dash():
-    with pytest.raises(TrainingError, match="a mean: 1 of 3 values are no numbers"):
+def test_nan_is_an_error_rather_than_a_dash():
+    with pytest.raises(TrainingError, match="a mean: 1 of 3 values are NaN or infinite"):
         mean("a mean", [1.0, np.nan, 3.0])
 
 

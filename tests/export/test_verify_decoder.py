@@ -16,7 +16,9 @@ from export.errors import ParityError
 from export.half import LARGEST_HALF, half_figures
 from export.model.checkpoint import Checkpoint
 from export.model.event_encoder import EventEncoder
-from export.verify import TOLERANCE, largest, logit_figures, verify_decoder, verify_tokenizer
+from export.parity import largest, logit_figures
+from export.verify_decoder import TOLERANCE, verify_decoder
+from export.verify_tokenizer import verify_tokenizer
 from inference_server.engine.bundle import DECODER_FILE, PATHS_FILE
 from tests.helpers.bundles import random_events
 
