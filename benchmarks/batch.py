@@ -84,7 +84,7 @@ def _run(address: str, names: list[str], as_of: datetime) -> tuple[float, int]:
     from prefect.settings import temporary_settings
 
     from flows.predict import predict_batch
-    from flows.runtime.settings import local_prefect_defaults
+    from flows.runtime.commands import local_prefect_defaults
 
     with temporary_settings(local_prefect_defaults()):
         start = time.perf_counter()

@@ -214,9 +214,10 @@ def fill_database(connection: psycopg.Connection[Any], frames: Mapping[str, pl.D
 def run_flow(symbols: list[str], as_of: datetime) -> tuple[list[str], list[str]]:
     """Run the flow in this process; return the failures, and the codes of the warnings of each forecast."""
     # Prefect reads its settings when it is imported, which must be after `isolate`.
-    from flows.predict import run_once
+    from flows.predict import predict_hourly
+    from flows.runtime.commands import run_once
 
-    state = run_once(symbols=symbols, timeframe="1h", as_of=as_of, pred_len=HORIZON)
+    state = run_once(predict_hourly, symbols=symbols, timeframe="1h", as_of=as_of, pred_len=HORIZON)
     if not state.is_completed():
         return [state.message or "the run failed"], []
     rows = (outcome.row for outcome in state.result())

@@ -10,7 +10,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -23,9 +22,8 @@ from flows.backtest.tables import calibrate_later_half, comparison_table, covera
 from flows.backtest.walk_forward import RANDOM_WALK, WalkResult, made_at_instants, walk
 from flows.events import EventError
 from flows.files.frames import TableError
-from flows.forecasting.candles import as_utc
 from flows.forecasting.forecasts import Order, Sampling, build_request, usable_lookback
-from flows.runtime.arguments import names_in
+from flows.runtime.arguments import instant, names_in, positive
 from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
 from flows.runtime.settings import FlowSettings
@@ -189,20 +187,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeframe", choices=TIMEFRAMES, default="1h")
     parser.add_argument("--symbols", type=names_in, help="A,B; all that have candles unless given")
     parser.add_argument(
-        "--start", type=_instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"
+        "--start", type=instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"
     )
-    parser.add_argument("--end", type=_instant, required=True, help="last instant")
+    parser.add_argument("--end", type=instant, required=True, help="last instant")
     parser.add_argument(
-        "--every", type=_positive, help="candles from one instant to the next; pred-len unless given"
+        "--every", type=positive, help="candles from one instant to the next; pred-len unless given"
     )
-    parser.add_argument("--pred-len", type=_positive, default=24, help="candles ahead (default 24)")
-    parser.add_argument("--samples", type=_positive, default=20, help="sample paths (default 20)")
+    parser.add_argument("--pred-len", type=positive, default=24, help="candles ahead (default 24)")
+    parser.add_argument("--samples", type=positive, default=20, help="sample paths (default 20)")
     parser.add_argument(
-        "--lookback", type=_positive, help="past candles; as many as fit the context unless given"
+        "--lookback", type=positive, help="past candles; as many as fit the context unless given"
     )
     parser.add_argument(
         "--stale-after",
-        type=_positive,
+        type=positive,
         help="closed candles that may be missing at the end before a symbol is left out (24 hourly, 5 daily)",
     )
     parser.add_argument("--no-events", dest="with_events", action="store_false", help="leave the events out")
@@ -210,23 +208,6 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("evaluation.parquet"), help="default evaluation.parquet"
     )
     return parser
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return as_utc(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time such as 2024-01-31") from error
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return number
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 import psycopg
+from psycopg.abc import Query
 from rich.console import Console
 from rich.progress import Progress
 
@@ -26,10 +27,10 @@ from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
 from flows.runtime.arguments import names_in
 from market.instruments import default_instruments
-from market.timeframes import TIMEFRAMES
+from market.timeframes import CANDLE_TABLE, TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
-from sql.loading import load
+from sql.loading import load, load_for_table
 
 _CHUNK = 50_000  # rows sent to the server at once
 _FEW = 12  # candles of a symbol that are checked together with stored ones before them
@@ -71,7 +72,8 @@ def load_candles(
     candles = feeds.candles(frame, timeframe, symbols, exempt)
     with connection.transaction():
         _register(connection, candles["symbol"].unique().to_list())
-        loaded = _copy(connection, candles, "candles", f"upsert_candles_{timeframe}")
+        upsert = load_for_table("upsert_candles", CANDLE_TABLE[timeframe])
+        loaded = _copy(connection, candles, "candles", upsert)
         checked = _with_stored_before(connection, candles, timeframe)
         feeds.check_spacing(checked, timeframe)
     selected = frame if symbols is None or "symbol" not in frame.columns else _of_symbols(frame, symbols)
@@ -87,7 +89,7 @@ def _of_symbols(frame: pl.DataFrame, symbols: list[str]) -> pl.DataFrame:
 def _with_stored_before(
     connection: psycopg.Connection[Any], candles: pl.DataFrame, timeframe: str
 ) -> pl.DataFrame:
-    """Return stored candles, with the stored ones before them for symbols that have fewer than `_FEW`."""
+    """Return newly stored candles; symbols with fewer than `_FEW` also have their last ones before those."""
     few = pl.len().over("symbol") < _FEW
     short = candles.filter(few)
     if short.is_empty():
@@ -128,7 +130,7 @@ def load_calendar(
     notes = list(file.notes)
     with connection.transaction() as transaction:
         plan = plan_withdrawal(connection, file.rows) if replace_schedule else None
-        loaded = _copy(connection, file.rows, "calendar", "upsert_calendar")
+        loaded = _copy(connection, file.rows, "calendar", load("upsert_calendar"))
         if plan is not None:
             withdraw(connection, plan.rows)
             notes += _withdrawal_notes(plan, dry_run=dry_run)
@@ -192,7 +194,7 @@ def _register(connection: psycopg.Connection[Any], symbols: list[str]) -> None:
         connection.execute(load("register_instruments"), vars(known[symbol]))
 
 
-def _copy(connection: psycopg.Connection[Any], rows: pl.DataFrame, stage: str, upsert: str) -> Loaded:
+def _copy(connection: psycopg.Connection[Any], rows: pl.DataFrame, stage: str, upsert: Query) -> Loaded:
     """Copy rows to a staging table and upsert them from there."""
     connection.execute(load(f"stage_{stage}"))
     console = Console(stderr=True)
@@ -204,7 +206,7 @@ def _copy(connection: psycopg.Connection[Any], rows: pl.DataFrame, stage: str, u
         for chunk in rows.iter_slices(_CHUNK):
             copy.write(chunk.write_csv(include_header=False))
             progress.advance(task, chunk.height)
-    written = connection.execute(load(upsert)).fetchone()
+    written = connection.execute(upsert).fetchone()
     assert written is not None  # an aggregate has one row
     new, changed = written
     return Loaded(new, changed, rows.height - new - changed)

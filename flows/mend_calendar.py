@@ -11,9 +11,9 @@ from typing import Any, Final
 import polars as pl
 import psycopg
 
+from flows.events.arrays import instants
 from flows.events.config import FAMILIES, EventConfig, EventError, load_config
 from flows.events.dates import at_midnight
-from flows.events.rows import instants
 from flows.events.titles import currency_of, normal_title
 from flows.files.calendar_files import KEY
 from sql.connect import connect
@@ -61,8 +61,10 @@ def dates_among(rows: pl.DataFrame, config: EventConfig) -> pl.DataFrame:
     midnight = pl.Series(at_midnight(instants(rows["event_time"])))
     family = [
         any(
-            place.series < len(FAMILIES)
-            for place in config.places.get((currency_of(*origin) or "", normal_title(title or "")), [])
+            membership.series < len(FAMILIES)
+            for membership in config.memberships.get(
+                (currency_of(*origin) or "", normal_title(title or "")), []
+            )
         )
         for *origin, title in rows.select("currency", "country", "source", "title").iter_rows()
     ]

@@ -3,20 +3,17 @@
 ``python -m flows.predict --timeframe 1h`` runs it once in this process, with or without a Prefect server.
 """
 
-import argparse
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
-from prefect.settings import temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.forecasting.blocks import Run, forecast_all
-from flows.forecasting.candles import as_utc
 from flows.forecasting.forecasts import Sampling
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import (
@@ -27,21 +24,21 @@ from flows.forecasting.run_summary import (
     summary_table,
     warning_lines,
 )
-from flows.forecasting.tasks import (
-    read_model,
-)
-from flows.runtime.arguments import names_in
-from flows.runtime.settings import WORKERS, FlowSettings, local_prefect_defaults
+from flows.forecasting.tasks import read_model
+from flows.runtime.arguments import as_utc, names_in
+from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.settings import WORKERS, FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
+from inference_server.schemas import ModelInfo
 from market.timeframes import Timeframe
 
 MODELS_PER_RUN: Final = 3
-"""Models that a run follows the server to, before it says that the server does not stay with one."""
+"""Models with which a run forecasts at most, where the server changes its model during the run."""
 
-_RESTLESS: Final = (
+_UNSTABLE: Final = (
     f"the server changed its model {MODELS_PER_RUN} times during the run, or several servers with different "
-    "models answer at one address; run again when it is settled"
+    "models answer at one address; run again when it serves one model"
 )
 
 
@@ -112,41 +109,73 @@ def predict_batch(
         FlowSettings.from_env()
     except ValueError as error:
         return Failed(message=str(error))
-    sampling = Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed)
-    statistics = WantedStatistics(
-        tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
+    run = Run(
+        Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed),
+        as_utc(as_of),
+        lookback,
+        with_events,
+        store_samples,
+        stale_after,
+        force,
+        WantedStatistics(
+            tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
+        ),
     )
-    run = Run(sampling, as_utc(as_of), lookback, with_events, store_samples, stale_after, force, statistics)
-    outcomes: list[Outcome] = []
-    asked = symbols
-    for _ in range(MODELS_PER_RUN):
-        try:
-            model = read_model()
-        except ClientError as error:
-            hint = "start it with python -m inference_server, or set KRONOS_SERVER to where it is"
-            failure = f"the inference server says nothing of its model: {error}; {hint}"
-            if asked is symbols:
-                return Failed(message=failure)
-            outcomes += [Outcome(symbol, error=failure) for symbol in asked or ()]
-            break
-        made, asked = forecast_all(model, run, asked)
-        outcomes += made
-        if not asked:
-            break
-        get_run_logger().warning(
-            "the server went on to another model than %s %s during the run: %s are forecast anew, with its "
-            "limits, seeds and calibration",
-            model.name,
-            model.version,
-            ", ".join(asked),
-        )
-    else:
-        outcomes += [Outcome(symbol, error=_RESTLESS) for symbol in asked or ()]
-    return conclude(sorted(outcomes, key=lambda outcome: outcome.symbol), timeframe, run.as_of)
+    try:
+        model = read_model()
+    except ClientError as error:
+        return Failed(message=no_model_message(error))
+    return conclude(forecast_with_changing_models(model, run, symbols), timeframe, run.as_of)
 
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
 """The same flow for a schedule that runs it every hour."""
+
+
+def forecast_with_changing_models(model: ModelInfo, run: Run, symbols: list[str] | None) -> list[Outcome]:
+    """Forecast symbols; those for which the server changed its model during the run are forecast again.
+
+    Parameters
+    ----------
+    model
+        The model that the server serves at the start.
+    symbols
+        Names of instruments; None for all that are active.
+
+    Returns
+    -------
+    list of Outcome
+        Sorted by symbol. Symbols that the last of `MODELS_PER_RUN` models did not forecast have failed.
+    """
+    failure = _UNSTABLE
+    outcomes, remaining = forecast_all(model, run, symbols)
+    for _ in range(MODELS_PER_RUN - 1):
+        if not remaining:
+            break
+        get_run_logger().warning(
+            "the server changed its model from %s %s during the run: %s are forecast again, with the limits, "
+            "seeds and calibration of the new one",
+            model.name,
+            model.version,
+            ", ".join(remaining),
+        )
+        try:
+            model = read_model()
+        except ClientError as error:
+            failure = no_model_message(error)
+            break
+        more, remaining = forecast_all(model, run, remaining)
+        outcomes += more
+    outcomes += [Outcome(symbol, error=failure) for symbol in remaining]
+    return sorted(outcomes, key=lambda outcome: outcome.symbol)
+
+
+def no_model_message(error: ClientError) -> str:
+    """Return why a run can't start or continue, and what to do."""
+    return (
+        f"the inference server does not answer which model it serves: {error}; start it with "
+        "python -m inference_server, or set KRONOS_SERVER to its address"
+    )
 
 
 def conclude(
@@ -172,21 +201,10 @@ def conclude(
     return list(outcomes) if failure is None else Failed(message=failure)
 
 
-def run_once(**parameters: Any) -> State[Any]:
-    """Run the flow in this process, with a temporary Prefect server where the user has none."""
-    with temporary_settings(set_defaults=local_prefect_defaults()):
-        flow_of_timeframe = predict_hourly if parameters.get("timeframe") == "1h" else predict_batch
-        return flow_of_timeframe(**parameters, return_state=True)
-
-
-def main() -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.predict") -> int:
     """Run the flow once; the exit status is 1 where it failed."""
-    parser = argparse.ArgumentParser(prog="python -m flows.predict", description=__doc__)
-    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
-    parser.add_argument("--symbols", help="A,B; the active instruments unless given")
-    parser.add_argument(
-        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
-    )
+    parser = flow_arguments(prog, __doc__)
+    parser.add_argument("--symbols", type=names_in, help="A,B; the active instruments unless given")
     parser.add_argument(
         "--stale-after",
         type=int,
@@ -195,16 +213,10 @@ def main() -> int:
     parser.add_argument(
         "--force", action="store_true", help="make forecasts again that are stored already from the same data"
     )
-    given = parser.parse_args()
-    symbols = names_in(given.symbols) if given.symbols else None
-    state = run_once(
-        timeframe=given.timeframe,
-        symbols=symbols,
-        as_of=given.as_of,
-        stale_after=given.stale_after,
-        force=given.force,
-    )
-    return 0 if state.is_completed() else 1
+    args = parser.parse_args(arguments)
+    args.symbols = args.symbols or None
+    flow_of_timeframe = predict_hourly if args.timeframe == "1h" else predict_batch
+    return 0 if run_once(flow_of_timeframe, **vars(args)).is_completed() else 1
 
 
 if __name__ == "__main__":

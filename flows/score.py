@@ -1,45 +1,45 @@
-"""The flow score-forecasts: what became of stored forecasts, and what that teaches of their envelopes.
+"""The flow score-forecasts: scores stored forecasts and learns calibrations of their envelopes.
 
 ``python -m flows.score --timeframe 1h`` runs it once in this process, with or without a Prefect server.
 """
 
-import argparse
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import polars as pl
 import psycopg
-from prefect import State, flow, task
+from prefect import flow, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.logging import get_run_logger
-from prefect.settings import temporary_settings
 
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
-from flows.forecasting.candles import as_utc, read_candles
+from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
+from flows.runtime.arguments import as_utc
+from flows.runtime.commands import flow_arguments, run_once
 from flows.runtime.database import database, limited_transaction
 from flows.runtime.retries import RETRIED
-from flows.runtime.settings import local_prefect_defaults
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
-from flows.scoring.calibration_store import Learned, learn_calibrations
-from flows.scoring.matured import Closes, score_forecasts
+from flows.scoring.calibration_store import LearnedCalibration, learn_calibrations
+from flows.scoring.changes import CALENDAR_MARGIN, mark_all, mark_changes
+from flows.scoring.due import due_forecasts, scorable
+from flows.scoring.forecast_scores import Closes, StoredForecast, score_forecasts
 from flows.scoring.picture import data_url, reliability_picture
+from flows.scoring.score_tables import calibration_lines, score_table
 from flows.scoring.splits import summary
 from flows.scoring.step_events import ReleaseDays
 from flows.scoring.store import (
     ForecastKey,
-    StoredForecast,
+    claim_forecasts,
     delete_samples,
-    forecasts_to_score,
-    read_forecasts,
     read_steps,
+    release_forecasts,
     upsert_scores,
 )
-from flows.scoring.tables import learned_lines, score_table
 from market.instruments import Instrument
 from market.timeframes import CANDLE_DURATION, Timeframe
 from market.warning_codes import WarningCode, warning
@@ -47,8 +47,6 @@ from sql.connect import connect
 
 CHUNK: Final = 500
 """Forecasts scored at once, so that a backlog of years needs no more memory than an hour's."""
-
-_MARGIN: Final = timedelta(days=14)  # of calendar on both sides: the releases of the days that candles touch
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Tally:
     left
         Symbols of forecasts that could not be scored, by reason, with how many of them.
     without_events
-        Why scores say nothing of events, if so.
+        Why scores are without events, if so.
     """
 
     new: int = 0
@@ -70,6 +68,11 @@ class Tally:
     unchanged: int = 0
     left: dict[str, Counter[str]] = field(default_factory=dict)
     without_events: str | None = None
+
+    def leave(self, unscored: Iterable[tuple[str, str]]) -> None:
+        """Count forecasts that could not be scored, each by its symbol and the reason."""
+        for symbol, reason in unscored:
+            self.left.setdefault(reason, Counter())[symbol] += 1
 
 
 @flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S)
@@ -79,26 +82,28 @@ def score(
     recheck_days: int = 7,
     summary_days: int = 30,
     keep_samples_days: int = 30,
+    score_all: bool = False,
 ) -> Tally:
     """Score the stored forecasts whose horizon has passed, learn calibrations, and publish a summary.
 
-    Running it again changes nothing; a forecast that was made again, or a candle that was corrected within
-    `recheck_days`, changes its scores.
+    A forecast is scored again when it was made again, when a candle of it was late, and when one was
+    corrected or the calendar around it was changed within `recheck_days`; otherwise it is not read again.
 
     Parameters
     ----------
     as_of
         What had closed by then counts; naive means UTC, None means now.
     recheck_days
-        Forecasts whose horizon passed within so many days are scored again. More, for corrections that come
-        later.
+        Corrections count for forecasts whose horizon passed within so many days.
     summary_days
         The table and the picture show forecasts whose horizon passed within so many days.
     keep_samples_days
         Stored sample paths of scored forecasts are deleted so many days after the horizon.
+    score_all
+        Whether every forecast is scored again.
     """
     instant = as_utc(as_of)
-    tally = score_due(timeframe, instant, timedelta(days=recheck_days))
+    tally = score_due(timeframe, instant, timedelta(days=recheck_days), score_all)
     learned = learn(timeframe, instant)
     forget(timeframe, instant - timedelta(days=keep_samples_days))
     publish(timeframe, instant, timedelta(days=summary_days), tally, learned)
@@ -110,17 +115,22 @@ score_hourly = score.with_options(timeout_seconds=HOURLY_RUN_S)
 
 
 @task(name="score what is due", **RETRIED)
-def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta) -> Tally:
+def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta, score_all: bool = False) -> Tally:
     """Score forecasts chunk by chunk; each chunk is stored as it is done."""
     tally = Tally()
     with connect() as connection:
         with limited_transaction(connection):
             instruments = known_instruments(connection)
-            keys = forecasts_to_score(connection, timeframe, as_of, as_of - recheck)
+        mark_changes(connection, timeframe, sorted(instruments), as_of, as_of - recheck)
+        if score_all:
+            mark_all(connection, timeframe, sorted(instruments))
+        with limited_transaction(connection):
+            forecasts = due_forecasts(connection, timeframe, as_of)
+        keys, unscorable = scorable(forecasts, instruments, timeframe, as_of)
+        tally.leave((key.symbol, reason) for key, reason in unscorable)
         for chunk in _chunks(keys):
             with limited_transaction(connection):
-                forecasts = read_forecasts(connection, timeframe, chunk)
-                _score_chunk(connection, forecasts, instruments, timeframe, as_of, tally)
+                _score_chunk(connection, chunk, instruments, timeframe, as_of, tally)
     for reason, symbols in tally.left.items():
         get_run_logger().warning(_not_scored(reason, symbols))
     if tally.without_events is not None:
@@ -143,21 +153,24 @@ def _chunks(keys: Sequence[ForecastKey]) -> Iterator[Sequence[ForecastKey]]:
 
 def _score_chunk(
     connection: psycopg.Connection[Any],
-    forecasts: Sequence[StoredForecast],
+    keys: Sequence[ForecastKey],
     instruments: Mapping[str, Instrument],
     timeframe: Timeframe,
     as_of: datetime,
     tally: Tally,
 ) -> None:
+    forecasts = claim_forecasts(connection, timeframe, keys)
+    if not forecasts:
+        return
     closes = _read_closes(connection, forecasts, timeframe, as_of)
     releases = _read_releases(connection, forecasts, tally)
-    rows, left = score_forecasts(forecasts, instruments, timeframe, as_of, closes, releases)
-    new, changed = upsert_scores(connection, rows)
+    scores, unscored = score_forecasts(forecasts, instruments, timeframe, closes, releases)
+    new, changed = upsert_scores(connection, timeframe, scores)
+    release_forecasts(connection, timeframe, [forecast for forecast, _ in unscored])
     tally.new += new
     tally.changed += changed
-    tally.unchanged += len(rows) - new - changed
-    for reason, symbols in left.items():
-        tally.left.setdefault(reason, Counter()).update(symbols)
+    tally.unchanged += len(scores) - new - changed
+    tally.leave((forecast.symbol, reason) for forecast, reason in unscored)
 
 
 def _read_closes(
@@ -166,11 +179,10 @@ def _read_closes(
     timeframe: Timeframe,
     as_of: datetime,
 ) -> Closes:
-    """Read the candles from the first forecast's last known one to the last that is asked for."""
+    """Read the candles from the one that the first forecast started from to the last step of any."""
     first = min(forecast.as_of for forecast in forecasts)
-    end = min(
-        as_of, max(time for forecast in forecasts for time in forecast.timestamps) + timedelta(seconds=1)
-    )
+    last = max(time for forecast in forecasts for time in (forecast.as_of, *forecast.timestamps))
+    end = min(as_of, last + timedelta(seconds=1))
     length = CANDLE_DURATION[timeframe]
     symbols = sorted({forecast.symbol for forecast in forecasts})
     return Closes(read_candles(connection, timeframe, symbols, int((end - first) / length) + 1, end))
@@ -179,11 +191,11 @@ def _read_closes(
 def _read_releases(
     connection: psycopg.Connection[Any], forecasts: Sequence[StoredForecast], tally: Tally
 ) -> ReleaseDays | None:
-    """Read the calendar around the forecasts; without one the run says so and scores all the same."""
+    """Read the calendar around the forecasts; None where it has no releases, with the reason in the tally."""
     times = [time for forecast in forecasts for time in (forecast.timestamps[:1] + forecast.timestamps[-1:])]
     if not times:
         return None
-    calendar, rates = read_calendar(connection, min(times) - _MARGIN, max(times) + _MARGIN)
+    calendar, rates = read_calendar(connection, min(times) - CALENDAR_MARGIN, max(times) + CALENDAR_MARGIN)
     try:
         if calendar.is_empty():
             raise EventError(
@@ -198,7 +210,7 @@ def _read_releases(
 
 
 @task(name="learn calibrations", **RETRIED)
-def learn(timeframe: Timeframe, as_of: datetime) -> list[Learned]:
+def learn(timeframe: Timeframe, as_of: datetime) -> list[LearnedCalibration]:
     """Learn how far the envelopes must be widened, once a day."""
     with database() as connection:
         return learn_calibrations(connection, timeframe, as_of, known_instruments(connection))
@@ -206,29 +218,33 @@ def learn(timeframe: Timeframe, as_of: datetime) -> list[Learned]:
 
 @task(name="forget sample paths", **RETRIED)
 def forget(timeframe: Timeframe, matured_before: datetime) -> int:
-    """Delete stored sample paths that have done their service."""
+    """Delete stored sample paths that are no longer needed."""
     with database() as connection:
         return delete_samples(connection, timeframe, matured_before)
 
 
 @task(name="publish", **RETRIED)
 def publish(
-    timeframe: Timeframe, as_of: datetime, span: timedelta, tally: Tally, learned: Sequence[Learned]
+    timeframe: Timeframe,
+    as_of: datetime,
+    span: timedelta,
+    tally: Tally,
+    learned: Sequence[LearnedCalibration],
 ) -> None:
     """Publish the table of splits and the reliability picture of the forecasts that matured in a span."""
     with database() as connection:
         steps = read_steps(connection, timeframe, as_of - span, as_of)
     days = f"{as_of - span:%Y-%m-%d} to {as_of:%Y-%m-%d %H:%M} UTC"
     heading = f"{timeframe} forecasts whose horizon passed from {days}"
-    said = f"{tally.new} newly scored, {tally.changed} changed, {tally.unchanged} unchanged."
-    get_run_logger().info(said)
+    counts = f"{tally.new} newly scored, {tally.changed} changed, {tally.unchanged} unchanged."
+    get_run_logger().info(counts)
     remarks = [_not_scored(reason, names) for reason, names in tally.left.items()]
     if tally.without_events is not None:
         remarks.append(_without_events(tally.without_events))
     create_table_artifact(
         key=f"score-{timeframe}",
         table=score_table(summary(steps)),
-        description="\n\n".join([heading, said, *remarks, *learned_lines(learned)]),
+        description="\n\n".join([heading, counts, *remarks, *calibration_lines(learned)]),
     )
     for model in _drawable(steps):
         part = steps.filter(pl.col("model") == model)
@@ -249,26 +265,21 @@ def _counted(symbols: Mapping[str, int]) -> str:
     return ", ".join(f"{symbol} ({count})" for symbol, count in sorted(symbols.items()))
 
 
-def run_once(**parameters: Any) -> State[Any]:
-    """Run the flow in this process, with a temporary Prefect server where the user has none."""
-    with temporary_settings(set_defaults=local_prefect_defaults()):
-        flow_of_timeframe = score_hourly if parameters.get("timeframe") == "1h" else score
-        return flow_of_timeframe(**parameters, return_state=True)
-
-
-def main() -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.score") -> int:
     """Run the flow once; the exit status is 1 where it failed."""
-    parser = argparse.ArgumentParser(prog="python -m flows.score", description=__doc__)
-    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
+    parser = flow_arguments(prog, __doc__)
     parser.add_argument(
-        "--as-of", type=datetime.fromisoformat, help="ISO 8601, UTC unless it has a zone; now unless given"
+        "--recheck-days",
+        type=int,
+        default=7,
+        help="corrected candles count for forecasts that matured within so many days (default 7)",
     )
     parser.add_argument(
-        "--recheck-days", type=int, default=7, help="score forecasts of so many days again (default 7)"
+        "--all", action="store_true", dest="score_all", help="score every forecast again, changed or not"
     )
-    given = parser.parse_args()
-    state = run_once(timeframe=given.timeframe, as_of=given.as_of, recheck_days=given.recheck_days)
-    return 0 if state.is_completed() else 1
+    args = parser.parse_args(arguments)
+    flow_of_timeframe = score_hourly if args.timeframe == "1h" else score
+    return 0 if run_once(flow_of_timeframe, **vars(args)).is_completed() else 1
 
 
 if __name__ == "__main__":

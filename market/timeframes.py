@@ -1,4 +1,4 @@
-"""The timeframes of candles, and how long a candle of each lasts."""
+"""Defines the timeframes of candles: how long a candle of each lasts, and which table stores them."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,3 +12,4 @@ CANDLE_DURATION: Final[Mapping[str, timedelta]] = {"1h": timedelta(hours=1), "1d
 CANDLE_LENGTH: Final[Mapping[str, np.timedelta64]] = {
     timeframe: np.timedelta64(duration, "us") for timeframe, duration in CANDLE_DURATION.items()
 }
+CANDLE_TABLE: Final[Mapping[str, str]] = {"1h": "ohlcv_1h", "1d": "ohlcv_1d"}

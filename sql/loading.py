@@ -4,6 +4,8 @@ from functools import cache
 from importlib import resources
 from typing import LiteralString
 
+from psycopg import sql
+
 
 @cache
 def load(name: str) -> LiteralString:
@@ -27,3 +29,22 @@ def load(name: str) -> LiteralString:
         if file.is_file():
             return file.read_text(encoding="utf-8")
     raise FileNotFoundError(f"there is no {name}.sql in the folders of sql/queries")
+
+
+@cache
+def load_for_table(name: str, table: str) -> sql.Composed:
+    """Return a query that is written for any one of several tables with the same columns.
+
+    Parameters
+    ----------
+    name : str
+        Name of a query that has ``{table}`` where the table's name belongs.
+    table : str
+        Name of the table, inserted as a quoted identifier.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such query.
+    """
+    return sql.SQL(load(name)).format(table=sql.Identifier(table))

@@ -10,7 +10,7 @@ from prefect.settings import temporary_settings
 
 from benchmarks.growth.market import AS_OF, names
 from flows.predict import predict_batch
-from flows.runtime.settings import local_prefect_defaults
+from flows.runtime.commands import local_prefect_defaults
 
 
 def figures(count: int) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 import psycopg
 
-from flows.events import EventRequest, Leaders, load_config
-from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, read_sources
+from flows.events import Leaders, load_config
+from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, Span, read_sources
 from flows.files.market_folder import folder_calendar, folder_candles
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
@@ -121,15 +120,9 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
     names = list(period.symbols or known)
     candles = read_candles(connection, period.timeframe, names, count, period.last)
     history = _cut(candles, known, period, "the database")
-    span = EventRequest(
-        symbol="",
-        instrument=next(iter(history.instruments.values())),
-        timeframe="1h",  # the leaders of both timeframes
-        timestamps=np.array([period.first.replace(tzinfo=None)], dtype="datetime64[us]"),
-        future_timestamps=np.array([period.last.replace(tzinfo=None)], dtype="datetime64[us]"),
-        as_of=np.datetime64(period.last.replace(tzinfo=None), "us"),
-    )
-    sources = read_sources(connection, [span], load_config())
+    # The hourly leaders are read for daily candles too, as `history_from_files` does.
+    span = Span(period.first, as_of=period.last, end=period.last, timeframes=frozenset(TIMEFRAMES))
+    sources = read_sources(connection, span, load_config())
     return History(history.candles, history.instruments, None if sources.calendar.is_empty() else sources)
 
 

@@ -1,7 +1,7 @@
 """Turns the forecasts of a back-test into a frame, a calibration of its later half, and two tables."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,9 +13,9 @@ from rich.table import Table
 from flows.backtest.walk_forward import RANDOM_WALK, Scored
 from flows.scoring.calibration import calibrate, learn
 from flows.scoring.metrics import covered
+from flows.scoring.score_tables import comparison, figure_text
 from flows.scoring.splits import SHOWN_STEPS, beside, summary
-from flows.scoring.steps import WIDE_SCHEMA, numbers, steps_of, truths
-from flows.scoring.tables import comparison, figure_text
+from flows.scoring.steps import WIDE_SCHEMA, score_lists, steps_of
 from market.types import Float64Array
 
 _SHORT: Final = {"made under": "under", "rate_decision": "rates"}
@@ -91,8 +91,11 @@ def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> 
 
 
 def _wide(scored: Scored, bands: dict[tuple[str, datetime], Float64Array]) -> dict[str, Any]:
-    scores, events = scored.scores, scored.events
+    """Return a row of `WIDE_SCHEMA`."""
+    scores = scored.scores
     band = None if scored.model == RANDOM_WALK else bands.get((scored.symbol, scored.as_of))
+    if band is not None:
+        scores = replace(scores, covered_calibrated=covered(band[0], band[1], scores.actual))
     return {
         "model": scored.model,
         "symbol": scored.symbol,
@@ -102,15 +105,7 @@ def _wide(scored: Scored, bands: dict[tuple[str, datetime], Float64Array]) -> di
         **dict(zip(("p10", "p50", "p90"), scored.quantiles.tolist(), strict=True)),
         "p10_calibrated": None if band is None else band[0].tolist(),
         "p90_calibrated": None if band is None else band[1].tolist(),
-        "actual": numbers(scores.actual),
-        "covered": truths(scores.covered),
-        "covered_calibrated": None if band is None else truths(covered(band[0], band[1], scores.actual)),
-        "pinball": numbers(scores.pinball),
-        "abs_error": numbers(scores.abs_error),
-        "direction_hit": truths(scores.direction_hit),
-        "crps": numbers(scores.crps),
-        "step_events": None if events is None else [",".join(kinds) for kinds in events.kinds],
-        "event_day": None if events is None else events.event_day.tolist(),
+        **score_lists(scores, scored.events),
     }
 
 

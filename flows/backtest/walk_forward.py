@@ -22,7 +22,7 @@ from flows.forecasting.event_plan import EventPlan, plan_with
 from flows.forecasting.forecasts import Order, Sampling, build_row
 from flows.forecasting.lookback import shortened
 from flows.runtime.settings import WORKERS
-from flows.scoring.matured import Closes, matured_at
+from flows.scoring.forecast_scores import Closes, matured_at
 from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, score_steps
 from flows.scoring.random_walk import random_walk
 from flows.scoring.step_events import ReleaseDays, StepEvents

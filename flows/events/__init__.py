@@ -1,8 +1,9 @@
-"""Event arrays: the 20 channels that tell a forecast of the economic calendar and of the leading markets."""
+"""Event arrays: the 20 channels with the economic calendar and the leading markets beside the candles."""
 
-from flows.events.build import EventRequest, EventResult, build_event_arrays
+from flows.events.build import EventResult, build_event_arrays
 from flows.events.config import EventConfig, EventError, load_config
 from flows.events.leaders import Leaders
+from flows.events.request import EventRequest
 
 __all__ = [
     "EventConfig",

@@ -1,4 +1,4 @@
-"""``python -m flows.events plot``: look at the event array of a symbol, built from the database."""
+"""Draws the event array of a symbol, built from the database: ``python -m flows.events plot``."""
 
 import argparse
 import sys
@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 import psycopg
 
-from flows.events.build import EventRequest
+from flows.events.build import build_event_arrays
 from flows.events.config import EventError, load_config
 from flows.events.plot import plot_events
-from flows.events.source import events_from_database
+from flows.events.request import EventRequest
+from flows.events.source import read_sources, span_of
 from flows.forecasting.candles import closed_windows, read_candles
 from flows.forecasting.universe import read_universe
+from flows.runtime.arguments import instant
 from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError
 
 LOOKBACK, PRED_LEN = 392, 120
-"""Candles and candles ahead that are drawn: those of a forecast by a model with a context of 512."""
+"""Candles that are drawn, and candles ahead: those of a forecast by a model with a context of 512."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,14 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     plot.add_argument("--symbol", required=True)
     plot.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
     plot.add_argument(
-        "--as-of", type=_instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
+        "--as-of", type=instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
     )
     plot.add_argument("out", type=Path, help="picture to write, such as out.png")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        return _plot(given.symbol, given.timeframe, given.as_of, given.out)
+        return _plot(args.symbol, args.timeframe, args.as_of, args.out)
     except (EventError, LookupError, ValueError, DatabaseError, psycopg.Error) as error:
-        print(f"{given.symbol}: {error}", file=sys.stderr)
+        print(f"{args.symbol}: {error}", file=sys.stderr)
         return 1
 
 
@@ -46,7 +48,7 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
     with connect() as connection:
         universe = read_universe(connection, [symbol])
         candles = read_candles(connection, timeframe, [symbol], LOOKBACK, as_of)
-        cut = closed_windows(
+        windows = closed_windows(
             candles,
             universe.instruments,
             timeframe,
@@ -55,30 +57,23 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
             pred_len=PRED_LEN,
             min_candles=2,
         )
-        reasons = universe.unknown | cut.unusable | cut.stale
+        reasons = universe.unknown | windows.unusable | windows.stale
         if symbol in reasons:
             raise ValueError(reasons[symbol])
-        window = cut.windows[symbol]
+        window = windows.windows[symbol]
         instant = np.datetime64(as_of.replace(tzinfo=None), "us")
         request = EventRequest(
             symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant
         )
-        result = events_from_database(connection, [request], load_config())[symbol]
+        config = load_config()
+        sources = read_sources(connection, span_of([request]), config)
+    results = build_event_arrays([request], sources.calendar, sources.leaders, config, sources.rates)
+    result = results[symbol]
     plot_events(request, window.columns, result, out)
     for warning in result.warnings:
         print(warning, file=sys.stderr)
     print(f"wrote {out}")
     return 0
-
-
-def _instant(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no ISO 8601 instant such as 2022-06-15T12:00Z"
-        ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 if __name__ == "__main__":

@@ -1,71 +1,45 @@
-"""Event arrays of all symbols of a run: what they share is prepared once, then each symbol's rows are set.
+"""Builds the event arrays of all symbols of a run.
 
-Symbols whose candles have the same times share their rows too: only earnings are a symbol's own.
+The calendar and the leaders are parsed once for the run. Symbols whose candles have the same times share one
+array and context, unless the calendar has earnings of the symbol.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from flows.events.config import EventConfig, EventError
 from flows.events.context import event_context
 from flows.events.leaders import Leaders, Signal, is_known, leader_signals
-from flows.events.placing import Window, event_rows, window_of
+from flows.events.placing import event_array
 from flows.events.releases import Calendar, parse_calendar
 from flows.events.remarks import calendar_remarks
-from market.instruments import Instrument
+from flows.events.request import EventRequest, Grid
+from flows.events.window import EventWindow, Reach, closed_window
 from market.time_grid import TimeGridError
-from market.types import DatetimeArray, Float32Array
+from market.types import Float32Array
 from market.warning_codes import WarningCode, warning
-
-_QUIET: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # no whole calendar is silent for longer
-
-
-@dataclass(frozen=True)
-class EventRequest:
-    """The candles that one symbol's event array belongs to.
-
-    Attributes
-    ----------
-    symbol, instrument, timeframe
-        Whose candles; ``1h`` or ``1d``.
-    timestamps : (T,) datetime64
-        Of the candles used, as stored, UTC, increasing.
-    future_timestamps : (pred_len,) datetime64
-        Of the prediction window; empty for an array of the history alone.
-    as_of
-        Instant of the forecast, UTC: every candle must have closed by then. The point in time of the array is
-        the close of the last candle, even where `as_of` is later.
-    """
-
-    symbol: str
-    instrument: Instrument
-    timeframe: str
-    timestamps: DatetimeArray
-    future_timestamps: DatetimeArray
-    as_of: np.datetime64
 
 
 @dataclass(frozen=True)
 class EventResult:
-    """One symbol's events, or why there are none.
+    """The event array of one symbol, or the reason why there is none.
 
     Attributes
     ----------
     array : (T + pred_len, 20) float32 or None
         C-contiguous and finite; channels as `market.event_channels.EVENT_CHANNELS`.
     context
-        See `flows.events.context.event_context`; None where no event is active. Shared by symbols whose
-        candles have the same times: it is there to be read.
+        See `flows.events.context.event_context`; None if no event is active. Symbols whose candles have the
+        same times share it: treat it as read-only.
     error
         Why there is no array, else None.
     warnings
-        What is missing from the array, such as a leader without candles.
+        What the array lacks, such as a leader without candles.
     """
 
     array: Float32Array | None = None
@@ -73,34 +47,40 @@ class EventResult:
     error: str | None = None
     warnings: tuple[str, ...] = field(default=())
 
-
-class Reach(NamedTuple):
-    """First instant of a run's windows, its point in time, and the last instant of its prediction windows."""
-
-    first: np.datetime64
-    now: np.datetime64
-    last: np.datetime64
-
-    def with_(self, other: "Reach") -> "Reach":
-        """Return the reach of both."""
-        return Reach(min(self.first, other.first), max(self.now, other.now), max(self.last, other.last))
+    def copied(self) -> "EventResult":
+        """Return the result with a copy of the array."""
+        return self if self.array is None else replace(self, array=self.array.copy())
 
 
-def reach_of(requests: Sequence[EventRequest]) -> Reach | None:
-    """Return how far the windows of some requests reach; None where none of them can be placed."""
-    grids: dict[_Grid, Window] = {}
+@dataclass(frozen=True)
+class _Inputs:
+    """What all arrays of a run are built from.
+
+    Attributes
+    ----------
+    windows
+        The candles of each array.
+    calendar
+        The releases.
+    signals
+        The leaders' channels, by timeframe.
+    remarks
+        Warnings about the calendar.
+    """
+
+    windows: Mapping[Grid, EventWindow]
+    calendar: Calendar
+    signals: Mapping[str, Sequence[Signal]]
+    remarks: tuple[str, ...]
+
+
+def reach_of(requests: Iterable[EventRequest]) -> Reach | None:
+    """Return the reach of the windows of some requests; None if none of them can be placed."""
+    windows: dict[Grid, EventWindow] = {}
     for request in requests:
         with suppress(EventError, TimeGridError):
-            _closed_window(request, grids)
-    return _reach(list(grids.values())) if grids else None
-
-
-def _reach(windows: Sequence[Window]) -> Reach:
-    return Reach(
-        min(window.opens[1] for window in windows),
-        max(window.now for window in windows),
-        max(window.closes[-1] for window in windows),
-    )
+            _add_window(windows, request)
+    return Reach.of(windows.values()) if windows else None
 
 
 def build_event_arrays(
@@ -111,7 +91,9 @@ def build_event_arrays(
     rates: pl.DataFrame | None = None,
     reach: Reach | None = None,
 ) -> dict[str, EventResult]:
-    """Build the event arrays of a run. The rules are in `releases`, `placing`, `leaders` and `figures`.
+    """Build the event arrays of a run.
+
+    The rules of the channels are in `releases`, `window`, `placing`, `leaders` and `surprises`.
 
     Parameters
     ----------
@@ -127,127 +109,117 @@ def build_event_arrays(
     rates
         Rows of ``central_bank_rates`` (bank, decision_time, time_known, scheduled), for is_rate_decision.
     reach
-        Of the whole run where the requests are a block of it, so that the remarks on the calendar are the
-        same for all blocks. Unless given, that of the requests.
+        Of the whole run if the requests are a block of it, so that the warnings about the calendar are the
+        same for all blocks. By default that of the requests.
 
     Returns
     -------
     dict
-        A result for every symbol asked; one symbol's failure is its own `error`.
+        A result for every requested symbol; a failure that concerns one symbol is its `error`.
 
     Raises
     ------
     EventError
-        No array can be built for anybody: the calendar has no rows within a week of the window or none with a
-        configured title, or a symbol was asked twice.
+        No array can be built at all: the calendar has no rows within a week of the windows or none with a
+        configured title, a leader's calendar is unknown, or a symbol is requested twice.
     """
-    symbols = [request.symbol for request in requests]
-    twice = sorted(symbol for symbol, times in Counter(symbols).items() if times > 1)
-    if twice:
-        raise EventError(f"asked more than once: {', '.join(twice)}; expected each symbol once in a run")
-    windows: dict[str, Window] = {}
-    grids: dict[_Grid, Window] = {}
+    _check_unique(requests)
+    windows: dict[Grid, EventWindow] = {}
     results: dict[str, EventResult] = {}
+    placed: list[EventRequest] = []
     for request in requests:
         try:
-            windows[request.symbol] = _closed_window(request, grids)
+            _add_window(windows, request)
         except (EventError, TimeGridError) as error:
             results[request.symbol] = EventResult(error=str(error))
-    if not windows:
-        return results
-    first, now, last = reach or _reach(list(windows.values()))
-    parsed = parse_calendar(calendar, rates, windows, config)
-    _check_coverage(parsed, first, last)
-    asked = [request for request in requests if request.symbol in windows]
+        else:
+            placed.append(request)
+    if placed:
+        inputs = _inputs(placed, windows, calendar, leaders, config, rates, reach)
+        for group in _groups(placed, inputs.calendar):
+            first = _build(group[0], inputs)
+            results |= {request.symbol: first.copied() for request in group[1:]}
+            results[group[0].symbol] = first
+    return {request.symbol: results[request.symbol] for request in requests}
+
+
+def _check_unique(requests: Sequence[EventRequest]) -> None:
+    counts = Counter(request.symbol for request in requests)
+    repeated = sorted(symbol for symbol, count in counts.items() if count > 1)
+    if repeated:
+        raise EventError(
+            f"requested more than once: {', '.join(repeated)}; expected each symbol once in a run"
+        )
+
+
+def _add_window(windows: dict[Grid, EventWindow], request: EventRequest) -> None:
+    """Add the window of a request; raises what `closed_window` raises."""
+    if request.grid not in windows:
+        windows[request.grid] = closed_window(request)
+
+
+def _inputs(
+    requests: Sequence[EventRequest],
+    windows: Mapping[Grid, EventWindow],
+    calendar: pl.DataFrame,
+    leaders: Leaders,
+    config: EventConfig,
+    rates: pl.DataFrame | None,
+    reach: Reach | None,
+) -> _Inputs:
+    """Parse the tables for some requests, at least one; raises what `build_event_arrays` raises."""
+    reach = reach or Reach.of(windows.values())
+    parsed = parse_calendar(calendar, rates, {request.symbol for request in requests}, config)
+    _check_coverage(parsed, reach)
+    timeframes = {request.timeframe for request in requests}
     try:
-        signals = {
-            frame: leader_signals(leaders, frame, config) for frame in {each.timeframe for each in asked}
-        }
+        signals = {timeframe: leader_signals(leaders, timeframe, config) for timeframe in timeframes}
     except TimeGridError as error:
         raise EventError(f"a leader of the event configuration has no bounds: {error}") from error
-    as_of = max(request.as_of for request in asked)
-    remarks = calendar_remarks(parsed, config, (first, now, last), as_of)
-    built: dict[_Grid, EventResult] = {}
-    for request in asked:
-        arguments = request, windows[request.symbol], parsed, signals[request.timeframe], remarks
-        if request.symbol in parsed.with_earnings:
-            results[request.symbol] = _built(*arguments)
-            continue
-        grid = _grid(request)
-        if grid in built:
-            results[request.symbol] = _copy(built[grid])
-        else:
-            results[request.symbol] = built[grid] = _built(*arguments)
-    return {symbol: results[symbol] for symbol in symbols}
+    as_of = max(request.as_of for request in requests)
+    return _Inputs(windows, parsed, signals, calendar_remarks(parsed, config, reach, as_of))
 
 
-_Grid = tuple[str, str, bytes, bytes, np.datetime64]
+def _groups(requests: Sequence[EventRequest], calendar: Calendar) -> list[list[EventRequest]]:
+    """Group the requests that have equal arrays: those of one grid, each symbol with earnings apart."""
+    groups: dict[tuple[Grid, str | None], list[EventRequest]] = {}
+    for request in requests:
+        earnings_of = request.symbol if request.symbol in calendar.with_earnings else None
+        groups.setdefault((request.grid, earnings_of), []).append(request)
+    return list(groups.values())
 
 
-def _grid(request: EventRequest) -> _Grid:
-    """Return what rows follow from: equal for symbols whose candles open and close together."""
-    stamps = (request.timestamps, request.future_timestamps)
-    first, second = (each.astype("datetime64[us]", copy=False).tobytes() for each in stamps)
-    return request.instrument.calendar, request.timeframe, first, second, request.as_of
-
-
-def _copy(result: EventResult) -> EventResult:
-    """Return a result with an array of its own: what one caller does to it is no other's concern."""
-    return result if result.array is None else replace(result, array=result.array.copy())
-
-
-def _closed_window(request: EventRequest, grids: dict[_Grid, Window]) -> Window:
-    grid = _grid(request)
-    window = grids.get(grid)
-    if window is None:
-        window = window_of(
-            request.instrument, request.timeframe, request.timestamps, request.future_timestamps
-        )
-        if window.now <= request.as_of:
-            grids[grid] = window
-    if window.now > request.as_of:
-        raise EventError(
-            f"the last candle closes at {window.now}, after as_of {request.as_of}; give only closed candles"
-        )
-    return window
-
-
-def _built(
-    request: EventRequest,
-    window: Window,
-    calendar: Calendar,
-    signals: Sequence[Signal],
-    remarks: tuple[str, ...],
-) -> EventResult:
+def _build(request: EventRequest, inputs: _Inputs) -> EventResult:
+    """Build the array and the context of one symbol; an exception becomes its error."""
+    window, signals = inputs.windows[request.grid], inputs.signals[request.timeframe]
     try:
-        _check_coverage(calendar, window.opens[1], window.closes[-1])
-        calendar = calendar.seen_at(window.now, request.as_of)
+        _check_coverage(inputs.calendar, Reach.of([window]))
+        calendar = inputs.calendar.seen_at(window.now, request.as_of)
         releases = calendar.of(request.symbol)
-        array = event_rows(window, calendar, releases, signals)
-        context = event_context(window, releases, request.instrument, request.timeframe)
-    except Exception as error:  # whatever is wrong with one symbol must not take the others' events away
+        release_rows = window.row_of(releases.times)
+        array = event_array(window, calendar, releases, release_rows, signals)
+        context = event_context(window, releases, release_rows)
+    except Exception as error:  # the error of one symbol must not cost the others their events
         return EventResult(error=f"{type(error).__name__}: {error}")
-    return EventResult(array, context, warnings=(*_warnings(window, calendar, signals), *remarks))
+    return EventResult(array, context, warnings=(*_warnings(window, calendar, signals), *inputs.remarks))
 
 
-def _check_coverage(calendar: Calendar, first: np.datetime64, last: np.datetime64) -> None:
-    # As integers: NumPy searches them several times faster than instants.
-    span = np.array([first - _QUIET, last + _QUIET]).view(np.int64)
-    start, end = calendar.rows.view(np.int64).searchsorted(span)
-    if start == end:
+def _check_coverage(calendar: Calendar, reach: Reach) -> None:
+    if not calendar.covers(reach.first, reach.last):
         raise EventError(
-            f"no calendar rows between {first} and {last}; load them with python -m flows.load calendar FILE"
+            f"no calendar rows between {reach.first} and {reach.last}; "
+            "load them with python -m flows.load calendar FILE"
         )
 
 
-def _warnings(window: Window, calendar: Calendar, signals: Sequence[Signal]) -> list[str]:
+def _warnings(window: EventWindow, calendar: Calendar, signals: Sequence[Signal]) -> list[str]:
     first, last = window.opens[0], window.opens[window.history]
-    found = [signal.warning for signal in signals if not is_known(signal, first, last)]
+    warnings = [signal.warning for signal in signals if not is_known(signal, first, last)]
     if calendar.rows[-1] < window.closes[-1]:
-        found.append(
+        warnings.append(
             warning(
                 WarningCode.CALENDAR_ENDS,
                 f"the calendar ends at {calendar.rows[-1]}: the prediction window goes on without a schedule",
             )
         )
-    return found
+    return warnings

@@ -1,4 +1,13 @@
-"""Which calendar rows, leaders and exceptions the channels are made from: ``events.toml`` or one like it."""
+"""Reads the configuration of the event channels: ``events.toml`` or the user's own copy of it.
+
+Three terms are used throughout this package:
+
+- A *family* is one of the five releases of the United States that have a flag of their own: `FAMILIES`.
+- A *kind* is a family, a rate decision of any tracked central bank, or earnings: `KINDS`.
+- A *series* holds the rows of one repeated release. Each family has one, named like it; so has each central
+  bank (`RATE` and its currency or name) and each symbol with earnings (`EARNINGS` and the symbol). Series
+  are numbered: first those of the configuration, the families before all others.
+"""
 
 import os
 import tomllib
@@ -18,25 +27,29 @@ from market.types import DatetimeArray
 
 FAMILIES: Final = ("fomc", "cpi", "nfp", "gdp", "pce")
 LEADERS: Final = ("btc", "spy", "dxy", "vix")
-RATE: Final = "rate_decision "  # with the currency or bank: the series of one central bank's decisions
+KINDS: Final = (*FAMILIES, "rate_decision", "earnings")
+RATE: Final = "rate_decision "  # and the currency or the bank: the name of a series
+EARNINGS: Final = "earnings "  # and the symbol: the name of a series
 
 
 class EventError(ValueError):
-    """Event arrays cannot be built: what was given, what is expected, what to do."""
+    """Event arrays cannot be built; the message says what was passed, what is expected and what to do."""
 
 
 @dataclass(frozen=True)
 class ReleaseTitles:
-    """How one family of releases is found.
+    """Titles of the calendar rows that belong to one family.
 
     Attributes
     ----------
+    currency
+        Of the rows.
     titles
-        Rows that set flag and countdown.
+        Rows that set the flag and the countdown.
     surprise
         Rows whose actual and forecast are the family's figures.
     dates
-        Other providers' rows that say when and not what: they set flag and countdown too.
+        Rows of other providers that set the flag and the countdown, but have other figures or none.
     """
 
     currency: str
@@ -46,27 +59,28 @@ class ReleaseTitles:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a row belongs.
+class Membership:
+    """How the rows of one title belong to a series.
 
     Attributes
     ----------
     series
-        Number of its series.
+        Number of the series.
     rank
-        Of its title within the series: among rows of one release the figures of the lowest count.
-    carries
-        Its actual and forecast are the series' figures.
+        Of the title within the series, from 0: of several rows of one release the lowest rank with a figure
+        provides it.
+    gives_figures
+        Whether actual and forecast of the rows are the series' figures.
     """
 
     series: int
     rank: int
-    carries: bool
+    gives_figures: bool
 
 
 @dataclass(frozen=True)
 class EventConfig:
-    """What the event channels are made from.
+    """Titles, leaders and unscheduled decisions from which the event channels are built.
 
     Attributes
     ----------
@@ -77,10 +91,10 @@ class EventConfig:
     leaders
         By role, all of `LEADERS`.
     unscheduled
-        (n,) datetime64[us] UTC, sorted: decisions of central banks that nobody expected. They count as
-        unscheduled whatever the calendar says.
+        (n,) datetime64[us] UTC, sorted: times of central banks' unscheduled decisions, for calendars that
+        don't mark them.
     aliases
-        By currency and title, what other providers call the same row.
+        Other providers' titles of the same rows, by currency and title.
     """
 
     releases: Mapping[str, ReleaseTitles]
@@ -91,57 +105,57 @@ class EventConfig:
 
     @cached_property
     def series(self) -> dict[str, int]:
-        """Number of each series of releases: those of `releases`, then `RATE` with a currency."""
+        """Number of each series of the configuration, by name: the families, then the central banks."""
         names = *self.releases, *(RATE + currency for currency in self.rate_decisions)
         return {name: number for number, name in enumerate(names)}
 
     def names_of(self, currency: str, title: str) -> tuple[str, ...]:
-        """Return a title and what other providers call the same row."""
+        """Return a title, then other providers' titles of the same row."""
         return title, *self.aliases.get(currency, {}).get(title, ())
 
     @cached_property
-    def places(self) -> dict[tuple[str, str], list[Place]]:
-        """Where a row belongs, by its currency and its title as `normal_title` gives it."""
-        places: dict[tuple[str, str], list[Place]] = {}
-        for family, found in self.releases.items():
-            carrying = set(self._names(found.currency, found.surprise))
-            every = self._names(found.currency, (*found.surprise, *found.titles, *found.dates))
-            for rank, title in enumerate(every):
-                place = Place(self.series[family], rank, title in carrying)
-                places.setdefault((found.currency, title), []).append(place)
-        for currency, titles in self.rate_decisions.items():
-            for rank, title in enumerate(self._names(currency, titles)):
-                place = Place(self.series[RATE + currency], rank, False)
-                places.setdefault((currency, title), []).append(place)
-        return places
+    def memberships(self) -> dict[tuple[str, str], list[Membership]]:
+        """The series that rows belong to, by currency and by title as `normal_title` returns it."""
+        memberships: dict[tuple[str, str], list[Membership]] = {}
+        for family, rows in self.releases.items():
+            with_figures = set(self._names(rows.currency, rows.surprise))
+            titles = self._names(rows.currency, (*rows.surprise, *rows.titles, *rows.dates))
+            for rank, title in enumerate(titles):
+                membership = Membership(self.series[family], rank, title in with_figures)
+                memberships.setdefault((rows.currency, title), []).append(membership)
+        for currency, decisions in self.rate_decisions.items():
+            for rank, title in enumerate(self._names(currency, decisions)):
+                membership = Membership(self.series[RATE + currency], rank, gives_figures=False)
+                memberships.setdefault((currency, title), []).append(membership)
+        return memberships
 
     def _names(self, currency: str, titles: tuple[str, ...]) -> list[str]:
-        """Return titles, each before its aliases, in their normal form and each once."""
+        """Return the normal forms of titles, each followed by its aliases, without repetitions."""
         names = (normal_title(name) for title in titles for name in self.names_of(currency, title))
         return list(dict.fromkeys(names))
 
     @cached_property
     def titles(self) -> frozenset[str]:
-        """Every title that is the key of a place."""
-        return frozenset(title for _, title in self.places)
+        """Normal forms of all titles of all series."""
+        return frozenset(title for _, title in self.memberships)
 
 
 def load_config(path: Path | None = None) -> EventConfig:
-    """Read a configuration: `path`, else the file named in ``KRONOS_EVENTS_CONFIG``, else the packaged one.
+    """Read a configuration: `path`, else the file that ``KRONOS_EVENTS_CONFIG`` names, else ``events.toml``.
 
     Raises
     ------
     EventError
         The file is missing, isn't TOML, or lacks one of the entries that ``events.toml`` has.
     """
-    named = os.environ.get("KRONOS_EVENTS_CONFIG")
-    given = path or (Path(named) if named else files("flows.events").joinpath("events.toml"))
+    variable = os.environ.get("KRONOS_EVENTS_CONFIG")
+    file = path or (Path(variable) if variable else files("flows.events").joinpath("events.toml"))
     try:
-        text = given.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
         return _parse(tomllib.loads(text))
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise EventError(
-            f"event configuration {given}: {type(error).__name__}: {error}; "
+            f"event configuration {file}: {type(error).__name__}: {error}; "
             "expected a TOML file with every entry of flows/events/events.toml"
         ) from error
 

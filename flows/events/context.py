@@ -1,19 +1,19 @@
-"""What a forecast's events amount to, as stored beside it in ``ml_predictions.event_context``."""
+"""Describes the events around a forecast, for the column ``event_context`` of ``ml_predictions``."""
 
 from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
 
-from flows.events.placing import Window
-from flows.events.releases import KINDS, Releases
-from market.instruments import Instrument
-from market.time_grid import candle_bounds, future_timestamps
-from market.types import BoolArray
+from flows.events.config import KINDS
+from flows.events.releases import Releases
+from flows.events.window import EventWindow
+from market.types import BoolArray, Int64Array
 
 AHEAD_1H: Final = np.timedelta64(24, "h").astype("timedelta64[us]")
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")
-_WORDS: Final = {  # of a surprise below and above what was forecast
+_TICK: Final = np.timedelta64(1, "us")
+_WORDS: Final = {  # for a surprise below and above the forecast
     "fomc": ("dovish", "hawkish"),
     "cpi": ("cool", "hot"),
     "pce": ("cool", "hot"),
@@ -22,31 +22,36 @@ _WORDS: Final = {  # of a surprise below and above what was forecast
 }
 
 
-def event_context(
-    window: Window, releases: Releases, instrument: Instrument, timeframe: str
-) -> dict[str, Any] | None:
+def event_context(window: EventWindow, releases: Releases, release_rows: Int64Array) -> dict[str, Any] | None:
     """Describe the events around the point in time t of a window.
+
+    Parameters
+    ----------
+    window
+        The symbol's candles.
+    releases
+        Those that concern the symbol, n of them, oldest first.
+    release_rows : (n,)
+        The row of each release, as `EventWindow.row_of` gives it.
 
     Returns
     -------
     dict or None
-        None where nothing is active, else
+        None if no event is active, else
 
-        - ``events_active``: those of fomc, cpi, nfp, gdp, pce, rate_decision, earnings whose release falls on
-          the last candle used, within 24 hours after it (1h) or within the next candle (1d). A release of
-          which only the date is known is active in the 24 hours before that date and while it lasts.
+        - ``events_active``: the kinds of release, in the order of `KINDS`, that fall on the last candle used,
+          within 24 hours after it (1h) or within the next candle (1d). A release of which only the date is
+          known is active in the 24 hours before that date and on it.
         - ``surprise_directions``: hawkish or dovish (fomc), hot or cool (cpi, pce), strong or weak (nfp, gdp)
-          for releases on the last candle whose figures were public by t and differ from what was forecast.
+          for releases on the last candle whose figures were public by t and differ from the forecast.
         - ``upcoming``: the next scheduled release of each kind, soonest first, with ``event``, ``time`` (UTC;
-          a date where only that is known) and ``hours_ahead``, counted from t.
+          a date if only that is known) and ``hours_ahead``, counted from t.
     """
-    on_last = window.row_of(releases.times) == window.history - 1
-    active = (
-        on_last | _is_near(window, releases, _horizon(window, instrument, timeframe))
-    ) & releases.known_at(window.now)
+    on_last = release_rows == window.history - 1
+    active = (on_last | _are_near(window, releases)) & releases.known_at(window.now)
     if not active.any():
         return None
-    kinds = [KINDS[number] for number in np.unique(releases.kind[active])]
+    kinds = [KINDS[kind] for kind in np.unique(releases.kind[active])]
     known = releases.take(on_last & active & (releases.public_at < window.now))
     directions = ((kind, _direction(known, kind)) for kind in kinds if kind in _WORDS)
     return {
@@ -56,41 +61,32 @@ def event_context(
     }
 
 
-def _horizon(window: Window, instrument: Instrument, timeframe: str) -> np.datetime64:
-    """Return the last instant that counts as near: 24 hours after t, or the last of the next daily candle."""
-    if timeframe == "1h":
-        later: np.datetime64 = window.now + AHEAD_1H
-        return later
-    following = window.stamps[window.history + 1 :][:1]
-    if not following.size:
-        following = future_timestamps(instrument, timeframe, window.stamps[-1], 1)
-    close: np.datetime64 = candle_bounds(instrument, timeframe, following)[1][0]
-    return close - np.timedelta64(1, "us")
-
-
-def _is_near(window: Window, releases: Releases, horizon: np.datetime64) -> BoolArray:
-    lasting = ~releases.timed & (releases.times + _DAY > window.now)
-    return np.asarray(((releases.times >= window.now) | lasting) & (releases.times <= horizon))
+def _are_near(window: EventWindow, releases: Releases) -> BoolArray:
+    """Tell which releases, (n,), are ahead and near, or on a date that has not ended."""
+    # The close of a daily candle belongs to the candle after it.
+    horizon = window.now + AHEAD_1H if window.timeframe == "1h" else window.next_close() - _TICK
+    on_date = ~releases.timed & (releases.times + _DAY > window.now)
+    return np.asarray(((releases.times >= window.now) | on_date) & (releases.times <= horizon))
 
 
 def _direction(known: Releases, kind: str) -> str | None:
-    ways = known.direction[known.kind == KINDS.index(kind)]
-    ways = ways[np.isfinite(ways) & (ways != 0)]
-    return _WORDS[kind][int(ways[-1] > 0)] if ways.size else None
+    signs = known.direction[known.kind == KINDS.index(kind)]
+    signs = signs[np.isfinite(signs) & (signs != 0)]
+    return _WORDS[kind][int(signs[-1] > 0)] if signs.size else None
 
 
-def _upcoming(window: Window, releases: Releases) -> list[dict[str, Any]]:
+def _upcoming(window: EventWindow, releases: Releases) -> list[dict[str, Any]]:
     start = int(releases.times.searchsorted(window.now))
     ahead = zip(releases.kind[start:].tolist(), releases.scheduled[start:].tolist(), strict=True)
-    first: dict[int, int] = {}
+    next_of: dict[int, int] = {}  # position of the next release, by kind
     for index, (kind, scheduled) in enumerate(ahead, start):
-        if scheduled and kind not in first:
-            first[kind] = index
-    return [_entry(window, KINDS[kind], releases, index) for kind, index in first.items()]
+        if scheduled:
+            next_of.setdefault(kind, index)
+    return [_entry(window, KINDS[kind], releases, index) for kind, index in next_of.items()]
 
 
-def _entry(window: Window, event: str, releases: Releases, index: int) -> dict[str, Any]:
-    time: Any = releases.times[index].item()  # a datetime, which NumPy's types don't know
+def _entry(window: EventWindow, event: str, releases: Releases, index: int) -> dict[str, Any]:
+    time: Any = releases.times[index].item()  # a datetime; NumPy types it as Any
     text = f"{time.isoformat(timespec='minutes')}Z" if releases.timed[index] else time.date().isoformat()
     return {
         "event": event,

@@ -1,19 +1,18 @@
-"""Rows that claim a time and only know a date: a source that writes the day alone, stored as its midnight.
+"""Finds rows that have a time but are dates: their source stores the day alone, as its midnight.
 
-Such a row would put figures on the table up to a day before anybody knew them. The rules, at reading:
+Read as a time, such a row would show figures up to a day before their publication. The rules:
 
-- A source whose rows all stand at midnight, of UTC or of New York, knows dates; so does a source that has
-  times for some titles of those titles whose rows all stand at midnight. Once a title has a row at another
-  time its times are known from then on, and its rows before stay dates: later rows never change what an
-  earlier instant saw.
-- A release of the five tracked families of the United States is never out at midnight, whoever says so.
+- Rows of one source and title are dates if all of them are at midnight, of UTC or of New York. Once there is
+  a row at another time, the rows from then on are times, and those before stay dates: later rows never change
+  what was seen at an earlier instant.
+- The five families are never published at midnight, whatever the source.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -24,13 +23,21 @@ NEW_YORK: Final = ZoneInfo("America/New_York")
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 
-Origin = tuple[str | None, str | None, str | None, str | None, str | None, bool]
-"""What a row is one of many of: source, currency, country, title, symbol, and whether it means earnings."""
+
+class Origin(NamedTuple):
+    """What rows of one source and title have in common."""
+
+    source: str | None
+    currency: str | None
+    country: str | None
+    title: str | None
+    symbol: str | None
+    is_earnings: bool
 
 
 @dataclass(frozen=True)
 class DatedRows:
-    """How many tracked rows of one source were read as dates though they claim a time."""
+    """How many rows of one source were read as dates although `time_known` is true."""
 
     source: str | None
     count: int
@@ -38,12 +45,18 @@ class DatedRows:
 
 def at_midnight(times: DatetimeArray) -> BoolArray:
     """Tell which instants, (n,), are 00:00 of UTC or of New York."""
-    of_day = times.view(np.int64) % _DAY_US
-    found: BoolArray = of_day == 0
-    for row in np.flatnonzero((of_day == 4 * _HOUR_US) | (of_day == 5 * _HOUR_US)).tolist():
-        moment: Any = times[row].item()  # a datetime, which NumPy's types don't know
-        found[row] = moment.replace(tzinfo=UTC).astimezone(NEW_YORK).hour == 0
-    return found
+    time_of_day = times.view(np.int64) % _DAY_US
+    midnight: BoolArray = time_of_day == 0
+    # Midnight of New York is 04:00 UTC in summer and 05:00 UTC in winter.
+    for row in np.flatnonzero((time_of_day == 4 * _HOUR_US) | (time_of_day == 5 * _HOUR_US)).tolist():
+        moment: Any = times[row].item()  # a datetime; NumPy types it as Any
+        midnight[row] = moment.replace(tzinfo=UTC).astimezone(NEW_YORK).hour == 0
+    return midnight
+
+
+def midnight_of(times: DatetimeArray) -> DatetimeArray:
+    """Return 00:00 UTC of the date of each instant, (n,) datetime64[us]."""
+    return times.astype("datetime64[D]").astype("datetime64[us]")
 
 
 def as_dates(
@@ -53,35 +66,34 @@ def as_dates(
     timed: BoolArray,
     in_family: BoolArray,
 ) -> tuple[DatetimeArray, BoolArray, list[DatedRows]]:
-    """Read rows that only know their date as dates.
+    """Turn the times of rows that are dates into dates.
 
     Parameters
     ----------
     origins
-        What rows are one of many of, each once.
+        Distinct origins.
     origin : (n,)
-        Of each row, the position of its own among them.
+        Of each row, the position in `origins`.
     times, timed : (n,)
-        When, and whether that is known to the minute.
+        Of each row, its time, and whether that is more than a date.
     in_family : (n,)
         Whether the row belongs to one of the five families.
 
     Returns
     -------
     times, timed : (n,)
-        With the dates' 00:00 UTC and False where only the date is known.
+        With 00:00 UTC and False for the rows that are dates.
     list of DatedRows
-        By source, what was changed.
+        The rows that were changed, by source.
     """
     midnight = timed & at_midnight(times)
     if not midnight.any():
         return times, timed, []
     dated = midnight & in_family
     for number in set(origin[midnight & ~in_family].tolist()):
-        mine = origin == number
-        with_time = times[mine & timed & ~midnight]
-        dated |= mine & midnight & (times < with_time.min() if with_time.size else True)
-    counts = Counter(origins[number][0] for number in origin[dated].tolist())
-    remarks = [DatedRows(source, counts[source]) for source in sorted(counts, key=str)]
-    dates = times.astype("datetime64[D]").astype("datetime64[us]")
-    return np.where(dated, dates, times), timed & ~dated, remarks
+        of_origin = origin == number
+        other_times = times[of_origin & timed & ~midnight]
+        dated |= of_origin & midnight & (times < other_times.min() if other_times.size else True)
+    counts = Counter(origins[number].source for number in origin[dated].tolist())
+    changed = [DatedRows(source, counts[source]) for source in sorted(counts, key=str)]
+    return np.where(dated, midnight_of(times), times), timed & ~dated, changed

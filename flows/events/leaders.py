@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from flows.events.arrays import instants
 from flows.events.config import EventConfig
-from flows.events.rows import instants
 from flows.events.surprises import level_z
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument

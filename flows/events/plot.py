@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flows.events.build import EventRequest, EventResult
+from flows.events.build import EventResult
+from flows.events.request import EventRequest
 from market.event_channels import EVENT_CHANNELS, FAMILY_FLAGS, FLAGS, SURPRISES
 from market.types import DatetimeArray, Float32Array, Float64Array
 

@@ -1,6 +1,4 @@
-"""The calendar of a run as arrays, parsed once for all symbols: when each release is, known ahead or not, and
-what it said against what was forecast.
-"""
+"""Turns the calendar's rows into releases with their surprises, as arrays that all symbols of a run share."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -9,41 +7,42 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.events.config import FAMILIES, EventConfig
+from flows.events.arrays import instants
+from flows.events.config import EARNINGS, FAMILIES, KINDS, EventConfig
 from flows.events.merging import Merged, leave_out_frequent, one_per_release
-from flows.events.rows import EARNINGS, NEVER, FoundRows, instants, read_rows
+from flows.events.rows import NEVER, SeriesRows, read_rows
 from flows.events.surprises import direction, hawkish_score, surprise_z
 from market.types import BoolArray, DatetimeArray, Float64Array, Int64Array
 
-KINDS: Final = (*FAMILIES, "rate_decision", "earnings")
-_SCORED: Final = ("cpi", "nfp")  # families with a z-score among the channels
+SCORED: Final = ("cpi", "nfp")  # families whose surprise has a channel as a z-score
+_LONGEST_SILENCE: Final = np.timedelta64(7, "D").astype("timedelta64[us]")  # between two rows of any calendar
 _TICK: Final = np.timedelta64(1, "us")
 
 
 @dataclass(frozen=True)
 class Releases:
-    """Events of one or of several kinds, oldest first.
+    """Releases of one or several kinds, n of them, oldest first.
 
     Attributes
     ----------
     kind : (n,) int64
         Index into `KINDS`.
     times : (n,) datetime64[us]
-        When it happens, UTC.
+        Of the release, UTC; 00:00 where only the date is known.
     timed : (n,) bool
         False where only the date is known.
     scheduled : (n,) bool
-        Known ahead.
+        Whether the release was announced ahead.
     public_at : (n,) datetime64[us]
-        When its figures are public.
+        When its figures become public.
     score : (n,) float64
-        Value of the surprise channel; NaN where there is none.
+        Value of the surprise channel; NaN without one.
     direction : (n,) float64
-        Sign of the surprise; NaN where there is none.
+        Sign of the surprise; NaN without one.
     never_came : (n,) datetime64[us]
-        From when on it is clear that it never came; `NEVER` where it did or may.
+        Since when it is certain that the release was never published; `NEVER` if it was or may be.
     withdrawn_at : (n,) datetime64[us]
-        When it was taken off the schedule; `NEVER` where it stands.
+        When the release was taken off the schedule; `NEVER` if it was not.
     """
 
     kind: Int64Array
@@ -57,36 +56,36 @@ class Releases:
     withdrawn_at: DatetimeArray
 
     def take(self, index: Int64Array | BoolArray) -> "Releases":
-        """Return the events at some positions."""
-        return Releases(*(getattr(self, each.name)[index] for each in fields(self)))
+        """Return the releases at some positions."""
+        return Releases(*(getattr(self, column.name)[index] for column in fields(self)))
 
-    def stand(self, instant: np.datetime64, as_of: np.datetime64) -> BoolArray:
-        """Tell which events, (n,), had neither failed to come by an instant nor been withdrawn by `as_of`."""
+    def are_valid(self, instant: np.datetime64, as_of: np.datetime64) -> BoolArray:
+        """Tell which, (n,), are neither withdrawn by `as_of` nor known by `instant` to be never published."""
         return np.asarray((self.never_came >= instant) & (self.withdrawn_at > as_of))
 
     def known_at(self, instant: np.datetime64) -> BoolArray:
-        """Tell which events, (n,), are on the schedule as it stood at an instant."""
+        """Tell which, (n,), are known at an instant: those announced ahead, or that happened by then."""
         return np.asarray(self.scheduled | (self.times <= instant))
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """Everything that the calendar tells, for all symbols of a run.
+    """The releases of a calendar, for all symbols of a run.
 
     Attributes
     ----------
     releases
         All but earnings.
     scored
-        Those of them that have a value for a surprise channel.
+        Those of `releases` with a value for a surprise channel.
     countdowns
-        Times of the scheduled releases, (n,) datetime64[us], by kind.
+        Times of the scheduled releases, (n,) datetime64[us], by family.
     with_earnings
-        The same with its own earnings, for each symbol that has any.
+        For each symbol that has earnings, `releases` and its own earnings.
     rows : (n,) datetime64[us]
-        Times of all rows, tracked or not, sorted: they tell which span the calendar covers.
+        Times of all rows of the table, tracked or not, sorted; they show which span the calendar covers.
     source
-        What the releases were read from, for what there is to say of it.
+        The rows from which the releases were read, for warnings about them.
     """
 
     releases: Releases
@@ -97,80 +96,100 @@ class Calendar:
     source: "CalendarSource"
 
     def of(self, symbol: str) -> Releases:
-        """Return the releases that concern a symbol: those of the economy and its own earnings."""
+        """Return the releases that concern a symbol: all but the earnings of other symbols."""
         return self.with_earnings.get(symbol, self.releases)
 
+    def covers(self, first: np.datetime64, last: np.datetime64) -> bool:
+        """Tell whether the calendar has any row between two instants or within a week of them."""
+        # As integers: NumPy searches them several times faster than instants.
+        span = np.array([first - _LONGEST_SILENCE, last + _LONGEST_SILENCE], dtype="datetime64[us]")
+        start, end = self.rows.view(np.int64).searchsorted(span.view(np.int64))
+        return bool(start < end)
+
     def seen_at(self, instant: np.datetime64, as_of: np.datetime64) -> "Calendar":
-        """Return the calendar as it stood, without what had not come by `instant` or was gone by `as_of`."""
-        everything = (self.releases, *self.with_earnings.values())
-        if all(bool(each.stand(instant, as_of).all()) for each in everything):
+        """Return the calendar with the releases that are valid at `instant` and `as_of`."""
+        every = (self.releases, *self.with_earnings.values())
+        if all(bool(releases.are_valid(instant, as_of).all()) for releases in every):
             return self
-        left = {name: each.take(each.stand(instant, as_of)) for name, each in self.with_earnings.items()}
         return _calendar(
-            self.releases.take(self.releases.stand(instant, as_of)), left, self.rows, self.source
+            self.releases.take(self.releases.are_valid(instant, as_of)),
+            {
+                symbol: releases.take(releases.are_valid(instant, as_of))
+                for symbol, releases in self.with_earnings.items()
+            },
+            self.rows,
+            self.source,
         )
 
-    def come_true(self) -> "Calendar":
-        """Return the calendar as it is now known: without what never came or was withdrawn since."""
+    def as_known_today(self) -> "Calendar":
+        """Return the calendar without the releases that were never published or were ever withdrawn."""
         return self.seen_at(NEVER - _TICK, NEVER - _TICK)
 
 
 @dataclass(frozen=True)
 class CalendarSource:
-    """The rows behind a `Calendar`.
+    """The rows from which a `Calendar` was read.
 
     Attributes
     ----------
     frame
         Rows of ``economic_calendar``.
-    found
+    series_rows
         Those that belong to a series.
     merged
-        One event per release.
-    frequent
-        By number of a family, how many rows were left out because they come too often to be releases.
+        One row per release.
+    too_frequent : (families,)
+        How many rows of each family were left out because their title is too frequent for releases.
     """
 
     frame: pl.DataFrame
-    found: FoundRows
+    series_rows: SeriesRows
     merged: Merged
-    frequent: Int64Array
+    too_frequent: Int64Array
 
 
 def parse_calendar(
     calendar: pl.DataFrame, rates: pl.DataFrame | None, symbols: Collection[str], config: EventConfig
 ) -> Calendar:
-    """Sort the rows of a calendar into releases and score their surprises.
+    """Read the releases of a calendar and score their surprises.
 
     Parameters
     ----------
     calendar
-        Rows of the table ``economic_calendar``, at least the columns of `flows.events.rows.CALENDAR_SCHEMA`.
+        Rows of the table ``economic_calendar``, at least the columns of `flows.events.rows.REQUIRED`.
     rates
         Rows of the table ``central_bank_rates`` (bank, decision_time, time_known, scheduled), or None.
     symbols
-        Whose earnings are wanted.
+        Symbols whose earnings are read.
+    config
+        Titles of the series, and unscheduled decisions.
 
     Raises
     ------
     EventError
         A column is missing, or no row has a configured title.
     """
-    rows = read_rows(calendar, rates, symbols, config)
-    names = rows.names
-    kept, frequent = leave_out_frequent(rows.rows, len(FAMILIES))
+    series_rows = read_rows(calendar, rates, symbols, config)
+    names = series_rows.names
+    kept, too_frequent = leave_out_frequent(series_rows.rows, len(FAMILIES))
     merged = one_per_release(kept, len(config.series))
-    found = _releases(names, merged)
-    order = np.argsort(found.times, kind="stable")
-    own = found.kind[order] == KINDS.index("earnings")
-    with_earnings = {}
-    for name in (each for each in names if each.startswith(EARNINGS)):
-        mine = ~own | (merged.rows.series[order] == names[name])
-        with_earnings[name.removeprefix(EARNINGS)] = found.take(order[mine])
+    releases = _scored_releases(names, merged)
+    order = np.argsort(releases.times, kind="stable")
+    are_earnings = releases.kind[order] == KINDS.index("earnings")
+    with_earnings = {
+        name.removeprefix(EARNINGS): releases.take(
+            order[~are_earnings | (merged.rows.series[order] == number)]
+        )
+        for name, number in names.items()
+        if name.startswith(EARNINGS)
+    }
+    source = CalendarSource(calendar, series_rows, merged, too_frequent)
+    return _calendar(releases.take(order[~are_earnings]), with_earnings, _sorted_times(calendar), source)
+
+
+def _sorted_times(calendar: pl.DataFrame) -> DatetimeArray:
     times = instants(calendar["event_time"])
-    times = np.sort(times[~np.isnat(times)], kind="stable")  # quick: as good as sorted
-    source = CalendarSource(calendar, rows, merged, frequent)
-    return _calendar(found.take(order[~own]), with_earnings, times, source)
+    return np.sort(times[~np.isnat(times)], kind="stable")  # the stable sort is fast on nearly sorted input
 
 
 def _calendar(
@@ -187,30 +206,32 @@ def _calendar(
     )
 
 
-def _releases(names: Mapping[str, int], merged: Merged) -> Releases:
-    """Return all releases in the order of the rows, scored."""
+def _scored_releases(names: Mapping[str, int], merged: Merged) -> Releases:
+    """Return all releases with their surprises, in the order of `merged`."""
     rows, public_at = merged.rows, merged.public_at
-    kinds = np.array([KINDS.index(name.split(" ")[0]) for name in names], dtype=np.int64)
+    # Surprises are scored in the order of publication; `merged` is in the order of release.
     order = np.lexsort((public_at, rows.series))
     actual, forecast, previous, override = rows.figures[order].T
+    score, sign = np.full((2, len(order)), np.nan)
+    sign[order] = direction(actual, forecast)
     ends = rows.series.searchsorted(np.arange(len(names) + 1))
-    score, way = np.full((2, len(public_at)), np.nan)
-    way[order] = direction(actual, forecast)
-    for family in ("fomc", *_SCORED):
-        one = slice(*ends[names[family] :][:2])
+    for family in ("fomc", *SCORED):
+        series = slice(*ends[names[family] :][:2])
         if family == "fomc":
-            score[order[one]] = hawkish_score(actual[one], forecast[one], previous[one], override[one])
-            way[order[one]] = np.sign(score[order[one]])
+            scores = hawkish_score(actual[series], forecast[series], previous[series], override[series])
+            sign[order[series]] = np.sign(scores)
         else:
-            score[order[one]] = surprise_z(actual[one], forecast[one])
+            scores = surprise_z(actual[series], forecast[series])
+        score[order[series]] = scores
+    kind_of_series = np.array([KINDS.index(name.split(" ")[0]) for name in names], dtype=np.int64)
     return Releases(
-        kinds[rows.series],
+        kind_of_series[rows.series],
         rows.times,
         rows.timed,
         rows.scheduled,
         public_at,
         score,
-        way,
+        sign,
         merged.never_came,
         rows.withdrawn_at,
     )

@@ -1,74 +1,98 @@
-"""Rows of the calendar, sorted into series with one row per release; the rules:
+"""Reads the rows of the calendar tables that belong to a series.
 
-- A row belongs to a series by currency and title (``events.toml``); earnings by event_type and symbol.
-- Where only the date is known the event stands at 00:00 UTC of that date, which puts it on the candle of the
-  date (on the first one for 1h); its figures count as public when the date is over, since nobody can say when
-  they were. `flows.events.dates` says which rows are dates though they claim a time.
-- What several rows say of one release is brought together by `flows.events.merging`.
-- A decision is unscheduled if the column says so or the configuration lists its time.
+- A row belongs to a series by its currency and title (``events.toml``); earnings by event_type and symbol.
+- If only the date is known, the release is at 00:00 UTC of that date, and so on the candle of the date (1d)
+  or its first candle (1h). Its figures count as public from the end of the date, because the time of
+  publication is unknown. `flows.events.dates` finds the rows that are dates although `time_known` is true.
+- A decision is unscheduled if the column `scheduled` or the configuration says so.
+
+`flows.events.merging` merges the rows of one release.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from flows.events.config import FAMILIES, RATE, EventConfig, EventError, Place
-from flows.events.dates import DatedRows, Origin, as_dates, at_midnight
-from flows.events.titles import closest_titles, currency_of, normal_title
+from flows.events.arrays import instants, numbers, texts, true, true_or_null
+from flows.events.config import EARNINGS, FAMILIES, RATE, EventConfig, EventError, Membership
+from flows.events.dates import DatedRows, Origin, as_dates, midnight_of
+from flows.events.title_hints import closest_to_family
+from flows.events.titles import currency_of, normal_title
 from market.types import BoolArray, DatetimeArray, Float64Array, Int64Array
 
-CALENDAR_SCHEMA: Final = {
-    "event_time": pl.Datetime("us", "UTC"),
-    "time_known": pl.Boolean(),
-    "scheduled": pl.Boolean(),
-    "currency": pl.String(),
-    "symbol": pl.String(),
-    "event_type": pl.String(),
-    "title": pl.String(),
-    "actual": pl.Float64(),
-    "forecast": pl.Float64(),
-    "previous": pl.Float64(),
-    "hawkish_score": pl.Float64(),
-}
-OPTIONAL: Final = ("country", "source", "withdrawn_at")  # columns that a calendar may lack
-EARNINGS: Final = "earnings "  # with the symbol
+REQUIRED: Final = (
+    "event_time",
+    "time_known",
+    "scheduled",
+    "currency",
+    "symbol",
+    "event_type",
+    "title",
+    "actual",
+    "forecast",
+    "previous",
+    "hawkish_score",
+)
+"""Columns that a frame of ``economic_calendar`` must have."""
+
+OPTIONAL: Final = ("country", "source", "withdrawn_at")
 FIGURES: Final = ("actual", "forecast", "previous", "hawkish_score")
 NEVER: Final = np.datetime64("9999-12-31", "us")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of the calendar, each with the number of its series; a row of two series is there twice."""
+    """Rows of the calendar, n of them; a row that belongs to two series is there twice.
 
-    series: Int64Array  # (n,)
-    rank: Int64Array  # (n,) of its title within the series
-    times: DatetimeArray  # (n,)
-    timed: BoolArray  # (n,)
-    scheduled: BoolArray  # (n,)
-    carries: BoolArray  # (n,) its actual and forecast are the series' figures
-    figures: Float64Array  # (n, 4): actual, forecast, previous, hawkish_score
-    withdrawn_at: DatetimeArray  # (n,) `NEVER` where it stands
+    Attributes
+    ----------
+    series : (n,) int64
+        Number of the series.
+    rank : (n,) int64
+        Of the row's title within the series, see `Membership`.
+    times : (n,) datetime64[us]
+        Of the release, UTC; 00:00 where only the date is known.
+    timed : (n,) bool
+        False where only the date is known.
+    scheduled : (n,) bool
+        Whether the release was announced ahead.
+    gives_figures : (n,) bool
+        Whether actual and forecast of the row are the series' figures.
+    figures : (n, 4) float64
+        Columns as `FIGURES`; NaN where null.
+    withdrawn_at : (n,) datetime64[us]
+        When the row was withdrawn; `NEVER` if it was not.
+    """
+
+    series: Int64Array
+    rank: Int64Array
+    times: DatetimeArray
+    timed: BoolArray
+    scheduled: BoolArray
+    gives_figures: BoolArray
+    figures: Float64Array
+    withdrawn_at: DatetimeArray
 
     def take(self, index: Int64Array | BoolArray) -> "Rows":
         """Return the rows at some positions."""
-        return Rows(*(getattr(self, each.name)[index] for each in fields(self)))
+        return Rows(*(getattr(self, column.name)[index] for column in fields(self)))
 
 
 @dataclass(frozen=True)
-class FoundRows:
-    """What `read_rows` finds.
+class SeriesRows:
+    """The rows that belong to a series.
 
     Attributes
     ----------
     names
-        Number of each series by name.
+        Number of each series, by name.
     rows
-        Of all series, in no order.
+        Of all series, in the order of the tables.
     dated
-        What was read as a date though it claims a time.
+        How many rows of each source were read as dates although `time_known` is true.
     """
 
     names: dict[str, int]
@@ -78,89 +102,85 @@ class FoundRows:
 
 def read_rows(
     calendar: pl.DataFrame, rates: pl.DataFrame | None, symbols: Collection[str], config: EventConfig
-) -> FoundRows:
-    """Return the rows that belong to a series, under the number of that series.
+) -> SeriesRows:
+    """Return the rows that belong to a series of the configuration, of a bank in `rates` or of earnings.
 
     Parameters
     ----------
     calendar, rates, symbols, config
-        As `flows.events.releases.parse_calendar` takes them.
+        See `flows.events.releases.parse_calendar`.
 
     Raises
     ------
     EventError
         A column is missing, or no row has a configured title.
     """
-    missing = sorted(set(CALENDAR_SCHEMA) - set(calendar.columns))
+    missing = sorted(set(REQUIRED) - set(calendar.columns))
     if missing:
         raise EventError(f"the calendar lacks the columns {', '.join(missing)}; select them in the query")
     names = dict(config.series)
-    found, dated = _found(calendar, names, symbols, config)
-    if not calendar.is_empty() and not (found.series < len(config.series)).any():
+    rows, dated = _calendar_rows(calendar, names, symbols, config)
+    if not calendar.is_empty() and not (rows.series < len(config.series)).any():
         raise EventError(
             f"none of the {len(calendar)} calendar rows has a configured currency and title such as "
-            f"USD {config.releases['fomc'].titles[0]!r}{_alike(calendar, config)}; "
+            f"USD {config.releases['fomc'].titles[0]!r}{_hint(calendar, config)}; "
             "name yours in a copy of flows/events/events.toml"
         )
     if rates is not None and not rates.is_empty():
-        found = _joined(found, _found_rates(names, rates, config))
-    return FoundRows(names, found, dated)
+        rows = _concatenated(rows, _rate_rows(rates, names, config))
+    return SeriesRows(names, rows, dated)
 
 
-def untracked_titles(
-    calendar: pl.DataFrame,
-    currency: str,
-    config: EventConfig,
-    start: np.datetime64 | None = None,
-    end: np.datetime64 | None = None,
-) -> list[str]:
-    """Return the titles of a currency, or of none, between two instants that the configuration lacks."""
-    columns = [name for name in ("title", "currency", "country", "source") if name in calendar.columns]
-    moment = pl.col("event_time").cast(pl.Datetime("us"))
-    bounds = (None if each is None else pl.lit(each.item(), dtype=pl.Datetime("us")) for each in (start, end))
-    since, until = bounds
-    inside = [] if since is None else [moment >= since]
-    inside += [] if until is None else [moment <= until]
-    found = calendar.lazy().filter(*inside) if inside else calendar.lazy()
-    titles: set[str] = set()
-    for row in found.select(pl.col(columns).cast(pl.String)).unique().collect().iter_rows(named=True):
-        title = row.pop("title")
-        belongs = currency_of(row["currency"], row.get("country"), row.get("source"))
-        if title and belongs is None:
-            titles.add(f"{title} (of no currency)")
-        elif title and belongs == currency and (currency, normal_title(title)) not in config.places:
-            titles.add(title)
-    return sorted(titles)
-
-
-def _alike(calendar: pl.DataFrame, config: EventConfig) -> str:
-    """Say which titles of a calendar are most like those of the tracked releases."""
-    found: dict[str, None] = {}
+def _hint(calendar: pl.DataFrame, config: EventConfig) -> str:
+    """Return words on the titles of a calendar that are most similar to those of the families."""
+    closest: dict[str, None] = {}
     for family in FAMILIES:
-        titles = config.releases[family]
-        wanted = [name for title in titles.titles for name in config.names_of(titles.currency, title)]
-        present = untracked_titles(calendar, titles.currency, config)
-        found |= dict.fromkeys(closest_titles(wanted, present)[:1])
-    return f" (the closest titles are {', '.join(map(repr, found))})" if found else ""
+        closest |= dict.fromkeys(closest_to_family(calendar, family, config, with_dates=False)[:1])
+    return f" (the closest titles are {', '.join(map(repr, closest))})" if closest else ""
 
 
-def _joined(*parts: Rows) -> Rows:
+def _concatenated(*parts: Rows) -> Rows:
     return Rows(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Rows)))
 
 
-def _tracked(calendar: pl.DataFrame, config: EventConfig) -> dict[str, pl.Series]:
-    """Return the columns of the schema, of the rows with configured titles and of all earnings.
+def _calendar_rows(
+    calendar: pl.DataFrame, names: dict[str, int], symbols: Collection[str], config: EventConfig
+) -> tuple[Rows, list[DatedRows]]:
+    """Return the rows of ``economic_calendar``; the earnings of each symbol get a number in `names`."""
+    columns = _tracked_columns(calendar, config)
+    origins, origin = _origins(columns)
+    memberships = [_memberships(each, names, symbols, config) for each in origins]
+    series, rank, gives_figures, row = _by_series(memberships, origin)
+    times, timed, scheduled = _schedule(columns, "event_time", config)
+    in_family = np.zeros(len(times), dtype=np.bool_)
+    in_family[row[series < len(FAMILIES)]] = True
+    times, timed, dated = as_dates(origins, origin, times, timed, in_family)
+    rows = Rows(
+        series=series,
+        rank=rank,
+        times=times[row],
+        timed=timed[row],
+        scheduled=scheduled[row],
+        gives_figures=gives_figures,
+        figures=np.column_stack([numbers(columns[name]) for name in FIGURES])[row],
+        withdrawn_at=_withdrawn_at(columns)[row],
+    )
+    return rows, dated
 
-    In operations on single columns: a query takes longer to start than these take.
-    """
-    column = calendar["title"].cast(pl.String)
-    present = column.unique().to_list()
-    tracked = [title for title in present if title is not None and normal_title(title) in config.titles]
-    titles = column.cast(pl.Enum(tracked), strict=False)  # null for any other title
-    kept = (titles == titles) | _are_earnings(calendar["event_type"])  # a row that gets a null is left out
+
+def _tracked_columns(calendar: pl.DataFrame, config: EventConfig) -> dict[str, pl.Series]:
+    """Return the columns of the rows with configured titles and of all earnings, by name."""
+    titles = calendar["title"].cast(pl.String)
+    tracked = [
+        title
+        for title in titles.unique().to_list()
+        if title is not None and normal_title(title) in config.titles
+    ]
+    is_tracked = titles.cast(pl.Enum(tracked), strict=False).is_not_null()
+    kept = is_tracked | _are_earnings(calendar["event_type"])
     if calendar["event_time"].null_count():
         kept &= calendar["event_time"].is_not_null()
-    names = [*CALENDAR_SCHEMA, *(name for name in OPTIONAL if name in calendar.columns)]
+    names = [*REQUIRED, *(name for name in OPTIONAL if name in calendar.columns)]
     return {name: calendar[name].filter(kept) for name in names}
 
 
@@ -168,131 +188,109 @@ def _are_earnings(event_type: pl.Series) -> pl.Series:
     return event_type.cast(pl.String) == "earnings"
 
 
-def _found(
-    calendar: pl.DataFrame, names: dict[str, int], symbols: Collection[str], config: EventConfig
-) -> tuple[Rows, list[DatedRows]]:
-    """Return the rows under the numbers of their series; each symbol's earnings get one in `names`."""
-    kept = _tracked(calendar, config)
-    origins = list(
-        zip(
-            *(
-                _texts(kept[name]) if name in kept else [None] * len(kept["title"])
-                for name in ("source", "currency", "country", "title", "symbol")
-            ),
-            _are_true(_are_earnings(kept["event_type"])).tolist(),
-            strict=True,
-        )
+def _origins(columns: Mapping[str, pl.Series]) -> tuple[list[Origin], Int64Array]:
+    """Return the distinct origins of the rows, and for each row, (n,), the position of its origin."""
+    count = len(columns["title"])
+    values = (
+        texts(columns[name]) if name in columns else [None] * count
+        for name in ("source", "currency", "country", "title", "symbol")
     )
-    kinds: dict[Origin, int] = {}
-    kind = np.array([kinds.setdefault(origin, len(kinds)) for origin in origins], dtype=np.int64)
-    found = [_places(origin, names, symbols, config) for origin in kinds]
-    number = np.array([len(places) for places in found], dtype=np.int64)
-    begin = np.cumsum(number) - number
-    of_row = number[kind]
-    rows = np.repeat(np.arange(len(kind)), of_row)
-    # Counts 0, 1, … within each row, from where the places of its kind begin.
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(of_row) - of_row - begin[kind], of_row)
-    every = [each for places in found for each in places]
-    series, rank, carries = (
-        np.array([getattr(each, name) for each in every], dtype=dtype)[place]
-        for name, dtype in (("series", np.int64), ("rank", np.int64), ("carries", np.bool_))
-    )
-    times, timed, scheduled = _schedule(kept, "event_time", config)
-    dated: list[DatedRows] = []
-    if (timed & at_midnight(times)).any():
-        in_family = np.zeros(len(kind), dtype=np.bool_)
-        in_family[rows[series < len(FAMILIES)]] = True  # the first series of a configuration
-        times, timed, dated = as_dates(list(kinds), kind, times, timed, in_family)
-    return Rows(
-        series,
-        rank,
-        times[rows],
-        timed[rows],
-        scheduled[rows],
-        carries,
-        np.column_stack([_numbers(kept[name]) for name in FIGURES])[rows],
-        _withdrawn(kept, len(kind))[rows],
-    ), dated
+    return _distinct(zip(*values, true(_are_earnings(columns["event_type"])).tolist(), strict=True))
 
 
-def _places(
+def _distinct(origins: Iterable[tuple[Any, ...]]) -> tuple[list[Origin], Int64Array]:
+    """Return each origin once, and for each of `origins`, (n,), the position of its equal."""
+    positions: dict[tuple[Any, ...], int] = {}
+    position = [positions.setdefault(origin, len(positions)) for origin in origins]
+    return [Origin(*origin) for origin in positions], np.array(position, dtype=np.int64)
+
+
+def _memberships(
     origin: Origin, names: dict[str, int], symbols: Collection[str], config: EventConfig
-) -> list[Place]:
-    """Return where rows of one origin belong; each symbol's earnings get a number in `names`."""
-    source, currency, country, title, symbol, earnings = origin
-    if earnings and symbol in symbols:
-        return [Place(names.setdefault(f"{EARNINGS}{symbol}", len(names)), 0, carries=False)]
-    if earnings and symbol is not None:
+) -> list[Membership]:
+    """Return the series of the rows of one origin; each symbol's earnings get a number in `names`."""
+    if origin.is_earnings and origin.symbol in symbols:
+        number = names.setdefault(f"{EARNINGS}{origin.symbol}", len(names))
+        return [Membership(number, 0, gives_figures=False)]
+    if origin.is_earnings and origin.symbol is not None:
         return []
-    return config.places.get((currency_of(currency, country, source) or "", normal_title(title or "")), [])
+    currency = currency_of(origin.currency, origin.country, origin.source)
+    return config.memberships.get((currency or "", normal_title(origin.title or "")), [])
 
 
-def _found_rates(names: dict[str, int], rates: pl.DataFrame, config: EventConfig) -> Rows:
-    """Return the decisions of ``central_bank_rates``, whose banks get numbers in `names`."""
-    kept = rates.drop_nulls("decision_time")
-    count = len(kept)
-    banks = kept["bank"].cast(pl.String).to_list()
-    sources = _texts(kept["source"]) if "source" in kept.columns else [None] * count
-    times, timed, scheduled = _schedule(kept.to_dict(), "decision_time", config)
-    origins: dict[Origin, int] = {}
-    origin = [
-        origins.setdefault((source, None, None, bank, None, False), len(origins))
-        for source, bank in zip(sources, banks, strict=True)
-    ]
-    nobody = np.zeros(count, dtype=np.bool_)
-    times, timed, _ = as_dates(list(origins), np.array(origin, dtype=np.int64), times, timed, nobody)
+def _by_series(
+    memberships: Sequence[Sequence[Membership]], origin: Int64Array
+) -> tuple[Int64Array, Int64Array, BoolArray, Int64Array]:
+    """Repeat each row once for each series that it belongs to.
+
+    Parameters
+    ----------
+    memberships
+        Of the rows of each origin.
+    origin : (n,)
+        Of each row, the position in `memberships`.
+
+    Returns
+    -------
+    series, rank, gives_figures : (m,)
+        Of each row and series, ordered by row.
+    row : (m,)
+        The position of the row among the n.
+    """
+    flat = [membership for of_origin in memberships for membership in of_origin]
+    # (origins, most series of one origin): positions in `flat`, −1 where an origin belongs to fewer series.
+    table = np.full((len(memberships), max(map(len, memberships), default=0)), -1)
+    position = 0
+    for number, of_origin in enumerate(memberships):
+        table[number, : len(of_origin)] = range(position, position + len(of_origin))
+        position += len(of_origin)
+    of_row = table[origin]
+    row, nth = np.nonzero(of_row >= 0)
+    member = of_row[row, nth]
+    series = np.array([membership.series for membership in flat], dtype=np.int64)
+    rank = np.array([membership.rank for membership in flat], dtype=np.int64)
+    gives_figures = np.array([membership.gives_figures for membership in flat], dtype=np.bool_)
+    return series[member], rank[member], gives_figures[member], row
+
+
+def _rate_rows(rates: pl.DataFrame, names: dict[str, int], config: EventConfig) -> Rows:
+    """Return the rows of ``central_bank_rates``; each bank gets a number in `names`."""
+    columns = rates.drop_nulls("decision_time").to_dict()
+    banks = texts(columns["bank"])
+    count = len(banks)
+    sources = texts(columns["source"]) if "source" in columns else [None] * count
+    origins, origin = _distinct(
+        (source, None, None, bank, None, False) for source, bank in zip(sources, banks, strict=True)
+    )
+    times, timed, scheduled = _schedule(columns, "decision_time", config)
+    times, timed, _ = as_dates(origins, origin, times, timed, in_family=np.zeros(count, dtype=np.bool_))
     return Rows(
-        np.array([names.setdefault(f"{RATE}{bank}", len(names)) for bank in banks], dtype=np.int64),
-        np.zeros(count, dtype=np.int64),
-        times,
-        timed,
-        scheduled,
-        np.zeros(count, dtype=np.bool_),
-        np.full((count, len(FIGURES)), np.nan),
-        np.full(count, NEVER),
+        series=np.array([names.setdefault(f"{RATE}{bank}", len(names)) for bank in banks], dtype=np.int64),
+        rank=np.zeros(count, dtype=np.int64),
+        times=times,
+        timed=timed,
+        scheduled=scheduled,
+        gives_figures=np.zeros(count, dtype=np.bool_),
+        figures=np.full((count, len(FIGURES)), np.nan),
+        withdrawn_at=np.full(count, NEVER),
     )
 
 
 def _schedule(
-    rows: Mapping[str, pl.Series], time_column: str, config: EventConfig
+    columns: Mapping[str, pl.Series], time_column: str, config: EventConfig
 ) -> tuple[DatetimeArray, BoolArray, BoolArray]:
-    """Return times, whether they are known to the minute, and whether they were known ahead."""
-    timed = _flags(rows["time_known"])
-    times = instants(rows[time_column])
-    dates = times.astype("datetime64[D]").astype("datetime64[us]")
-    unexpected = (times[:, None] == config.unscheduled).any(axis=1)
-    return np.where(timed, times, dates), timed, _flags(rows["scheduled"]) & ~unexpected
+    """Return times, whether each is more than a date, and whether it was announced ahead; (n,) each."""
+    timed = true_or_null(columns["time_known"])
+    times = instants(columns[time_column])
+    is_unscheduled = (times[:, None] == config.unscheduled).any(axis=1)
+    scheduled = true_or_null(columns["scheduled"]) & ~is_unscheduled
+    return np.where(timed, times, midnight_of(times)), timed, scheduled
 
 
-def _withdrawn(rows: Mapping[str, pl.Series], count: int) -> DatetimeArray:
-    """Return when each row was withdrawn, (n,), `NEVER` where it stands."""
-    column = rows.get("withdrawn_at")
-    if column is None or column.null_count() == count:
-        return np.full(count, NEVER)
-    moments = instants(column)
-    return np.where(np.isnat(moments), NEVER, moments)
-
-
-def instants(column: pl.Series) -> DatetimeArray:
-    """Return a column of instants as datetime64[us] UTC, (n,)."""
-    return column.cast(pl.Datetime("us")).to_numpy().astype("datetime64[us]")
-
-
-def _texts(column: pl.Series) -> list[str | None]:
-    return (column if column.dtype == pl.String else column.cast(pl.String)).to_list()
-
-
-def _numbers(column: pl.Series) -> Float64Array:
-    """Return figures, (n,) float64, NaN where they are null."""
-    return column.cast(pl.Float64).to_numpy()
-
-
-def _flags(column: pl.Series) -> BoolArray:
-    """Return truths, (n,) bool, true where they are null."""
-    # As a number null is NaN, which is not 0; fill_null would start a query for a handful of rows.
-    return np.asarray(column.cast(pl.Boolean).cast(pl.Float64).to_numpy() != 0)
-
-
-def _are_true(column: pl.Series) -> BoolArray:
-    """Return truths, (n,) bool, false where they are null."""
-    return np.asarray(column.cast(pl.Float64).to_numpy() == 1.0)
+def _withdrawn_at(columns: Mapping[str, pl.Series]) -> DatetimeArray:
+    """Return when each row was withdrawn, (n,), `NEVER` if it was not."""
+    column = columns.get("withdrawn_at")
+    if column is None:
+        return np.full(len(columns["title"]), NEVER)
+    times = instants(column)
+    return np.where(np.isnat(times), NEVER, times)

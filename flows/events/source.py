@@ -1,4 +1,4 @@
-"""What the event arrays of a run are made from, read from the database: one query per table."""
+"""Reads from the database the tables that event arrays are built from, each with one query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,53 +9,26 @@ import numpy as np
 import polars as pl
 import psycopg
 
-from flows.events.build import EventRequest, EventResult, Reach, build_event_arrays, reach_of
 from flows.events.config import LEADERS, EventConfig
 from flows.events.leaders import Leaders
+from flows.events.request import EventRequest
 from flows.runtime.candle_columns import last_candles
+from flows.runtime.table_columns import (
+    CENTRAL_BANK_RATES,
+    ECONOMIC_CALENDAR,
+    ECONOMIC_INDICATORS,
+    Columns,
+    part,
+)
 from market.timeframes import CANDLE_DURATION
 from sql.loading import load
 
 BEFORE: Final = timedelta(days=800)  # 20 monthly releases and some that have no forecast, for σ
 AHEAD: Final = timedelta(days=90)  # beyond the next FOMC decision, for the countdown
 YEAR_OF_VIX: Final = timedelta(days=375)
-_MARGIN: Final = timedelta(days=10)  # the longest that markets have been shut, for a leader's candle before
+_MARGIN: Final = timedelta(days=10)  # the longest closure of a market, for a leader's candle before
 _VIXCLS: Final = "VIXCLS"
-
-_INSTANT: Final = pl.Datetime("us", "UTC")
-_TEXT: Final = pl.String()
-_NUMBER: Final = pl.Float64()
-_FLAG: Final = pl.Boolean()
-_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
-    "calendar_window": {
-        "event_time": _INSTANT,
-        "time_known": _FLAG,
-        "scheduled": _FLAG,
-        "country": _TEXT,
-        "currency": _TEXT,
-        "symbol": _TEXT,
-        "event_type": _TEXT,
-        "title": _TEXT,
-        "impact": _TEXT,
-        "actual": _NUMBER,
-        "forecast": _NUMBER,
-        "previous": _NUMBER,
-        "hawkish_score": _NUMBER,
-        "source": _TEXT,
-        "withdrawn_at": _INSTANT,
-    },
-    "central_bank_rates_window": {
-        "bank": _TEXT,
-        "decision_time": _INSTANT,
-        "time_known": _FLAG,
-        "scheduled": _FLAG,
-        "rate": _NUMBER,
-        "previous": _NUMBER,
-        "forecast": _NUMBER,
-        "source": _TEXT,
-    },
-    "economic_indicator": {"date": pl.Date(), "value": _NUMBER, "known_on": pl.Date()},
-}
+_INDICATOR: Final = part(ECONOMIC_INDICATORS, ("date", "value", "known_on"))
 
 
 @dataclass(frozen=True)
@@ -68,79 +41,65 @@ class EventSources:
 
 
 class Span(NamedTuple):
-    """First candle of some windows, instant of the forecast, last candle forecast, and the timeframes."""
+    """The time for which event arrays are built.
 
-    first: datetime
-    last: datetime
+    Attributes
+    ----------
+    start
+        First candle, aware.
+    as_of
+        Latest instant of a forecast, aware.
+    end
+        Last candle, of the prediction windows if there are any, aware.
+    timeframes
+        Of the candles.
+    """
+
+    start: datetime
+    as_of: datetime
     end: datetime
     timeframes: frozenset[str]
 
-    def with_(self, other: "Span") -> "Span":
+    def union(self, other: "Span") -> "Span":
         """Return the span of both."""
         return Span(
-            min(self.first, other.first),
-            max(self.last, other.last),
+            min(self.start, other.start),
+            max(self.as_of, other.as_of),
             max(self.end, other.end),
             self.timeframes | other.timeframes,
         )
 
 
-class SourcesOfRun:
-    """The tables that the event arrays of a run are made from, read once for all blocks of its symbols.
-
-    Attributes
-    ----------
-    reach
-        Of all requests that were included.
-    """
-
-    def __init__(self) -> None:
-        self.reach: Reach | None = None
-        self._span: Span | None = None
-        self._held: tuple[Span, EventSources] | None = None
-
-    def include(self, requests: Sequence[EventRequest]) -> None:
-        """Take into account what some requests need; what is read already is read again if it falls short."""
-        if not requests:
-            return
-        span, reach = span_of(requests), reach_of(requests)
-        self._span = span if self._span is None else self._span.with_(span)
-        if reach is not None:
-            self.reach = reach if self.reach is None else self.reach.with_(reach)
-
-    def read(self, connection: psycopg.Connection[Any], config: EventConfig) -> EventSources:
-        """Return what `read_sources` returns for all requests that were included, at least one."""
-        if self._span is None:
-            raise ValueError("no requests were included: nothing says which span to read")
-        if self._held is None or self._held[0] != self._span:
-            self._held = self._span, _read_span(connection, self._span, config)
-        return self._held[1]
+def span_of(requests: Sequence[EventRequest]) -> Span:
+    """Return the span of some requests, at least one."""
+    ends = [(*request.timestamps[-1:], *request.future_timestamps[-1:])[-1] for request in requests]
+    return Span(
+        start=_aware(min(request.timestamps[0] for request in requests)),
+        as_of=_aware(max(request.as_of for request in requests)),
+        end=_aware(max(ends)),
+        timeframes=frozenset(request.timeframe for request in requests),
+    )
 
 
-def read_sources(
-    connection: psycopg.Connection[Any], requests: Sequence[EventRequest], config: EventConfig
-) -> EventSources:
-    """Read the calendar, the central banks' decisions and the leaders for some requests, at least one.
+def read_sources(connection: psycopg.Connection[Any], span: Span, config: EventConfig) -> EventSources:
+    """Read the calendar, the central banks' decisions and the leaders for event arrays in a span.
 
     Raises
     ------
     psycopg.Error
         A table can't be read.
     """
-    return _read_span(connection, span_of(requests), config)
-
-
-def _read_span(connection: psycopg.Connection[Any], span: Span, config: EventConfig) -> EventSources:
-    first, last, end, timeframes = span
-    daily = [config.leaders[role].symbol for role in LEADERS]
-    candles = {"1d": _read_candles(connection, "1d", daily, first - YEAR_OF_VIX, last)}
-    if "1h" in timeframes:
-        candles["1h"] = _read_candles(connection, "1h", daily[:-1], first - _MARGIN, last)
+    symbols = [config.leaders[role].symbol for role in LEADERS]
+    year_before = span.start - YEAR_OF_VIX
+    candles = {"1d": _read_candles(connection, "1d", symbols, year_before, span.as_of)}
+    if "1h" in span.timeframes:
+        hourly = [symbol for symbol in symbols if symbol != config.leaders["vix"].symbol]
+        candles["1h"] = _read_candles(connection, "1h", hourly, span.start - _MARGIN, span.as_of)
     vixcls = None
     if config.leaders["vix"].symbol not in candles["1d"]["symbol"]:
-        given = {"series_id": _VIXCLS, "start": first - YEAR_OF_VIX, "end": last}
-        vixcls = _read(connection, "economic_indicator", given)
-    calendar, rates = read_calendar(connection, first - BEFORE, end + AHEAD)
+        bounds = {"series_id": _VIXCLS, "start": year_before, "end": span.as_of}
+        vixcls = _read(connection, "economic_indicator", bounds, _INDICATOR)
+    calendar, rates = read_calendar(connection, span.start - BEFORE, span.end + AHEAD)
     return EventSources(calendar, rates, Leaders(candles, vixcls))
 
 
@@ -148,38 +107,10 @@ def read_calendar(
     connection: psycopg.Connection[Any], start: datetime, end: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read the calendar and the central banks' decisions from `start` (included) to `end` (excluded)."""
-    window = {"start": start, "end": end}
+    bounds = {"start": start, "end": end}
     return (
-        _read(connection, "calendar_window", window),
-        _read(connection, "central_bank_rates_window", window),
-    )
-
-
-def events_from_database(
-    connection: psycopg.Connection[Any],
-    requests: Sequence[EventRequest],
-    config: EventConfig,
-    sources_of_run: SourcesOfRun | None = None,
-) -> dict[str, EventResult]:
-    """Read the tables and build the event arrays of some symbols; raises what these two functions raise."""
-    if not requests:
-        return {}
-    of_run = sources_of_run or SourcesOfRun()
-    of_run.include(requests)
-    sources = of_run.read(connection, config)
-    return build_event_arrays(
-        requests, sources.calendar, sources.leaders, config, sources.rates, of_run.reach
-    )
-
-
-def span_of(requests: Sequence[EventRequest]) -> Span:
-    """Return the span of the windows of some requests, at least one."""
-    ends = [(*request.timestamps[-1:], *request.future_timestamps[-1:])[-1] for request in requests]
-    return Span(
-        _aware(min(request.timestamps[0] for request in requests)),
-        _aware(max(request.as_of for request in requests)),
-        _aware(max(ends)),
-        frozenset(request.timeframe for request in requests),
+        _read(connection, "calendar_window", bounds, ECONOMIC_CALENDAR),
+        _read(connection, "central_bank_rates_window", bounds, CENTRAL_BANK_RATES),
     )
 
 
@@ -195,7 +126,10 @@ def _read_candles(
     return last_candles(connection, timeframe, symbols, count, end).filter(pl.col("ts") >= start)
 
 
-def _read(connection: psycopg.Connection[Any], query: str, given: dict[str, Any]) -> pl.DataFrame:
+def _read(
+    connection: psycopg.Connection[Any], query: str, parameters: dict[str, Any], columns: Columns
+) -> pl.DataFrame:
+    """Run a named query whose columns are those of `columns`, in their order."""
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(load(query), given).fetchall()
-    return pl.DataFrame(rows, schema=_SCHEMAS[query], orient="row")
+        rows = cursor.execute(load(query), parameters).fetchall()
+    return pl.DataFrame(rows, schema=columns, orient="row")

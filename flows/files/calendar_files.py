@@ -189,11 +189,11 @@ def _warnings(rows: pl.DataFrame) -> list[str]:
         parsed = parse_calendar(rows, None, [], load_config())
     except EventError as error:
         return [warning(WarningCode.MISSING_RELEASES, str(error))]
-    merged, names = parsed.source.merged, parsed.source.found.names
+    merged, names = parsed.source.merged, parsed.source.series_rows.names
     span = parsed.rows[0], parsed.rows[-1]
     return [
         *checks.doubtful_releases(merged, names, *span, np.datetime64("now", "us")),
         *checks.impossible_releases(merged, *span),
         *checks.weekend_decisions(merged, names, *span),
-        *checks.left_out(parsed.source.frequent),
+        *checks.left_out(parsed.source.too_frequent),
     ]

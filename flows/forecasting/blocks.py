@@ -11,9 +11,9 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
-from flows.events.source import SourcesOfRun
 from flows.forecasting.candles import CandleWindow, Windows, closed_windows
 from flows.forecasting.event_plan import EventPlan, event_requests, unreadable, why_unusable
+from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.fingerprint import with_fingerprint
 from flows.forecasting.forecasts import Order, Sampling, build_row, usable_lookback
 from flows.forecasting.lookback import shortened

@@ -92,13 +92,6 @@ class StaleError(ValueError):
     """The newest candle is too far behind the calendar."""
 
 
-def as_utc(as_of: datetime | None) -> datetime:
-    """Return the instant that a run looks from: now where none is given, UTC where no zone is."""
-    if as_of is None:
-        return datetime.now(UTC)
-    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
-
-
 def epoch_ms(timestamps: DatetimeArray) -> list[Any]:
     """Return timestamps as the whole milliseconds since 1970 that a request carries."""
     milliseconds: list[Any] = timestamps.astype("datetime64[ms]").astype(np.int64).tolist()

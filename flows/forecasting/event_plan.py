@@ -1,6 +1,6 @@
 """The event array of each symbol of a run, or the reason why its forecast is made without events."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from flows.events import EventError, EventRequest, EventResult, load_config
-from flows.events.source import SourcesOfRun, events_from_database
+from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
 from flows.forecasting.candles import CandleWindow
+from flows.forecasting.event_sources import SourcesOfRun
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
 from market.types import Float32Array
@@ -94,7 +94,7 @@ def plan_events(
     """
 
     def build(requests: list[EventRequest]) -> Mapping[str, EventResult]:
-        return events_from_database(connection, requests, load_config(), sources)
+        return _results(connection, requests, sources or SourcesOfRun())
 
     try:
         return plan_with(build, model, windows, timeframe, as_of)
@@ -125,6 +125,18 @@ def plan_with(
         return plan_of(build(event_requests(windows, timeframe, as_of)))
     except EventError as error:
         return EventPlan.without(windows, str(error))
+
+
+def _results(
+    connection: psycopg.Connection[Any], requests: Sequence[EventRequest], sources: SourcesOfRun
+) -> dict[str, EventResult]:
+    """Read the tables and build the event arrays; raises what these two raise."""
+    if not requests:
+        return {}
+    config = load_config()
+    sources.include(requests)
+    tables = sources.read(connection, config)
+    return build_event_arrays(requests, tables.calendar, tables.leaders, config, tables.rates, sources.reach)
 
 
 def unreadable(error: Exception) -> str:

@@ -10,9 +10,9 @@ import psycopg
 from prefect import task
 from prefect.logging import get_run_logger
 
-from flows.events.source import SourcesOfRun
 from flows.forecasting.candles import CandleWindow, read_candles
 from flows.forecasting.event_plan import EventPlan, plan_events
+from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.forecasts import Order, build_request
 from flows.forecasting.store import (
     PredictionRow,

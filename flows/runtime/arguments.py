@@ -1,6 +1,50 @@
-"""Lists of names on command lines and in environment variables."""
+"""Reads the values of command lines, environment variables and flow parameters: names, instants, numbers."""
+
+import argparse
+from datetime import UTC, datetime
 
 
 def names_in(text: str) -> list[str]:
     """Return the names in a list like ``A, B``, without the blanks around them."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def as_utc(as_of: datetime | None) -> datetime:
+    """Return an instant in UTC: the current one for None; a time without a zone means UTC."""
+    if as_of is None:
+        return datetime.now(UTC)
+    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+
+
+def instant(text: str) -> datetime:
+    """Return the instant in an ISO 8601 text, in UTC; a type of argparse.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        The text is not ISO 8601.
+    """
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError) as error:  # the latter beside the years 1 and 9999
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an ISO 8601 instant; expected a date or a time, such as 2024-01-31 or "
+            "2024-01-31T12:00Z (UTC unless it names a zone)"
+        ) from error
+
+
+def positive(text: str) -> int:
+    """Return the whole number above 0 in a text; a type of argparse.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        The text is not such a number.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number

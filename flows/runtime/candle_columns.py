@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 
 from flows.runtime.columns import column_cursor
-from sql.loading import load
+from market.timeframes import CANDLE_TABLE
+from sql.loading import load, load_for_table
 
 CANDLE_SCHEMA: dict[str, Any] = {
     "symbol": pl.String(),
@@ -29,7 +30,7 @@ def last_candles(
         Columns of `CANDLE_SCHEMA`, ordered by symbol and time; up to `count` rows per symbol, and none for a
         symbol without candles.
     """
-    candles = sql.SQL(load(f"candles_{timeframe}"))
+    candles = load_for_table("candles", CANDLE_TABLE[timeframe])
     query = sql.SQL(load("candle_columns")).format(candles=candles)
     with column_cursor(connection) as cursor:
         rows = cursor.execute(query, {"symbols": list(symbols), "n": count, "before": before}).fetchall()

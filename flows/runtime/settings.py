@@ -1,13 +1,7 @@
-"""Settings of the flows, each an environment variable with a default, and what a local Prefect run needs."""
+"""Reads the settings of the flows, each an environment variable with a default."""
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
-
-from prefect.settings import (
-    PREFECT_SERVER_ANALYTICS_ENABLED,
-    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
-)
 
 from flows.runtime.arguments import names_in
 from inference_server.addresses import server_address
@@ -100,15 +94,3 @@ def _timeframes(given: str | None, default: frozenset[str]) -> frozenset[str]:
             f"KRONOS_SHORTER_LOOKBACK is {given!r}; give timeframes, such as {','.join(TIMEFRAMES)}, or none"
         )
     return names
-
-
-def local_prefect_defaults() -> dict[Any, Any]:
-    """Prefect settings for a run without a Prefect server; whatever the user has set stays as it is.
-
-    The temporary server that Prefect then starts takes 10 to 24 s on two cores; Prefect waits 20.
-    It has nobody to report usage figures to.
-    """
-    return {
-        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 90,
-        PREFECT_SERVER_ANALYTICS_ENABLED: False,
-    }

@@ -51,12 +51,12 @@ def learn(p10: ArrayLike, p90: ArrayLike, actual: ArrayLike) -> Calibration:
     Parameters
     ----------
     p10, p90, actual
-        (n, steps) each; NaN where a forecast is shorter or no close is known. An envelope of no width, as
-        one sample path has, teaches nothing.
+        (n, steps) each; NaN where a forecast is shorter or no close is known. Envelopes without width
+        (of one sample path) are ignored.
     """
-    low, high, came = (np.asarray(values, dtype=np.float64) for values in (p10, p90, actual))
+    low, high, close = (np.asarray(values, dtype=np.float64) for values in (p10, p90, actual))
     width = np.where(high > low, high - low, np.nan)
-    below, above = (low - came) / width, (came - high) / width
+    below, above = (low - close) / width, (close - high) / width
     counts = np.isfinite(below).sum(axis=0)
     moves = [
         [

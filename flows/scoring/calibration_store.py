@@ -1,4 +1,4 @@
-"""Calibrations in the database: learned from scored forecasts, kept with their instant, read for new ones."""
+"""Learns calibrations from scored forecasts, stores them with their instant, and reads them for new ones."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ LEARNED_FROM: Final = {"1h": timedelta(days=60), "1d": timedelta(days=1095)}
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What a run learned of one model and asset class."""
+class LearnedCalibration:
+    """The calibration that a run learned for one model and asset class."""
 
     model_name: str
     asset_class: str
@@ -33,12 +33,12 @@ def read_calibrations(
     connection: psycopg.Connection[Any], timeframe: str, model_name: str, model_version: str, as_of: datetime
 ) -> dict[str, Calibration]:
     """Read, by asset class, the newest calibration that a forecast made at an instant may know."""
-    given = {
+    model = {
         "timeframe": timeframe, "model_name": model_name, "model_version": model_version, "as_of": as_of,
     }  # fmt: skip
     return {
         asset_class: Calibration(_floats(low), _floats(high), np.array(counts, dtype=np.int64))
-        for asset_class, _, low, high, counts in connection.execute(load("calibrations"), given)
+        for asset_class, _, low, high, counts in connection.execute(load("calibrations"), model)
     }
 
 
@@ -47,7 +47,7 @@ def learn_calibrations(
     timeframe: str,
     as_of: datetime,
     instruments: Mapping[str, Instrument],
-) -> list[Learned]:
+) -> list[LearnedCalibration]:
     """Learn and store a calibration of every model and asset class, unless one was learned that UTC day.
 
     Only forecasts that had matured by `as_of` count, and a forecast made from then on is later than the
@@ -58,18 +58,17 @@ def learn_calibrations(
     today = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
     learned = []
     for name, version in connection.execute(load("scored_models"), span).fetchall():
-        given = {"timeframe": timeframe, "model_name": name, "model_version": version, "as_of": as_of}
-        if any(row[1] >= today for row in connection.execute(load("calibrations"), given)):
+        model = {"timeframe": timeframe, "model_name": name, "model_version": version, "as_of": as_of}
+        if any(row[1] >= today for row in connection.execute(load("calibrations"), model)):
             continue
-        model = span | {"model_name": name, "model_version": version}
-        groups = _envelopes(connection, model, instruments)
+        groups = _envelopes(connection, model | span, instruments)
         for asset_class, rows in sorted(groups.items()):
             calibration = learn(*_matrices(rows))
             if not np.isfinite(calibration.low).any():
                 continue
             connection.execute(
                 load("upsert_calibration"),
-                given
+                model
                 | {
                     "asset_class": asset_class,
                     "low": numbers(calibration.low),
@@ -77,7 +76,7 @@ def learn_calibrations(
                     "counts": calibration.counts.tolist(),
                 },
             )
-            learned.append(Learned(name, asset_class, calibration))
+            learned.append(LearnedCalibration(name, asset_class, calibration))
     return learned
 
 
@@ -97,10 +96,10 @@ def _envelopes(
 
 def _matrices(rows: list[Float64Array]) -> Float64Array:
     """Return (3, n, steps), NaN beyond the end of shorter forecasts."""
-    whole = np.full((3, len(rows), max(row.shape[1] for row in rows)), np.nan)
+    padded = np.full((3, len(rows), max(row.shape[1] for row in rows)), np.nan)
     for number, row in enumerate(rows):
-        whole[:, number, : row.shape[1]] = row
-    return whole
+        padded[:, number, : row.shape[1]] = row
+    return padded
 
 
 def _floats(values: list[float | None]) -> Float64Array:

@@ -1,4 +1,4 @@
-"""Figures of merit of forecasts against what came: arrays in, a figure per step out, NaN where unknown."""
+"""Computes a forecast's losses and hits against the actual closes: a figure per step, NaN where unknown."""
 
 import math
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def score_steps(
     quantiles
         (3, pred_len): p10, p50 and p90 of close.
     actual
-        (pred_len,) closes that came, NaN where none is known.
+        (pred_len,) actual closes, NaN where none is known.
     last_close
         Close of the last candle that the forecast saw; NaN where unknown.
     calibrated
@@ -103,9 +103,10 @@ def direction_hit(forecast: ArrayLike, actual: ArrayLike, start: float) -> Float
 
     NaN where one of the two did not move, or is unknown: there is no direction to be right about.
     """
-    said = np.sign(np.asarray(forecast, dtype=np.float64) - start)
-    came = np.sign(np.asarray(actual, dtype=np.float64) - start)
-    return np.where(np.isnan(said + came) | (said * came == 0), np.nan, said == came)
+    expected_sign = np.sign(np.asarray(forecast, dtype=np.float64) - start)
+    actual_sign = np.sign(np.asarray(actual, dtype=np.float64) - start)
+    unknown = np.isnan(expected_sign + actual_sign) | (expected_sign * actual_sign == 0)
+    return np.where(unknown, np.nan, expected_sign == actual_sign)
 
 
 def fair_crps(paths: ArrayLike, actual: ArrayLike) -> Float64Array:

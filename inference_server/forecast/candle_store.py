@@ -19,9 +19,10 @@ from inference_server.forecast.windows import Window
 from inference_server.metrics import Metrics
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument, default_instruments
+from market.timeframes import CANDLE_TABLE
 from sql.connect import connection_settings, normalise_url
 from sql.errors import DatabaseError, one_line
-from sql.loading import load
+from sql.loading import load, load_for_table
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class CandleStore:
             "before": instant.replace(tzinfo=UTC),
         }
         by_symbol: dict[str, list[TupleRow]] = {}
-        for row in await self.rows(load(f"candles_{timeframe}"), given):
+        for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given):
             by_symbol.setdefault(row[0], []).append(row)
         return {symbol: _window(rows) for symbol, rows in by_symbol.items()}
 

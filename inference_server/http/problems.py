@@ -7,6 +7,7 @@ from typing import Final
 from litestar.exceptions import HTTPException, ValidationException
 
 from inference_server.errors import (
+    BodyTooLarge,
     InvalidBody,
     InvalidCandles,
     InvalidHeader,
@@ -25,6 +26,8 @@ _HTTP_DETAILS: Final = {
     405: "the route does not take this method; the header Allow names those it takes",
     413: "the body is larger than this server takes; GET /model tells max_body_bytes (KRONOS_MAX_BODY_BYTES)",
 }
+_HTTP_TITLES: Final = {413: BodyTooLarge.title}
+"""In place of the standard library's names, which Python 3.13 changed: a problem has one type everywhere."""
 
 
 def problem_of(error: Exception, instance: str | None = None) -> Problem:
@@ -52,7 +55,7 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
             expected=error.expected,
         )
     if isinstance(error, HTTPException) and error.status_code < 500:
-        title = HTTPStatus(error.status_code).phrase
+        title = _HTTP_TITLES.get(error.status_code, HTTPStatus(error.status_code).phrase)
         return Problem(
             type=TYPE_PREFIX + title.lower().replace(" ", "-"),
             title=title,

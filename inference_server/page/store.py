@@ -26,8 +26,8 @@ from inference_server.schemas import EncodedArray
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
-from market.timeframes import Timeframe
-from sql.loading import load
+from market.timeframes import CANDLE_TABLE, Timeframe
+from sql.loading import load, load_for_table
 
 LONGEST_NAME = 64
 MAX_EVENTS = 2000
@@ -67,7 +67,7 @@ class PageStore:
         """
         await self._registered(symbol)
         given = {"symbols": [symbol], "n": limit, "before": aware(before)}
-        rows = await self._store.rows(load(f"candles_{timeframe}"), given)
+        rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given)
         columns = list(zip(*rows, strict=True)) or [()] * 8
         names = ("timestamp", "open", "high", "low", "close", "volume")
         return StoredCandles(

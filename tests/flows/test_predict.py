@@ -17,13 +17,13 @@ from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
 from flows.forecasting import tasks as predict_tasks
-from flows.forecasting.candles import as_utc
 from flows.forecasting.forecasts import usable_lookback
 from flows.forecasting.run_summary import Outcome
 from flows.forecasting.seeds import forecast_seed
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from flows.predict import predict_batch
+from flows.runtime.arguments import as_utc
 from inference_server.schemas import EncodedArray
 from market.instruments import Instrument, default_instruments
 from market.time_grid import past_timestamps
@@ -160,7 +160,8 @@ def test_a_server_that_is_down_is_one_clear_failure(
     state = run()
     assert state.is_failed()
     assert state.message is not None
-    assert state.message.startswith("the inference server says nothing of its model: no answer from")
+    expected = "the inference server does not answer which model it serves: no answer from"
+    assert state.message.startswith(expected)
     assert "set KRONOS_SERVER" in state.message
     assert stored(market) == {}
 
@@ -569,7 +570,7 @@ def test_a_server_that_is_given_another_model_mixes_no_versions(
         assert len(asked) == (1 if version == "v1" else 2)
         assert (asked[-1].lookback == 42) == (version == "v2")
         assert (asked[-1].events is None) == (version == "v2")
-    said = "the server went on to another model than stand-in v1 during the run"
+    said = "the server changed its model from stand-in v1 during the run"
     assert any(said in record.message for record in caplog.records)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import psycopg
 import pytest
 from prefect.artifacts import Artifact
+from psycopg import sql
 
 from flows import score as module
 from flows.generated.releases import generated_releases
@@ -73,6 +74,7 @@ def test_a_run_beside_a_lock_ends_and_keeps_the_chunks_before(
     run(40)
     first, second = score_rows(market)
     market.execute("DELETE FROM prediction_scores WHERE as_of = %s", [first["as_of"]])
+    market.execute("UPDATE ml_predictions SET scored_at = NULL")
     monkeypatch.setattr(module, "CHUNK", 1)
     monkeypatch.setenv("KRONOS_STATEMENT_TIMEOUT_S", "0.2")
     with connect(database_url) as other:
@@ -88,7 +90,7 @@ def test_running_again_changes_nothing(market: psycopg.Connection[Any]) -> None:
     assert run(40).new == 2
     before = score_rows(market)
     again = run(40)
-    assert (again.new, again.changed, again.unchanged) == (0, 0, 2)
+    assert again == Tally(without_events=None)
     assert score_rows(market) == before
 
 
@@ -98,14 +100,14 @@ def test_a_corrected_candle_changes_the_score(market: psycopg.Connection[Any]) -
     run(40)
     market.execute("UPDATE ohlcv_1h SET close = 5 WHERE ts = %s", (START + timedelta(hours=12),))
     again = run(40)
-    assert (again.new, again.changed, again.unchanged) == (0, 1, 1)
+    assert (again.new, again.changed, again.unchanged) == (0, 1, 0)
     row = score_rows(market)[0]
     assert row["actual"][1] == 5
     assert row["covered"][1] is False
     assert row["updated_at"] > row["created_at"]
 
 
-def test_later_corrections_take_a_longer_look_back(market: psycopg.Connection[Any]) -> None:
+def test_later_corrections_count_with_a_longer_look_back(market: psycopg.Connection[Any]) -> None:
     add_forecast(market, CLOSES, 10)
     run(40)
     market.execute("UPDATE ohlcv_1h SET close = 5 WHERE ts = %s", (START + timedelta(hours=12),))
@@ -158,12 +160,23 @@ def test_a_candle_that_comes_late_is_scored_at_any_age(market: psycopg.Connectio
     assert run(month) == Tally()
 
 
-def test_only_scores_that_lack_a_close_are_looked_through(database: psycopg.Connection[Any]) -> None:
-    query = load("forecasts_to_score")
-    given = {"timeframe": "1h", "as_of": START, "recheck_from": START}
+def test_the_forecasts_that_are_due_are_found_through_an_index(database: psycopg.Connection[Any]) -> None:
+    query = sql.SQL(load("due_forecasts")).format(candles=sql.Identifier("ohlcv_1h"))
     database.execute("SET enable_seqscan = off")
-    plan = "\n".join(line for (line,) in database.execute(f"EXPLAIN {query}", given))
-    assert "prediction_scores_incomplete" in plan
+    parameters = {"timeframe": "1h", "as_of": START}
+    plan = "\n".join(line for (line,) in database.execute(sql.SQL("EXPLAIN ") + query, parameters))
+    assert "ml_predictions_due" in plan
+
+
+def test_scoring_all_looks_at_every_forecast(market: psycopg.Connection[Any]) -> None:
+    for hour in (10, 20):
+        add_forecast(market, CLOSES, hour)
+    run(40)
+    before = score_rows(market)
+    assert run(5000) == Tally()
+    assert run(5000, score_all=True).unchanged == 2
+    assert score_rows(market) == before
+    assert run(5000) == Tally()
 
 
 def test_without_any_candle_a_forecast_waits(market: psycopg.Connection[Any]) -> None:
@@ -295,7 +308,7 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
     assert "30 newly scored" in str(table.description)
     assert "SCORES WITHOUT EVENTS" in str(table.description)
     assert str(picture.data).startswith("data:image/png;base64,")
-    assert score(timeframe="1h", as_of=as_of, return_state=True).result().unchanged == 30
+    assert score(timeframe="1h", as_of=as_of, return_state=True).result() == Tally()
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -120,7 +120,8 @@ def test_a_stuck_server_is_one_clear_failure(
         state = run()
     assert state.is_failed()
     assert state.message is not None
-    expected = f"the inference server says nothing of its model: no answer from {address}/model within 0.3 s"
+    silence = f"no answer from {address}/model within 0.3 s"
+    expected = f"the inference server does not answer which model it serves: {silence}"
     assert state.message.startswith(expected)
 
 

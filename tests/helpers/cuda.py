@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,15 @@ def why_not() -> str | None:
         return "this ONNX Runtime was built without CUDA: install onnxruntime-gpu"
     if str(ort.cuda_version).split(".")[0] != str(CUDA_MAJOR):
         return f"ONNX Runtime was built for CUDA {ort.cuda_version}; the stand-ins are of {CUDA_MAJOR}"
+    real = find_spec("nvidia")
+    if real is not None and _has_cudart(real):
+        return "CUDA's own libraries are installed and come before stand-ins; torch's CPU build has none"
     return None
+
+
+def _has_cudart(package: ModuleSpec) -> bool:
+    folders = package.submodule_search_locations or ()
+    return any(any(Path(folder).glob("*/lib/libcudart.so*")) for folder in folders)
 
 
 @dataclass(frozen=True)

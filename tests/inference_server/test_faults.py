@@ -108,12 +108,12 @@ def test_the_unforeseen(
 @pytest.mark.parametrize(
     ("content", "status"),
     [
-        (b"", 400),
-        (b"\xff\xfe", 400),
+        (b"", 422),
+        (b"\xff\xfe", 422),
         (b'{"symbol": "/tmp/../etc/passwd\\u0000"}', 404),
-        (b'{"symbol": "A"', 400),
+        (b'{"symbol": "A"', 422),
         (b'"' + b"x" * 60_000, 413),
-        (json.dumps({**ASKED, "candles": {**candles(), "open": ["DROP TABLE"] * 40}}).encode(), 400),
+        (json.dumps({**ASKED, "candles": {**candles(), "open": ["DROP TABLE"] * 40}}).encode(), 422),
     ],
 )
 def test_bodies_that_cannot_be_used(

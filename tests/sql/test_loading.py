@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sql.loading import load
-from tests.conftest import ROOT
+from sql.loading import load, load_for_table
+from tests.market_data import ROOT
 
 PARTS = ("benchmarks", "export", "flows", "inference_server", "market", "sql", "training")
 
@@ -62,12 +62,20 @@ def test_an_unknown_name_is_rejected() -> None:
         load("no_such_query")
 
 
+def test_the_name_of_a_table_is_quoted() -> None:
+    query = load_for_table("candles", 'a"b').as_string()
+    assert 'FROM "a""b" AS c' in query
+    assert "{table}" not in query
+
+
 def test_every_call_names_an_existing_query() -> None:
     calls = [
         (path, node)
         for path, module in modules(*PARTS).items()
         for node in ast.walk(module)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("load", "load_for_table")
     ]
     assert calls
     unknown = [

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 import sql.migrate as module
 from sql.connect import connect
 from sql.errors import DatabaseError
-from sql.loading import load
+from sql.loading import load, load_for_table
 from sql.migrate import Migration, migrate, migrations, status
 from tests.helpers.databases import OLDER_TABLES, build_older
 
@@ -29,11 +29,13 @@ COLUMNS = {
     "economic_indicators": "series_id date value known_on source",
     "ml_predictions": "symbol timeframe as_of model_name model_version pred_len timestamps p10 p50 p90 seed "
     "created_at updated_at event_context p10_calibrated p90_calibrated samples "
-    "warnings fingerprint statistics",
+    "warnings fingerprint statistics scored_at",
     "prediction_scores": "symbol timeframe as_of model_name model_version pred_len matured_at last_close "
     "actual covered covered_calibrated pinball abs_error direction_hit crps events_active step_events "
     "event_day forecast_updated_at",
     "prediction_calibration": "timeframe model_name model_version asset_class as_of low high counts",
+    "scored_closes": "timeframe symbol ts close forecasts_from",
+    "scored_releases": "timeframe symbol day releases",
 }
 
 
@@ -64,7 +66,7 @@ def test_an_empty_database_gets_every_table(empty: psycopg.Connection) -> None:
         assert set(columns.split()) <= set(columns_of(empty, table))
     names = columns_of(empty, "ml_predictions")
     assert names[names.index("updated_at") + 1] == "event_context"
-    assert names[-1] == "statistics"
+    assert names[-2:] == ["statistics", "scored_at"]
     assert all(item.applied_at for item in status(empty))
     assert migrate(empty) == []
 
@@ -214,8 +216,8 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
         database.execute(role)
     database.execute("SET ROLE kronos_server")
     window = {"symbols": ["A"], "n": 1, "before": datetime.now(UTC) + timedelta(days=1)}
-    for query in ("candles_1h", "candles_1d"):
-        assert database.execute(load(query), window).fetchall() == []
+    for table in ("ohlcv_1h", "ohlcv_1d"):
+        assert database.execute(load_for_table("candles", table), window).fetchall() == []
     assert database.execute(load("instruments")).fetchall() == []
     asked = {"symbol": "A", "timeframe": "1h", "as_of": None, "model_name": None}
     for query in ("stored_prediction", "prediction_inputs"):
@@ -230,6 +232,6 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
     place = {name: info[name] for name in ("host", "port", "dbname")}
     with psycopg.connect(**place, user="kronos_server", password="only for this test") as server:
         assert server.execute("SHOW statement_timeout").fetchone() == ("15s",)
-        server.execute(load("candles_1h"), window)
+        server.execute(load_for_table("candles", "ohlcv_1h"), window)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             server.execute("CREATE TABLE mine (a int)")

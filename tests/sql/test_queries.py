@@ -5,10 +5,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.abc import Query
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from sql.loading import load
+from market.timeframes import CANDLE_TABLE
+from sql.loading import load, load_for_table
 
 START = datetime(2022, 6, 15, tzinfo=UTC)
 PREDICTION: dict[str, Any] = {
@@ -48,7 +50,7 @@ UNDER_EVENT = f"""
 """
 
 
-def fetch(database: psycopg.Connection, query: str, **parameters: Any) -> list[dict[str, Any]]:
+def fetch(database: psycopg.Connection, query: Query, **parameters: Any) -> list[dict[str, Any]]:
     return database.cursor(row_factory=dict_row).execute(query, parameters).fetchall()
 
 
@@ -63,16 +65,16 @@ def add_candles(database: psycopg.Connection, table: str, symbol: str, count: in
     )
 
 
-@pytest.mark.parametrize("timeframe", ["1h", "1d"])
+@pytest.mark.parametrize("table", CANDLE_TABLE.values())
 class TestCandles:
     def test_the_last_n_candles_of_each_symbol_are_returned_oldest_first(
-        self, database: psycopg.Connection, timeframe: str
+        self, database: psycopg.Connection, table: str
     ) -> None:
         for symbol, count in (("B", 10), ("A", 3), ("C", 5)):
-            add_candles(database, f"ohlcv_{timeframe}", symbol, count)
-        candles = rows(
+            add_candles(database, table, symbol, count)
+        candles = fetch(
             database,
-            f"candles_{timeframe}",
+            load_for_table("candles", table),
             symbols=["B", "A", "X", "A"],
             n=4,
             before=START + timedelta(hours=9),
@@ -84,21 +86,17 @@ class TestCandles:
         assert list(candles[0]) == ["symbol", "ts", "open", "high", "low", "close", "volume", "amount"]
         assert candles[0]["ts"] == START + timedelta(hours=1)
 
-    def test_numeric_columns_are_returned_as_floats(
-        self, database: psycopg.Connection, timeframe: str
-    ) -> None:
+    def test_numeric_columns_are_returned_as_floats(self, database: psycopg.Connection, table: str) -> None:
         for column in ("open", "high", "low", "close", "volume", "amount"):
-            database.execute(f"ALTER TABLE ohlcv_{timeframe} ALTER {column} TYPE numeric(20, 8)")
-        database.execute(
-            f"INSERT INTO ohlcv_{timeframe} VALUES ('A', %s, 1, 2, 0.5, 1.5, 100, 150)", (START,)
-        )
-        (row,) = rows(database, f"candles_{timeframe}", symbols=["A"], n=1, before="infinity")
+            database.execute(f"ALTER TABLE {table} ALTER {column} TYPE numeric(20, 8)")
+        database.execute(f"INSERT INTO {table} VALUES ('A', %s, 1, 2, 0.5, 1.5, 100, 150)", (START,))
+        (row,) = fetch(database, load_for_table("candles", table), symbols=["A"], n=1, before="infinity")
         assert [type(value) for value in list(row.values())[2:]] == [float] * 6
 
-    def test_infinite_timestamps_are_left_out(self, database: psycopg.Connection, timeframe: str) -> None:
+    def test_infinite_timestamps_are_left_out(self, database: psycopg.Connection, table: str) -> None:
         for ts in ("-infinity", "2022-01-01", "infinity"):
-            database.execute(f"INSERT INTO ohlcv_{timeframe} VALUES ('A', %s, 1, 1, 1, 1)", (ts,))
-        candles = rows(database, f"candles_{timeframe}", symbols=["A"], n=9, before="infinity")
+            database.execute(f"INSERT INTO {table} VALUES ('A', %s, 1, 1, 1, 1)", (ts,))
+        candles = fetch(database, load_for_table("candles", table), symbols=["A"], n=9, before="infinity")
         assert [row["ts"].year for row in candles] == [2022]
 
 

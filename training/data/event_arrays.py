@@ -10,7 +10,7 @@ import polars as pl
 import psycopg
 
 from flows.events import EventError, EventRequest, Leaders, build_event_arrays, load_config
-from flows.events.source import EventSources, read_sources
+from flows.events.source import EventSources, read_sources, span_of
 from flows.files.frames import TableError
 from flows.files.market_folder import folder_calendar
 from market.time_grid import candle_bounds
@@ -36,7 +36,7 @@ def folder_sources(folder: Path, material: Material) -> EventSources:
 
 def database_sources(connection: psycopg.Connection[Any], stretches: Sequence[Stretch]) -> EventSources:
     """Read the calendar, decisions and leaders of the span of the stretches from the database."""
-    return read_sources(connection, [_request(stretch) for stretch in stretches], load_config())
+    return read_sources(connection, span_of([_request(stretch) for stretch in stretches]), load_config())
 
 
 def with_events(stretches: Sequence[Stretch], sources: EventSources) -> list[Stretch]:

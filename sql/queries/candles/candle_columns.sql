@@ -1,5 +1,5 @@
--- The candles of candles_1h or candles_1d, put in where the braces are, with the values of each symbol as arrays: one
--- row per symbol, oldest candle first. Parameters: those of that query.
+-- The candles that candles.sql returns, with the values of each symbol as arrays: one row per symbol, oldest candle
+-- first. The query candles.sql is inserted as the subquery; the parameters are its parameters.
 SELECT
     symbol,
     array_agg(ts ORDER BY ts) AS ts,

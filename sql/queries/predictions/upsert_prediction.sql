@@ -26,4 +26,5 @@ ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
     warnings = excluded.warnings,
     fingerprint = excluded.fingerprint,
     statistics = excluded.statistics,
-    updated_at = now()
+    updated_at = now(),
+    scored_at = NULL

@@ -93,7 +93,7 @@ def test_a_calendar_without_rows_for_the_window_is_an_error_of_the_run(market, y
 
 def test_a_symbol_asked_twice_is_an_error(market):
     request = market.request("EURUSD", "1h", "2022-06-15T12:00")
-    with pytest.raises(EventError, match="asked more than once: EURUSD"):
+    with pytest.raises(EventError, match="requested more than once: EURUSD"):
         build_event_arrays([request, request], market.calendar, Leaders({}), market.config)
 
 

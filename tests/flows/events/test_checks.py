@@ -21,13 +21,13 @@ SPAN = np.datetime64("2000-01-01", "us"), np.datetime64("2100-01-01", "us")
 
 def said_of(config, *rows, now=SPAN[1]):
     source = parse_calendar(calendar_rows(*rows), None, [], config).source
-    merged, names = source.merged, source.found.names
+    merged, names = source.merged, source.series_rows.names
     return [
-        *checks.dated_rows(source.found.dated),
+        *checks.dated_rows(source.series_rows.dated),
         *checks.impossible_releases(merged, *SPAN),
         *checks.doubtful_releases(merged, names, *SPAN, now),
         *checks.weekend_decisions(merged, names, *SPAN),
-        *checks.left_out(source.frequent),
+        *checks.left_out(source.too_frequent),
     ]
 
 

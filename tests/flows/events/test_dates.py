@@ -14,7 +14,7 @@ CPI, BOE = "CPI m/m", "Official Bank Rate"
 def releases_of(config, *rows, kind="cpi"):
     parsed = parse_calendar(calendar_rows(*rows), None, [], config)
     number = ("fomc", "cpi", "nfp", "gdp", "pce", "rate_decision", "earnings").index(kind)
-    return parsed.releases.take(parsed.releases.kind == number), parsed.source.found.dated
+    return parsed.releases.take(parsed.releases.kind == number), parsed.source.series_rows.dated
 
 
 def boe(*times, **columns):

@@ -128,7 +128,7 @@ class TestNeverCame:
         assert (
             len(
                 parsed_of(config, [*months(2), *rows[:-1], {**rows[-1], "actual": 0.8}])
-                .come_true()
+                .as_known_today()
                 .of("NVDA")
                 .times
             )
@@ -148,7 +148,7 @@ class TestNeverCame:
             for month in ("02", "05", "08", "11")
         ]
         moved = {**rows[-1], "event_time": "2023-11-15T21:00", "actual": None}
-        parsed = parsed_of(config, [*months(2), *rows, moved]).come_true()
+        parsed = parsed_of(config, [*months(2), *rows, moved]).as_known_today()
         assert len(parsed.of("NVDA").times) == 10
 
     def test_an_unscheduled_decision_happened_whatever_is_missing(self, config):
@@ -196,14 +196,14 @@ class TestTooOften:
         ]
         decisions = [{"event_time": f"2024-{day}T18:00", "title": FOMC} for day in ("05-01", "06-12")]
         parsed = parsed_of(config, [*days, *decisions])
-        assert parsed.source.frequent.tolist() == [56, 0, 0, 0, 0]
+        assert parsed.source.too_frequent.tolist() == [56, 0, 0, 0, 0]
         times = parsed.releases.times[parsed.releases.kind == 0].astype("datetime64[m]").astype(str)
         assert times[-1] == "2024-06-12T18:00"
         assert len(times) == 5  # what stood there before it could be known stays
 
     def test_the_real_calendar_has_none(self, market):
         parsed = parse_calendar(market.calendar, None, [], market.config)
-        assert not parsed.source.frequent.any()
+        assert not parsed.source.too_frequent.any()
         assert parsed.seen_at(FAR, FAR) is parsed
         assert not parsed.source.merged.contradicting.any()
         assert parsed.source.merged.two_times.sum() == 0

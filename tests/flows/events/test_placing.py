@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.events.placing import window_of
+from flows.events.window import event_window
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import default_instruments
 from market.time_grid import candle_bounds
@@ -225,7 +225,7 @@ def test_a_release_at_the_instant_of_the_last_close_is_the_next_candles(market):
 def test_the_candle_before_the_first_ends_where_that_one_begins() -> None:
     # On the clock hour: the calendar's candle before 15:00 is that of 14:30.
     stamps = np.array(["2022-06-15T15:00", "2022-06-15T16:00"], dtype="datetime64[us]")
-    window = window_of(default_instruments()["SPY"], "1h", stamps, stamps[:0])
+    window = event_window(default_instruments()["SPY"], "1h", stamps, stamps[:0])
     assert window.closes[0] == window.opens[1] == stamps[0]
     release = np.array(["2022-06-15T15:10"], dtype="datetime64[us]")
     assert window.row_of(release).tolist() == [0]

@@ -6,8 +6,9 @@ import polars as pl
 import psycopg
 import pytest
 
-from flows.events import EventError
-from flows.events.source import SourcesOfRun, events_from_database, read_sources
+from flows.events import EventError, build_event_arrays
+from flows.events.source import read_sources, span_of
+from flows.forecasting.event_sources import SourcesOfRun
 from market.instruments import Instrument
 from sql.loading import load
 from tests.helpers.event_markets import at
@@ -36,6 +37,15 @@ def filled(database, market):
     return database
 
 
+def events_from_database(connection, requests, config, sources_of_run=None):
+    """Read the tables, for the whole run if its sources are passed, and build the event arrays."""
+    if sources_of_run is None:
+        sources, reach = read_sources(connection, span_of(requests), config), None
+    else:
+        sources, reach = sources_of_run.read(connection, config), sources_of_run.reach
+    return build_event_arrays(requests, sources.calendar, sources.leaders, config, sources.rates, reach)
+
+
 @pytest.mark.parametrize(("symbol", "timeframe"), [("BTC-USD", "1h"), ("EURUSD", "1h"), ("SPY", "1d")])
 def test_arrays_from_the_database_are_those_from_the_files(market, filled, symbol, timeframe):
     request = market.request(symbol, timeframe, "2022-06-15T19:00")
@@ -51,7 +61,7 @@ def test_each_table_is_read_once_for_all_symbols(market, filled, monkeypatch):
     requests = [market.request(each, "1h", "2022-06-15T19:00") for each in ("BTC-USD", "EURUSD", "ETH-USD")]
     read = []
     execute = psycopg.Cursor.execute
-    counted = lambda *given: read.append(_text(given[1])) or execute(*given)  # noqa: E731
+    counted = lambda *args: read.append(_text(args[1])) or execute(*args)  # noqa: E731
     monkeypatch.setattr(psycopg.Cursor, "execute", counted)
     together = events_from_database(filled, requests, market.config)
     tables = ("economic_calendar", "central_bank_rates", "ohlcv_1h", "ohlcv_1d")
@@ -68,7 +78,8 @@ def test_each_table_is_read_once_for_all_symbols(market, filled, monkeypatch):
 
 
 def _text(query):
-    return query if isinstance(query, str) else query.as_string()
+    """Return a query without the quotation marks of its identifiers."""
+    return (query if isinstance(query, str) else query.as_string()).replace('"', "")
 
 
 def test_vixcls_is_read_where_there_are_no_candles_of_the_vix(market, filled):
@@ -78,7 +89,7 @@ def test_vixcls_is_read_where_there_are_no_candles_of_the_vix(market, filled):
         " SELECT 'VIXCLS', ts::date, close, ts::date + 1 FROM ohlcv_1d WHERE symbol = 'VIX'"
     )
     filled.execute("DELETE FROM ohlcv_1d WHERE symbol = 'VIX'")
-    sources = read_sources(filled, [request], market.config)
+    sources = read_sources(filled, span_of([request]), market.config)
     assert sources.leaders.vixcls["value"].len() > 500
     result = events_from_database(filled, [request], market.config)["SPY"]
     np.testing.assert_array_equal(result.array[:, 17], market.build(request).array[:, 17])
@@ -125,7 +136,3 @@ def test_a_leader_whose_calendar_is_unknown_is_an_error_that_names_it(market, fi
     wrong = {**market.config.leaders, "spy": Instrument("SPY", "index", "NOWHERE")}
     with pytest.raises(EventError, match=r"leader.*SPY.*unknown calendar 'NOWHERE'"):
         events_from_database(filled, [request], replace(market.config, leaders=wrong))
-
-
-def test_nothing_asked_reads_nothing(database, config):
-    assert events_from_database(database, [], config) == {}

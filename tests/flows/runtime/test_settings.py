@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.runtime.settings import FlowSettings, local_prefect_defaults
+from flows.runtime.settings import FlowSettings
 
 
 def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,3 @@ def test_another_shorter_lookback_is_named(monkeypatch: pytest.MonkeyPatch, give
     monkeypatch.setenv("KRONOS_SHORTER_LOOKBACK", given)
     with pytest.raises(ValueError, match=r"KRONOS_SHORTER_LOOKBACK is .*1h,1d, or none"):
         FlowSettings.from_env()
-
-
-def test_local_prefect_waits_longer_for_its_temporary_server() -> None:
-    assert 90 in local_prefect_defaults().values()

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from flows.events import load_config
-from flows.events.rows import CALENDAR_SCHEMA
 from flows.files import feeds
+from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
@@ -27,7 +27,7 @@ def calendar(*releases: tuple[str, str, str]) -> pl.DataFrame:
         }
         for time, currency, title in releases
     ]
-    return pl.DataFrame(rows, schema=CALENDAR_SCHEMA)
+    return pl.DataFrame(rows, schema=ECONOMIC_CALENDAR)
 
 
 CALENDAR = calendar(

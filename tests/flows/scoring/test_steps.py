@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from flows.scoring.calibration import Calibration
-from flows.scoring.calibration_store import Learned
+from flows.scoring.calibration_store import LearnedCalibration
 from flows.scoring.picture import data_url, reliability_picture
+from flows.scoring.score_tables import calibration_lines, score_table
 from flows.scoring.splits import beside, summary
-from flows.scoring.steps import WIDE_SCHEMA, numbers, steps_of, truths
-from flows.scoring.tables import learned_lines, score_table
+from flows.scoring.steps import WIDE_SCHEMA, booleans, numbers, steps_of
 
 AS_OF = datetime(2024, 6, 12, 10, tzinfo=UTC)
 
@@ -62,7 +62,7 @@ def test_one_row_per_step_where_whole_lists_may_be_missing() -> None:
 
 def test_missing_figures_are_null() -> None:
     assert numbers(np.array([1.5, math.nan])) == [1.5, None]
-    assert truths(np.array([1.0, 0.0, math.nan])) == [True, False, None]
+    assert booleans(np.array([1.0, 0.0, math.nan])) == [True, False, None]
 
 
 def test_every_split() -> None:
@@ -144,7 +144,7 @@ def test_a_sentence_for_what_was_learned() -> None:
     calibration = Calibration(
         np.array([0.5, 0.25, math.nan]), np.array([1.0, 2.0, math.nan]), np.array([90, 80, 9])
     )
-    assert learned_lines([Learned("m", "fx", calibration)]) == [
+    assert calibration_lines([LearnedCalibration("m", "fx", calibration)]) == [
         "Learned for m, fx: step 1: p10 down 0.50, p90 up 1.00 widths (90 closes); "
         "step 2: p10 down 0.25, p90 up 2.00 widths (80 closes)"
     ]

@@ -200,4 +200,4 @@ def test_unsorted_and_repeated_timestamps_name_their_row(order: list[int], row: 
 
 def test_the_depth_that_is_read_is_bounded() -> None:
     with pytest.raises(ServiceError, match="nested too deeply"):
-        read_predict(b'{"symbol": "A", "unknown": ' + b"[" * 100_000)
+        read_predict(b'{"symbol": "A", "unknown": ' + b"[" * 1_000_000)

@@ -1,4 +1,4 @@
-"""Scores as the tables and sentences that a person reads."""
+"""Returns scores as the rows of tables, and learned calibrations as sentences."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,7 +6,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from flows.scoring.calibration_store import Learned
+from flows.scoring.calibration import Calibration
+from flows.scoring.calibration_store import LearnedCalibration
 from flows.scoring.splits import SHOWN_STEPS
 
 _HEADINGS: Final = {
@@ -42,22 +43,21 @@ def figure_text(name: str, value: float | None) -> str:
     return f"{value * 100:.1f}" if name.startswith(("coverage", "direction")) else f"{value:.1f}"
 
 
-def learned_lines(learned: Sequence[Learned]) -> list[str]:
+def calibration_lines(learned: Sequence[LearnedCalibration]) -> list[str]:
     """Return a sentence for each calibration that was learned."""
     return [
-        f"Learned for {each.model_name}, {each.asset_class}: "
+        f"Learned for {group.model_name}, {group.asset_class}: "
         + "; ".join(
             f"step {step}: p10 down {low:.2f}, p90 up {high:.2f} widths ({count} closes)"
-            for step, low, high, count in _shown(each)
+            for step, low, high, count in _shown_steps(group.calibration)
         )
-        for each in learned
+        for group in learned
     ]
 
 
-def _shown(learned: Learned) -> list[tuple[int, float, float, int]]:
-    calibration = learned.calibration
+def _shown_steps(calibration: Calibration) -> list[tuple[int, float, float, int]]:
+    """Return step, low, high and count of the learned steps among `SHOWN_STEPS`, and of the last one."""
     steps = np.flatnonzero(np.isfinite(calibration.low)) + 1
-    shown = [step for step in steps.tolist() if step in SHOWN_STEPS or step == steps[-1]]
     return [
         (
             step,
@@ -65,11 +65,12 @@ def _shown(learned: Learned) -> list[tuple[int, float, float, int]]:
             float(calibration.high[step - 1]),
             int(calibration.counts[step - 1]),
         )
-        for step in shown
+        for step in steps.tolist()
+        if step in SHOWN_STEPS or step == steps[-1]
     ]
 
 
 def comparison(row: Mapping[str, Any], figure: str) -> str:
     """Return a model's figure over the baseline's, such as 0.93; a dash where either is unknown."""
-    mine, other = row[figure], row[f"baseline_{figure}"]
-    return f"{mine / other:.2f}" if mine is not None and other else "–"
+    own, baseline = row[figure], row[f"baseline_{figure}"]
+    return f"{own / baseline:.2f}" if own is not None and baseline else "–"

@@ -1,7 +1,7 @@
--- Staged candles into ohlcv_1h. A value that a file lacks never erases a stored one.
--- Returns the numbers of new and of changed rows (xmax is 0 on a row that this statement inserted).
+-- Writes the staged candles to a table of candles. NULL volumes and amounts never overwrite stored ones.
+-- Identifier: table. Returns the numbers of new and of changed rows (xmax is 0 in a row that this statement inserted).
 WITH written AS (
-    INSERT INTO ohlcv_1h AS stored (symbol, ts, open, high, low, close, volume, amount)
+    INSERT INTO {table} AS stored (symbol, ts, open, high, low, close, volume, amount)
     SELECT symbol, ts, open, high, low, close, volume, amount FROM staged_candles
     ON CONFLICT (symbol, ts) DO UPDATE SET
         open = excluded.open,

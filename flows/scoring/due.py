@@ -1,0 +1,68 @@
+"""Finds the forecasts that are due for scoring: those that are new, made again, or marked as changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from flows.scoring.forecast_scores import NO_CANDLE, UNKNOWN_INSTRUMENT, instants, matured_at
+from flows.scoring.store import ForecastKey
+from market.instruments import Instrument
+from sql.loading import load
+
+
+@dataclass(frozen=True)
+class DueForecast:
+    """A forecast that is not scored in its present state, and whose last candle has begun.
+
+    Attributes
+    ----------
+    last_ts
+        Open of its last candle.
+    has_candle
+        Whether a candle is stored between its as_of and `last_ts`.
+    """
+
+    key: ForecastKey
+    last_ts: datetime
+    has_candle: bool
+
+
+def due_forecasts(connection: psycopg.Connection[Any], timeframe: str, as_of: datetime) -> list[DueForecast]:
+    """Return the forecasts that are due and whose last candle had begun by an instant, oldest first."""
+    query = sql.SQL(load("due_forecasts")).format(candles=sql.Identifier(f"ohlcv_{timeframe}"))
+    rows = connection.execute(query, {"timeframe": timeframe, "as_of": as_of})
+    return [DueForecast(ForecastKey(*key), last_ts, has_candle) for *key, last_ts, has_candle in rows]
+
+
+def scorable(
+    forecasts: Sequence[DueForecast], instruments: Mapping[str, Instrument], timeframe: str, as_of: datetime
+) -> tuple[list[ForecastKey], list[tuple[ForecastKey, str]]]:
+    """Divide due forecasts, without reading their arrays.
+
+    Returns
+    -------
+    scorable, unscorable
+        Those whose last candle had closed by `as_of` and that may have a close, and those that can't be
+        scored, each with the reason. Forecasts whose last candle is open are in neither.
+    """
+    keys: list[ForecastKey] = []
+    unscorable: list[tuple[ForecastKey, str]] = []
+    for forecast in forecasts:
+        instrument = instruments.get(forecast.key.symbol)
+        if instrument is None:
+            unscorable.append((forecast.key, UNKNOWN_INSTRUMENT))
+            continue
+        try:
+            matured = matured_at(instrument, timeframe, instants([forecast.last_ts])) <= as_of
+        except ValueError as error:  # one broken row must not keep the others from being scored
+            unscorable.append((forecast.key, str(error)))
+            continue
+        if matured and forecast.has_candle:
+            keys.append(forecast.key)
+        elif matured:
+            unscorable.append((forecast.key, NO_CANDLE))
+    return keys, unscorable

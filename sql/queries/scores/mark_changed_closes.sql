@@ -1,0 +1,31 @@
+-- Compares the closes that scores of some symbols were computed from with the candles as they are now: those from an
+-- instant on, and at any age those that were missing. Where one differs, it is remembered, and the forecasts with that
+-- candle are due again. Parameters: timeframe, symbols text[], since timestamptz. candles: the table.
+WITH seen AS (
+    SELECT symbol, ts, close, forecasts_from FROM scored_closes
+    WHERE timeframe = %(timeframe)s::text AND symbol = ANY (%(symbols)s::text[]) AND ts >= %(since)s::timestamptz
+    UNION ALL
+    SELECT symbol, ts, close, forecasts_from FROM scored_closes
+    WHERE timeframe = %(timeframe)s::text AND symbol = ANY (%(symbols)s::text[]) AND ts < %(since)s::timestamptz
+        AND close IS NULL
+), changed AS (
+    SELECT seen.symbol, seen.ts, seen.forecasts_from, now.close
+    FROM seen
+    LEFT JOIN {candles} AS c ON c.symbol = seen.symbol AND c.ts = seen.ts
+    -- A close that is no number is unknown, as an absent one is.
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN c.close::float8 NOT IN ('NaN', 'Infinity', '-Infinity') THEN c.close::float8 END AS close
+    ) AS now
+    WHERE seen.close IS DISTINCT FROM now.close
+), remembered AS (
+    UPDATE scored_closes AS stored
+    SET close = changed.close
+    FROM changed
+    WHERE stored.timeframe = %(timeframe)s::text AND stored.symbol = changed.symbol AND stored.ts = changed.ts
+)
+UPDATE ml_predictions AS p
+SET scored_at = NULL
+FROM changed
+WHERE p.timeframe = %(timeframe)s::text AND p.symbol = changed.symbol
+    AND p.as_of BETWEEN changed.forecasts_from AND changed.ts AND p.timestamps[p.pred_len] >= changed.ts
+    AND p.scored_at IS NOT NULL
