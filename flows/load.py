@@ -212,9 +212,9 @@ def _copy(connection: psycopg.Connection[Any], rows: pl.DataFrame, stage: str, u
     return Loaded(new, changed, rows.height - new - changed)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.load") -> int:
     """Run one command and return the exit status."""
-    args = _parser().parse_args(arguments)
+    args = _parser(prog).parse_args(arguments)
     try:
         with connect(autocommit=True) as connection:
             for path in args.files:
@@ -258,10 +258,8 @@ _HELP = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.load", description="Load CSV, Parquet and JSON files."
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Load CSV, Parquet and JSON files.")
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     for what, text in _HELP.items():
         command = commands.add_parser(what, help=text, description=text)

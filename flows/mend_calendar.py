@@ -16,14 +16,14 @@ from flows.events.config import FAMILIES, EventConfig, EventError, load_config
 from flows.events.dates import at_midnight
 from flows.events.titles import currency_of, normal_title
 from flows.files.calendar_files import KEY
+from flows.runtime.table_columns import ECONOMIC_CALENDAR, part
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
 from sql.loading import load
 
-_SCHEMA: Final = {
-    "event_time": pl.Datetime("us", "UTC"),
-    **dict.fromkeys(("event_type", "title", "country", "currency", "symbol", "source"), pl.String()),
-}
+_COLUMNS: Final = part(
+    ECONOMIC_CALENDAR, ("event_time", "event_type", "title", "country", "currency", "symbol", "source")
+)
 
 
 def mend_calendar(
@@ -49,7 +49,9 @@ def mend_calendar(
         The database fails; nothing is changed then.
     """
     with connection.transaction(), connection.cursor() as cursor:
-        stored = pl.DataFrame(cursor.execute(load("calendar_times")).fetchall(), schema=_SCHEMA, orient="row")
+        stored = pl.DataFrame(
+            cursor.execute(load("calendar_times")).fetchall(), schema=_COLUMNS, orient="row"
+        )
         dates = dates_among(stored, config)
         if not dry_run:
             cursor.executemany(load("mend_calendar"), dates.select(KEY).to_dicts())
@@ -73,9 +75,9 @@ def dates_among(rows: pl.DataFrame, config: EventConfig) -> pl.DataFrame:
     return marked.filter(dates).select(rows.columns)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.mend_calendar") -> int:
     """Run the command and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flows.mend_calendar", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
     given = parser.parse_args(arguments)
     try:

@@ -13,16 +13,12 @@ from flows.events.config import EventError, load_config
 from flows.events.releases import parse_calendar
 from flows.files.calendar_times import are_unix_times, dates_of_midnights, with_known_times
 from flows.files.frames import UTC_TIME, TableError, conform, refuse
+from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from market.warning_codes import WarningCode, warning
 
-_FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
-CALENDAR: dict[str, pl.DataType] = {
-    "event_time": UTC_TIME,
-    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
-    **dict.fromkeys(("country", "currency", "symbol", "event_type", "title", "impact"), _TEXT),
-    **dict.fromkeys(("actual", "forecast", "previous", "hawkish_score"), _FLOAT),
-    "source": _TEXT,
-}
+CALENDAR: Final = {name: kind for name, kind in ECONOMIC_CALENDAR.items() if name != "withdrawn_at"}
+"""Columns of ``economic_calendar`` that a file can fill."""
+
 KEY: Final = ("event_time", "event_type", "title", "country", "currency", "symbol")
 DATING: Final = (
     "published_at",

@@ -12,14 +12,12 @@ import polars as pl
 import psycopg
 
 from flows.events.titles import normal_title
-from flows.files.calendar_files import CALENDAR, KEY
+from flows.files.calendar_files import KEY
+from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from market.warning_codes import WarningCode, warning
 from sql.loading import load
 
-LARGEST_SHARE: Final = (
-    0.1  # of a series, or of a source's rows in the file's span; a single row may always be withdrawn
-)
-_STORED: Final = {**CALENDAR, "withdrawn_at": pl.Datetime("us", "UTC")}
+LARGEST_SHARE: Final = 0.1  # of a series, or of a source's rows in the span of the file; a single row may go
 _SERIES: Final = ("source_", "currency_", "series_")
 
 
@@ -43,7 +41,7 @@ def plan_withdrawal(connection: psycopg.Connection[Any], rows: pl.DataFrame) -> 
     parameters = {"sources": [source for source in sources if source is not None], "unnamed": None in sources}
     with connection.cursor() as cursor:
         stored = cursor.execute(load("calendar_of_sources"), parameters).fetchall()
-    return withdrawals(rows, pl.DataFrame(stored, schema=_STORED, orient="row"))
+    return withdrawals(rows, pl.DataFrame(stored, schema=ECONOMIC_CALENDAR, orient="row"))
 
 
 def withdraw(connection: psycopg.Connection[Any], rows: pl.DataFrame) -> None:
@@ -58,7 +56,7 @@ def withdrawals(rows: pl.DataFrame, stored: pl.DataFrame) -> Withdrawal:
     Parameters
     ----------
     rows
-        Rows of the file, columns of `CALENDAR`.
+        Rows of the file, columns of `flows.files.calendar_files.CALENDAR`.
     stored
         Rows of the table from the same sources, with `withdrawn_at`.
     """

@@ -19,7 +19,7 @@ def candle_notes(candles: pl.DataFrame, timeframe: str, instruments: Mapping[str
     Parameters
     ----------
     candles
-        Columns of `flows.runtime.candle_columns.CANDLE_SCHEMA`, ordered by symbol and time.
+        Columns of `flows.runtime.table_columns.CANDLES`, ordered by symbol and time.
     instruments
         By symbol, for every symbol of `candles`.
     """

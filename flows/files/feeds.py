@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import polars as pl
 
-from flows.files.calendar_files import CALENDAR, calendar, mark_unscheduled
+from flows.files.calendar_files import calendar, mark_unscheduled
 from flows.files.calendar_times import with_known_times
-from flows.files.frames import UTC_TIME, TableError, conform, refuse
+from flows.files.frames import TableError, conform, refuse
+from flows.runtime.table_columns import CANDLES, CENTRAL_BANK_RATES, ECONOMIC_INDICATORS, INSTRUMENTS
 from market.candle_checks import impossible
 from market.candle_checks import nonpositive as not_above_zero
 from market.instruments import ASSET_CLASSES, Instrument
@@ -16,37 +17,7 @@ from market.spacing import contradiction, other_spacing
 from market.time_features import known_time_zones
 from market.time_grid import TimeGridError, candle_bounds
 
-_FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
-
-__all__ = ["CALENDAR", "calendar", "candles", "indicators", "instruments", "rates"]
-
-CANDLES: dict[str, pl.DataType] = {
-    "symbol": _TEXT,
-    "ts": UTC_TIME,
-    **dict.fromkeys(("open", "high", "low", "close", "volume", "amount"), _FLOAT),
-}
-RATES: dict[str, pl.DataType] = {
-    "bank": _TEXT,
-    "decision_time": UTC_TIME,
-    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
-    **dict.fromkeys(("rate", "previous", "forecast"), _FLOAT),
-    "source": _TEXT,
-}
-INDICATORS: dict[str, pl.DataType] = {
-    "series_id": _TEXT,
-    "date": pl.Date(),
-    "value": _FLOAT,
-    "known_on": pl.Date(),
-    "source": _TEXT,
-}
-INSTRUMENTS: dict[str, pl.DataType] = {
-    "symbol": _TEXT,
-    "asset_class": _TEXT,
-    "calendar": _TEXT,
-    "allow_nonpositive": _TRUTH,
-    "model_time_zone": _TEXT,
-    "active": _TRUTH,
-}
+__all__ = ["calendar", "candles", "indicators", "instruments", "rates"]
 
 
 def candles(
@@ -145,11 +116,11 @@ def rates(frame: pl.DataFrame) -> pl.DataFrame:
         frame = frame.rename({"decision_time_utc": "decision_time", "target_upper": "rate"}, strict=False)
         frame = frame.rename({"forecast_upper": "forecast"}, strict=False).with_columns(bank=pl.lit("FED"))
         if "change_bps" in frame.columns:
-            change = pl.col("change_bps").cast(_FLOAT, strict=False) / 100
-            frame = frame.with_columns(previous=pl.col("rate").cast(_FLOAT, strict=False) - change)
+            change = pl.col("change_bps").cast(pl.Float64, strict=False) / 100
+            frame = frame.with_columns(previous=pl.col("rate").cast(pl.Float64, strict=False) - change)
             frame = frame.drop("change_bps")
     key = ["bank", "decision_time"]
-    rows = conform(with_known_times(frame, "decision_time"), RATES, key, key)
+    rows = conform(with_known_times(frame, "decision_time"), CENTRAL_BANK_RATES, key, key)
     return mark_unscheduled(rows, "decision_time", pl.lit(True))
 
 
@@ -169,11 +140,10 @@ def indicators(frame: pl.DataFrame) -> pl.DataFrame:
         frame = frame.rename({dates: "date"}).unpivot(
             index="date", variable_name="series_id", value_name="value"
         )
-        frame = (
-            frame.with_columns(pl.col("value").replace(".", None)) if frame["value"].dtype == _TEXT else frame
-        )
+        if frame["value"].dtype == pl.String:
+            frame = frame.with_columns(pl.col("value").replace(".", None))
     key = ["series_id", "date", "known_on"]
-    return conform(frame, INDICATORS, key[:2], key).drop_nulls("value")
+    return conform(frame, ECONOMIC_INDICATORS, key[:2], key).drop_nulls("value")
 
 
 def instruments(frame: pl.DataFrame) -> pl.DataFrame:
