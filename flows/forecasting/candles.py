@@ -110,7 +110,7 @@ def read_candles(
     Returns
     -------
     polars.DataFrame
-        Columns of `candle_columns.CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` + `STILL_OPEN`
+        Columns of `table_columns.CANDLES`, ordered by symbol and time; up to `lookback` + `STILL_OPEN`
         rows per symbol, and none for a symbol without candles.
     """
     return last_candles(connection, timeframe, symbols, lookback + STILL_OPEN, as_of)
