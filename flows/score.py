@@ -51,28 +51,28 @@ CHUNK: Final = 500
 
 @dataclass
 class Tally:
-    """What a run did with the forecasts that were due.
+    """Counts of the forecasts that a run looked at.
 
     Attributes
     ----------
     new, changed, unchanged
         Scores by what the table held before.
-    left
-        Symbols of forecasts that could not be scored, by reason, with how many of them.
+    unscored
+        Forecasts that could not be scored, by reason and symbol.
     without_events
-        Why scores are without events, if so.
+        Why scores are without events; None if they have them.
     """
 
     new: int = 0
     changed: int = 0
     unchanged: int = 0
-    left: dict[str, Counter[str]] = field(default_factory=dict)
+    unscored: dict[str, Counter[str]] = field(default_factory=dict)
     without_events: str | None = None
 
-    def leave(self, unscored: Iterable[tuple[str, str]]) -> None:
+    def count_unscored(self, forecasts: Iterable[tuple[str, str]]) -> None:
         """Count forecasts that could not be scored, each by its symbol and the reason."""
-        for symbol, reason in unscored:
-            self.left.setdefault(reason, Counter())[symbol] += 1
+        for symbol, reason in forecasts:
+            self.unscored.setdefault(reason, Counter())[symbol] += 1
 
 
 @flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S)
@@ -92,7 +92,7 @@ def score(
     Parameters
     ----------
     as_of
-        What had closed by then counts; naive means UTC, None means now.
+        Candles that had closed by then count; naive means UTC, None means now.
     recheck_days
         Corrections count for forecasts whose horizon passed within so many days.
     summary_days
@@ -127,11 +127,11 @@ def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta, score_a
         with limited_transaction(connection):
             forecasts = due_forecasts(connection, timeframe, as_of)
         keys, unscorable = scorable(forecasts, instruments, timeframe, as_of)
-        tally.leave((key.symbol, reason) for key, reason in unscorable)
+        tally.count_unscored((key.symbol, reason) for key, reason in unscorable)
         for chunk in _chunks(keys):
             with limited_transaction(connection):
                 _score_chunk(connection, chunk, instruments, timeframe, as_of, tally)
-    for reason, symbols in tally.left.items():
+    for reason, symbols in tally.unscored.items():
         get_run_logger().warning(_not_scored(reason, symbols))
     if tally.without_events is not None:
         get_run_logger().warning(_without_events(tally.without_events))
@@ -170,7 +170,7 @@ def _score_chunk(
     tally.new += new
     tally.changed += changed
     tally.unchanged += len(scores) - new - changed
-    tally.leave((forecast.symbol, reason) for forecast, reason in unscored)
+    tally.count_unscored((forecast.symbol, reason) for forecast, reason in unscored)
 
 
 def _read_closes(
@@ -238,7 +238,7 @@ def publish(
     heading = f"{timeframe} forecasts whose horizon passed from {days}"
     counts = f"{tally.new} newly scored, {tally.changed} changed, {tally.unchanged} unchanged."
     get_run_logger().info(counts)
-    remarks = [_not_scored(reason, names) for reason, names in tally.left.items()]
+    remarks = [_not_scored(reason, names) for reason, names in tally.unscored.items()]
     if tally.without_events is not None:
         remarks.append(_without_events(tally.without_events))
     create_table_artifact(

@@ -1,5 +1,6 @@
 """`python -m inference_server`: serves the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."""
 
+import argparse
 import signal
 import sys
 from types import FrameType
@@ -18,8 +19,11 @@ WRITE_S = 5
 """How long the last answers may take to be written once they are made."""
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m inference_server") -> int:
     """Serve; return the exit code: 0 after a signal, 2 for unusable settings or bundle, 1 for a failure."""
+    description = "Serve the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."
+    epilog = "All settings are environment variables: docs/operations.md lists them."
+    argparse.ArgumentParser(prog=prog, description=description, epilog=epilog).parse_args(arguments)
     # uvicorn raises the signal again once it has shut down, which would end the process with its number.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)

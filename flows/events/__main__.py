@@ -23,9 +23,9 @@ LOOKBACK, PRED_LEN = 392, 120
 """Candles that are drawn, and candles ahead: those of a forecast by a model with a context of 512."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.events") -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flows.events", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     plot = parser.add_subparsers(required=True, metavar="plot").add_parser(
         "plot", help="draw the candles of a symbol with the 20 event channels under them"
     )

@@ -1,4 +1,4 @@
-"""Feeds as files bring them, checked and given the columns of the database's tables; frames in and out."""
+"""Checks frames read from files and gives them the columns of the database's tables."""
 
 from collections.abc import Collection, Sequence
 
@@ -30,21 +30,21 @@ def candles(
 
     Parameters
     ----------
-    frame : pl.DataFrame
+    frame
         symbol, timestamp or ts, open, high, low, close; volume and amount are optional.
-    timeframe : str
+    timeframe
         "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
-    symbols : sequence of str, optional
-        Keep only these. A frame without the column symbol takes the one symbol named here.
-    nonpositive : collection of str, optional
+    symbols
+        Keep only these. One symbol names the candles of a frame without the column symbol.
+    nonpositive
         Symbols whose prices may be zero or below.
 
     Raises
     ------
     TableError
-        Naming symbol and timestamp: gaps, NaN, a price of zero or below, high below or low above another
-        price, negative volume or amount, a daily timestamp that is no date, two candles for one time, candles
-        that are closer together or further apart than the timeframe says.
+        For missing values, NaN, a price of zero or below, high below or low above another price, negative
+        volume or amount, a daily timestamp that is not a date, two candles at one time, and candles spaced
+        for another timeframe; the message names symbol and timestamp.
     """
     if "symbol" not in frame.columns and symbols is not None and len(symbols) == 1:
         frame = frame.with_columns(symbol=pl.lit(symbols[0]))
@@ -62,9 +62,9 @@ def candles(
     values = frame.select(*prices, "volume", "amount").to_numpy()
     for problem, rows in impossible(values).items():
         refuse(frame.filter(pl.Series(rows)), [*key, *prices, "volume", "amount"], problem)
-    unlike = ~pl.col("symbol").is_in(list(nonpositive))
+    must_be_positive = ~pl.col("symbol").is_in(list(nonpositive))
     refuse(
-        frame.filter(pl.Series(not_above_zero(values)) & unlike),
+        frame.filter(pl.Series(not_above_zero(values)) & must_be_positive),
         [*key, *prices],
         "a price is zero or below; where that can be, set allow_nonpositive in the table instruments",
     )
@@ -80,17 +80,17 @@ def candles(
 
 
 def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
-    """Refuse candles whose timeframe is another one.
+    """Refuse candles that are spaced for another timeframe.
 
     Parameters
     ----------
-    candles : pl.DataFrame
+    candles
         symbol and ts, ordered by both.
 
     Raises
     ------
     TableError
-        Naming the first such symbol and how far apart its candles are.
+        Names the first such symbol and the spacing of its candles.
     """
     for (symbol,), part in candles.partition_by("symbol", as_dict=True, maintain_order=True).items():
         stamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
@@ -103,12 +103,13 @@ def rates(frame: pl.DataFrame) -> pl.DataFrame:
     """Check central bank decisions and give them the columns of ``central_bank_rates``.
 
     Takes the table's own columns, or those of a list of FOMC decisions: decision_time_utc, target_upper,
-    change_bps, forecast_upper (percent and basis points). Dates stay dates, see `flows.files.calendar_times`.
+    change_bps, forecast_upper (percent and basis points). Dates without a time become midnight UTC with
+    `time_known` false, see `flows.files.calendar_times`.
 
     Raises
     ------
     TableError
-        For gaps in bank or decision_time, values of a wrong type and contradicting rows.
+        For missing values of bank or decision_time, values of a wrong type and contradictory rows.
     """
     if "target_upper" in frame.columns:
         frame = frame.drop("date", "surprise_bps", strict=False)
@@ -126,13 +127,13 @@ def rates(frame: pl.DataFrame) -> pl.DataFrame:
 def indicators(frame: pl.DataFrame) -> pl.DataFrame:
     """Check values of economic series and give them the columns of ``economic_indicators``.
 
-    Takes the table's own columns, or a file as FRED serves it: observation_date (or DATE) and a column a
-    series, with nothing or a dot where there is no value.
+    Takes the table's own columns, or a file in FRED's format: observation_date (or DATE) and a column for
+    each series, empty or a dot where there is no value.
 
     Raises
     ------
     TableError
-        For gaps in series_id or date, values of a wrong type and contradicting rows.
+        For missing values of series_id or date, values of a wrong type and contradictory rows.
     """
     dates = next((name for name in ("observation_date", "DATE") if name in frame.columns), None)
     if dates is not None:
@@ -151,7 +152,7 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     TableError
-        For gaps, an unknown asset class, calendar or time zone and contradicting rows.
+        For missing values, an unknown asset class, calendar or time zone, and contradictory rows.
     """
     frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
     refuse(

@@ -1,1 +1,1 @@
-"""How good forecasts were: figures of merit, the baseline beside them, splits, and what is stored of them."""
+"""Scores stored forecasts against actual closes, and learns calibrations of their envelopes."""

@@ -1,8 +1,8 @@
-"""Calibrated envelopes: how far p10 and p90 must move, per step, so that they are what their names say.
+"""Learns how far p10 and p90 must move, per step, so that one close in ten lies below and one above.
 
 Split conformal prediction: the misses of past forecasts whose closes are known, in widths of their own
-envelope, give the widening of those to come. It holds exactly where past and future misses are exchangeable;
-overlapping horizons and changing markets make it approximate, so coverage is to be watched all the same.
+envelope, give the widening of later ones. Coverage is exact if past and future misses are exchangeable;
+overlapping horizons and changing markets make it approximate, so watch it.
 """
 
 import math
@@ -16,7 +16,7 @@ from market.envelope import LEVELS
 from market.types import Float64Array, Int64Array
 
 FEWEST_RESIDUALS: Final = 50
-"""Known closes of a step below which nothing is learned for it: its 90 % quantile rests on five of them."""
+"""Known closes that a step needs: its 90 % quantile is determined by the largest five of them."""
 
 TAIL: Final = 1.0 - LEVELS[0]
 """Share of closes that belong above p10, and below p90."""
@@ -24,13 +24,13 @@ TAIL: Final = 1.0 - LEVELS[0]
 
 @dataclass(frozen=True)
 class Calibration:
-    """The widening of one group of forecasts.
+    """How far the envelopes of a group of forecasts are widened.
 
     Attributes
     ----------
     low, high
         (steps,) how far p10 moves down and p90 up, in widths p90 − p10 of the raw envelope; negative where
-        that was too wide, NaN where too little is known.
+        that was too wide, NaN where there are too few closes.
     counts
         (steps,) known closes that each step was learned from.
     """
@@ -43,7 +43,7 @@ class Calibration:
 def learn(p10: ArrayLike, p90: ArrayLike, actual: ArrayLike) -> Calibration:
     """Learn the widening from forecasts whose closes are known.
 
-    Each tail has its own quantile, so that p10 and p90 are each calibrated, not only what lies between
+    Each tail has its own quantile, so that p10 and p90 are each calibrated, not only the share between
     (Romano, Patterson and Candès, "Conformalized quantile regression", NeurIPS 2019, theorem 2). Misses are
     taken in widths of the envelope, so that one figure serves symbols of any price and quiet and wild days
     (CQR-r in Sesia and Candès, "A comparison of some conformal quantile regression methods", Stat 9, 2020).
@@ -82,14 +82,14 @@ def conformal_quantile(scores: Float64Array, coverage: float) -> float:
     coverage
         Between 0 and 1.
     """
-    rank = math.ceil(round((len(scores) + 1) * coverage, 9))  # 0.9 · 10 must not come out above 9
+    rank = math.ceil(round((len(scores) + 1) * coverage, 9))  # 0.9 · 10 must not be above 9
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else math.inf
 
 
 def calibrate(
     calibration: Calibration, p10: ArrayLike, p50: ArrayLike, p90: ArrayLike
 ) -> tuple[Float64Array, Float64Array] | None:
-    """Return calibrated p10 and p90, (pred_len,) each, or None where a step of the forecast is not learned.
+    """Return calibrated p10 and p90, (pred_len,) each, or None if a step is not learned.
 
     Neither crosses p50, and p10 does not fall through 0 where the raw one is not below it.
 

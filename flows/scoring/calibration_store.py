@@ -17,7 +17,7 @@ from market.types import Float64Array
 from sql.loading import load
 
 LEARNED_FROM: Final = {"1h": timedelta(days=60), "1d": timedelta(days=1095)}
-"""How far back forecasts may have matured: enough of them to learn from, and of a market like today's."""
+"""How far back forecasts that are learned from may have matured: enough of them, in a similar market."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LearnedCalibration:
 def read_calibrations(
     connection: psycopg.Connection[Any], timeframe: str, model_name: str, model_version: str, as_of: datetime
 ) -> dict[str, Calibration]:
-    """Read, by asset class, the newest calibration that a forecast made at an instant may know."""
+    """Read, by asset class, the newest calibration that a forecast made at an instant may use."""
     model = {
         "timeframe": timeframe, "model_name": model_name, "model_version": model_version, "as_of": as_of,
     }  # fmt: skip

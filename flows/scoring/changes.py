@@ -11,13 +11,13 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
 from flows.runtime.database import limited_transaction
 from flows.scoring.step_events import ReleaseDays
-from sql.loading import load
+from market.timeframes import CANDLE_TABLE
+from sql.loading import load, load_for_table
 
 SYMBOLS: Final = 200
 """Symbols whose closes are compared in one statement."""
@@ -26,7 +26,7 @@ CALENDAR_MARGIN: Final = timedelta(days=14)
 """Calendar on both sides of forecasts that can matter to their scores: the releases of the days that their
 candles touch, and the rows that show that the calendar covers them."""
 
-_ADOPTED_SYMBOLS: Final = 20  # of which whole histories are marked in one statement, once
+_ADOPTED_SYMBOLS: Final = 20  # whose histories are marked in one statement, once
 
 
 def mark_changes(
@@ -54,7 +54,7 @@ def mark_changes(
         with limited_transaction(connection):
             _adopt_scores(connection, timeframe, block, recheck_from)
     with limited_transaction(connection):
-        since = _recent_scores_from(connection, timeframe, recheck_from) or as_of
+        since = _recent_forecasts_from(connection, timeframe, as_of, recheck_from) or as_of
     for block in _blocks(symbols):
         with limited_transaction(connection):
             _mark_changed_closes(connection, timeframe, block, since)
@@ -84,12 +84,13 @@ def _adopt_scores(
     )
 
 
-def _recent_scores_from(
-    connection: psycopg.Connection[Any], timeframe: str, recheck_from: datetime
+def _recent_forecasts_from(
+    connection: psycopg.Connection[Any], timeframe: str, as_of: datetime, recheck_from: datetime
 ) -> datetime | None:
-    """Return the oldest as_of of the scored forecasts that matured after an instant; None without any."""
+    """Return the oldest as_of of the forecasts, scored or due, that matured after an instant, if any did."""
     row = connection.execute(
-        load("recent_scores_from"), {"timeframe": timeframe, "recheck_from": recheck_from}
+        load("recent_forecasts_from"),
+        {"timeframe": timeframe, "as_of": as_of, "recheck_from": recheck_from},
     ).fetchone()
     return None if row is None else row[0]
 
@@ -105,7 +106,7 @@ def _mark_changed_closes(
         Candles before it are compared only where they were missing.
     """
     connection.execute(
-        sql.SQL(load("mark_changed_closes")).format(candles=sql.Identifier(f"ohlcv_{timeframe}")),
+        load_for_table("mark_changed_closes", CANDLE_TABLE[timeframe]),
         {"timeframe": timeframe, "symbols": list(symbols), "since": since},
     )
 

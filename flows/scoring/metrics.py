@@ -11,7 +11,7 @@ from market.envelope import LEVELS
 from market.types import Float64Array
 
 FEWEST_PATHS: Final = 2
-"""Sample paths that the fair CRPS needs at least."""
+"""Fewest sample paths of which the fair CRPS is defined."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class StepScores:
     covered, covered_calibrated
         1 where p10 ≤ close ≤ p90, else 0; `covered_calibrated` of the calibrated envelope.
     direction_hit
-        1 where p50 lies on the side of the last close on which the close came out, else 0.
+        1 where p50 and the close lie on the same side of the last close, else 0.
     """
 
     actual: Float64Array
@@ -56,9 +56,9 @@ def score_steps(
     last_close
         Close of the last candle that the forecast saw; NaN where unknown.
     calibrated
-        Calibrated p10 and p90, (pred_len,) each, where there are any.
+        Calibrated p10 and p90, (pred_len,) each, if there are any.
     paths
-        (sample_count, pred_len) closes of the sample paths, where they are stored.
+        (sample_count, pred_len) closes of the sample paths, if they are stored.
     """
     bands = np.asarray(quantiles, dtype=np.float64)
     closes = np.asarray(actual, dtype=np.float64)
@@ -99,9 +99,9 @@ def pinball(quantile: ArrayLike, actual: ArrayLike, level: ArrayLike) -> Float64
 
 
 def direction_hit(forecast: ArrayLike, actual: ArrayLike, start: float) -> Float64Array:
-    """Return 1 where forecast and actual lie on the same side of `start`, 0 where on two.
+    """Return 1 where forecast and actual lie on the same side of `start`, 0 where on different ones.
 
-    NaN where one of the two did not move, or is unknown: there is no direction to be right about.
+    NaN where either equals `start` or is unknown, because it then has no direction.
     """
     expected_sign = np.sign(np.asarray(forecast, dtype=np.float64) - start)
     actual_sign = np.sign(np.asarray(actual, dtype=np.float64) - start)
@@ -126,7 +126,7 @@ def fair_crps(paths: ArrayLike, actual: ArrayLike) -> Float64Array:
     Raises
     ------
     ValueError
-        Fewer paths, for which there is no such score.
+        `paths` has fewer rows, for which the score is not defined.
     """
     members = np.sort(np.asarray(paths, dtype=np.float64), axis=0)
     count = len(members)
@@ -166,5 +166,5 @@ def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Fl
 
 
 def _normal_cdf(z: Float64Array) -> Float64Array:
-    # NumPy has no error function, and one is no reason for SciPy.
+    # NumPy has no error function, and SciPy is not a dependency for one function.
     return np.asarray((1 + np.vectorize(math.erf, otypes=[np.float64])(z / math.sqrt(2))) / 2)

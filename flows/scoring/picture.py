@@ -1,4 +1,4 @@
-"""The picture of a model's reliability: whether its quantiles are what their names say."""
+"""Draws a model's reliability: the share of closes below its quantiles, and within its envelope by step."""
 
 import base64
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ _NAMES: Final = ("p10", "p50", "p90")
 def reliability_picture(steps: pl.DataFrame, title: str) -> Figure:
     """Draw the reliability of forecasts.
 
-    Left: the share of closes below p10, p50 and p90 against the share that the name promises. On the diagonal
-    a forecast is reliable; flatter than that, its envelope is too narrow. Right: the share within p10–p90.
+    Left: the share of closes below p10, p50 and p90 against the nominal share. On the diagonal a forecast
+    is reliable; a flatter line means that its envelope is too narrow. Right: the share within p10–p90.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ def _draw_coverage(axes: Axes, known: pl.DataFrame) -> None:
         ("before", ":", RAW, "raw, of those calibrated"),
         ("calibrated", "-", CALIBRATED, "calibrated"),
     ):
-        found = by_step.drop_nulls(column).sort("step")
-        if not found.is_empty():
-            axes.plot(found["step"].to_numpy(), found[column].to_numpy(), line, color=colour, label=label)
+        shares = by_step.drop_nulls(column).sort("step")
+        if not shares.is_empty():
+            axes.plot(shares["step"].to_numpy(), shares[column].to_numpy(), line, color=colour, label=label)
     axes.set_xlabel("step")
     axes.set_ylabel("share of closes within p10–p90")

@@ -1,4 +1,4 @@
-"""The honest baseline: a random walk without drift whose volatility is that of the window itself."""
+"""Computes the baseline forecast: a random walk without drift, with the volatility of the window."""
 
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -35,7 +35,7 @@ def random_walk(closes: ArrayLike, pred_len: int) -> RandomWalk:
     """Return the baseline for the candles after a window.
 
     The volatility is the root mean square of the window's close-to-close log returns, nights and weekends
-    included: it knows neither the hour of the day nor the calendar.
+    included; the hour of the day and the calendar are not used.
 
     Parameters
     ----------

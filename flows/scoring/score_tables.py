@@ -35,7 +35,7 @@ def score_table(table: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def figure_text(name: str, value: float | None) -> str:
-    """Return one figure in its unit: shares in percent, errors in basis points, counts whole."""
+    """Return one figure in its unit: shares in percent, errors in basis points, counts as integers."""
     if value is None:
         return "–"
     if name in ("forecasts", "closes"):

@@ -1,4 +1,4 @@
-"""Averages of scores over everything, and by symbol, step, release, event days and what was active."""
+"""Averages scores overall, and by symbol, step, release, event day and the events active at the forecast."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -28,7 +28,7 @@ def summary(steps: pl.DataFrame) -> pl.DataFrame:
         model, split, value, then `FIGURES`: how many forecasts and known closes, the share of closes within
         p10–p90 of all and, before and after, of those with a calibrated envelope, mean pinball loss, CRPS and
         absolute error of p50 in basis points of the last close (prices of different symbols can't be
-        averaged), and the share of right directions. Null where nothing is known. The splits, in this order:
+        averaged), and the share of right directions. Null where no close is known. The splits, in this order:
         all; symbol; step (of `SHOWN_STEPS`, and the last); release (on the step's candle; "none"); day
         ("event" or "quiet"); made under (an event active when the forecast was made; "none").
     """
@@ -91,5 +91,5 @@ def beside(table: pl.DataFrame, model: str, baseline: str, figures: Sequence[str
     other = table.filter(pl.col("model") == baseline).select(
         "split", "value", *(pl.col(name).alias(f"baseline_{name}") for name in figures)
     )
-    mine = table.filter(pl.col("model") == model)
-    return mine.join(other, on=["split", "value"], how="left", maintain_order="left")
+    own = table.filter(pl.col("model") == model)
+    return own.join(other, on=["split", "value"], how="left", maintain_order="left")

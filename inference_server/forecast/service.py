@@ -34,7 +34,7 @@ from inference_server.forecast.result_cache import ResultCache, job_key
 from inference_server.forecast.statistics_answer import check_levels, check_prices
 from inference_server.forecast.windows import Window
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
-from market.candle_warnings import Used, candle_warnings
+from market.candle_warnings import UsedCandles, candle_warnings
 from market.candles import FEATURES, CandleError
 from market.envelope import lowest_price
 from market.instruments import Instrument, default_instruments
@@ -190,7 +190,7 @@ class Forecasts:
                 warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
         future = requests.future_of(asked, window, instrument, sources.instruments)
         known = sources.at_hand.get(asked.symbol, instrument)
-        odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
+        odd = UsedCandles(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
         warnings += candle_warnings(odd, as_of if stored else None)
         events: Float32Array | None = None
         if asked.events is not None:

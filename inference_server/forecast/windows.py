@@ -24,7 +24,7 @@ from market.event_channels import EVENT_CHANNELS
 from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
-from market.spacing import continues, contradiction, other_spacing, words
+from market.spacing import continues, contradiction, other_spacing, spacing_text
 from market.time_features import known_time_zones
 from market.timeframes import CANDLE_LENGTH
 from market.types import DatetimeArray, Float32Array, Float64Array, Int64Array
@@ -148,9 +148,9 @@ def own_spacing(window: Window, asked: PredictRequest) -> np.timedelta64 | None:
             return spacing
         fault += ", and future_timestamps do not go on as the candles do"
     raise InvalidCandles(
-        f"{fault}: give candles of {asked.timeframe}, or future_timestamps {words(spacing)} apart",
-        given=words(spacing),
-        expected=f"candles {words(CANDLE_LENGTH[asked.timeframe])} apart",
+        f"{fault}: give candles of {asked.timeframe}, or future_timestamps {spacing_text(spacing)} apart",
+        given=spacing_text(spacing),
+        expected=f"candles {spacing_text(CANDLE_LENGTH[asked.timeframe])} apart",
     )
 
 

@@ -1,4 +1,4 @@
-"""The flow score-forecasts on a real Postgres: what it scores and when; running it again changes nothing."""
+"""Tests the flow score-forecasts on a real Postgres: which forecasts it scores, and when."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from flows.score import Tally, score
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
 from sql.connect import connect
-from sql.loading import load
+from sql.loading import load_for_table
 from tests.helpers.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
 
 CLOSES = walk(60)
@@ -35,7 +35,7 @@ def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 
 @pytest.fixture(autouse=True)
 def _no_prefect_server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Run the tasks as plain functions; one test below runs the flow whole."""
+    """Run the tasks as plain functions, but in tests that run the flow on a Prefect server."""
     if "prefect_server" in request.fixturenames:
         return
     for name in ("score_due", "learn", "forget"):
@@ -45,8 +45,7 @@ def _no_prefect_server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
 
 
 def run(hour: float, **parameters: Any) -> Tally:
-    given = {"timeframe": "1h", "as_of": START + timedelta(hours=hour), **parameters}
-    tally = score.fn(**given)
+    tally = score.fn(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
     assert isinstance(tally, Tally)
     return tally
 
@@ -90,7 +89,7 @@ def test_running_again_changes_nothing(market: psycopg.Connection[Any]) -> None:
     assert run(40).new == 2
     before = score_rows(market)
     again = run(40)
-    assert again == Tally(without_events=None)
+    assert again == Tally()
     assert score_rows(market) == before
 
 
@@ -126,7 +125,7 @@ def test_a_forecast_made_again_is_scored_again_at_any_age(market: psycopg.Connec
     assert run(5000) == Tally()
 
 
-def test_missing_candles_leave_their_steps_unknown_until_they_come(market: psycopg.Connection[Any]) -> None:
+def test_steps_without_a_candle_are_unknown(market: psycopg.Connection[Any]) -> None:
     market.execute("DELETE FROM ohlcv_1h WHERE ts = %s", (START + timedelta(hours=12),))
     add_forecast(market, CLOSES, 10)
     run(40)
@@ -139,14 +138,14 @@ def test_missing_candles_leave_their_steps_unknown_until_they_come(market: psyco
 @pytest.mark.parametrize(
     "late", [2, 0]
 )  # a step in the middle, and the candle that the forecast started from
-def test_a_candle_that_comes_late_is_scored_at_any_age(market: psycopg.Connection[Any], late: int) -> None:
+def test_a_late_candle_is_scored_at_any_age(market: psycopg.Connection[Any], late: int) -> None:
     at = START + timedelta(hours=10 + late)
     market.execute("DELETE FROM ohlcv_1h WHERE ts = %s", (at,))
     add_forecast(market, CLOSES, 10)
     add_forecast(market, CLOSES, 30)
     run(40)
     month = 40 + 24 * 30
-    assert run(month) == Tally()  # nothing has come: nothing is looked at again
+    assert run(month) == Tally()  # no candle has arrived, so nothing is looked at
     add = "INSERT INTO ohlcv_1h (symbol, ts, open, high, low, close) VALUES ('BTC-USD', %s, 1, 1, 1, %s)"
     market.execute(add, (at, float("nan")))
     assert run(month) == Tally()
@@ -161,7 +160,7 @@ def test_a_candle_that_comes_late_is_scored_at_any_age(market: psycopg.Connectio
 
 
 def test_the_forecasts_that_are_due_are_found_through_an_index(database: psycopg.Connection[Any]) -> None:
-    query = sql.SQL(load("due_forecasts")).format(candles=sql.Identifier("ohlcv_1h"))
+    query = load_for_table("due_forecasts", "ohlcv_1h")
     database.execute("SET enable_seqscan = off")
     parameters = {"timeframe": "1h", "as_of": START}
     plan = "\n".join(line for (line,) in database.execute(sql.SQL("EXPLAIN ") + query, parameters))
@@ -184,7 +183,7 @@ def test_without_any_candle_a_forecast_waits(market: psycopg.Connection[Any]) ->
     market.execute("DELETE FROM ohlcv_1h WHERE ts > %s", (START + timedelta(hours=58),))
     tally = run(400)
     assert tally.new == 0
-    assert tally.left == {"none of its candles is in the database yet": {"BTC-USD": 1}}
+    assert tally.unscored == {"none of its candles is in the database yet": {"BTC-USD": 1}}
     market.execute(
         "INSERT INTO ohlcv_1h (symbol, ts, open, high, low, close) VALUES ('BTC-USD', %s, 1, 1, 1, 1)",
         (START + timedelta(hours=59),),
@@ -192,19 +191,19 @@ def test_without_any_candle_a_forecast_waits(market: psycopg.Connection[Any]) ->
     assert run(400).new == 1
 
 
-def test_a_broken_forecast_keeps_none_from_being_scored(market: psycopg.Connection[Any]) -> None:
+def test_a_broken_forecast_does_not_keep_others_from_being_scored(market: psycopg.Connection[Any]) -> None:
     add_forecast(market, CLOSES, 10)
     add_forecast(market, CLOSES, 11, p50=[1.0])
     add_forecast(market, CLOSES, 12, symbol="NO-SUCH")
     tally = run(40)
     assert tally.new == 1
-    reasons = sorted(tally.left.items())
+    reasons = sorted(tally.unscored.items())
     assert [symbols for _, symbols in reasons] == [{"NO-SUCH": 1}, {"BTC-USD": 1}]
     assert "no such instrument" in reasons[0][0]
     assert "differ in length" in reasons[1][0]
 
 
-def test_samples_give_the_crps_and_are_forgotten(market: psycopg.Connection[Any]) -> None:
+def test_samples_give_the_crps_and_are_deleted(market: psycopg.Connection[Any]) -> None:
     paths = [[1000.0] * 4, [1010.0] * 4, [990.0] * 4]
     add_forecast(market, CLOSES, 10, samples=paths)
     run(40)
@@ -220,7 +219,7 @@ def test_samples_give_the_crps_and_are_forgotten(market: psycopg.Connection[Any]
     assert score_rows(market) == [before]  # the CRPS stays, the same forecast and the same closes
 
 
-def test_a_score_says_which_releases_fell_on_its_candles(market: psycopg.Connection[Any]) -> None:
+def test_a_score_names_the_releases_on_its_candles(market: psycopg.Connection[Any]) -> None:
     calendar = generated_releases(START - timedelta(days=60), START + timedelta(days=60), now=START, seed=1)
     load_calendar(market, calendar)
     release = market.execute(
@@ -249,11 +248,11 @@ def test_a_score_says_which_releases_fell_on_its_candles(market: psycopg.Connect
 
 def on_a_release_day(database: psycopg.Connection[Any], hour: int) -> bool:
     day = (START + timedelta(hours=hour)).date()
-    found = database.execute("SELECT FROM economic_calendar WHERE event_time::date = %s", (day,)).fetchone()
-    return found is not None
+    row = database.execute("SELECT FROM economic_calendar WHERE event_time::date = %s", (day,)).fetchone()
+    return row is not None
 
 
-def test_without_a_calendar_scores_say_nothing_of_events(market: psycopg.Connection[Any]) -> None:
+def test_without_a_calendar_scores_have_no_events(market: psycopg.Connection[Any]) -> None:
     add_forecast(market, CLOSES, 10)
     tally = run(40)
     assert tally.without_events is not None
@@ -285,8 +284,8 @@ def test_daily_candles_mature_when_their_session_closes(database: psycopg.Connec
 def test_the_view_has_one_row_per_step(market: psycopg.Connection[Any]) -> None:
     add_forecast(market, CLOSES, 10)
     run(40)
-    found = market.execute("SELECT step, actual FROM prediction_score_steps ORDER BY step").fetchall()
-    assert found == list(enumerate(CLOSES[11:15].tolist(), start=1))
+    rows = market.execute("SELECT step, actual FROM prediction_score_steps ORDER BY step").fetchall()
+    assert rows == list(enumerate(CLOSES[11:15].tolist(), start=1))
 
 
 @pytest.mark.usefixtures("prefect_server")

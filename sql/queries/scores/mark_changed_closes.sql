@@ -1,6 +1,6 @@
--- Compares the closes that scores of some symbols were computed from with the candles as they are now: those from an
--- instant on, and at any age those that were missing. Where one differs, it is remembered, and the forecasts with that
--- candle are due again. Parameters: timeframe, symbols text[], since timestamptz. candles: the table.
+-- Compares the closes from which the scores of some symbols were computed with the candles now: those from an instant
+-- on, and those of any age that were missing. If a close differs, the new one is stored, and the forecasts with that
+-- candle are marked as due. Identifier: table of candles. Parameters: timeframe, symbols text[], since timestamptz.
 WITH seen AS (
     SELECT symbol, ts, close, forecasts_from FROM scored_closes
     WHERE timeframe = %(timeframe)s::text AND symbol = ANY (%(symbols)s::text[]) AND ts >= %(since)s::timestamptz
@@ -11,8 +11,8 @@ WITH seen AS (
 ), changed AS (
     SELECT seen.symbol, seen.ts, seen.forecasts_from, now.close
     FROM seen
-    LEFT JOIN {candles} AS c ON c.symbol = seen.symbol AND c.ts = seen.ts
-    -- A close that is no number is unknown, as an absent one is.
+    LEFT JOIN {table} AS c ON c.symbol = seen.symbol AND c.ts = seen.ts
+    -- NaN and infinite closes count as missing.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN c.close::float8 NOT IN ('NaN', 'Infinity', '-Infinity') THEN c.close::float8 END AS close
     ) AS now

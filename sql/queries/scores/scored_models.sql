@@ -1,4 +1,4 @@
--- Which models have forecasts that matured in a span. Parameters: timeframe, matured_after (excluded) and matured_by
+-- Models that have forecasts that matured in a span. Parameters: timeframe, matured_after (excluded) and matured_by
 -- (included) timestamptz.
 SELECT DISTINCT model_name, model_version
 FROM prediction_scores

@@ -118,8 +118,8 @@ def test_leaders_and_calendar_are_read_once_and_candles_once_a_block(
     read.clear()
     assert run(symbols=equal).is_completed()
     assert sum("FROM economic_calendar" in query for query in read) == 1
-    assert sum("FROM ohlcv_1d" in query for query in read) == 1
-    assert sum("FROM ohlcv_1h" in query for query in read) == 1 + 2 * 3  # leaders; each block twice
+    assert sum('FROM "ohlcv_1d"' in query for query in read) == 1
+    assert sum('FROM "ohlcv_1h"' in query for query in read) == 1 + 2 * 3  # leaders; each block twice
 
 
 def test_a_block_that_can_not_be_read_loses_no_other(

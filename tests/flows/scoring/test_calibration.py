@@ -1,4 +1,4 @@
-"""Conformal widening: its quantile, its rules, and coverage repaired on a later period."""
+"""Tests the conformal quantile, the widening, and the coverage of a later period."""
 
 import math
 
@@ -59,7 +59,7 @@ def test_tails_are_learned_apart_and_per_step() -> None:
     assert calibration.counts.tolist() == [60, 60]
 
 
-def test_what_is_not_known_teaches_nothing() -> None:
+def test_unknown_closes_and_zero_widths_are_ignored() -> None:
     low, high = np.zeros((100, 3)), np.ones((100, 3))
     actual = np.full((100, 3), 0.5)
     actual[FEWEST_RESIDUALS - 1 :, 1] = np.nan

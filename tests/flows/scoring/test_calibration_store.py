@@ -1,4 +1,4 @@
-"""Calibrations on a real Postgres: what teaches them, who may use them, and coverage before and after."""
+"""Tests on a real Postgres which forecasts calibrations are learned from, and which use them."""
 
 import logging
 from datetime import timedelta
@@ -58,7 +58,7 @@ def known(database: psycopg.Connection[Any], hour: float, version: str = "v1") -
 
 
 def test_coverage_before_and_after_on_a_later_period(market: psycopg.Connection[Any]) -> None:
-    """The whole way: scores, calibration, forecasts with it, scores of those."""
+    """Scores, a calibration learned from them, forecasts with it, and the scores of those."""
     score.fn(**at(304))
     calibration = known(market, 305)["crypto"]
     assert calibration.counts.tolist() == [300] * 4
@@ -115,28 +115,28 @@ def test_a_forecast_uses_the_newest_of_its_model_that_was_learned_by_then(
 def test_learns_once_a_day(market: psycopg.Connection[Any]) -> None:
     for hour in (194, 200, 215.9, 216):
         score.fn(**at(hour))
-    found = market.execute("SELECT as_of FROM prediction_calibration ORDER BY as_of").fetchall()
-    assert [when for (when,) in found] == [START + timedelta(hours=hour) for hour in (194, 216)]
+    instants = market.execute("SELECT as_of FROM prediction_calibration ORDER BY as_of").fetchall()
+    assert [when for (when,) in instants] == [START + timedelta(hours=hour) for hour in (194, 216)]
 
 
-def test_too_few_forecasts_teach_nothing(market: psycopg.Connection[Any]) -> None:
+def test_nothing_is_learned_from_too_few_forecasts(market: psycopg.Connection[Any]) -> None:
     score.fn(**at(40))
     assert known(market, 40) == {}
 
 
-def test_asset_classes_are_learned_apart(market: psycopg.Connection[Any]) -> None:
+def test_asset_classes_are_learned_separately(market: psycopg.Connection[Any]) -> None:
     add_instrument(market, Instrument("EURUSD", "fx", "24/7"))
     add_closes(market, "EURUSD", CLOSES)
     for hour in range(100):
         add_forecast(market, CLOSES, hour, symbol="EURUSD", width=3.0)
     score.fn(**at(304))
-    found = known(market, 304)
-    assert sorted(found) == ["crypto", "fx"]
-    assert (found["crypto"].low > 0).all()
-    assert (found["fx"].low < 0).all()  # too wide: narrowed
+    calibrations = known(market, 304)
+    assert sorted(calibrations) == ["crypto", "fx"]
+    assert (calibrations["crypto"].low > 0).all()
+    assert (calibrations["fx"].low < 0).all()  # too wide: narrowed
 
 
-def test_forecasts_of_several_lengths_teach_each_its_steps(market: psycopg.Connection[Any]) -> None:
+def test_a_step_is_learned_from_the_forecasts_that_have_it(market: psycopg.Connection[Any]) -> None:
     for hour in range(60):
         add_forecast(market, CLOSES, hour, width=NARROW, pred_len=6)
     score.fn(**at(304))

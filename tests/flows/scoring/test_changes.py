@@ -180,6 +180,17 @@ def test_a_calendar_that_is_loaded_later_completes_recent_scores(market: psycopg
     assert run(HOURS, recheck_days=1) == Tally()
 
 
+def test_a_calendar_that_stays_the_same_makes_nothing_due(market: psycopg.Connection[Any]) -> None:
+    calendar = generated_releases(START - timedelta(days=60), START + timedelta(days=90), now=START, seed=1)
+    load_calendar(market, calendar)
+    add_closes(market, "BTC-USD", CLOSES)
+    for hour in range(10, 100, 10):
+        add_forecast(market, CLOSES, hour)
+    for hour in (60, 61, 90, HOURS, HOURS + 24 * 6, HOURS + 24 * 20):
+        run(hour)
+        assert run(hour) == Tally()
+
+
 def test_only_the_forecasts_with_the_changed_candle_are_looked_at(market: psycopg.Connection[Any]) -> None:
     for symbol in SYMBOLS:
         add_closes(market, symbol, CLOSES)

@@ -1,4 +1,4 @@
-"""Figures of merit against values worked out by hand, and the rules that hold for all inputs."""
+"""Tests losses and hits against values worked out by hand, and properties that hold for all inputs."""
 
 import math
 
@@ -115,7 +115,7 @@ def test_a_forecast_is_scored_step_by_step() -> None:
     np.testing.assert_allclose(scores.crps, [0.0, 0.0, NAN], atol=1e-12)
 
 
-def test_what_a_forecast_lacks_is_unknown() -> None:
+def test_figures_without_their_inputs_are_nan() -> None:
     scores = score_steps([[9], [10], [11]], [10.5], NAN)
     for values in (scores.covered_calibrated, scores.crps, scores.direction_hit):
         assert np.isnan(values).all()

@@ -1,4 +1,4 @@
-"""The baseline: what it says, and that it covers what it promises on a walk of its own kind."""
+"""Tests the quantiles of the random walk, and their coverage of simulated walks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Releases on the candles of a forecast, and the days that they are on."""
+"""Tests which releases fall on the candles of a forecast, and which days have one."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,30 +47,30 @@ def of(
 
 
 def test_hours() -> None:
-    found = of("EURUSD", "1h", "2024-06-12T10:00", 15)
-    assert found is not None
-    placed = {step: kinds for step, kinds in enumerate(found.kinds) if kinds}
+    events = of("EURUSD", "1h", "2024-06-12T10:00", 15)
+    assert events is not None
+    placed = {step: kinds for step, kinds in enumerate(events.kinds) if kinds}
     assert placed == {1: ["cpi"], 7: ["fomc", "rate_decision"]}
-    assert found.event_day.tolist() == [True] * 13 + [False] * 2  # the date ends at 24:00 UTC
+    assert events.event_day.tolist() == [True] * 13 + [False] * 2  # the date ends at 24:00 UTC
 
 
 def test_a_release_before_the_session_falls_on_its_first_hour() -> None:
-    found = of("SPY", "1h", "2024-06-11T19:30", 3)
-    assert found is not None
-    assert found.kinds == [["cpi"], [], []]
+    events = of("SPY", "1h", "2024-06-11T19:30", 3)
+    assert events is not None
+    assert events.kinds == [["cpi"], [], []]
 
 
 def test_days() -> None:
-    found = of("SPY", "1d", "2024-06-10", 4)
-    assert found is not None
-    assert found.kinds == [[], ["fomc", "cpi", "rate_decision"], [], []]
-    assert found.event_day.tolist() == [False, True, False, False]
+    events = of("SPY", "1d", "2024-06-10", 4)
+    assert events is not None
+    assert events.kinds == [[], ["fomc", "cpi", "rate_decision"], [], []]
+    assert events.event_day.tolist() == [False, True, False, False]
 
 
 @pytest.mark.parametrize(
     ("last", "count"), [("2024-06-25T00:00", 24), ("2024-07-31T00:00", 48), ("2023-01-02T00:00", 4)]
 )
-def test_where_the_calendar_is_silent_or_over_nothing_is_said(last: str, count: int) -> None:
+def test_a_calendar_that_does_not_cover_the_forecast_gives_no_events(last: str, count: int) -> None:
     assert of("BTC-USD", "1h", last, count) is None
 
 
@@ -81,15 +81,15 @@ def test_another_symbol_s_earnings_are_no_event() -> None:
     rows = rows.with_columns(
         event_type=pl.Series(["earnings", "other"]), symbol=pl.Series(["MSFT", None], dtype=pl.String)
     )
-    mine, other = (of(symbol, "1d", "2024-06-11", 2, rows) for symbol in ("MSFT", "NVDA"))
-    assert mine is not None
+    own, other = (of(symbol, "1d", "2024-06-11", 2, rows) for symbol in ("MSFT", "NVDA"))
+    assert own is not None
     assert other is not None
-    assert (mine.kinds, other.kinds) == ([[], ["earnings"]], [[], []])
+    assert (own.kinds, other.kinds) == ([[], ["earnings"]], [[], []])
 
 
 def test_real_releases(market_data: Path) -> None:
     rows = feeds.calendar(pl.read_parquet(market_data / "economic_calendar.parquet"))
-    found = of("EURUSD", "1h", "2022-06-14T23:00", 24, rows)
-    assert found is not None
-    assert "fomc" in found.kinds[18]
-    assert found.event_day.all()
+    events = of("EURUSD", "1h", "2022-06-14T23:00", 24, rows)
+    assert events is not None
+    assert "fomc" in events.kinds[18]
+    assert events.event_day.all()

@@ -1,4 +1,4 @@
-"""Scored forecasts as one row per step, their averages in every split, and the table and picture of them."""
+"""Tests scores as one row per step, their averages in every split, and their table and picture."""
 
 import base64
 import math
@@ -115,14 +115,14 @@ def test_no_forecasts_give_no_rows() -> None:
     assert score_table(summary(frame())) == []
 
 
-def test_a_baseline_stands_beside() -> None:
+def test_a_baseline_in_columns_beside_the_model() -> None:
     table = summary(frame(forecast(), forecast(model="walk", pinball=[0.4, 1.2])))
     rows = beside(table, "m", "walk", ["pinball_bp"])
     assert rows["model"].unique().to_list() == ["m"]
     assert (rows["baseline_pinball_bp"] / rows["pinball_bp"]).to_list() == pytest.approx([2.0] * len(rows))
 
 
-def test_the_table_a_person_reads() -> None:
+def test_the_table_of_the_artifact() -> None:
     first = score_table(summary(frame(forecast())))[0]
     assert first == {
         "split": "all",
@@ -140,7 +140,7 @@ def test_the_table_a_person_reads() -> None:
     assert score_table(summary(frame(forecast(), forecast(model="b"))))[0]["model"] == "b"
 
 
-def test_a_sentence_for_what_was_learned() -> None:
+def test_a_sentence_for_each_learned_calibration() -> None:
     calibration = Calibration(
         np.array([0.5, 0.25, math.nan]), np.array([1.0, 2.0, math.nan]), np.array([90, 80, 9])
     )

@@ -16,7 +16,7 @@ from inference_server.forecast.instants import parse_instant
 from inference_server.http.bodies import read_batch, read_predict
 from inference_server.http.problems import problem_of
 from inference_server.schemas import Limits, PredictRequest
-from market.candle_warnings import Used, candle_warnings
+from market.candle_warnings import UsedCandles, candle_warnings
 from market.candles import CandleError
 from market.instruments import default_instruments
 from market.warning_codes import WarningCode, code_of
@@ -44,7 +44,7 @@ def job_of(asked: PredictRequest) -> ForecastJob:
     used = requests.usable(requests.inline_window(asked.candles), asked, instrument, as_of, LIMITS)
     window = requests.without_gaps(used)
     future = requests.future_of(asked, window, instrument)
-    odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, instrument)
+    odd = UsedCandles(asked.symbol, asked.timeframe, used.features, used.timestamps, future, instrument)
     assert all(code_of(text) in set(WarningCode) for text in candle_warnings(odd))
     events = None
     if asked.events is not None:
