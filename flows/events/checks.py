@@ -87,7 +87,7 @@ def dated_rows(dated: list[DatedRows]) -> Iterator[str]:
         source = "rows without a source" if rows.source is None else f"source {rows.source!r}"
         yield warning(
             WarningCode.CALENDAR_DATES,
-            f"{source}: {rows.count} tracked releases stand at midnight and are read as dates, whose "
+            f"{source}: {rows.count} tracked releases are at midnight and are read as dates, whose "
             "figures count when the day is over; mend the stored rows with python -m flows.mend_calendar",
         )
 
@@ -121,12 +121,12 @@ def _unusual(family: str, times: DatetimeArray, timed: BoolArray) -> Iterator[st
         usual = time(*divmod(_USUAL_MINUTE[family], 60))
         yield warning(
             WarningCode.UNUSUAL_RELEASE_TIME,
-            f"{family} stands away from {usual:%H:%M} New York: {_first(listed)}; is the file in another "
+            f"{family} is away from {usual:%H:%M} New York: {_first(listed)}; is the file in another "
             "time zone (flows.load calendar --timezone)?",
         )
     if weekend.any():
         listed = [_text(times[row], bool(timed[row])) for row in np.flatnonzero(weekend).tolist()]
-        yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"{family} stands on a weekend: {_first(listed)}")
+        yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"{family} is on a weekend: {_first(listed)}")
 
 
 def _are_usual(family: str, minute: Int64Array, times: DatetimeArray) -> BoolArray:
@@ -180,7 +180,7 @@ def weekend_decisions(
             if (name := name_of[int(rows.series[row])]).startswith(RATE) and name != RATE + "CNY"
         ]
         if listed:
-            yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"decisions stand on a weekend: {_first(listed)}")
+            yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"decisions are on a weekend: {_first(listed)}")
 
 
 @lru_cache(maxsize=1 << 14)
