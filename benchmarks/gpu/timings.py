@@ -1,6 +1,7 @@
 """Times prefills, steps and complete requests on a card."""
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def prefill(card: Card) -> list[dict[str, Any]]:
         engine = card.engine(size)
         for length in LENGTHS:
             first, second = (_seconds(engine, length) for _ in range(2))
-            again = card.seconds(lambda engine=engine, n=length: _prefill(engine, n))
+            again = card.seconds(partial(_prefill, engine, length))
             rows.append({"size": size, "candles": length, "first": first, "second": second, "median": again})
     return rows
 
@@ -52,7 +53,7 @@ def step(card: Card) -> list[dict[str, Any]]:
             for name, graphs in (("graphs", True), ("eager", False)):
                 engine = card.engine(size, cuda_graphs=graphs)
                 if count <= engine.slot_count:
-                    figures[name] = card.seconds(lambda e=engine, n=count: _burst(e, n)) / BURST
+                    figures[name] = card.seconds(partial(_burst, engine, count)) / BURST
             rows.append(figures)
     return rows
 
@@ -90,7 +91,7 @@ def predict(card: Card) -> list[dict[str, Any]]:
         {
             "size": size,
             "request": name,
-            "seconds": card.seconds(lambda s=size, j=request: card.engine(s).forecast([j])),
+            "seconds": card.seconds(partial(card.engine(size).forecast, [request])),
         }
         for size in card.sizes
         for name, request in kinds.items()
@@ -108,7 +109,7 @@ def batch(card: Card) -> list[dict[str, Any]]:
                 {
                     "size": size,
                     "events": events,
-                    "seconds": card.seconds(lambda e=engine, j=jobs: e.forecast(j)),
+                    "seconds": card.seconds(partial(engine.forecast, jobs)),
                     "cache": engine.cache_bytes,
                     "graphs": engine.graph_bytes,
                     "slots": engine.slot_count,

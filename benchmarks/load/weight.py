@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def measure(size: str, repeats: int) -> str:
             for first in (True, False):  # the first time the model runs as well, unless the body is refused
                 count = 1 if first else repeats
                 asking = [client.submit(ask, running.url + path, body, packed) for _ in range(count)]
-                probes = _probes(running.url, lambda asking=asking: wait(asking))
+                probes = _probes(running.url, partial(wait, asking))
                 took = [one.result() for one in asking]
                 status, _, answered = took[0]
                 name = f"{title}: {len(body) / 1e6:.1f} MB in, {answered / 1e6:.1f} MB out, {status}"
@@ -111,7 +112,7 @@ def _probes(url: str, work: Callable[[], object]) -> list[float]:
     thread = threading.Thread(target=work)
     address = urlsplit(url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=600)
-    waits = []
+    waits: list[float] = []
     thread.start()
     while thread.is_alive() or not waits:
         start = time.perf_counter()

@@ -19,7 +19,7 @@ def benchmark(
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--sizes", "tiny", "--repeat", "1", *arguments],
         cwd=folder,
-        env=stub.environment(PYTHONPATH=str(ROOT), **variables),
+        env={**stub.environment(PYTHONPATH=str(ROOT)), **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.model.adapter import load_adapter
-from export.model.checkpoint import load_checkpoint, trained_clock
+from export.model.checkpoint import Checkpoint, load_checkpoint, trained_clock
 from export.model.event_encoder import load_events
 from export.model.sizes import SIZES
 
@@ -16,11 +16,11 @@ RECORDS = ("tokenizer/training.json", "model/training.json", "training.json")
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
+def checkpoint() -> Checkpoint:
     return load_checkpoint(str(DEMO / "model"), str(DEMO / "tokenizer"))
 
 
-def test_it_loads_with_its_events_and_adapter(checkpoint):
+def test_it_loads_with_its_events_and_adapter(checkpoint: Checkpoint) -> None:
     assert checkpoint.decoder.config == SIZES["demo"].decoder
     assert checkpoint.tokenizer.config == SIZES["demo"].tokenizer
     events = load_events(DEMO / "events.safetensors", checkpoint.decoder.config.d_model)
@@ -28,16 +28,16 @@ def test_it_loads_with_its_events_and_adapter(checkpoint):
     assert load_adapter(DEMO / "adapter", checkpoint.decoder).rank == 8
 
 
-def test_its_clock_is_known():
+def test_its_clock_is_known() -> None:
     assert trained_clock(DEMO / "model") == "UTC"
 
 
-def test_it_is_small():
+def test_it_is_small() -> None:
     assert sum(file.stat().st_size for file in DEMO.rglob("*.safetensors")) < 6e6
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_nothing_from_2022_on_and_only_free_licences_went_into_it(name):
+def test_nothing_from_2022_on_and_only_free_licences_went_into_it(name: str) -> None:
     record = json.loads((DEMO / name).read_text())
     assert record["validation_from"] >= "2021-01-01"
     for part, end in (("training_data", record["validation_from"]), ("validation_data", "2022-01-01")):
@@ -48,13 +48,13 @@ def test_nothing_from_2022_on_and_only_free_licences_went_into_it(name):
             assert each["symbol"] != "EURUSD"
 
 
-def test_channels_that_its_training_never_showed_have_no_effect(checkpoint):
+def test_channels_that_its_training_never_showed_have_no_effect(checkpoint: Checkpoint) -> None:
     silent = json.loads((DEMO / "training.json").read_text())["silent_channels"]
     events = load_events(DEMO / "events.safetensors", checkpoint.decoder.config.d_model)
     assert not events.encoder.proj.weight[:, silent].any()
 
 
-def test_the_card_shows_the_figures_that_were_measured():
+def test_the_card_shows_the_figures_that_were_measured() -> None:
     card = (DEMO / "MODEL_CARD.md").read_text()
     figures = json.loads((DEMO / "evaluation.json").read_text())
     for figure in (figure for part in figures.values() for figure in part):

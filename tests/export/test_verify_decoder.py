@@ -153,17 +153,17 @@ def test_half_precision_of_an_ordinary_decoder(tiny_checkpoint: Checkpoint) -> N
 
 def huge_output(decoder: torch.nn.Module) -> None:
     """Harmless in float32: a norm follows."""
-    decoder.get_submodule("dep_layer.cross_attn.out_proj").weight *= 1e6
+    decoder.get_parameter("dep_layer.cross_attn.out_proj.weight").mul_(1e6)
 
 
 def huge_scores(decoder: torch.nn.Module) -> None:
     """Queries and keys fit, their products don't."""
     for name in ("q_proj", "k_proj"):
-        decoder.get_submodule(f"transformer.1.self_attn.{name}").weight *= 300
+        decoder.get_parameter(f"transformer.1.self_attn.{name}.weight").mul_(300)
 
 
 def nan_weight(decoder: torch.nn.Module) -> None:
-    decoder.get_submodule("transformer.0.ffn.w1").weight[0, 0] = math.nan
+    decoder.get_parameter("transformer.0.ffn.w1.weight")[0, 0] = math.nan
 
 
 @pytest.mark.parametrize("change", [huge_output, huge_scores, nan_weight])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def test_runs_the_flow_on_its_schedule(name: str, flow_name: str, cron: str, tim
     deployment = DEPLOYMENTS[name]
     assert deployment["schedules"] == [{"cron": cron, "timezone": "UTC"}]
     assert deployment["work_pool"] == {"name": "local"}
-    flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+    flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     assert flow.name == flow_name
     assert deployment["parameters"] == {"timeframe": timeframe}
     assert flow.validate_parameters(deployment["parameters"])["timeframe"] == timeframe

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from psycopg import sql
 
@@ -143,7 +144,7 @@ def test_its_deployments_forecast_and_score(first_release: psycopg.Connection[An
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[one["name"] for one in DEPLOYMENTS])
 def test_a_registered_deployment_finds_its_flow_and_its_parameters(deployment: dict[str, Any]) -> None:
-    flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+    flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     timeframe = deployment["parameters"]["timeframe"]
     assert flow.validate_parameters(deployment["parameters"])["timeframe"] == timeframe
     saved = PARAMETERS[deployment["name"].partition("-")[0]]

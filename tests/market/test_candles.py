@@ -50,7 +50,7 @@ def test_unequal_lengths_are_refused(column: str) -> None:
 
 def test_a_nested_column_is_refused() -> None:
     with pytest.raises(CandleError, match=r"shape \(1, 2\)"):
-        candle_features(**{**PRICES, "open": [[1.0, 2.0]]})  # type: ignore[list-item]
+        candle_features(**{**PRICES, "open": [[1.0, 2.0]]})
 
 
 def test_no_candles_are_an_empty_array() -> None:

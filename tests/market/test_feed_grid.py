@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from market.feed_grid import feed_grid
 from market.instruments import Instrument, default_instruments
 from market.time_grid import TimeGridError, candle_bounds, future_timestamps, past_timestamps
+from market.types import DatetimeArray
 
 KNOWN = default_instruments()
 APPLE = KNOWN["AAPL"]
 
 
-def hourly(instrument: Instrument, sessions: int, hours: Sequence[float], first: str = "2026-04-01"):
+def hourly(
+    instrument: Instrument, sessions: int, hours: Sequence[float], first: str = "2026-04-01"
+) -> DatetimeArray:
     """Candles so many hours after the open of each of some sessions."""
     days = future_timestamps(instrument, "1d", np.datetime64(first), sessions)
     opens, _ = candle_bounds(instrument, "1d", days)

@@ -99,7 +99,7 @@ def test_between_powers_of_two_small_prices_give_the_same_bits(
     one, two = normalise(window), normalise(other)
     np.testing.assert_array_equal(one.values, two.values)
     generated = np.random.default_rng(seed).normal(size=(3, 6)).astype(np.float32)
-    factor = np.float32([2.0**power] * 4 + [1.0, 2.0**power])
+    factor = np.array([2.0**power] * 4 + [1.0, 2.0**power], np.float32)
     np.testing.assert_array_equal(one.restore(generated) * factor, two.restore(generated))
 
 
@@ -130,7 +130,7 @@ def test_prices_that_never_move_are_brought_to_their_level() -> None:
     window = candle_features(*np.full((4, 40), 1.1e-8))
     scale = normalise(window)
     assert not scale.values.any()
-    back = scale.restore(np.float32([[-5, -5, -5, -5, 0, 0]]))[0, :4]
+    back = scale.restore(np.array([[-5, -5, -5, -5, 0, 0]], np.float32))[0, :4]
     np.testing.assert_allclose(back, 1.1e-8, rtol=1e-4)
 
 

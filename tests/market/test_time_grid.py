@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,15 +16,16 @@ from market.time_grid import (
     past_timestamps,
     published_until,
 )
+from market.types import DatetimeArray
 
 CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XCBF", "FX:XNYS", "XTKS", "XASX", "XSHG", "XHKG")
 
 
-def stamps(*texts):
+def stamps(*texts: str) -> DatetimeArray:
     return np.array(texts, dtype="datetime64[us]")
 
 
-def known(symbol):
+def known(symbol: str) -> Instrument:
     return default_instruments()[symbol]
 
 
@@ -50,7 +54,7 @@ def known(symbol):
         ("VIX", "1d", "2024-07-04", "2024-07-04T00:00", "2024-07-05T00:00"),
     ],
 )
-def test_candle_bounds(symbol, timeframe, timestamp, opens, closes):
+def test_candle_bounds(symbol: str, timeframe: str, timestamp: str, opens: str, closes: str) -> None:
     bounds = candle_bounds(known(symbol), timeframe, stamps(timestamp))
     assert [str(edge[0]) for edge in bounds] == [str(np.datetime64(text, "us")) for text in (opens, closes)]
 
@@ -79,7 +83,7 @@ def test_candle_bounds(symbol, timeframe, timestamp, opens, closes):
         ("WTI", "1d", "2026-06-18", ["2026-06-22"]),
     ],
 )
-def test_future_timestamps(symbol, timeframe, last, expected):
+def test_future_timestamps(symbol: str, timeframe: str, last: str, expected: list[str]) -> None:
     timestamps = future_timestamps(known(symbol), timeframe, np.datetime64(last), len(expected))
     assert timestamps.dtype == "datetime64[us]"
     np.testing.assert_array_equal(timestamps, stamps(*expected))
@@ -92,7 +96,9 @@ def test_future_timestamps(symbol, timeframe, last, expected):
     minute=st.integers(0, 28 * 365 * 24 * 60),
     count=st.integers(1, 300),
 )
-def test_future_and_past_are_one_grid_without_overlaps(calendar, timeframe, minute, count):
+def test_future_and_past_are_one_grid_without_overlaps(
+    calendar: str, timeframe: str, minute: int, count: int
+) -> None:
     instrument = Instrument("X", "equity", calendar)
     last = np.datetime64("1999-01-01T00:00", "us") + np.timedelta64(minute, "m")
     future = future_timestamps(instrument, timeframe, last, count)
@@ -106,7 +112,7 @@ def test_future_and_past_are_one_grid_without_overlaps(calendar, timeframe, minu
         assert np.all(closes - opens <= np.timedelta64(1, "h"))
 
 
-def test_a_candle_is_closed_at_the_instant_of_its_close_and_not_before():
+def test_a_candle_is_closed_at_the_instant_of_its_close_and_not_before() -> None:
     daily = stamps("2022-11-23", "2022-11-25")
     just_before = np.datetime64("2022-11-25T17:59:59", "us")
     assert closed_by(known("SPY"), "1d", daily, just_before).tolist() == [True, False]
@@ -126,12 +132,12 @@ def test_a_candle_is_closed_at_the_instant_of_its_close_and_not_before():
         (lambda: candle_bounds(Instrument("X", "fx", "NO"), "1d", stamps("2022-01-03")), r"unknown calendar"),
     ],
 )
-def test_unknown_names_and_uncovered_times_are_errors(call, message):
+def test_unknown_names_and_uncovered_times_are_errors(call: Callable[[], object], message: str) -> None:
     with pytest.raises(TimeGridError, match=message):
         call()
 
 
-def asian(calendar, timeframe, last, count):
+def asian(calendar: str, timeframe: str, last: str, count: int) -> list[str]:
     timestamps = future_timestamps(Instrument("X", "equity", calendar), timeframe, np.datetime64(last), count)
     return [str(stamp)[:16] for stamp in timestamps]
 
@@ -144,18 +150,18 @@ def asian(calendar, timeframe, last, count):
         ("XTKS", "2026-06-02T07:00", ["00:00", "01:00", "02:00", "03:30", "04:30", "05:30"]),
     ],
 )
-def test_hours_leave_the_lunch_break_out(calendar, last, hours):
+def test_hours_leave_the_lunch_break_out(calendar: str, last: str, hours: list[str]) -> None:
     twice = [f"2026-06-{day:02d}T{hour}" for day in (3, 4) for hour in hours]
     assert asian(calendar, "1h", last, len(twice)) == twice
 
 
-def test_an_hour_before_the_break_ends_with_it():
+def test_an_hour_before_the_break_ends_with_it() -> None:
     tokyo = Instrument("X", "equity", "XTKS")
     _, closes = candle_bounds(tokyo, "1h", stamps("2026-06-03T02:00", "2026-06-03T03:30", "2026-06-03T05:30"))
     assert [str(close)[11:16] for close in closes] == ["02:30", "04:30", "06:30"]
 
 
-def test_the_last_session_of_a_published_year_is_there_and_weekdays_follow():
+def test_the_last_session_of_a_published_year_is_there_and_weekdays_follow() -> None:
     # Whatever year the installed exchange_calendars ends with.
     end = published_until(Instrument("X", "equity", "XSHG"))
     assert end is not None
@@ -170,13 +176,13 @@ def test_the_last_session_of_a_published_year_is_there_and_weekdays_follow():
     ]
 
 
-def test_holidays_that_follow_rules_are_known_for_ever():
+def test_holidays_that_follow_rules_are_known_for_ever() -> None:
     assert all(
         published_until(Instrument("X", "fx", name)) is None for name in ("24/7", "FX", "XNYS", "FX:XNYS")
     )
 
 
-def test_the_grid_reaches_two_years_ahead():
+def test_the_grid_reaches_two_years_ahead() -> None:
     then = np.datetime64("now") + np.timedelta64(2 * 366, "D")
     for calendar in (*CALENDARS, "XBOM", "XSES"):
         assert len(future_timestamps(Instrument("X", "fx", calendar), "1d", then, 10)) == 10
@@ -215,7 +221,7 @@ AGREEMENT = {
 }
 
 
-def walk(instrument, timeframe, first, last):
+def walk(instrument: Instrument, timeframe: str, first: np.datetime64, last: np.datetime64) -> DatetimeArray:
     walked = np.array([first])
     while walked[-1] < last:
         walked = np.concatenate([walked, future_timestamps(instrument, timeframe, walked[-1], 250)])
@@ -223,7 +229,7 @@ def walk(instrument, timeframe, first, last):
 
 
 @pytest.mark.parametrize("timeframe", ["1h", "1d"])
-def test_the_grid_agrees_with_every_real_series(market_data, timeframe):
+def test_the_grid_agrees_with_every_real_series(market_data: Path, timeframe: str) -> None:
     candles = pl.read_parquet(market_data / f"candles_{timeframe}.parquet").sort("symbol", "timestamp")
     for (symbol,), series in candles.group_by("symbol", maintain_order=True):
         stored = series["timestamp"].dt.replace_time_zone(None).to_numpy()

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from training.__main__ import main
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("market")
     write_folder(out)
     DECODER.write(out / "decoder.json")
@@ -18,13 +19,13 @@ def folder(tmp_path_factory):
     return out
 
 
-def arguments(folder, command, out, *more):
+def arguments(folder: Path, command: str, out: Path, *more: str) -> list[str]:
     brief = ("--window", "64", "--rows", "2", "--steps", "4", "--evaluate-every", "2")
     dates = ("--validation-from", SPLIT, "--until", UNTIL)
     return [command, "--data", str(folder), "--out", str(out), *dates, *brief, *more]
 
 
-def test_a_trained_checkpoint_can_be_exported(folder, tmp_path):
+def test_a_trained_checkpoint_can_be_exported(folder: Path, tmp_path: Path) -> None:
     tokenizer, model, events = (tmp_path / name for name in ("tokenizer", "model", "events"))
     sizes = ("--size", str(folder / "tokenizer.json")), ("--size", str(folder / "decoder.json"))
     assert main(arguments(folder, "tokenizer", tokenizer, *sizes[0], "--mirror")) == 0
@@ -57,7 +58,9 @@ def test_a_trained_checkpoint_can_be_exported(folder, tmp_path):
         (("--size", "tiny", "--data", "nowhere"), "nowhere has neither candles_1h nor candles_1d"),
     ],
 )
-def test_an_error_is_one_line(folder, tmp_path, capsys, more, message):
+def test_an_error_is_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str
+) -> None:
     assert main(arguments(folder, "tokenizer", tmp_path / "out", *more)) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import Tensor
 
 from export.model.checkpoint import randomise
 from export.model.decoder import KronosDecoder
@@ -10,14 +11,14 @@ LENGTH = 12
 
 
 @pytest.fixture(scope="module")
-def decoder():
+def decoder() -> KronosDecoder:
     module = KronosDecoder(DECODER).eval()
     randomise(module, 4)
     return module.requires_grad_(False)
 
 
 @pytest.fixture
-def tokens():
+def tokens() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     s1, s2 = (torch.randint(16, (3, LENGTH), generator=generator) for _ in range(2))
     stamp = torch.stack(
@@ -31,7 +32,9 @@ def tokens():
     )
 
 
-def test_every_position_is_scored_as_inference_scores_its_last(decoder, tokens):
+def test_every_position_is_scored_as_inference_scores_its_last(
+    decoder: KronosDecoder, tokens: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> None:
     s1, s2, stamp, events = tokens
     hidden = decoder.hidden(s1, s2, stamp, events)
     next_s1 = s1.roll(-1, 1)
@@ -44,7 +47,9 @@ def test_every_position_is_scored_as_inference_scores_its_last(decoder, tokens):
 
 
 @pytest.mark.parametrize("changed", range(1, LENGTH))
-def test_no_future_token_changes_an_earlier_logit(decoder, tokens, changed):
+def test_no_future_token_changes_an_earlier_logit(
+    decoder: KronosDecoder, tokens: tuple[Tensor, Tensor, Tensor, Tensor], changed: int
+) -> None:
     s1, s2, stamp, events = (tensor.clone() for tensor in tokens)
     before = token_nll(decoder, s1, s2, stamp, events)
     s2[:, changed] = (s2[:, changed] + 5) % 16
@@ -61,7 +66,9 @@ def test_no_future_token_changes_an_earlier_logit(decoder, tokens, changed):
     assert not torch.equal(before.s2[:, changed - 1], after.s2[:, changed - 1])
 
 
-def test_likelihoods_are_those_of_distributions(decoder, tokens):
+def test_likelihoods_are_those_of_distributions(
+    decoder: KronosDecoder, tokens: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> None:
     s1, s2, stamp, _ = tokens
     total = torch.zeros(3)
     for a in range(16):
@@ -71,7 +78,7 @@ def test_likelihoods_are_those_of_distributions(decoder, tokens):
     torch.testing.assert_close(total, torch.ones(3))
 
 
-def test_a_weighted_mean_counts_what_has_weight():
+def test_a_weighted_mean_counts_what_has_weight() -> None:
     values = torch.tensor([[1.0, 2.0, 9.0]])
     assert weighted_mean(values, torch.tensor([[1.0, 3.0, 0.0]])) == 1.75
     assert weighted_mean(values, torch.zeros(1, 3)) == 0

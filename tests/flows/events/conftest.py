@@ -1,14 +1,16 @@
 """The real market as the event arrays take it: Parquet files in the columns of the database's queries."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
-from flows.events import load_config
+from flows.events import EventConfig, load_config
 from tests.helpers.event_markets import Market
 
 
 @pytest.fixture(scope="session")
-def market(market_data):
+def market(market_data: Path) -> Market:
     calendar = pl.read_parquet(market_data / "economic_calendar.parquet")
     symbol = pl.when(pl.col("event_type") == "earnings").then(pl.col("title").str.strip_suffix(" Earnings"))
     calendar = calendar.select(
@@ -35,5 +37,5 @@ def market(market_data):
 
 
 @pytest.fixture(scope="session")
-def config():
+def config() -> EventConfig:
     return load_config()

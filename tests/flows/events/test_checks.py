@@ -1,11 +1,12 @@
 """Hours, weekdays and numbers at which releases never come."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
-from flows.events import checks
+from flows.events import EventConfig, checks
 from flows.events.releases import parse_calendar
 from tests.helpers.event_markets import calendar_rows
 
@@ -19,7 +20,7 @@ TITLES = {
 SPAN = np.datetime64("2000-01-01", "us"), np.datetime64("2100-01-01", "us")
 
 
-def warnings_of(config, *rows, now=SPAN[1]):
+def warnings_of(config: EventConfig, *rows: dict[str, Any], now: np.datetime64 = SPAN[1]) -> list[str]:
     source = parse_calendar(calendar_rows(*rows), None, [], config).source
     merged, names = source.merged, source.series_rows.names
     return [
@@ -43,7 +44,9 @@ def warnings_of(config, *rows, now=SPAN[1]):
         ("2024-06-12T08:30", False),
     ],
 )
-def test_figures_come_at_half_past_eight_in_new_york(config, family, time, usual):
+def test_figures_come_at_half_past_eight_in_new_york(
+    config: EventConfig, family: str, time: str, usual: bool
+) -> None:
     warnings = warnings_of(config, {"event_time": time, "title": TITLES[family]})
     assert (warnings == []) is usual
     if not usual:
@@ -62,12 +65,12 @@ def test_figures_come_at_half_past_eight_in_new_york(config, family, time, usual
         ("2012-03-13T18:15", True),
     ],
 )
-def test_the_committee_decides_at_two(config, time, usual):
+def test_the_committee_decides_at_two(config: EventConfig, time: str, usual: bool) -> None:
     warnings = warnings_of(config, {"event_time": time, "title": TITLES["fomc"]})
     assert (warnings == []) is usual
 
 
-def test_income_may_come_at_ten_before_a_holiday(config):
+def test_income_may_come_at_ten_before_a_holiday(config: EventConfig) -> None:
     assert warnings_of(config, {"event_time": "2024-11-27T15:00", "title": TITLES["pce"]}) == []
 
 
@@ -88,7 +91,7 @@ def test_income_may_come_at_ten_before_a_holiday(config):
         ),
     ],
 )
-def test_releases_on_weekends_are_named(config, row, warnings):
+def test_releases_on_weekends_are_named(config: EventConfig, row: dict[str, Any], warnings: str) -> None:
     assert warnings_of(config, row) == [f"unusual-release-time: {warnings}"]
 
 
@@ -100,11 +103,11 @@ def test_releases_on_weekends_are_named(config, row, warnings):
         {"event_time": "2020-03-15T21:00", "title": "Federal Funds Rate"},  # listed as unscheduled
     ],
 )
-def test_some_may_be_on_a_weekend(config, row):
+def test_some_may_be_on_a_weekend(config: EventConfig, row: dict[str, str]) -> None:
     assert warnings_of(config, row) == []
 
 
-def test_a_family_that_comes_more_often_than_it_can_is_named(config):
+def test_a_family_that_comes_more_often_than_it_can_is_named(config: EventConfig) -> None:
     start = datetime(2024, 1, 3, 19)
     rows = [
         {"event_time": start + timedelta(days=21 * number), "title": TITLES["fomc"]} for number in range(14)
@@ -113,7 +116,7 @@ def test_a_family_that_comes_more_often_than_it_can_is_named(config):
     assert warnings[0].startswith("releases-too-frequent: 14 releases of fomc in the year up to 2024-10-02")
 
 
-def test_two_releases_within_days_are_named(config):
+def test_two_releases_within_days_are_named(config: EventConfig) -> None:
     rows = [{"event_time": f"2025-10-{day}T12:30", "title": "CPI m/m"} for day in (15, 24)]
     (warnings,) = warnings_of(config, *rows)
     assert warnings.startswith(
@@ -121,7 +124,7 @@ def test_two_releases_within_days_are_named(config):
     )
 
 
-def test_rows_that_disagree_and_rows_that_never_came_are_named(config):
+def test_rows_that_disagree_and_rows_that_never_came_are_named(config: EventConfig) -> None:
     old = [
         {"event_time": f"2024-{day}T13:30", "title": "CPI m/m", "actual": 0.1} for day in ("01-11", "02-13")
     ]

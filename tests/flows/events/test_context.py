@@ -1,7 +1,10 @@
+from typing import Any
+
 import polars as pl
 import pytest
 
-from tests.helpers.event_markets import at, calendar_rows
+from tests.helpers.event_markets import Market, at, calendar_rows
+from tests.helpers.event_results import context_of
 
 
 @pytest.mark.parametrize(
@@ -33,45 +36,53 @@ from tests.helpers.event_markets import at, calendar_rows
         ("SPY", "1d", "2024-11-19T22:00", None, None),
     ],
 )
-def test_context_of_real_events(market, symbol, timeframe, as_of, active, directions):
+def test_context_of_real_events(
+    market: Market,
+    symbol: str,
+    timeframe: str,
+    as_of: str,
+    active: list[str] | None,
+    directions: dict[str, Any] | None,
+) -> None:
     banks = ["Main Refinancing Rate", "Official Bank Rate", "Overnight Rate", "Cash Rate", "BOJ Policy Rate"]
     banks += ["Official Cash Rate", "1-y Loan Prime Rate"]
     # The others decide somewhere in the world every few days; the Swiss stay in, for the day after the FOMC.
     calendar = market.calendar.filter(~pl.col("title").is_in(banks))
-    context = market.build(market.request(symbol, timeframe, as_of), calendar).context
+    result = market.build(market.request(symbol, timeframe, as_of), calendar)
     if active is None:
-        assert context is None
+        assert result.context is None
     else:
+        context = context_of(result)
         assert context["events_active"] == active
         assert context["surprise_directions"] == directions
 
 
-def test_upcoming_tells_time_and_hours_of_the_next_release_of_each_kind(market):
-    upcoming = market.build(market.request("NVDA", "1h", "2024-11-19T15:30")).context["upcoming"]
+def test_upcoming_tells_time_and_hours_of_the_next_release_of_each_kind(market: Market) -> None:
+    upcoming = context_of(market.build(market.request("NVDA", "1h", "2024-11-19T15:30")))["upcoming"]
     assert upcoming[0] == {"event": "earnings", "time": "2024-11-20", "hours_ahead": 8.5}
     assert [entry["event"] for entry in upcoming].count("rate_decision") == 1
     assert {"event": "fomc", "time": "2024-12-18T19:00Z", "hours_ahead": 699.5} in upcoming
     assert [entry["hours_ahead"] for entry in upcoming] == sorted(entry["hours_ahead"] for entry in upcoming)
 
 
-def test_a_history_alone_looks_as_far_ahead(market):
+def test_a_history_alone_looks_as_far_ahead(market: Market) -> None:
     with_window = market.build(market.request("SPY", "1d", "2022-06-14T22:00"))
     alone = market.build(market.request("SPY", "1d", "2022-06-14T22:00", pred_len=0))
     assert alone.context == with_window.context
 
 
-def test_a_release_as_forecast_has_no_direction(market):
+def test_a_release_as_forecast_has_no_direction(market: Market) -> None:
     context = market.build(market.request("SPY", "1d", "2022-05-04T22:00")).context
     assert "fomc" in context["events_active"]
     assert "fomc" not in context["surprise_directions"]
 
 
-def test_an_actual_published_after_the_last_candle_gives_no_direction(market):
+def test_an_actual_published_after_the_last_candle_gives_no_direction(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-10T12:00")
-    assert market.build(request).context["surprise_directions"] == {}
+    assert context_of(market.build(request))["surprise_directions"] == {}
 
 
-def test_an_event_of_which_only_the_date_is_known_is_active_while_the_date_lasts(market):
+def test_an_event_of_which_only_the_date_is_known_is_active_while_the_date_lasts(market: Market) -> None:
     rows = calendar_rows(
         {
             "event_time": "2024-11-20",
@@ -91,7 +102,7 @@ def test_an_event_of_which_only_the_date_is_known_is_active_while_the_date_lasts
     assert [context is not None for context in active.values()] == [False, True, True, False]
 
 
-def test_context_is_plain_json(market):
+def test_context_is_plain_json(market: Market) -> None:
     import json
 
     context = market.build(market.request("NVDA", "1d", "2024-11-19T22:00")).context

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from tests.helpers.event_markets import at
+from tests.helpers.event_markets import Market, at
 
 NFP = "Non-Farm Employment Change"
 CODES = ("missing-releases", "missing-surprises")
@@ -12,19 +12,25 @@ CODES = ("missing-releases", "missing-surprises")
 CHINA = "central banks of CNY since"  # of which the real calendar has nothing in 2024
 
 
-def said_of(market, calendar, as_of="2024-06-12T15:00", symbol="BTC-USD", timeframe="1h"):
+def said_of(
+    market: Market,
+    calendar: pl.DataFrame,
+    as_of: str = "2024-06-12T15:00",
+    symbol: str = "BTC-USD",
+    timeframe: str = "1h",
+) -> list[str]:
     request = market.request(symbol, timeframe, as_of, lookback=200, pred_len=48)
     warnings = market.build(request, calendar).warnings
     return [each for each in warnings if each.startswith(CODES) and CHINA not in each]
 
 
-def titled(market, title, other):
+def titled(market: Market, title: str, other: str) -> pl.DataFrame:
     """Return the real calendar with another title in the place of one."""
     replaced = pl.when(pl.col("title") == title).then(pl.lit(other)).otherwise("title")
     return market.calendar.with_columns(title=replaced)
 
 
-def test_nothing_is_missing_from_the_real_calendar(market):
+def test_nothing_is_missing_from_the_real_calendar(market: Market) -> None:
     assert said_of(market, market.calendar) == []
 
 
@@ -37,21 +43,23 @@ def test_nothing_is_missing_from_the_real_calendar(market):
         ("pce", "Core PCE Price Index m/m", "Core PCE deflator m/m"),
     ],
 )
-def test_a_family_whose_title_is_unknown_is_named_with_the_closest(market, family, title, other):
+def test_a_family_whose_title_is_unknown_is_named_with_the_closest(
+    market: Market, family: str, title: str, other: str
+) -> None:
     said = said_of(market, titled(market, title, other))
     assert [each for each in said if f"no release of {family} " in each and repr(other) in each]
     assert len(said) == 1
     assert "KRONOS_EVENTS_CONFIG" in said[0]
 
 
-def test_every_family_that_is_missing_is_named_where_the_calendar_ends_now(market):
+def test_every_family_that_is_missing_is_named_where_the_calendar_ends_now(market: Market) -> None:
     mine = (pl.col("title") == "CPI m/m") & (pl.col("event_time") < at("2024-06-12T15:00"))
     said = said_of(market, market.calendar.filter(mine))
     assert [each.split(" (")[0].split()[-1] for each in said[:4]] == ["fomc", "nfp", "gdp", "pce"]
     assert "the central banks of EUR, GBP" in said[4]
 
 
-def test_a_title_that_changed_lately_is_named(market):
+def test_a_title_that_changed_lately_is_named(market: Market) -> None:
     late = (pl.col("title") == NFP) & (pl.col("event_time") > at("2024-04-01"))
     calendar = market.calendar.with_columns(title=pl.when(late).then(pl.lit("Payrolls")).otherwise("title"))
     (said,) = said_of(market, calendar)
@@ -60,7 +68,7 @@ def test_a_title_that_changed_lately_is_named(market):
     assert "'Payrolls'" in said
 
 
-def test_a_gap_in_the_middle_of_a_window_is_named(market):
+def test_a_gap_in_the_middle_of_a_window_is_named(market: Market) -> None:
     gap = (pl.col("title") == "CPI m/m") & pl.col("event_time").is_between(at("2024-01-15"), at("2024-04-01"))
     (said,) = said_of(market, market.calendar.filter(~gap), symbol="BTC-USD", timeframe="1d")
     assert "no release of cpi" in said
@@ -68,7 +76,7 @@ def test_a_gap_in_the_middle_of_a_window_is_named(market):
 
 
 @pytest.mark.parametrize(("figure", "lack"), [("actual", "has an actual"), ("forecast", "has a forecast")])
-def test_a_surprise_without_figures_is_named(market, figure, lack):
+def test_a_surprise_without_figures_is_named(market: Market, figure: str, lack: str) -> None:
     calendar = market.calendar.with_columns(
         pl.when(pl.col("title") == "CPI m/m").then(None).otherwise(figure).alias(figure)
     )
@@ -77,30 +85,30 @@ def test_a_surprise_without_figures_is_named(market, figure, lack):
     assert lack in said
 
 
-def test_rows_that_only_say_when_are_named(market):
+def test_rows_that_only_say_when_are_named(market: Market) -> None:
     said = said_of(market, titled(market, "CPI m/m", "Consumer Price Index"))
     assert [each.split(":")[0] for each in said] == ["missing-surprises"]
 
 
-def test_too_few_surprises_before_are_named(market):
+def test_too_few_surprises_before_are_named(market: Market) -> None:
     old = (pl.col("title") == "CPI m/m") & (pl.col("event_time") < at("2024-03-01"))
     (said,) = said_of(market, market.calendar.filter(~old))
     assert said.startswith("missing-surprises: only 4 releases of cpi so far")
 
 
-def test_a_decision_without_a_forecast_is_measured_by_the_rate_before(market):
+def test_a_decision_without_a_forecast_is_measured_by_the_rate_before(market: Market) -> None:
     calendar = market.calendar.with_columns(
         forecast=pl.when(pl.col("title") == "Federal Funds Rate").then(None).otherwise("forecast")
     )
     assert said_of(market, calendar) == []
 
 
-def test_every_symbol_of_a_run_hears_the_same(market):
+def test_every_symbol_of_a_run_hears_the_same(market: Market) -> None:
     calendar = titled(market, NFP, "Payrolls")
     assert said_of(market, calendar) == said_of(market, calendar, symbol="EURUSD")
 
 
-def test_a_title_that_belongs_to_no_currency_is_named(market):
+def test_a_title_that_belongs_to_no_currency_is_named(market: Market) -> None:
     mine = pl.col("title") == NFP
     calendar = market.calendar.with_columns(
         currency=pl.when(mine).then(None).otherwise("currency"),
@@ -110,7 +118,7 @@ def test_a_title_that_belongs_to_no_currency_is_named(market):
     assert f"'{NFP} (of no currency)'" in said
 
 
-def test_central_banks_without_decisions_are_named(market):
+def test_central_banks_without_decisions_are_named(market: Market) -> None:
     usd = market.calendar.filter(pl.col("currency") == "USD")
     (said,) = said_of(market, usd)
     assert (
@@ -128,7 +136,7 @@ def test_central_banks_without_decisions_are_named(market):
     assert not any(each.startswith(CODES) for each in market.build(request, usd, rates=rates).warnings)
 
 
-def test_the_closest_title_of_a_bank_is_named(market):
+def test_the_closest_title_of_a_bank_is_named(market: Market) -> None:
     said = said_of(market, titled(market, "Official Bank Rate", "Official Bank Rate Decision"))
     assert len(said) == 1
     assert "central banks of GBP, CNY since" in said[0]

@@ -4,10 +4,11 @@ import pytest
 
 from flows.events import Leaders
 from market.time_grid import candle_bounds
-from tests.helpers.event_markets import at
+from tests.helpers.event_markets import Market, at
+from tests.helpers.event_results import array_of
 
 
-def closes(market, symbol, timeframe="1d"):
+def closes(market: Market, symbol: str, timeframe: str = "1d") -> dict[str, float]:
     mine = market.candles[timeframe].filter(pl.col("symbol") == symbol).sort("ts")
     return dict(zip(mine["ts"].dt.strftime("%Y-%m-%dT%H:%M"), mine["close"], strict=True))
 
@@ -74,14 +75,22 @@ def closes(market, symbol, timeframe="1d"):
     ],
 )
 def test_a_row_holds_the_return_of_the_leaders_last_closed_candle(
-    market, symbol, timeframe, as_of, channel, candle, leader, last, before
-):
+    market: Market,
+    symbol: str,
+    timeframe: str,
+    as_of: str,
+    channel: str,
+    candle: str,
+    leader: str,
+    last: str,
+    before: str,
+) -> None:
     value = market.rows(market.request(symbol, timeframe, as_of))[channel][f"{candle}T00:00"]
     of = closes(market, leader)
     assert value == pytest.approx(np.log(of[f"{last}T00:00"] / of[f"{before}T00:00"]), rel=1e-5)
 
 
-def test_a_leader_is_masked_while_its_market_is_shut(market):
+def test_a_leader_is_masked_while_its_market_is_shut(market: Market) -> None:
     rows = market.rows(market.request("BTC-USD", "1d", "2022-06-16T12:00"))["spy_log_return"]
     # Friday's session is news on Saturday; on Sunday and Monday nothing has happened since.
     assert "2022-06-11T00:00" in rows
@@ -90,7 +99,7 @@ def test_a_leader_is_masked_while_its_market_is_shut(market):
     assert "2022-06-14T00:00" in rows
 
 
-def test_an_hourly_leader_counts_when_its_candle_has_closed(market):
+def test_an_hourly_leader_counts_when_its_candle_has_closed(market: Market) -> None:
     rows = market.rows(market.request("EURUSD", "1h", "2022-09-20T12:00"))["spy_log_return"]
     of = closes(market, "SPY", "1h")
     day = sorted(stamp for stamp in rows if stamp.startswith("2022-09-13"))
@@ -105,13 +114,13 @@ def test_an_hourly_leader_counts_when_its_candle_has_closed(market):
     )
 
 
-def test_prediction_rows_have_no_leaders(market):
+def test_prediction_rows_have_no_leaders(market: Market) -> None:
     result = market.build(market.request("SPY", "1d", "2022-06-14T22:00"))
-    assert result.array[:512, 14:18].any(axis=0).all()
-    assert not result.array[512:, 14:18].any()
+    assert array_of(result)[:512, 14:18].any(axis=0).all()
+    assert not array_of(result)[512:, 14:18].any()
 
 
-def test_vix_is_the_last_known_close_over_the_year_before(market):
+def test_vix_is_the_last_known_close_over_the_year_before(market: Market) -> None:
     rows = market.rows(market.request("SPY", "1d", "2022-06-16T22:00"))["vix_level_z"]
     vix = market.candles["1d"].filter(pl.col("symbol") == "VIX").sort("ts")
     for candle, known in (("2022-06-15T00:00", "2022-06-14"), ("2022-06-13T00:00", "2022-06-10")):
@@ -123,7 +132,7 @@ def test_vix_is_the_last_known_close_over_the_year_before(market):
         assert rows[candle] == pytest.approx(np.clip(z, -3, 3), rel=1e-4)
 
 
-def test_without_candles_of_the_vix_fred_counts_from_the_day_it_was_known(market):
+def test_without_candles_of_the_vix_fred_counts_from_the_day_it_was_known(market: Market) -> None:
     request = market.request("BTC-USD", "1h", "2022-06-15T12:00")
     vix = market.candles["1d"].filter(pl.col("symbol") == "VIX").sort("ts")
     date = pl.col("ts").dt.date()
@@ -154,24 +163,26 @@ def test_without_candles_of_the_vix_fred_counts_from_the_day_it_was_known(market
         ("VIX", 17, "leader-missing: leader VIX has neither daily candles nor VIXCLS"),
     ],
 )
-def test_a_missing_leader_gives_zeros_and_one_warning(market, missing, channel, text):
+def test_a_missing_leader_gives_zeros_and_one_warning(
+    market: Market, missing: str, channel: int, text: str
+) -> None:
     request = market.request("NVDA", "1d", "2022-06-16T22:00")
     daily = market.candles["1d"].filter(pl.col("symbol") != missing)
     result, whole = market.build(request, leaders=Leaders({"1d": daily})), market.build(request)
     assert whole.warnings == ()
     assert [warning.startswith(text) for warning in result.warnings] == [True]
-    assert not result.array[:, channel].any()
+    assert not array_of(result)[:, channel].any()
     others = np.delete(np.arange(20), channel)
-    np.testing.assert_array_equal(result.array[:, others], whole.array[:, others])
+    np.testing.assert_array_equal(array_of(result)[:, others], array_of(whole)[:, others])
 
 
-def test_no_leaders_at_all_is_four_warnings(market):
+def test_no_leaders_at_all_is_four_warnings(market: Market) -> None:
     result = market.build(market.request("NVDA", "1d", "2022-06-16T22:00"), leaders=Leaders({}))
     assert len(result.warnings) == 4
-    assert not result.array[:, 14:18].any()
+    assert not array_of(result)[:, 14:18].any()
 
 
-def test_bad_and_repeated_leader_candles_are_passed_over(market):
+def test_bad_and_repeated_leader_candles_are_passed_over(market: Market) -> None:
     request = market.request("NVDA", "1d", "2022-06-16T22:00")
     daily = market.candles["1d"]
     spy = daily.filter(pl.col("symbol") == "SPY")
@@ -179,10 +190,10 @@ def test_bad_and_repeated_leader_candles_are_passed_over(market):
         pl.col("ts").dt.offset_by("-12h"), close=pl.Series([0.0, float("nan")] * 4000).head(len(spy))
     )
     result = market.build(request, leaders=Leaders({"1d": pl.concat([daily, spy, holes])}))
-    np.testing.assert_array_equal(result.array, market.build(request).array)
+    np.testing.assert_array_equal(array_of(result), market.build(request).array)
 
 
-def test_no_row_knows_a_leaders_candle_that_closed_after_its_open(market):
+def test_no_row_knows_a_leaders_candle_that_closed_after_its_open(market: Market) -> None:
     # The slow way: cut the leaders off at the row's open, and the row must stay what it is.
     request = market.request("EURUSD", "1h", "2022-09-14T12:00", lookback=60, pred_len=0)
     whole = market.build(request).array

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ ROWS = st.lists(
 )
 
 
-def rows_of(drawn):
+def rows_of(drawn: list[Any]) -> Rows:
     """Return the drawn rows as arrays."""
     times = [
         FIRST + day * DAY + (np.timedelta64(minute, "m") if timed else np.timedelta64(0, "m"))
@@ -50,7 +51,7 @@ def rows_of(drawn):
     )
 
 
-def reference(rows):
+def reference(rows: Rows) -> list[dict[str, Any]]:
     """Return one dictionary per release, ordered by series and time."""
     groups = defaultdict(list)
     for position in range(len(rows.times)):
@@ -64,7 +65,7 @@ def reference(rows):
     return releases
 
 
-def merged(group):
+def merged(group: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the release that the rows of a group describe."""
     group = sorted(
         group, key=lambda row: (not row["timed"], not row["gives_figures"], row["rank"], row["times"])
@@ -106,7 +107,7 @@ def merged(group):
     }
 
 
-def never_came(releases, position):
+def never_came(releases: list[dict[str, Any]], position: int) -> np.datetime64:
     """Return since when it is certain that a release was never published."""
     release = releases[position]
     if release["has_actual"] or not release["scheduled"]:
@@ -126,7 +127,7 @@ def never_came(releases, position):
 
 @settings(max_examples=300)
 @given(ROWS)
-def test_merged_rows_equal_the_plain_formulation(drawn):
+def test_merged_rows_equal_the_plain_formulation(drawn: list[Any]) -> None:
     rows = rows_of(drawn)
     merged_rows = one_per_release(rows, CONFIGURED)
     expected = reference(rows)

@@ -6,7 +6,8 @@ from flows.events.window import event_window
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import default_instruments
 from market.time_grid import candle_bounds
-from tests.helpers.event_markets import at, calendar_rows
+from tests.helpers.event_markets import Market, at, calendar_rows
+from tests.helpers.event_results import array_of
 
 FOMC, CPI, NFP = "Federal Funds Rate", "CPI m/m", "Non-Farm Employment Change"
 
@@ -55,24 +56,24 @@ FOMC, CPI, NFP = "Federal Funds Rate", "CPI m/m", "Non-Farm Employment Change"
     ],
 )
 def test_a_release_falls_on_the_first_candle_that_closes_after_it(
-    market, symbol, timeframe, as_of, channel, candle, not_on
-):
+    market: Market, symbol: str, timeframe: str, as_of: str, channel: str, candle: str, not_on: str
+) -> None:
     rows = market.rows(market.request(symbol, timeframe, as_of))[channel]
     assert rows[candle] == 1.0
     assert not_on not in rows
 
 
-def test_what_happened_in_a_hole_of_the_feed_is_not_news_after_it(market):
+def test_what_happened_in_a_hole_of_the_feed_is_not_news_after_it(market: Market) -> None:
     """EURUSD has no candles from 2020-10-15 to 2022-01-03; the next FOMC decision came on January 26."""
     request = market.request("EURUSD", "1h", "2022-01-13T20:00", lookback=250, pred_len=0)
     after = int(np.flatnonzero(np.diff(request.timestamps) > np.timedelta64(365, "D"))[0]) + 1
-    row = market.build(request).array[after]
+    row = array_of(market.build(request))[after]
     assert not row[[0, 1, 2, 9]].any()  # GDP and PCE of the last two weeks of 2021 are there
     days = (np.datetime64("2022-01-26T19:00") - request.timestamps[after]) / np.timedelta64(1, "D")
     np.testing.assert_allclose(row[10:12], [np.sin(np.pi * days / 45), np.cos(np.pi * days / 45)], rtol=1e-5)
 
 
-def test_a_release_on_a_half_day_after_its_close_belongs_to_the_next_session(market):
+def test_a_release_on_a_half_day_after_its_close_belongs_to_the_next_session(market: Market) -> None:
     request = market.request("SPY", "1h", "2022-11-29T22:00")
     rows = {
         when: market.rows(request, calendar_rows({"event_time": when, "title": FOMC}))["is_fomc"]
@@ -82,23 +83,23 @@ def test_a_release_on_a_half_day_after_its_close_belongs_to_the_next_session(mar
     assert all(found == {"2022-11-28T14:30": 1.0} for found in rows.values())
 
 
-def test_one_decision_is_one_event_though_the_calendar_has_several_rows(market):
+def test_one_decision_is_one_event_though_the_calendar_has_several_rows(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-07-08T12:00")
     rows = market.rows(request)["is_fomc"]
     # Minutes of July 6 and the press conference of June 15, 18:30, have event_type fomc and set nothing.
     assert list(rows) == ["2022-06-15T18:00"]
 
 
-def test_flags_of_the_prediction_window_come_from_the_schedule(market):
+def test_flags_of_the_prediction_window_come_from_the_schedule(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T12:00")
     assert market.rows(request)["is_fomc"] == {"2022-06-15T18:00": 1.0}
     alone = market.request("EURUSD", "1h", "2022-06-15T12:00", pred_len=0)
     result, whole = market.build(alone), market.build(request)
-    assert result.array.shape == (512, 20)
-    np.testing.assert_array_equal(result.array, whole.array[:512])
+    assert array_of(result).shape == (512, 20)
+    np.testing.assert_array_equal(array_of(result), array_of(whole)[:512])
 
 
-def test_surprises_stand_on_history_alone(market):
+def test_surprises_stand_on_history_alone(market: Market) -> None:
     after = market.rows(market.request("EURUSD", "1h", "2022-06-15T19:00"))
     assert after["fomc_hawkish_score"] == {"2022-06-15T18:00": 1.0}  # 75 bp where 50 were forecast
     before = market.rows(market.request("EURUSD", "1h", "2022-06-15T18:00"))
@@ -106,7 +107,7 @@ def test_surprises_stand_on_history_alone(market):
     assert before["is_fomc"] == {"2022-06-15T18:00": 1.0}
 
 
-def test_cpi_surprise_is_measured_by_the_twenty_releases_before(market):
+def test_cpi_surprise_is_measured_by_the_twenty_releases_before(market: Market) -> None:
     cpi = market.calendar.filter((pl.col("title") == CPI) & (pl.col("currency") == "USD")).sort("event_time")
     past = cpi.filter(pl.col("event_time") < at("2022-06-10T12:30")).tail(20)
     sigma = (past["actual"] - past["forecast"]).std()
@@ -121,7 +122,9 @@ def test_cpi_surprise_is_measured_by_the_twenty_releases_before(market):
         ("2020-03-14T12:00", "BTC-USD", "2020-03-15T21:00"),
     ],
 )
-def test_an_unscheduled_decision_shows_nothing_before_it_happened(market, as_of, symbol, decision):
+def test_an_unscheduled_decision_shows_nothing_before_it_happened(
+    market: Market, as_of: str, symbol: str, decision: str
+) -> None:
     last_close = np.datetime64(as_of) - np.timedelta64(1, "h")
     before = market.request(symbol, "1h", last_close)
     without = market.calendar.filter(pl.col("event_time") != at(decision))
@@ -135,7 +138,7 @@ def test_an_unscheduled_decision_shows_nothing_before_it_happened(market, as_of,
     assert rows["days_to_fomc_cos"][str(opens[-30])] == pytest.approx(-1.0)
 
 
-def test_a_column_marks_unscheduled_decisions_too(market):
+def test_a_column_marks_unscheduled_decisions_too(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T12:00")
     decision = {"event_time": "2022-06-15T18:00", "title": FOMC, "scheduled": False}
     other = {"event_time": "2022-06-10T12:30", "title": CPI}
@@ -143,7 +146,7 @@ def test_a_column_marks_unscheduled_decisions_too(market):
     assert rows["is_fomc"] == rows["is_rate_decision"] == rows["days_to_fomc_cos"] == {}
 
 
-def test_countdown_runs_from_the_open_to_the_release_and_is_zero_on_its_own_candle(market):
+def test_countdown_runs_from_the_open_to_the_release_and_is_zero_on_its_own_candle(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T12:00")
     rows = market.rows(request)
     angle = np.pi * (6 / 24) / 45
@@ -159,14 +162,14 @@ def test_countdown_runs_from_the_open_to_the_release_and_is_zero_on_its_own_cand
     assert rows["days_to_fomc_cos"]["2022-06-15T19:00"] == pytest.approx(np.cos(after))
 
 
-def test_countdown_of_a_release_before_the_open_is_zero_on_the_session_that_holds_it(market):
+def test_countdown_of_a_release_before_the_open_is_zero_on_the_session_that_holds_it(market: Market) -> None:
     rows = market.rows(market.request("SPY", "1d", "2022-06-13T22:00"))
     assert rows["days_to_cpi_cos"]["2022-06-10T00:00"] == 1.0
     days = (np.datetime64("2022-06-10T12:30") - np.datetime64("2022-06-09T13:30")) / np.timedelta64(1, "D")
     assert rows["days_to_cpi_cos"]["2022-06-09T00:00"] == pytest.approx(np.cos(np.pi * days / 31))
 
 
-def test_countdown_is_capped(market):
+def test_countdown_is_capped(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T12:00")
     far = calendar_rows(
         {"event_time": "2023-01-01T12:00", "title": FOMC}, {"event_time": "2022-06-14T00:00", "title": "x"}
@@ -176,7 +179,9 @@ def test_countdown_is_capped(market):
     assert max(rows["days_to_fomc_sin"].values(), default=0) < 1e-7
 
 
-def test_a_calendar_that_ends_before_the_window_leaves_the_countdown_at_zero_and_says_so(market):
+def test_a_calendar_that_ends_before_the_window_leaves_the_countdown_at_zero_and_says_so(
+    market: Market,
+) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T12:00")
     ended = market.calendar.filter(pl.col("event_time") < at("2022-06-15T12:00"))
     result = market.build(request, ended)
@@ -189,7 +194,7 @@ def test_a_calendar_that_ends_before_the_window_leaves_the_countdown_at_zero_and
     )
 
 
-def test_a_release_before_the_first_candle_is_not_put_on_it(market):
+def test_a_release_before_the_first_candle_is_not_put_on_it(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T12:00", lookback=64)
     first = request.timestamps[0].astype("datetime64[s]").item()
     opens, _ = candle_bounds(request.instrument, "1h", request.timestamps[:1])
@@ -205,16 +210,16 @@ def test_a_release_before_the_first_candle_is_not_put_on_it(market):
     )
 
 
-def test_the_first_session_of_a_window_keeps_the_release_before_its_open(market):
+def test_the_first_session_of_a_window_keeps_the_release_before_its_open(market: Market) -> None:
     whole = market.request("SPY", "1d", "2022-06-13T22:00")
     index = int(np.flatnonzero(whole.timestamps == np.datetime64("2022-06-10"))[0])
     short = market.request("SPY", "1d", "2022-06-13T22:00", lookback=len(whole.timestamps) - index)
     array = market.build(short).array
-    np.testing.assert_array_equal(array, market.build(whole).array[index:])
+    np.testing.assert_array_equal(array, array_of(market.build(whole))[index:])
     assert array[0, EVENT_CHANNELS.index("is_cpi")] == 1.0
 
 
-def test_a_release_at_the_instant_of_the_last_close_is_the_next_candles(market):
+def test_a_release_at_the_instant_of_the_last_close_is_the_next_candles(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T18:00")
     assert request.timestamps[-1] == np.datetime64("2022-06-15T17:00")
     array = market.build(request).array

@@ -1,7 +1,7 @@
 """Nothing published after the point in time shows, and the future schedule moves its own channels alone."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.events import Leaders
+from flows.events import EventRequest, Leaders
 from market.event_channels import EVENT_CHANNELS, SCHEDULE_CHANNELS
 from market.time_grid import candle_bounds
-from tests.helpers.event_markets import at, calendar_rows
+from tests.helpers.event_markets import Market, at, calendar_rows
+from tests.helpers.event_results import array_of
 
 REAL = settings(
     max_examples=30,
@@ -40,25 +41,30 @@ TITLES = st.sampled_from(
 )
 
 
+Moment = tuple[str, str, np.datetime64]
+Edit = tuple[list[tuple[str, int, bool]], str, int]
+
+
 @st.composite
-def moments(draw):
+def moments(draw: st.DrawFn) -> Moment:
     """Draw a symbol, a timeframe and an instant from which to look."""
     symbol, timeframe, first, last = draw(st.sampled_from(REQUESTS))
     hours = int((np.datetime64(last) - np.datetime64(first)) / np.timedelta64(1, "h"))
     return symbol, timeframe, np.datetime64(first) + np.timedelta64(draw(st.integers(0, hours)), "h")
 
 
-def request_close(request):
+def request_close(request: EventRequest) -> np.datetime64:
     """Return t, the close of the last candle."""
-    return candle_bounds(request.instrument, request.timeframe, request.timestamps)[1][-1]
+    close: np.datetime64 = candle_bounds(request.instrument, request.timeframe, request.timestamps)[1][-1]
+    return close
 
 
-def point_in_time(request):
+def point_in_time(request: EventRequest) -> datetime:
     """Return t as an aware instant."""
-    return at(request_close(request).item())
+    return at(str(request_close(request)))
 
 
-def near(market, instant, years=3):
+def near(market: Market, instant: datetime, years: int = 3) -> pl.DataFrame:
     """Return the part of the calendar that matters, so that an example takes milliseconds."""
     start, end = instant - timedelta(days=365 * years), instant + timedelta(days=400)
     return market.calendar.filter(pl.col("event_time").is_between(start, end))
@@ -66,7 +72,9 @@ def near(market, instant, years=3):
 
 @REAL
 @given(moment=moments(), seed=st.integers(0, 2**32 - 1))
-def test_values_published_after_the_point_in_time_change_nothing(market, moment, seed):
+def test_values_published_after_the_point_in_time_change_nothing(
+    market: Market, moment: Moment, seed: int
+) -> None:
     request = market.request(*moment, lookback=200, pred_len=60)
     instant = point_in_time(request)
     rng = np.random.default_rng(seed)
@@ -86,7 +94,9 @@ def test_values_published_after_the_point_in_time_change_nothing(market, moment,
 
 @REAL
 @given(moment=moments(), seed=st.integers(0, 2**32 - 1))
-def test_leader_candles_that_close_after_the_point_in_time_change_nothing(market, moment, seed):
+def test_leader_candles_that_close_after_the_point_in_time_change_nothing(
+    market: Market, moment: Moment, seed: int
+) -> None:
     request = market.request(*moment, lookback=200, pred_len=60)
     instant = point_in_time(request)
     rng = np.random.default_rng(seed)
@@ -107,7 +117,9 @@ def test_leader_candles_that_close_after_the_point_in_time_change_nothing(market
 
 @settings(REAL, max_examples=15)
 @given(moment=moments(), seed=st.integers(0, 2**32 - 1))
-def test_what_never_came_or_was_withdrawn_later_was_there_before(market, moment, seed):
+def test_what_never_came_or_was_withdrawn_later_was_there_before(
+    market: Market, moment: Moment, seed: int
+) -> None:
     request = market.request(*moment, lookback=200, pred_len=60)
     instant = point_in_time(request)
     rng = np.random.default_rng(seed)
@@ -129,7 +141,7 @@ def test_what_never_came_or_was_withdrawn_later_was_there_before(market, moment,
 
 
 @st.composite
-def edits(draw):
+def edits(draw: st.DrawFn) -> Edit:
     """Draw changes of the future schedule: hours from now of releases added, and what befalls those there."""
     added = draw(st.lists(st.tuples(TITLES, st.integers(0, 24 * 60), st.booleans()), max_size=6))
     return added, draw(st.sampled_from(["keep", "remove", "move"])), draw(st.integers(1, 24 * 20))
@@ -137,7 +149,7 @@ def edits(draw):
 
 @REAL
 @given(moment=moments(), edit=edits())
-def test_the_future_schedule_moves_only_its_own_channels(market, moment, edit):
+def test_the_future_schedule_moves_only_its_own_channels(market: Market, moment: Moment, edit: Edit) -> None:
     added, fate, hours = edit
     request = market.request(*moment, lookback=200, pred_len=60)
     instant = point_in_time(request)
@@ -156,7 +168,7 @@ def test_the_future_schedule_moves_only_its_own_channels(market, moment, edit):
         for title, after, timed in added
     ]
     changed = pl.concat([changed, calendar_rows(*rows)], how="diagonal")
-    plain, other = market.build(request, calendar).array, market.build(request, changed).array
+    plain, other = array_of(market.build(request, calendar)), array_of(market.build(request, changed))
     np.testing.assert_array_equal(plain[:, OTHERS], other[:, OTHERS])
     moved_channels = np.flatnonzero((plain != other).any(axis=0))
     assert set(moved_channels) <= {*range(5), *range(8, 14)}
@@ -164,7 +176,9 @@ def test_the_future_schedule_moves_only_its_own_channels(market, moment, edit):
 
 @REAL
 @given(moment=moments(), hours=st.integers(0, 24 * 40), title=TITLES)
-def test_an_unscheduled_release_after_the_point_in_time_changes_nothing(market, moment, hours, title):
+def test_an_unscheduled_release_after_the_point_in_time_changes_nothing(
+    market: Market, moment: Moment, hours: int, title: str
+) -> None:
     request = market.request(*moment, lookback=200, pred_len=60)
     instant = point_in_time(request)
     calendar = near(market, instant)
@@ -180,7 +194,7 @@ def test_an_unscheduled_release_after_the_point_in_time_changes_nothing(market, 
 
 @REAL
 @given(moment=moments(), steps=st.integers(1, 40))
-def test_history_rows_stay_what_they_were_as_time_goes_on(market, moment, steps):
+def test_history_rows_stay_what_they_were_as_time_goes_on(market: Market, moment: Moment, steps: int) -> None:
     symbol, timeframe, instant = moment
     later = market.request(symbol, timeframe, instant, lookback=200, pred_len=0)
     earlier = market.request(
@@ -188,20 +202,23 @@ def test_history_rows_stay_what_they_were_as_time_goes_on(market, moment, steps)
     )
     both = np.isin(later.timestamps, earlier.timestamps), np.isin(earlier.timestamps, later.timestamps)
     calendar = near(market, point_in_time(later))
-    then, now = market.build(earlier, calendar).array[both[1]], market.build(later, calendar).array[both[0]]
+    then, now = (
+        array_of(market.build(earlier, calendar))[both[1]],
+        array_of(market.build(later, calendar))[both[0]],
+    )
     # But for an unscheduled decision, none of which falls on candles that both know.
     np.testing.assert_array_equal(then, now)
 
 
-def test_the_properties_look_at_rows_with_something_on_them(market):
+def test_the_properties_look_at_rows_with_something_on_them(market: Market) -> None:
     seen = np.zeros(20, dtype=bool)
     for symbol, timeframe, _, last in REQUESTS:
-        seen |= market.build(market.request(symbol, timeframe, last)).array.any(axis=0)
+        seen |= array_of(market.build(market.request(symbol, timeframe, last))).any(axis=0)
     silent = [name for name, found in zip(EVENT_CHANNELS, seen, strict=True) if not found]
     assert silent == ["reserved_18", "reserved_19"]
 
 
-def test_a_change_before_the_point_in_time_is_seen(market):
+def test_a_change_before_the_point_in_time_is_seen(market: Market) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T12:00")
     changed = market.calendar.with_columns(
         pl.when(pl.col("event_time") == at("2022-06-10T12:30")).then(0.7).otherwise("actual").alias("actual")
@@ -211,7 +228,7 @@ def test_a_change_before_the_point_in_time_is_seen(market):
         np.testing.assert_array_equal(market.build(request, changed).array, market.build(request).array)
 
 
-def test_a_later_time_on_the_day_of_a_release_hides_no_figures_that_are_out(market):
+def test_a_later_time_on_the_day_of_a_release_hides_no_figures_that_are_out(market: Market) -> None:
     """A schedule row without figures may move the flag; what was public stays."""
     request = market.request("BTC-USD", "1h", "2024-06-12T14:00", lookback=100, pred_len=12)
     row = {"event_time": "2024-06-12T17:00", "title": "CPI m/m"}
@@ -219,5 +236,5 @@ def test_a_later_time_on_the_day_of_a_release_hides_no_figures_that_are_out(mark
     shape = calendar.columns
     changed = pl.concat([calendar, calendar_rows(row).select(shape)])
     plain, other = market.build(request, calendar), market.build(request, changed)
-    np.testing.assert_array_equal(plain.array[:, OTHERS], other.array[:, OTHERS])
-    assert (plain.array[:, 5] != 0).any()
+    np.testing.assert_array_equal(array_of(plain)[:, OTHERS], array_of(other)[:, OTHERS])
+    assert (array_of(plain)[:, 5] != 0).any()

@@ -4,10 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.events import EventError
+from flows.events import EventConfig, EventError
 from flows.events.releases import parse_calendar
 from flows.events.titles import closest_titles, currency_of, normal_title
-from tests.helpers.event_markets import calendar_rows
+from tests.helpers.event_markets import Market, calendar_rows
+from tests.helpers.event_results import context_of
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from tests.helpers.event_markets import calendar_rows
         ("GDP (QoQ) (May) Final", "gdp (qoq) final"),
     ],
 )
-def test_case_blanks_and_a_period_in_brackets_do_not_matter(title, same):
+def test_case_blanks_and_a_period_in_brackets_do_not_matter(title: str, same: str) -> None:
     assert normal_title(title) == same == normal_title(same.upper())
 
 
@@ -41,7 +42,9 @@ def test_case_blanks_and_a_period_in_brackets_do_not_matter(title, same):
         ((None, None, "somebody"), None),
     ],
 )
-def test_a_row_belongs_to_its_currency_else_its_country(given, currency):
+def test_a_row_belongs_to_its_currency_else_its_country(
+    given: tuple[str | None, str | None, str | None], currency: str | None
+) -> None:
     assert currency_of(*given) == currency
 
 
@@ -100,7 +103,9 @@ VENDORS = {
 
 @pytest.mark.parametrize("vendor", VENDORS)
 @pytest.mark.parametrize("country", [None, "US"])
-def test_the_shipped_titles_are_those_of_every_provider(config, vendor, country):
+def test_the_shipped_titles_are_those_of_every_provider(
+    config: EventConfig, vendor: str, country: str | None
+) -> None:
     titles = VENDORS[vendor]
     where = {"currency": "USD"} if country is None else {"currency": None, "country": country}
     rows = [
@@ -111,20 +116,20 @@ def test_the_shipped_titles_are_those_of_every_provider(config, vendor, country)
     assert sorted(set(releases.kind.tolist()) - {5}) == [0, 1, 2, 3, 4]
 
 
-def test_titles_alike_are_found_and_others_are_not():
+def test_titles_alike_are_found_and_others_are_not() -> None:
     present = ["Consumer Prices MoM", "Payrolls", "Beige Book", "Nonfarm Payroll Employment"]
     found = closest_titles(["Non-Farm Employment Change", "Nonfarm Payrolls"], present)
     assert sorted(found) == ["Nonfarm Payroll Employment", "Payrolls"]
     assert closest_titles(["CPI m/m"], ["Beige Book"]) == closest_titles(["CPI m/m"], []) == []
 
 
-def test_the_error_of_a_calendar_without_any_title_names_those_alike(config):
+def test_the_error_of_a_calendar_without_any_title_names_those_alike(config: EventConfig) -> None:
     rows = calendar_rows({"event_time": "2024-06-12T18:00", "title": "Fed Funds Rate Announcement"})
     with pytest.raises(EventError, match=r"closest titles are 'Fed Funds Rate Announcement'.*events\.toml"):
         parse_calendar(rows, None, [], config)
 
 
-def test_the_title_named_first_gives_the_figures(config):
+def test_the_title_named_first_gives_the_figures(config: EventConfig) -> None:
     figures = {"event_time": "2024-06-12T12:30", "forecast": 0.1}
     rows = calendar_rows(
         {**figures, "title": "Inflation Rate MoM (May)", "actual": 0.2},
@@ -147,7 +152,9 @@ RENAMED = {
 
 
 @pytest.mark.parametrize("currency", ["usd", None])
-def test_another_providers_titles_give_the_same_array_and_context(market, currency):
+def test_another_providers_titles_give_the_same_array_and_context(
+    market: Market, currency: str | None
+) -> None:
     request = market.request("EURUSD", "1h", "2022-06-15T19:00")
     tracked = pl.col("title").is_in(list(RENAMED)) & (pl.col("currency") == "USD")
     renamed = market.calendar.with_columns(
@@ -158,5 +165,5 @@ def test_another_providers_titles_give_the_same_array_and_context(market, curren
     shipped, other = market.build(request), market.build(request, renamed)
     np.testing.assert_array_equal(shipped.array, other.array)
     assert other.context == shipped.context
-    assert other.context["events_active"] == ["fomc", "rate_decision"]
+    assert context_of(other)["events_active"] == ["fomc", "rate_decision"]
     assert other.warnings == shipped.warnings

@@ -36,7 +36,7 @@ def jump(after: int, *, quiet: int, up: float = 1.5, noise: float = 0.01) -> np.
 
 
 def clipped(one: CandleWindow) -> bool:
-    features = candle_features(**one.columns)  # type: ignore[arg-type]
+    features = candle_features(**one.columns)
     return bool(clip_warnings(features, upstream_scale=False))
 
 

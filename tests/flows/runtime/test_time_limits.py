@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.server.schemas.schedules import CronSchedule
 
@@ -71,7 +72,7 @@ def test_every_try_of_a_task_fits_in_the_run(flow: Any) -> None:
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_a_run_of_a_deployment_ends_before_its_next_one(name: str) -> None:
     deployment = DEPLOYMENTS[name]
-    flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+    flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     assert flow.timeout_seconds is not None
     for schedule in deployment["schedules"]:
         dates = CronSchedule(**schedule).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))

@@ -1,15 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
+import psycopg
 import pytest
 
 from flows.load import load_candles
 from tests.helpers.stretches import stretch, write_folder
-from training.data.stretches import TrainingError, read_database, read_folder, split_at_gaps
+from training.data.stretches import Stretch, TrainingError, read_database, read_folder, split_at_gaps
 
 LICENCES = ("MIT", "Apache-2.0")
 
 
-def without(source, first, count):
+def without(source: Stretch, first: int, count: int) -> Stretch:
     kept = np.ones(len(source), bool)
     kept[first : first + count] = False
     return type(source)(source.instrument, source.timeframe, source.timestamps[kept], source.candles[kept])
@@ -26,14 +29,16 @@ def without(source, first, count):
         ("BTC-USD", "1d", 4, [100, 96]),
     ],
 )
-def test_a_stretch_ends_where_candles_of_the_calendar_are_missing(symbol, timeframe, missing, parts):
+def test_a_stretch_ends_where_candles_of_the_calendar_are_missing(
+    symbol: str, timeframe: str, missing: int, parts: list[int]
+) -> None:
     source = without(stretch(200, symbol, timeframe), 100, missing)
     stretches = split_at_gaps(source)
     assert [len(part) for part in stretches] == parts
     np.testing.assert_array_equal(np.concatenate([part.timestamps for part in stretches]), source.timestamps)
 
 
-def test_a_part_holds_only_candles_that_closed_by_its_end():
+def test_a_part_holds_only_candles_that_closed_by_its_end() -> None:
     part = stretch(100, "BTC-USD", start="2020-12-31").between(
         np.datetime64("2020-12-31T12:00"), np.datetime64("2021-01-01T00:00")
     )
@@ -45,34 +50,34 @@ def test_a_part_holds_only_candles_that_closed_by_its_end():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("market")
     write_folder(out)
     return out
 
 
-def test_only_segments_with_a_permitted_licence_are_used(folder):
+def test_only_segments_with_a_permitted_licence_are_used(folder: Path) -> None:
     stretches = read_folder(folder, LICENCES).stretches()
     assert {part.instrument.symbol for part in stretches} == {"GBPUSD", "BTC-USD"}
     assert {part.licence for part in stretches} == {"Apache-2.0", "MIT per README"}
     assert {part.origin for part in stretches} == {"a/b", "c/d"}
 
 
-def test_leaders_too_come_from_permitted_segments_alone(folder):
+def test_leaders_too_come_from_permitted_segments_alone(folder: Path) -> None:
     assert set(read_folder(folder, LICENCES).permitted()["1h"]["symbol"]) == {"GBPUSD", "BTC-USD"}
 
 
-def test_a_symbol_whose_licence_forbids_training_is_refused_by_name(folder):
+def test_a_symbol_whose_licence_forbids_training_is_refused_by_name(folder: Path) -> None:
     with pytest.raises(TrainingError, match=r"no usable candles of EURUSD.*licences"):
         read_folder(folder, LICENCES).stretches(["EURUSD", "GBPUSD"])
 
 
-def test_without_segments_every_candle_is_used(folder, tmp_path):
+def test_without_segments_every_candle_is_used(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "candles_1h.parquet").symlink_to(folder / "candles_1h.parquet")
     assert len(read_folder(tmp_path, LICENCES).stretches(["EURUSD"])[0]) == 1000
 
 
-def test_a_stretch_crosses_no_segment_boundary(folder, tmp_path):
+def test_a_stretch_crosses_no_segment_boundary(folder: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(folder / "candles_1h.parquet").filter(pl.col("symbol") == "BTC-USD")
     frame.write_parquet(tmp_path / "candles_1h.parquet")
     edge = frame["timestamp"][400]
@@ -89,7 +94,9 @@ def test_a_stretch_crosses_no_segment_boundary(folder, tmp_path):
     assert [len(part) for part in stretches] == [400, 600]
 
 
-def test_the_database_and_the_files_give_the_same_stretches(folder, database):
+def test_the_database_and_the_files_give_the_same_stretches(
+    folder: Path, database: psycopg.Connection
+) -> None:
     frame = pl.read_parquet(folder / "candles_1h.parquet").filter(pl.col("symbol") == "GBPUSD")
     load_candles(database, frame, "1h")
     (from_database,) = read_database(database, ["GBPUSD"]).stretches()
@@ -98,12 +105,12 @@ def test_the_database_and_the_files_give_the_same_stretches(folder, database):
     np.testing.assert_array_equal(from_database.candles, from_folder.candles)
 
 
-def test_a_folder_without_candles_is_refused(tmp_path):
+def test_a_folder_without_candles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="has neither candles_1h nor candles_1d"):
         read_folder(tmp_path, LICENCES)
 
 
-def test_the_real_feeds_have_no_stretch_of_the_held_out_pair(market_data):
+def test_the_real_feeds_have_no_stretch_of_the_held_out_pair(market_data: Path) -> None:
     material = read_folder(market_data, ("MIT", "Apache-2.0", "ODC-PDDL"))
     hourly = [part for part in material.stretches() if part.timeframe == "1h"]
     assert "EURUSD" not in {part.instrument.symbol for part in hourly}

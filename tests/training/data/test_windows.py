@@ -1,20 +1,23 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from market.event_channels import KNOWLEDGE_CHANNELS, SCHEDULE_CHANNELS
 from market.normalise import normalise
 from market.time_features import time_features
 from tests.helpers.stretches import stretch
-from training.data.stretches import TrainingError
+from training.data.stretches import Stretch, TrainingError
 from training.data.windows import HISTORY, Sampler, cut_window, hide_after
 
 EVENTS = np.random.default_rng(0).normal(1, 0.1, (200, 20)).astype(np.float32)
 
 
-def test_a_step_always_draws_the_same_windows():
+def test_a_step_always_draws_the_same_windows() -> None:
     sampler = Sampler([stretch(150), stretch(200, seed=1)], 64, 4, seed=3)
     first, again, next_ = sampler.batch(7), sampler.batch(7), sampler.batch(8)
     assert torch.equal(first.values, again.values)
@@ -24,7 +27,9 @@ def test_a_step_always_draws_the_same_windows():
 
 
 @given(st.lists(st.integers(1, 120), min_size=1, max_size=5), st.integers(0, 2**32))
-def test_a_window_stays_within_one_stretch_and_its_cut_within_its_bounds(counts, seed):
+def test_a_window_stays_within_one_stretch_and_its_cut_within_its_bounds(
+    counts: list[int], seed: int
+) -> None:
     stretches = [stretch(count, start=f"20{10 + i}-01-05") for i, count in enumerate([*counts, 80])]
     batch = Sampler(stretches, 64, 6, seed).batch(0)
     years = {int(np.int64(source_.timestamps[0].astype("datetime64[Y]"))) for source_ in stretches}
@@ -37,17 +42,17 @@ def test_a_window_stays_within_one_stretch_and_its_cut_within_its_bounds(counts,
         assert row.tobytes() in known
 
 
-def _stamps(source_):
+def _stamps(source_: Stretch) -> list[NDArray[Any]]:
     source = [cut_window(source_, first, 64, 32) for first in range(max(0, len(source_) - 63))]
     return [window.stamp[0].numpy() for window in source]
 
 
-def test_too_short_stretches_are_refused_with_the_longest():
+def test_too_short_stretches_are_refused_with_the_longest() -> None:
     with pytest.raises(TrainingError, match="window of 64 candles, the longest has 40"):
         Sampler([stretch(40)], 64, 1, 0)
 
 
-def test_mean_and_spread_come_from_the_history_alone():
+def test_mean_and_spread_come_from_the_history_alone() -> None:
     source = stretch(100)
     window = cut_window(source, 0, 100, 60)
     np.testing.assert_array_equal(window.values[0, :60].numpy(), normalise(source.candles[:60]).values)
@@ -56,13 +61,13 @@ def test_mean_and_spread_come_from_the_history_alone():
     assert window.values.abs().max() <= 5
 
 
-def test_dropped_volume_and_amount_are_zero():
+def test_dropped_volume_and_amount_are_zero() -> None:
     values = cut_window(stretch(100), 0, 100, 60, drop_volume=True).values[0]
     assert not values[:, 4:].any()
     assert values[:, :4].any()
 
 
-def test_a_mirrored_window_has_its_highs_above_its_lows():
+def test_a_mirrored_window_has_its_highs_above_its_lows() -> None:
     plain = cut_window(stretch(100), 0, 100, 60).values[0]
     mirrored = cut_window(stretch(100), 0, 100, 60, mirror=True).values[0]
     assert torch.equal(mirrored[:, 3], -plain[:, 3])
@@ -70,8 +75,9 @@ def test_a_mirrored_window_has_its_highs_above_its_lows():
     assert torch.equal(mirrored[:, 4:], plain[:, 4:])
 
 
-def test_after_the_cut_only_schedule_channels_are_set():
+def test_after_the_cut_only_schedule_channels_are_set() -> None:
     window = cut_window(stretch(200, events=EVENTS), 20, 100, 60)
+    assert window.events is not None
     events = window.events[0].numpy()
     knowledge, schedule = list(KNOWLEDGE_CHANNELS), list(SCHEDULE_CHANNELS)
     assert not events[60:, knowledge].any()
@@ -82,22 +88,23 @@ def test_after_the_cut_only_schedule_channels_are_set():
     np.testing.assert_array_equal(hide_after(EVENTS, 60)[:, schedule], EVENTS[:, schedule])
 
 
-def test_the_scored_tokens_are_those_that_predict_a_future_candle():
+def test_the_scored_tokens_are_those_that_predict_a_future_candle() -> None:
     future = cut_window(stretch(100), 0, 100, 60).future[0]
     assert not future[:59].any()
     assert future[59:].all()
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2, 3, 4, 8, 9])
-def test_a_release_or_decision_makes_an_event_step(channel):
+def test_a_release_or_decision_makes_an_event_step(channel: int) -> None:
     rows = np.zeros((200, 20), np.float32)
     rows[50, channel] = 1
     rows[:, 10:14] = 0.5  # the countdown is no event
     window = cut_window(stretch(200, events=rows), 0, 100, 60)
+    assert window.event_steps is not None
     assert window.event_steps[0].nonzero().flatten().tolist() == [50]
 
 
-def test_the_time_fields_are_those_of_the_instrument_s_clock():
+def test_the_time_fields_are_those_of_the_instrument_s_clock() -> None:
     tokyo = stretch(100, symbol="7203.T")
     assert tokyo.instrument.model_time_zone == "Asia/Tokyo"
     np.testing.assert_array_equal(
@@ -105,7 +112,7 @@ def test_the_time_fields_are_those_of_the_instrument_s_clock():
     )
 
 
-def test_prices_of_small_spread_are_normalised_as_in_a_forecast():
+def test_prices_of_small_spread_are_normalised_as_in_a_forecast() -> None:
     small = stretch(100)
     ordinary = cut_window(small, 0, 100, 60).values[0]
     small.candles[:, :4] *= 1e-9

@@ -8,7 +8,7 @@ from training.evaluation.baselines import TokenCounts
 RNG = np.random.default_rng(3)
 
 
-def test_the_bigram_beats_the_unigram_where_tokens_depend_on_the_one_before():
+def test_the_bigram_beats_the_unigram_where_tokens_depend_on_the_one_before() -> None:
     previous = RNG.integers(4, size=4000)
     predicted = np.where(RNG.random(4000) < 0.9, previous, RNG.integers(4, size=4000))
     counts = TokenCounts.of(previous[:3000], predicted[:3000], 4, 4)
@@ -20,7 +20,7 @@ def test_the_bigram_beats_the_unigram_where_tokens_depend_on_the_one_before():
 
 
 @pytest.mark.parametrize("strength", [1.0, 100.0])
-def test_both_baselines_are_distributions(strength):
+def test_both_baselines_are_distributions(strength: float) -> None:
     counts = TokenCounts.of(RNG.integers(3, size=20), RNG.integers(5, size=20), 3, 5)
     all_tokens = np.arange(5)
     assert np.exp(-counts.unigram_nll(all_tokens)).sum() == pytest.approx(1)

@@ -1,9 +1,12 @@
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inference_server.engine.engine import Engine
+from inference_server.engine.engine import Engine, Job
+from market.types import Float32Array
 from tests.helpers.stretches import flagged_stretch
 from training.data.stretches import TrainingError
 from training.evaluation.forecasts import Forecaster, random_walk_figures, width_figures
@@ -14,11 +17,11 @@ LOOKBACK = 40
 
 
 @pytest.fixture(scope="module")
-def forecaster(tiny_bundle):
+def forecaster(tiny_bundle: Path) -> Forecaster:
     return Forecaster(Engine.load(tiny_bundle, threads=1), LOOKBACK, samples=4)
 
 
-def test_events_change_the_forecasts_and_every_case_is_counted(forecaster):
+def test_events_change_the_forecasts_and_every_case_is_counted(forecaster: Forecaster) -> None:
     source = flagged_stretch(c1=[700], c9=[1390])
     origins = spaced_origins([source], START, LOOKBACK, 3)
     without, with_events = (forecaster.closes(origins, events=events) for events in (False, True))
@@ -32,11 +35,11 @@ def test_events_change_the_forecasts_and_every_case_is_counted(forecaster):
     assert names["step 1, with events: NFP alone"].n == 0
 
 
-def test_nan_in_a_path_is_an_error_rather_than_a_miss(forecaster):
+def test_nan_in_a_path_is_an_error_rather_than_a_miss(forecaster: Forecaster) -> None:
     origins = spaced_origins([flagged_stretch()], START, LOOKBACK, 2)
 
     class Broken:
-        def forecast(self, jobs):
+        def forecast(self, jobs: Sequence[Job]) -> list[Float32Array]:
             made = [paths.copy() for paths in forecaster.engine.forecast(jobs)]
             made[-1][0, 3] = np.nan
             return made
@@ -45,9 +48,10 @@ def test_nan_in_a_path_is_an_error_rather_than_a_miss(forecaster):
         random_walk_figures(Forecaster(Broken(), LOOKBACK, 4), origins, events=False)
 
 
-def test_values_that_serving_cannot_know_change_nothing(forecaster):
+def test_values_that_serving_cannot_know_change_nothing(forecaster: Forecaster) -> None:
     source = flagged_stretch(c1=[700])
     (origin,) = spaced_origins([source], START, LOOKBACK, 1)
+    assert source.events is not None
     later = source.events.copy()
     later[origin.first :, [5, 6, 7, 14, 15, 16, 17]] = 3
     other = replace(origin, stretch=replace(source, events=later))

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
+from export.model.checkpoint import Checkpoint
 from export.model.event_encoder import EventEncoder
 from market.time_features import time_features
 from tests.helpers.stretches import stretch
+from training.data.stretches import Stretch
+from training.data.windows import Batch
 from training.evaluation.likelihood import (
     CUT,
     WINDOW,
@@ -16,14 +19,14 @@ START = np.datetime64("2020-03-02")
 
 
 @pytest.fixture(scope="module")
-def windows():
+def windows() -> tuple[Stretch, list[Batch]]:
     rows = np.zeros((1700, 20), np.float32)
     rows[::50, 0] = 1
     source = stretch(1700, events=rows)
     return source, held_out_windows([source], START)
 
 
-def test_each_candle_from_the_start_on_is_scored_once(windows):
+def test_each_candle_from_the_start_on_is_scored_once(windows: tuple[Stretch, list[Batch]]) -> None:
     source, batches = windows
     first = int(np.searchsorted(source.timestamps, START))
     assert len(batches) == (len(source) - first) // (WINDOW - CUT)
@@ -31,7 +34,9 @@ def test_each_candle_from_the_start_on_is_scored_once(windows):
     np.testing.assert_array_equal(scored, time_features(source.timestamps[first : first + len(scored)]))
 
 
-def test_baselines_and_model_are_scored_on_the_same_tokens(tiny_checkpoint, windows, monkeypatch):
+def test_baselines_and_model_are_scored_on_the_same_tokens(
+    tiny_checkpoint: Checkpoint, windows: tuple[Stretch, list[Batch]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("training.evaluation.likelihood.COUNTED", 16)
     _, batches = windows
     figures = {f.name: f for f in likelihood_figures(tiny_checkpoint, [stretch(600, seed=9)], batches)}
@@ -41,7 +46,9 @@ def test_baselines_and_model_are_scored_on_the_same_tokens(tiny_checkpoint, wind
     assert figures["bigram"].value < unigram
 
 
-def test_events_without_effect_gain_no_likelihood(tiny_checkpoint, windows):
+def test_events_without_effect_gain_no_likelihood(
+    tiny_checkpoint: Checkpoint, windows: tuple[Stretch, list[Batch]]
+) -> None:
     _, batches = windows
     encoder = EventEncoder(tiny_checkpoint.decoder.config.d_model).requires_grad_(False)
     encoder.proj.weight.zero_()

@@ -7,7 +7,7 @@ START = np.datetime64("2020-01-20")
 LOOKBACK = 40
 
 
-def test_origins_are_spread_over_the_candles_to_be_scored():
+def test_origins_are_spread_over_the_candles_to_be_scored() -> None:
     source = flagged_stretch()
     origins = spaced_origins([source], START, LOOKBACK, 10)
     assert len(origins) == 10
@@ -17,7 +17,7 @@ def test_origins_are_spread_over_the_candles_to_be_scored():
     np.testing.assert_array_equal(origins[0].actual, source.candles[origins[0].first :, 3][:24])
 
 
-def test_a_quiet_origin_has_no_event_within_a_day_of_its_candles():
+def test_a_quiet_origin_has_no_event_within_a_day_of_its_candles() -> None:
     source = flagged_stretch(c9=[600])
     firsts = [origin.first for origin in spaced_origins([source], START, LOOKBACK, 10**6, quiet=True)]
     assert firsts
@@ -25,7 +25,7 @@ def test_a_quiet_origin_has_no_event_within_a_day_of_its_candles():
         assert not first - 24 <= 600 < first + 48
 
 
-def test_the_control_of_a_release_is_the_same_hour_of_a_quiet_week():
+def test_the_control_of_a_release_is_the_same_hour_of_a_quiet_week() -> None:
     source = flagged_stretch(c1=[700], c9=[580, 820])
     ((release, control),) = release_pairs([source], START, 6, LOOKBACK, channel=1)
     ends = [origin.stretch.timestamps[origin.first + 5] for origin in (release, control)]
@@ -35,7 +35,7 @@ def test_the_control_of_a_release_is_the_same_hour_of_a_quiet_week():
     assert abs(ends[0] - ends[1]) > np.timedelta64(7, "D")
 
 
-def test_a_surprise_is_in_the_last_candle_of_the_history():
+def test_a_surprise_is_in_the_last_candle_of_the_history() -> None:
     source = flagged_stretch(c5=[700], c7=[30])
     (origins,) = surprise_origins([source], START, LOOKBACK, ["EURUSD"])
     assert origins.first == 701

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def closes(values: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("bits", [(9, 9), (10, 10), (9, 10)])
-def test_untrained_it_rounds_finer_than_a_trained_one_does(bits):
+def test_untrained_it_rounds_finer_than_a_trained_one_does(bits: tuple[int, int]) -> None:
     values = torch.from_numpy(walks().astype(np.float32))
     tokenizer = folded(*bits)
     with torch.no_grad():
@@ -51,7 +52,7 @@ def test_untrained_it_rounds_finer_than_a_trained_one_does(bits):
     assert max(volume, amount) < 0.25
 
 
-def test_a_close_is_never_rounded_beyond_its_cell():
+def test_a_close_is_never_rounded_beyond_its_cell() -> None:
     values = np.linspace(-4.9, 4.9, 3001)
     tokenizer = folded()
     with torch.no_grad():
@@ -62,7 +63,7 @@ def test_a_close_is_never_rounded_beyond_its_cell():
     assert (np.abs(rebuilt - values) < 1.5 * cell).all()
 
 
-def test_neighbouring_closes_differ_in_one_bit():
+def test_neighbouring_closes_differ_in_one_bit() -> None:
     tokenizer = folded()
     with torch.no_grad():
         signs = tokenizer.quantiser_input(closes(np.linspace(-4.9, 4.9, 20_001))) > 0
@@ -71,7 +72,7 @@ def test_neighbouring_closes_differ_in_one_bit():
     assert changed.sum() > 240  # of 255 edges, those beyond the sweep left out
 
 
-def test_the_code_is_kept_and_the_rest_is_trained():
+def test_the_code_is_kept_and_the_rest_is_trained() -> None:
     tokenizer = folded()
     trained = {name.split(".")[0] for name, p in tokenizer.named_parameters() if p.requires_grad}
     assert trained == {"decoder", "head", "post_quant_embed", "post_quant_embed_pre"}
@@ -88,12 +89,12 @@ def test_the_code_is_kept_and_the_rest_is_trained():
         ({"ff_dim": 64}, False),
     ],
 )
-def test_what_is_large_enough(changes, expected):
+def test_what_is_large_enough(changes: dict[str, Any], expected: bool) -> None:
     assert fits(replace(LARGE_ENOUGH, **changes)) is expected
 
 
 @pytest.mark.parametrize("size", ["mini", "small", "base"])
-def test_the_published_sizes_are_large_enough(size):
+def test_the_published_sizes_are_large_enough(size: str) -> None:
     tokenizer = KronosTokenizer(SIZES[size].tokenizer).eval()
     assert fits(tokenizer.config)
     randomise(tokenizer, 1)
