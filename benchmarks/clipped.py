@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from flows.forecasting.lookback import FEWEST, unclipped_length
+from flows.scoring.metrics import fair_crps
 from inference_server.engine.engine import Engine
 from inference_server.engine.jobs import ForecastJob
 from market.envelope import envelope
 from market.normalise import CLIP, normalise
 from training.data.stretches import Stretch, read_folder
-from training.evaluation.baselines import crps_samples
 
 LOOKBACK, PRED_LEN, PATHS = 392, 24, 100
 STEPS = (1, 6, 24)
@@ -40,7 +40,8 @@ class Pair:
 
     @property
     def moment(self) -> np.datetime64:
-        return self.stretch.timestamps[self.end - 1]
+        moment: np.datetime64 = self.stretch.timestamps[self.end - 1]
+        return moment
 
 
 def clipped_windows(stretch: Stretch) -> list[tuple[int, int]]:
@@ -76,7 +77,7 @@ def forecast_both(engine: Engine, stretch: Stretch, end: int, length: int, seed:
     for paths in engine.forecast(jobs):
         closes = paths[..., CLOSE].astype(np.float64)
         low, _, high = envelope(closes)
-        crps.append([crps_samples(closes[:, step], actual[step]) / last for step in range(PRED_LEN)])
+        crps.append(fair_crps(closes, actual) / last)
         covered.append((low <= actual) & (actual <= high))
     return Pair(stretch, end, length, np.array(crps), np.array(covered))
 

@@ -72,15 +72,19 @@ def _scaled(run: Callable[[ForecastJob], Any], request: ForecastJob) -> float:
     A request of one step gives the constant part; the difference to a request of more steps, as many as fit
     in about 5 seconds, gives the time of a step.
     """
+
+    def seconds(length: int, count: int) -> float:
+        return _seconds(lambda: run(_of_length(request, length, count)))
+
     first = len(request.candles)
     last = min(first + PRED_LEN - 1, MAX_CONTEXT)
     steps, single = [], 0.0
     for length in sorted({first, last}, reverse=True):
-        single = _seconds(lambda n=length: run(_of_length(request, n, 1)))
+        single = seconds(length, 1)
         if single < 5:  # the first call may have had cold caches
-            single = min(single, _seconds(lambda n=length: run(_of_length(request, n, 1))))
+            single = min(single, seconds(length, 1))
         more = max(1, min(16, int(5 / single)))
-        longer = _seconds(lambda n=length, k=more: run(_of_length(request, n, 1 + k)))
+        longer = seconds(length, 1 + more)
         steps.append((longer - single) / more)
     return single + (PRED_LEN - 1) * statistics.mean(steps)
 

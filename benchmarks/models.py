@@ -35,12 +35,11 @@ def checkpoint(size: str) -> Checkpoint:
     """Random weights of a published size, the same on every machine."""
     folder = FOLDER / size
     if not (folder / "tokenizer" / "model.safetensors").is_file():
-        for seed, (part, module) in enumerate(
-            (
-                ("model", KronosDecoder(SIZES[size].decoder)),
-                ("tokenizer", KronosTokenizer(SIZES[size].tokenizer)),
-            )
-        ):
+        modules: dict[str, KronosDecoder | KronosTokenizer] = {
+            "model": KronosDecoder(SIZES[size].decoder),
+            "tokenizer": KronosTokenizer(SIZES[size].tokenizer),
+        }
+        for seed, (part, module) in enumerate(modules.items()):
             randomise(module, seed)
             save_checkpoint(module, folder / part)
     return load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))

@@ -40,9 +40,9 @@ def measure(card: Card) -> dict[str, Any]:
 
 
 def _seconds(run: Any) -> float:
-    times = []
+    times: list[float] = []
     for _ in range(10):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         run()
         end.record()

@@ -100,7 +100,7 @@ def test_the_encoder_of_events_is_held_to_float32(tiny_bundle: Path, tiny_checkp
     other = EventEncoder(tiny_checkpoint.decoder.config.d_model)
     other.load_state_dict(random_events(tiny_checkpoint.decoder.config.d_model).encoder.state_dict())
     with torch.no_grad():
-        other.proj.bias += 5e-4
+        other.proj.bias.add_(5e-4)
     with pytest.raises(ParityError, match=r"EventEncoder differs from torch by \d"):
         verify_decoder(tiny_bundle, tiny_checkpoint.decoder, None, other, "fp32", CONTEXT)
 

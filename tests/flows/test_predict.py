@@ -18,8 +18,8 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.forecasting import tasks as predict_tasks
 from flows.forecasting.forecasts import usable_lookback
-from flows.forecasting.run_summary import Outcome
 from flows.forecasting.seeds import forecast_seed
+from flows.forecasting.stored_inputs import keep_all_inputs
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from flows.predict import predict_batch
@@ -65,7 +65,7 @@ def stored(database: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     return {row["symbol"]: row for row in rows}
 
 
-def run(**parameters: Any) -> State[list[Outcome]]:
+def run(**parameters: Any) -> State[Any]:
     return predict_batch(**{**SHORT, **parameters}, return_state=True)
 
 
@@ -197,7 +197,7 @@ def add_releases(database: psycopg.Connection[Any]) -> None:
 def artifact() -> tuple[str, list[dict[str, Any]]]:
     """Description and table of the newest summary."""
     found = Artifact.get("predict-batch-1h")
-    assert found is not None
+    assert isinstance(found, Artifact)
     assert found.description is not None
     return found.description, json.loads(str(found.data))
 
@@ -613,7 +613,7 @@ def test_a_forecast_and_what_it_was_made_from_are_one_transaction(
     """The connection is lost after the first of the two is written."""
     run(symbols=["SPY"])
     before = stored(market), market.execute("SELECT * FROM prediction_inputs").fetchall()
-    whole = predict_tasks.keep_all_inputs
+    whole = keep_all_inputs
 
     def killed(connection: psycopg.Connection[Any], inputs: Any) -> None:
         whole(connection, inputs)

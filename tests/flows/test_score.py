@@ -273,7 +273,7 @@ def test_daily_candles_mature_when_their_session_closes(database: psycopg.Connec
             "INSERT INTO ohlcv_1d (symbol, ts, open, high, low, close) VALUES ('EURUSD', %s, 1, 1, 1, 1)",
             (time,),
         )
-    changed = {"symbol": "EURUSD", "timeframe": "1d", "pred_len": 2, "timestamps": times}
+    changed: dict[str, Any] = {"symbol": "EURUSD", "timeframe": "1d", "pred_len": 2, "timestamps": times}
     add_forecast(database, CLOSES, 0, as_of=friday.item().replace(tzinfo=UTC), **changed)
     closing = datetime(2024, 1, 9, 22, tzinfo=UTC)  # Tuesday 17:00 New York
     assert score.fn(timeframe="1d", as_of=closing - timedelta(minutes=1)).new == 0
@@ -297,8 +297,8 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
     assert state.is_completed()
     assert state.result().new == 30
     table, picture = Artifact.get("score-1h"), Artifact.get("score-1h-reliability")
-    assert table is not None
-    assert picture is not None
+    assert isinstance(table, Artifact)
+    assert isinstance(picture, Artifact)
     rows = json.loads(str(table.data))
     assert rows[0]["split"] == "all"
     assert rows[0]["closes"] == "120"

@@ -152,7 +152,9 @@ def test_a_run_that_has_to_end_keeps_what_was_answered_and_begins_nothing_new(
 
 
 def test_tasks_in_threads_know_when_their_run_has_to_end() -> None:
-    limits = task(lambda: (request_limit_s(), statement_limit_s()), name="limits")
+    @task
+    def limits() -> tuple[float, float]:
+        return request_limit_s(), statement_limit_s()
 
     @flow(timeout_seconds=110)
     def short() -> tuple[tuple[float, float], tuple[float, float]]:

@@ -50,7 +50,7 @@ def test_unequal_lengths_are_refused(column: str) -> None:
 
 def test_a_nested_column_is_refused() -> None:
     with pytest.raises(CandleError, match=r"shape \(1, 2\)"):
-        candle_features(**{**PRICES, "open": [[1.0, 2.0]]})
+        candle_features([[1.0, 2.0]], PRICES["high"], PRICES["low"], PRICES["close"])
 
 
 def test_no_candles_are_an_empty_array() -> None:

@@ -10,6 +10,7 @@ from inference_server.schemas import Limits, PredictRequest
 from market.closed_candles import STILL_OPEN, last_closed
 from market.instruments import Instrument, default_instruments
 from market.time_grid import TimeGridError, candle_bounds, past_timestamps
+from market.timeframes import Timeframe
 
 INSTRUMENTS = [default_instruments()[symbol] for symbol in ("BTC-USD", "EURUSD", "SPY")]
 INSTANTS = st.integers(0, 30 * 24 * 60).map(
@@ -27,7 +28,7 @@ LIMITS = Limits(
 
 @given(st.sampled_from(INSTRUMENTS), st.sampled_from(["1h", "1d"]), INSTANTS, st.integers(1, 60))
 def test_the_newest_closed_candles_are_kept_and_no_other(
-    instrument: Instrument, timeframe: str, as_of: np.datetime64, lookback: int
+    instrument: Instrument, timeframe: Timeframe, as_of: np.datetime64, lookback: int
 ) -> None:
     timestamps = past_timestamps(instrument, timeframe, np.datetime64("2024-12-24", "us"), 50)
     closes = candle_bounds(instrument, timeframe, timestamps)[1]
@@ -37,7 +38,7 @@ def test_the_newest_closed_candles_are_kept_and_no_other(
 
 @given(st.sampled_from(INSTRUMENTS), st.sampled_from(["1h", "1d"]), INSTANTS, st.integers(1, 60))
 def test_the_server_cuts_to_the_same_candles(
-    instrument: Instrument, timeframe: str, as_of: np.datetime64, lookback: int
+    instrument: Instrument, timeframe: Timeframe, as_of: np.datetime64, lookback: int
 ) -> None:
     timestamps = past_timestamps(instrument, timeframe, np.datetime64("2024-11-18", "us"), 70)
     window = Window(np.arange(420.0).reshape(70, 6), timestamps)

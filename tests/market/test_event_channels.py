@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -40,5 +42,6 @@ def test_next_gives_a_token_the_schedule_of_the_candle_it_predicts(count: int) -
 
 
 def test_an_unknown_alignment_is_an_error() -> None:
+    unknown: Any = "previous"
     with pytest.raises(ValueError, match=r"'previous'.*'same' or 'next'"):
-        align_events(rows(2), "previous")
+        align_events(rows(2), unknown)

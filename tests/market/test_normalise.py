@@ -27,12 +27,14 @@ def market(spread: float, *, level: float = 20.0, length: int = 60, seed: int = 
 
 def with_prices_times(window: np.ndarray, factor: float) -> np.ndarray:
     """The same market quoted in another unit; its amount is made again, as for any candles."""
-    return candle_features(*(window[:, :4] * factor).T, window[:, 4])
+    opened, high, low, close = (window[:, :4] * factor).T
+    return candle_features(opened, high, low, close, window[:, 4])
 
 
 def upstreams(window: np.ndarray) -> np.ndarray:
     x = np.asfortranarray(window, np.float32)
-    return np.clip((x - x.mean(axis=0)) / (x.std(axis=0) + np.float32(1e-5)), -5, 5)
+    scaled: np.ndarray = np.clip((x - x.mean(axis=0)) / (x.std(axis=0) + np.float32(1e-5)), -5, 5)
+    return scaled
 
 
 @given(WINDOWS)

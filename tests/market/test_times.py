@@ -9,14 +9,14 @@ import pytest
 from market.times import aware, awares, in_utc, instant, instants, minute_text
 
 _NOON = datetime(2024, 6, 3, 12, 30, 15, 250_000, tzinfo=UTC)
-_SAME_INSTANT = [
-    pytest.param(_NOON, id="aware, UTC"),
-    pytest.param(_NOON.replace(tzinfo=None), id="naive"),
-    pytest.param(_NOON.astimezone(ZoneInfo("America/New_York")), id="aware, another zone"),
-]
+_SAME_INSTANT = {
+    "aware, UTC": _NOON,
+    "naive": _NOON.replace(tzinfo=None),
+    "aware, another zone": _NOON.astimezone(ZoneInfo("America/New_York")),
+}
 
 
-@pytest.mark.parametrize("moment", _SAME_INSTANT)
+@pytest.mark.parametrize("moment", _SAME_INSTANT.values(), ids=_SAME_INSTANT)
 def test_a_datetime_becomes_the_same_instant_in_utc(moment: datetime) -> None:
     assert in_utc(moment) == _NOON
     assert in_utc(moment).tzinfo is UTC
@@ -25,7 +25,7 @@ def test_a_datetime_becomes_the_same_instant_in_utc(moment: datetime) -> None:
 
 
 def test_datetimes_of_several_zones_become_one_array() -> None:
-    array = instants(parameter.values[0] for parameter in _SAME_INSTANT)
+    array = instants(_SAME_INSTANT.values())
     assert array.dtype == np.dtype("datetime64[us]")
     assert array.tolist() == [datetime(2024, 6, 3, 12, 30, 15, 250_000)] * 3
 
@@ -38,7 +38,7 @@ def test_no_datetimes_become_an_empty_array() -> None:
 
 @pytest.mark.parametrize("unit", ["D", "m", "s", "us", "ns"])
 def test_an_instant_of_any_unit_becomes_an_aware_datetime(unit: str) -> None:
-    midnight = np.datetime64("2024-06-03", unit)
+    midnight = np.datetime64("2024-06-03").astype(f"datetime64[{unit}]")
     expected = datetime(2024, 6, 3, tzinfo=UTC)
     assert aware(midnight) == expected
     assert aware(midnight).tzinfo is UTC

@@ -42,7 +42,7 @@ def name_patterns(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.JoinedStr):
         if isinstance(node.values[0], ast.Constant):
             parts = (
-                re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in node.values
+                re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in node.values
             )
             yield "".join(parts)
     else:

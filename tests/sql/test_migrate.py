@@ -231,7 +231,7 @@ def test_the_servers_role_reads_its_tables_and_writes_none(database: psycopg.Con
     database.execute("RESET ROLE")
     database.execute("ALTER ROLE kronos_server PASSWORD 'only for this test'")
     info = conninfo_to_dict(database.info.dsn)
-    place = {name: info[name] for name in ("host", "port", "dbname")}
+    place: dict[str, Any] = {name: info[name] for name in ("host", "port", "dbname")}
     with psycopg.connect(**place, user="kronos_server", password="only for this test") as server:
         assert server.execute("SHOW statement_timeout").fetchone() == ("15s",)
         server.execute(load_for_table("candles", "ohlcv_1h"), window)

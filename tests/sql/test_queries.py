@@ -1,11 +1,11 @@
 """Queries on a real Postgres: the rows that they return, their order, and the rows that they leave out."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
-from psycopg.abc import Query
+from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -50,7 +50,9 @@ UNDER_EVENT = f"""
 """
 
 
-def fetch(database: psycopg.Connection, query: Query, **parameters: Any) -> list[dict[str, Any]]:
+def fetch(
+    database: psycopg.Connection, query: LiteralString | sql.Composed, **parameters: Any
+) -> list[dict[str, Any]]:
     return database.cursor(row_factory=dict_row).execute(query, parameters).fetchall()
 
 

@@ -19,7 +19,7 @@ def test_the_gradient_passes_through_the_sign() -> None:
     z = torch.tensor([[0.6, -0.8]], requires_grad=True)
     code = straight_through(z)
     torch.testing.assert_close(code.detach(), torch.tensor([[1.0, -1.0]]) / 2**0.5)
-    (code * torch.tensor([2.0, 3.0])).sum().backward()
+    (code * torch.tensor([2.0, 3.0])).sum().backward()  # type: ignore[no-untyped-call]
     assert z.grad is not None
     assert z.grad.tolist() == [[2.0, 3.0]]
 
@@ -58,7 +58,7 @@ def test_a_perfect_reconstruction_has_no_error() -> None:
 def test_every_weight_is_trained() -> None:
     tokenizer = KronosTokenizer(TOKENIZER)
     randomise(tokenizer, 1)
-    tokenizer_loss(tokenizer, Sampler([stretch(100)], 64, 2, seed=0).batch(0)).backward()
+    tokenizer_loss(tokenizer, Sampler([stretch(100)], 64, 2, seed=0).batch(0)).backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.any() for p in tokenizer.parameters())
 
 

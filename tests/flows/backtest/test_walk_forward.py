@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -207,7 +208,7 @@ def test_a_feed_that_is_a_little_late_is_forecast_as_in_the_flow() -> None:
     ("change", "with_events", "reason"),
     [({}, False, "turned off"), ({"sources": None}, True, "there is no economic calendar")],
 )
-def test_without_events(change: dict[str, None], with_events: bool, reason: str) -> None:
+def test_without_events(change: dict[str, Any], with_events: bool, reason: str) -> None:
     result, ask = walked(replace(history(), **change), START, START, with_events=with_events)
     assert all(order.events is None for order in ask.orders)
     assert result.without_events == {reason: 3}

@@ -80,7 +80,7 @@ def test_one_symbols_failure_is_its_own(market: Market) -> None:
         "EARLY": "the last candle closes at 2022-06-15T12:00:00.000000, after as_of 2022-06-15T11:59",
     }.items():
         assert results[symbol].array is None
-        assert text in results[symbol].error
+        assert text in str(results[symbol].error)
 
 
 @pytest.mark.parametrize("years", [0, 3])

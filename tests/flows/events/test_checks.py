@@ -133,7 +133,7 @@ def test_rows_that_disagree_and_rows_that_never_came_are_named(config: EventConf
     shifted = [
         {"event_time": f"2024-05-15T{hour}:30", "title": "CPI m/m", "actual": 0.6} for hour in (11, 12)
     ]
-    rows = *old, *twice, never, *shifted
+    rows: list[dict[str, Any]] = [*old, *twice, never, *shifted]
     warnings = [each.split(": ") for each in warnings_of(config, *rows)]
     assert [(code, where) for code, _, where in warnings] == [
         ("two-release-times", "cpi 2024-05-15 12:30 UTC"),

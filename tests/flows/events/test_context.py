@@ -72,7 +72,7 @@ def test_a_history_alone_looks_as_far_ahead(market: Market) -> None:
 
 
 def test_a_release_as_forecast_has_no_direction(market: Market) -> None:
-    context = market.build(market.request("SPY", "1d", "2022-05-04T22:00")).context
+    context = context_of(market.build(market.request("SPY", "1d", "2022-05-04T22:00")))
     assert "fomc" in context["events_active"]
     assert "fomc" not in context["surprise_directions"]
 

@@ -196,7 +196,7 @@ def test_bad_and_repeated_leader_candles_are_passed_over(market: Market) -> None
 def test_no_row_knows_a_leaders_candle_that_closed_after_its_open(market: Market) -> None:
     # The slow way: cut the leaders off at the row's open, and the row must stay what it is.
     request = market.request("EURUSD", "1h", "2022-09-14T12:00", lookback=60, pred_len=0)
-    whole = market.build(request).array
+    whole = array_of(market.build(request))
     opens, _ = candle_bounds(request.instrument, "1h", request.timestamps)
     for row in range(0, 60, 7):
         known = {}
@@ -207,5 +207,5 @@ def test_no_row_knows_a_leaders_candle_that_closed_after_its_open(market: Market
                 stamps = mine["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
                 parts.append(mine.filter(candle_bounds(leader, timeframe, stamps)[1] <= opens[row]))
             known[timeframe] = pl.concat(parts)
-        cut = market.build(request, leaders=Leaders(known)).array
+        cut = array_of(market.build(request, leaders=Leaders(known)))
         np.testing.assert_array_equal(cut[: row + 1, 14:18], whole[: row + 1, 14:18])

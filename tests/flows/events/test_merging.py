@@ -56,7 +56,7 @@ class TestTwoTimes:
             assert parsed.source.merged.two_times.tolist() == [True]
 
     def test_an_old_schedule_of_the_day_does_not_delay_figures(self, config: EventConfig) -> None:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"event_time": "2024-06-12T12:30", "title": CPI, "actual": 0.6, "forecast": 0.1},
             {"event_time": "2024-06-12T18:00", "title": CPI},
         ]

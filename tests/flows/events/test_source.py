@@ -139,7 +139,7 @@ def test_rates_of_central_banks_are_read(market: Market, filled: psycopg.Connect
         "INSERT INTO central_bank_rates (bank, decision_time) VALUES ('Norges Bank', '2022-06-14 09:10Z')"
     )
     request = market.request("EURUSD", "1h", "2022-06-15T19:00")
-    array = events_from_database(filled, [request], market.config)["EURUSD"].array
+    array = array_of(events_from_database(filled, [request], market.config)["EURUSD"])
     assert array[np.flatnonzero(request.timestamps == np.datetime64("2022-06-14T09:00"))[0], 9] == 1.0
 
 

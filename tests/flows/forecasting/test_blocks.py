@@ -14,7 +14,7 @@ from prefect.artifacts import Artifact
 from flows.forecasting import blocks
 from flows.forecasting import tasks as predict_tasks
 from flows.forecasting.answers import in_batches
-from flows.forecasting.run_summary import Outcome
+from flows.forecasting.candles import read_candles
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from flows.predict import predict_batch
@@ -57,7 +57,7 @@ def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     return database
 
 
-def run(**parameters: Any) -> State[list[Outcome]]:
+def run(**parameters: Any) -> State[Any]:
     return predict_batch(**{**SHORT, **parameters}, return_state=True)
 
 
@@ -73,7 +73,7 @@ def rows(database: psycopg.Connection[Any]) -> list[dict[str, Any]]:
 
 def table() -> Any:
     found = Artifact.get("predict-batch-1h")
-    assert found is not None
+    assert isinstance(found, Artifact)
     return found.data
 
 
@@ -127,7 +127,7 @@ def test_a_block_that_can_not_be_read_loses_no_other(
     market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 10)
-    whole = predict_tasks.read_candles
+    whole = read_candles
 
     def broken(connection: Any, timeframe: Any, symbols: Any, *given: Any) -> Any:
         if "EURUSD" in symbols:

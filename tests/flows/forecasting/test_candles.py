@@ -39,7 +39,9 @@ def frame(symbol: str, timeframe: str, before: datetime, count: int, **columns: 
         "amount": [None] * count,
         **columns,
     }
-    return pl.DataFrame(values).with_columns(pl.col("ts").dt.replace_time_zone("UTC")).cast(CANDLES)
+    return (
+        pl.DataFrame(values).with_columns(pl.col("ts").dt.replace_time_zone("UTC")).cast(pl.Schema(CANDLES))
+    )
 
 
 def cut(

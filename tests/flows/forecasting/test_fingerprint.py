@@ -73,13 +73,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     "volatility": {"statistics": WantedStatistics(realised_volatility=True)},
     "warnings": {"warnings": ("split: a step of 2:1",)},
     "version": {"model_version": "abd"},
-    **{
-        name: {"sampling": replace(ORDER.sampling, **{name: value})}
-        for name, value in {
-            "timeframe": "1d", "pred_len": 3, "sample_count": 4, "top_p": 0.9, "temperature": 1.0, "top_k": 5,
-            "seed": 1,
-        }.items()
-    },
+    "timeframe": {"sampling": replace(ORDER.sampling, timeframe="1d")},
+    "pred_len": {"sampling": replace(ORDER.sampling, pred_len=3)},
+    "sample_count": {"sampling": replace(ORDER.sampling, sample_count=4)},
+    "top_p": {"sampling": replace(ORDER.sampling, top_p=0.9)},
+    "temperature": {"sampling": replace(ORDER.sampling, temperature=1.0)},
+    "top_k": {"sampling": replace(ORDER.sampling, top_k=5)},
+    "seed": {"sampling": replace(ORDER.sampling, seed=1)},
 }  # fmt: skip
 
 

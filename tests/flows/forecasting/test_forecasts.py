@@ -43,7 +43,7 @@ FUTURE = [datetime(2024, 12, 19, 10, tzinfo=UTC), datetime(2024, 12, 19, 11, tzi
 NOTHING = FeatureColumns(open=[], high=[], low=[], close=[], volume=[], amount=[])
 
 
-def answer(events_used: bool = True, samples: list[list[float]] | None = None) -> PredictAnswer:
+def answer(events_used: bool = True, samples: list[list[float | list[float]]] | None = None) -> PredictAnswer:
     p10, p50, p90 = ([0.0, 0.0],) * 3 if samples is None else envelope(samples)
     return PredictAnswer(
         symbol="BTC-USD",
@@ -176,7 +176,9 @@ def test_an_answer_without_the_paths_to_store_is_an_error() -> None:
 def test_a_calibration_widens_a_copy_of_the_envelope_and_samples_are_kept_on_demand() -> None:
     answered = answer(samples=[[10.0, 20.0], [12.0, 24.0], [14.0, 28.0]])
     raw = build_row(ORDER, answered)
-    assert raw.p10_calibrated is raw.p90_calibrated is raw.samples is None
+    assert raw.p10_calibrated is None
+    assert raw.p90_calibrated is None
+    assert raw.samples is None
     calibration = Calibration(np.array([0.5, 1.0]), np.array([0.25, 0.0]), np.array([99, 99]))
     row = build_row(replace(ORDER, calibration=calibration, store_samples=True), answered)
     assert (row.p10, row.p50, row.p90) == (raw.p10, raw.p50, raw.p90)

@@ -21,7 +21,8 @@ SAMPLING = Sampling("1h", pred_len=2, sample_count=20, top_p=1.0, temperature=0.
 
 def order(events: np.ndarray | None) -> Order:
     stamps = np.array(["2024-12-18T09:00", "2024-12-18T10:00", "2024-12-18T11:00"], dtype="datetime64[us]")
-    window = CandleWindow(Instrument("EURUSD", "fx", "FX"), stamps, {}, stamps[:2] + np.timedelta64(3, "h"))
+    future = (stamps[:2] + np.timedelta64(3, "h")).astype("datetime64[us]")
+    window = CandleWindow(Instrument("EURUSD", "fx", "FX"), stamps, {}, future)
     return Order("EURUSD", window, SAMPLING, "abc", events)
 
 

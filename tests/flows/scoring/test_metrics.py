@@ -101,7 +101,7 @@ def test_an_unknown_spread_has_no_crps() -> None:
 
 def test_a_forecast_is_scored_step_by_step() -> None:
     scores = score_steps(
-        [[9, 9, 9], [10.5, 10.5, 10.5], [11, 11, 11]],
+        [[9.0, 9.0, 9.0], [10.5, 10.5, 10.5], [11.0, 11.0, 11.0]],
         [10.5, 12.0, NAN],
         10.0,
         calibrated=([8, 8, 8], [12, 12, 12]),

@@ -19,7 +19,7 @@ from sql.errors import DatabaseError
 from tests.market_data import ROOT
 
 PYTHON = Path(sys.executable)
-START = [PYTHON, "-m", "sql", "start"]
+START: list[str | Path] = [PYTHON, "-m", "sql", "start"]
 
 
 @pytest.fixture(scope="module")

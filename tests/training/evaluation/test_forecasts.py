@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server.engine.engine import Engine, Job
+from inference_server.engine.engine import Engine
+from inference_server.engine.jobs import ForecastJob
 from market.types import Float32Array
 from tests.helpers.stretches import flagged_stretch
 from training.data.stretches import TrainingError
@@ -38,8 +39,11 @@ def test_events_change_the_forecasts_and_every_case_is_counted(forecaster: Forec
 def test_nan_in_a_path_is_an_error_rather_than_a_miss(forecaster: Forecaster) -> None:
     origins = spaced_origins([flagged_stretch()], START, LOOKBACK, 2)
 
-    class Broken:
-        def forecast(self, jobs: Sequence[Job]) -> list[Float32Array]:
+    class Broken(Engine):
+        def __init__(self) -> None:
+            """Load nothing: the forecasts come from another engine."""
+
+        def forecast(self, jobs: Sequence[ForecastJob]) -> list[Float32Array]:
             made = [paths.copy() for paths in forecaster.engine.forecast(jobs)]
             made[-1][0, 3] = np.nan
             return made

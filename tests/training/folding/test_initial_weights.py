@@ -21,7 +21,8 @@ def walks(count: int = 4, length: int = 400) -> np.ndarray:
     wicks = rng.exponential(0.06, (2, count, length))
     volume = rng.normal(0, 1, (count, length))
     high, low = np.maximum(opened, close) + wicks[0], np.minimum(opened, close) - wicks[1]
-    return np.clip(np.stack([opened, high, low, close, volume, volume], axis=-1), -5, 5)
+    candles: np.ndarray = np.stack([opened, high, low, close, volume, volume], axis=-1)
+    return candles.clip(-5, 5)
 
 
 def folded(s1_bits: int = 9, s2_bits: int = 9) -> KronosTokenizer:
