@@ -76,20 +76,17 @@ def load_candles(
         loaded = _copy(connection, candles, "candles", upsert)
         checked = _with_stored_before(connection, candles, timeframe)
         feeds.check_spacing(checked, timeframe)
-    selected = frame if symbols is None or "symbol" not in frame.columns else _of_symbols(frame, symbols)
-    repeated = selected.height - candles.height
+    if symbols is not None and "symbol" in frame.columns:
+        frame = frame.filter(pl.col("symbol").is_in(symbols))
+    repeated = frame.height - candles.height
     dropped = [f"{repeated:,} rows repeat another and were dropped"] if repeated else []
     return replace(loaded, notes=(*dropped, *candle_notes(checked, timeframe, known)))
-
-
-def _of_symbols(frame: pl.DataFrame, symbols: list[str]) -> pl.DataFrame:
-    return frame.filter(pl.col("symbol").is_in(symbols))
 
 
 def _with_stored_before(
     connection: psycopg.Connection[Any], candles: pl.DataFrame, timeframe: str
 ) -> pl.DataFrame:
-    """Return stored candles, with the stored ones before them for symbols that have fewer than `_FEW`."""
+    """Return newly stored candles; symbols with fewer than `_FEW` also have their last ones before those."""
     few = pl.len().over("symbol") < _FEW
     short = candles.filter(few)
     if short.is_empty():

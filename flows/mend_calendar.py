@@ -79,10 +79,10 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.mend_c
     """Run the command and return the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
         with connect(autocommit=True) as connection:
-            dates = mend_calendar(connection, load_config(), dry_run=given.dry_run)
+            dates = mend_calendar(connection, load_config(), dry_run=args.dry_run)
     except psycopg.errors.UndefinedTable as error:
         return _fail(f"{one_line(error)}; make the tables with `python -m sql migrate` first")
     except psycopg.Error as error:
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.mend_c
         return _fail(str(error))
     for source, count in dates.group_by("source", maintain_order=True).agg(pl.len()).iter_rows():
         print(f"{source or 'without a source'}: {count:,} rows at midnight are dates")
-    print(f"{dates.height:,} rows {'would be ' if given.dry_run else ''}mended")
+    print(f"{dates.height:,} rows {'would be ' if args.dry_run else ''}mended")
     return 0
 
 

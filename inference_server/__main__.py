@@ -16,7 +16,7 @@ from inference_server.settings import Settings, SettingsError
 UNUSABLE = 2
 FAILED = 1
 WRITE_S = 5
-"""How long the last answers may take to be written once they are made."""
+"""Seconds to send the last answers in after draining."""
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m inference_server") -> int:
@@ -24,13 +24,13 @@ def main(arguments: list[str] | None = None, prog: str = "python -m inference_se
     description = "Serve the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."
     epilog = "All settings are environment variables: docs/operations.md lists them."
     argparse.ArgumentParser(prog=prog, description=description, epilog=epilog).parse_args(arguments)
-    # uvicorn raises the signal again once it has shut down, which would end the process with its number.
+    # After its shutdown uvicorn raises the signal again, which would otherwise set the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, _exit)
     configure_logs()
     try:
         settings = Settings.from_environment()
-        load_manifest(settings.bundle, verify=False)  # what is plainly wrong is said before the port opens
+        load_manifest(settings.bundle, verify=False)  # an unusable bundle is reported before the port opens
     except (SettingsError, BundleError) as error:
         print(f"inference server: {error}", file=sys.stderr)
         return UNUSABLE
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m inference_se
     return FAILED if failures else 0
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 

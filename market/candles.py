@@ -63,6 +63,35 @@ def candle_features(
     return np.stack([columns[name] for name in FEATURES], axis=1)
 
 
+def features_without_gaps(candles: Float64Array) -> Float64Array:
+    """Return candles whose volume and amount are filled as if a column with a gap were absent.
+
+    Parameters
+    ----------
+    candles
+        (T, 6) in the order of `FEATURES`, raw units; NaN where volume or amount is unknown.
+
+    Returns
+    -------
+    array
+        (T, 6), finite; `candle_features` says what an absent column becomes.
+
+    Raises
+    ------
+    CandleError
+        If a price is not finite, or a magnitude is above `LARGEST`.
+    """
+    opens, highs, lows, closes, volume, amount = candles.T
+    return candle_features(
+        opens,
+        highs,
+        lows,
+        closes,
+        volume if np.isfinite(volume).all() else None,
+        amount if np.isfinite(amount).all() else None,
+    )
+
+
 def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> Float64Array:
     """Return candles as a (T, 6) array in the order of `FEATURES`, NaN where volume or amount is unknown.
 

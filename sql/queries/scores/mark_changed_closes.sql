@@ -8,15 +8,19 @@ WITH seen AS (
     SELECT symbol, ts, close, forecasts_from FROM scored_closes
     WHERE timeframe = %(timeframe)s::text AND symbol = ANY (%(symbols)s::text[]) AND ts < %(since)s::timestamptz
         AND close IS NULL
-), changed AS (
-    SELECT seen.symbol, seen.ts, seen.forecasts_from, now.close
+), compared AS MATERIALIZED (
+    SELECT
+        symbol, ts, close AS seen_close, forecasts_from,
+        -- A probe of the key for each, not a join, which may read the whole table. NaN and infinite closes count as
+        -- missing.
+        (
+            SELECT c.close::float8 FROM {table} AS c
+            WHERE c.symbol = seen.symbol AND c.ts = seen.ts
+                AND c.close::float8 NOT IN ('NaN', 'Infinity', '-Infinity')
+        ) AS close
     FROM seen
-    LEFT JOIN {table} AS c ON c.symbol = seen.symbol AND c.ts = seen.ts
-    -- NaN and infinite closes count as missing.
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN c.close::float8 NOT IN ('NaN', 'Infinity', '-Infinity') THEN c.close::float8 END AS close
-    ) AS now
-    WHERE seen.close IS DISTINCT FROM now.close
+), changed AS MATERIALIZED (
+    SELECT symbol, ts, forecasts_from, close FROM compared WHERE seen_close IS DISTINCT FROM close
 ), remembered AS (
     UPDATE scored_closes AS stored
     SET close = changed.close
