@@ -39,8 +39,8 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     """`KRONOS_API_KEY`: set it when the server requires one, as every server on another machine does."""
     shorter_lookback: frozenset[str] = frozenset({"1h"})
     """`KRONOS_SHORTER_LOOKBACK`: timeframes whose forecasts use fewer candles if the last close would be
-    clipped otherwise, such as `1h,1d`, or `none`. It was measured to help hourly forecasts; such daily windows
-    were too few to tell."""
+    clipped otherwise, such as `1h,1d`, or `none`. It was measured to help hourly forecasts; such
+    daily windows were too few to tell."""
     statement_timeout_s: Seconds = 120.0
     """`KRONOS_STATEMENT_TIMEOUT_S`: seconds after which the database cancels a statement of a run. Raise it
     where reading a large history takes longer."""
