@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark in a process of its own; writes RESULTS.md and the README's short table."""
+"""``make bench``: runs each benchmark in its own process; writes RESULTS.md and the README's short table."""
 
 import platform
 import re
@@ -22,11 +22,11 @@ SECTIONS = {
 
 
 def machine() -> str:
-    """One line on what the figures were measured on."""
+    """One line with the processor and versions of this machine, and the date."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.is_file() and (found := re.search(r"model name\s*: (.+)", info.read_text())):
-        cpu = found[1]
+    if info.is_file() and (match := re.search(r"model name\s*: (.+)", info.read_text())):
+        cpu = match[1]
     import onnxruntime
     import torch
 
@@ -40,24 +40,24 @@ def machine() -> str:
 def run(module: str) -> str:
     """Run one benchmark and return the table it prints; its progress goes to the terminal."""
     print(f"== {module}", file=sys.stderr, flush=True)
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    # Prefect may log to the same stream: the table is what begins with a bar, and what follows it.
-    return done.stdout[done.stdout.index("|") :].strip()
+    # Prefect may log to the same stream; the table starts at the first bar.
+    return completed.stdout[completed.stdout.index("|") :].strip()
 
 
 def main() -> None:
-    """Run what is named, or everything; replace those sections in RESULTS.md."""
-    wanted = sys.argv[1:] or list(SECTIONS)
+    """Run the named benchmarks, or all; replace their sections in RESULTS.md."""
+    names = sys.argv[1:] or list(SECTIONS)
     subprocess.run([sys.executable, "-m", "benchmarks.models"], cwd=ROOT, check=True)
     results = ROOT / "benchmarks" / "RESULTS.md"
     tables = _sections(results.read_text()) if results.is_file() else {}
-    tables |= {name: f"{run(name)}\n\n*{machine()}*" for name in wanted}
+    tables |= {name: f"{run(name)}\n\n*{machine()}*" for name in names}
     parts = [f"## {title}\n\n{tables[name]}\n" for name, title in SECTIONS.items() if name in tables]
     results.write_text("# Results of `make bench`\n\n" + "\n".join(parts))
     if "engine" in tables:
@@ -66,8 +66,9 @@ def main() -> None:
 
 
 def _sections(text: str) -> dict[str, str]:
-    found = dict(re.findall(r"(?ms)^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", text))
-    return {name: found[title].strip() for name, title in SECTIONS.items() if title in found}
+    """The sections of RESULTS.md, by the name of their benchmark."""
+    sections = dict(re.findall(r"(?ms)^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", text))
+    return {name: sections[title].strip() for name, title in SECTIONS.items() if title in sections}
 
 
 if __name__ == "__main__":

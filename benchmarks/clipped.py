@@ -1,4 +1,4 @@
-"""What a shorter lookback does for windows whose last close would be clipped: CRPS and coverage in pairs.
+"""Measures the effect of a shorter lookback on windows whose last close would be clipped: CRPS and coverage.
 
 ``python -m benchmarks.clipped --bundle bundles/demo --data folder`` prints a Markdown table.
 """
@@ -20,7 +20,7 @@ from training.evaluation.baselines import crps_samples
 LOOKBACK, PRED_LEN, PATHS = 392, 24, 100
 STEPS = (1, 6, 24)
 CLOSE = 3
-# Windows of one jump follow each other: the interval of a ratio is taken over jumps that are so far apart.
+# Windows closer together belong to one jump; the interval of a ratio resamples jumps.
 APART = {"1h": np.timedelta64(7, "D"), "1d": np.timedelta64(30, "D")}
 RESAMPLES = 2_000
 
@@ -44,8 +44,8 @@ class Pair:
 
 
 def clipped_windows(stretch: Stretch) -> list[tuple[int, int]]:
-    """Return where windows end whose last close is clipped, and the length that takes it in."""
-    closes, found = stretch.candles[:, CLOSE], []
+    """Return the end of each window whose last close is clipped, and the longest length without clipping."""
+    closes, windows = stretch.candles[:, CLOSE], []
     for end in range(LOOKBACK, len(stretch) - PRED_LEN + 1):
         window = closes[end - LOOKBACK : end]
         if abs(window[-1] - window.mean()) < (CLIP - 0.1) * window.std():
@@ -53,12 +53,12 @@ def clipped_windows(stretch: Stretch) -> list[tuple[int, int]]:
         clipped = np.abs(normalise(stretch.candles[end - LOOKBACK : end]).values[-1, CLOSE]) >= CLIP
         length = unclipped_length(window, FEWEST) if clipped else None
         if length is not None:
-            found.append((end, length))
-    return found
+            windows.append((end, length))
+    return windows
 
 
 def forecast_both(engine: Engine, stretch: Stretch, end: int, length: int, seed: int) -> Pair:
-    """Forecast a window twice from one seed, without events, and score both by what came."""
+    """Forecast a window twice from one seed, without events, and score both against the actual closes."""
     jobs = [
         ForecastJob(
             stretch.candles[end - count : end],
@@ -71,18 +71,18 @@ def forecast_both(engine: Engine, stretch: Stretch, end: int, length: int, seed:
         )
         for count in (LOOKBACK, length)
     ]
-    came, last = stretch.candles[end : end + PRED_LEN, CLOSE], stretch.candles[end - 1, CLOSE]
+    actual, last = stretch.candles[end : end + PRED_LEN, CLOSE], stretch.candles[end - 1, CLOSE]
     crps, covered = [], []
     for paths in engine.forecast(jobs):
         closes = paths[..., CLOSE].astype(np.float64)
         low, _, high = envelope(closes)
-        crps.append([crps_samples(closes[:, step], came[step]) / last for step in range(PRED_LEN)])
-        covered.append((low <= came) & (came <= high))
+        crps.append([crps_samples(closes[:, step], actual[step]) / last for step in range(PRED_LEN)])
+        covered.append((low <= actual) & (actual <= high))
     return Pair(stretch, end, length, np.array(crps), np.array(covered))
 
 
 def jumps(pairs: list[Pair], timeframe: str) -> np.ndarray:
-    """Number the jumps that windows belong to, (n,)."""
+    """Return the number of the jump that each window belongs to, (n,)."""
     numbers: dict[tuple[str, np.datetime64], int] = {}
     last: dict[str, np.datetime64] = {}
     count = -1
@@ -119,11 +119,11 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder as python -m training reads it")
     parser.add_argument("--held-out", type=np.datetime64, default=np.datetime64("2022-01-01"))
-    given = parser.parse_args()
-    engine = Engine.load(given.bundle)
+    args = parser.parse_args()
+    engine = Engine.load(args.bundle)
     pairs = [
         forecast_both(engine, stretch, end, length, seed=end)
-        for stretch in read_folder(given.data, [""]).stretches()
+        for stretch in read_folder(args.data, [""]).stretches()
         for end, length in clipped_windows(stretch)
     ]
     heads = [f"CRPS ratio, step {step} | covered, step {step}" for step in STEPS]
@@ -134,7 +134,7 @@ def main() -> None:
             part = [
                 pair
                 for pair in pairs
-                if pair.stretch.timeframe == timeframe and (pair.moment >= given.held_out) == held_out
+                if pair.stretch.timeframe == timeframe and (pair.moment >= args.held_out) == held_out
             ]
             if part:
                 print(row(name, part, timeframe))

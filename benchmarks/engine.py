@@ -1,4 +1,4 @@
-"""The engine against the upstream predictor in one run: mini, small and base, 1 and 20 paths.
+"""Measures one request to the engine and to the upstream predictor: mini, small and base, 1 and 20 paths.
 
 ``python -m benchmarks.engine [SIZE …]`` prints a Markdown table.
 """
@@ -18,17 +18,18 @@ from tests.helpers.oracle import COLUMNS, kronos, oracle_predictor
 
 PRED_LEN = 120
 PATHS = (1, 20)
-# lookback, context_stride: exact, upstream's sliding window, and the way out of it
+# lookback, context_stride: exact; sliding as upstream does; sliding by 64
 CASES = ((392, 1), (512, 1), (512, 64))
 NOTE = (
     f"pred_len {PRED_LEN}, hourly BTC-USD candles, random weights, float32. Upstream is timed on some steps "
-    "at the first and the last context length and scaled to all steps; so is ours where the window slides "
-    "at every step (†). Everything else is run whole; medians of 3 where a run takes under 20 s."
+    "at the first and the last context length and scaled to all steps; so is this engine where the window "
+    "slides at every step (†). All other requests are timed completely; medians of 3 where one takes under "
+    "20 s."
 )
 
 
 def measure(size: str) -> list[dict[str, Any]]:
-    """Seconds of one request for every case, ours and upstream's."""
+    """Seconds of a request in each of `CASES`, to this engine and to upstream."""
     engine = Engine.load(bundle(size, "events"))
     engine.warm_up()
     predictor = oracle_predictor(checkpoint(size), MAX_CONTEXT)
@@ -38,18 +39,19 @@ def measure(size: str) -> list[dict[str, Any]]:
         for paths in PATHS:
             request = job(lookback, PRED_LEN, sample_count=paths, context_stride=stride, top_p=0.9)
             slides = stride == 1 and lookback + PRED_LEN > MAX_CONTEXT + 1
-            ours = _scaled(lambda r: engine.forecast([r]), request) if slides else _whole(engine, request)
+            seconds = (
+                _scaled(lambda r: engine.forecast([r]), request) if slides else _complete(engine, request)
+            )
             if (lookback, paths) not in upstream:
                 upstream[lookback, paths] = _scaled(lambda r: _upstream(predictor, r), request)
-            theirs = upstream[lookback, paths]
             rows.append(
                 {
                     "size": size,
                     "lookback": lookback,
                     "stride": stride,
                     "paths": paths,
-                    "ours": ours,
-                    "upstream": theirs,
+                    "engine": seconds,
+                    "upstream": upstream[lookback, paths],
                     "scaled": slides,
                 }
             )
@@ -57,7 +59,7 @@ def measure(size: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _whole(engine: Engine, request: ForecastJob) -> float:
+def _complete(engine: Engine, request: ForecastJob) -> float:
     times: list[float] = []
     while not times or (len(times) < 3 and times[0] < 20):
         times.append(_seconds(lambda: engine.forecast([request])))
@@ -65,17 +67,17 @@ def _whole(engine: Engine, request: ForecastJob) -> float:
 
 
 def _scaled(run: Callable[[ForecastJob], Any], request: ForecastJob) -> float:
-    """Seconds of a whole request from some steps at its shortest and at its longest context.
+    """Seconds of a complete request, extrapolated from some steps at its shortest and its longest context.
 
-    What every request pays comes from a horizon of 1, a step from how much longer more steps take:
-    as many as fit in about 5 seconds, at least one.
+    A request of one step gives the constant part; the difference to a request of more steps, as many as fit
+    in about 5 seconds, gives the time of a step.
     """
     first = len(request.candles)
     last = min(first + PRED_LEN - 1, MAX_CONTEXT)
     steps, single = [], 0.0
     for length in sorted({first, last}, reverse=True):
         single = _seconds(lambda n=length: run(_of_length(request, n, 1)))
-        if single < 5:  # the first call may have found cold caches
+        if single < 5:  # the first call may have had cold caches
             single = min(single, _seconds(lambda n=length: run(_of_length(request, n, 1))))
         more = max(1, min(16, int(5 / single)))
         longer = _seconds(lambda n=length, k=more: run(_of_length(request, n, 1 + k)))
@@ -126,8 +128,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for r in rows:
         mark = "†" if r["scaled"] else ""
         lines.append(
-            f"| {r['size']} | {r['lookback']} | {r['stride']} | {r['paths']} | {r['ours']:.2f} s{mark} | "
-            f"{r['upstream']:.1f} s | {_times(r['upstream'] / r['ours'])} |"
+            f"| {r['size']} | {r['lookback']} | {r['stride']} | {r['paths']} | {r['engine']:.2f} s{mark} | "
+            f"{r['upstream']:.1f} s | {_times(r['upstream'] / r['engine'])} |"
         )
     return "\n".join([*lines, "", NOTE])
 

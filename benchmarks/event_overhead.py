@@ -1,4 +1,4 @@
-"""What being able to take events costs: bundles with EventEncoder and adapter against a base-only one.
+"""Measures the cost of events: bundles with EventEncoder and adapter against a base-only one.
 
 ``python -m benchmarks.event_overhead`` prints a Markdown table.
 """
@@ -20,17 +20,17 @@ from inference_server.engine.jobs import ForecastJob
 LOOKBACK, PRED_LEN = 392, 120
 LOADS = {"mini": 9, "base": 4}
 ROUNDS = {"mini": 5, "base": 3}  # after each load
-QUANTA = 20  # of work in a turn
+QUANTA = 20  # batching steps per turn
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a kind of request costs over the same request without events to a base-only bundle.
+    """Time of a kind of request over that of the same request without events to a base-only bundle.
 
     Attributes
     ----------
     ratios
-        One for each load of the engines: the median of its rounds.
+        Median over the rounds, for each load of the engines.
     """
 
     size: str
@@ -42,17 +42,16 @@ class Row:
 def measure() -> list[Row]:
     """Time one path of each size, two requests to each bundle side by side, in one thread.
 
-    The time is the processor's, not the clock's: other programs on the machine hardly change it.
-
-    The engines are loaded several times, each time in another order: where its memory comes to lie makes one
-    engine several percent faster than another of the same files.
+    The time is processor time, which other programs on the machine hardly change. The engines are loaded
+    several times in different orders, because memory placement alone makes identical files differ by several
+    percent.
     """
     plain = job(LOOKBACK, PRED_LEN, seed=1)
     events = np.random.default_rng(0).normal(size=(LOOKBACK + PRED_LEN, 20)).astype(np.float32)
     with_events = job(LOOKBACK, PRED_LEN, seed=1, events=events)
-    asked: list[tuple[Kind, ForecastJob]] = [
+    requests: list[tuple[Kind, ForecastJob]] = [
         ("base-only", plain),
-        ("base-only", plain),  # twice, as of the others: an engine that runs less often finds colder caches
+        ("base-only", plain),  # twice, like the others: an engine that runs less often has colder caches
         ("events", plain),
         ("events", with_events),
         ("adapter", plain),
@@ -61,38 +60,38 @@ def measure() -> list[Row]:
     shuffled = np.random.default_rng(0)
     rows: list[Row] = []
     for size in LOADS:
-        ratios = [_ratios_of_a_load(size, asked, shuffled) for _ in range(LOADS[size])]
+        ratios = [_ratios_of_a_load(size, requests, shuffled) for _ in range(LOADS[size])]
         rows += [
-            Row(size, kind, given is with_events, [one[column] for one in ratios])
-            for column, (kind, given) in list(enumerate(asked))[2:]
+            Row(size, kind, request is with_events, [load[column] for load in ratios])
+            for column, (kind, request) in list(enumerate(requests))[2:]
         ]
     return rows
 
 
 def _ratios_of_a_load(
-    size: str, asked: list[tuple[Kind, ForecastJob]], shuffled: np.random.Generator
+    size: str, requests: list[tuple[Kind, ForecastJob]], shuffled: np.random.Generator
 ) -> list[float]:
     """Return each request's seconds over those of the first two, medians of the rounds after the first."""
     kinds = list(LABELS)
     engines = {
         kinds[n]: Engine.load(bundle(size, kinds[n]), threads=1) for n in shuffled.permutation(len(kinds))
     }
-    requests = [(engines[kind], given) for kind, given in asked]
-    seconds = np.array([_side_by_side(requests, shuffled) for _ in range(1 + ROUNDS[size])])[1:]
+    loaded = [(engines[kind], request) for kind, request in requests]
+    seconds = np.array([_side_by_side(loaded, shuffled) for _ in range(1 + ROUNDS[size])])[1:]
     print(f"{size}: {np.median(seconds, axis=0).round(3).tolist()}", file=sys.stderr, flush=True)
     ratios: list[float] = np.median(seconds / seconds[:, :2].mean(axis=1, keepdims=True), axis=0).tolist()
     return ratios
 
 
-def _side_by_side(asked: list[tuple[Engine, ForecastJob]], shuffled: np.random.Generator) -> list[float]:
+def _side_by_side(requests: list[tuple[Engine, ForecastJob]], shuffled: np.random.Generator) -> list[float]:
     """Return the processor's seconds for each request while all of them go on in turns of `QUANTA` steps.
 
-    A machine that is slower for a while is so for all of them; the order of each turn is drawn, as who comes
-    twice in a row finds a warmer cache.
+    Turns spread a slow phase of the machine over all requests. Their order is random, because a request that
+    runs twice in a row has a warmer cache.
     """
-    batches = [Batching(engine) for engine, _ in asked]
-    for batching, (_, given) in zip(batches, asked, strict=True):
-        batching.add(given)
+    batches = [Batching(engine) for engine, _ in requests]
+    for batching, (_, request) in zip(batches, requests, strict=True):
+        batching.add(request)
     seconds = [0.0] * len(batches)
     while not all(batching.idle for batching in batches):
         for number in shuffled.permutation(len(batches)):
@@ -105,15 +104,15 @@ def _side_by_side(asked: list[tuple[Engine, ForecastJob]], shuffled: np.random.G
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table, and what they were measured on."""
+    """The rows as a Markdown table, with notes on the measurement."""
     lines = [
         "| model | bundle | request | against base-only | lowest to highest load |",
         "|---|---|---|---|---|",
     ]
     for row in rows:
-        given = "with events" if row.events else "without events"
+        request = "with events" if row.events else "without events"
         lines.append(
-            f"| {row.size} | {LABELS[row.kind]} | {given} | {_percent(statistics.median(row.ratios))} | "
+            f"| {row.size} | {LABELS[row.kind]} | {request} | {_percent(statistics.median(row.ratios))} | "
             f"{_percent(min(row.ratios))} to {_percent(max(row.ratios))} |"
         )
     loads = ", ".join(f"{size} {count} times" for size, count in LOADS.items())
@@ -130,7 +129,7 @@ def _percent(ratio: float) -> str:
 
 
 def _same_files() -> str:
-    """Say whether a request of few paths without events runs the very files of the base-only bundle."""
+    """A sentence on whether requests of few paths without events run the base-only bundle's graphs."""
     same = all(
         load_manifest(bundle(size)).files[name] == load_manifest(bundle(size, kind)).files[name]
         for size in LOADS

@@ -1,6 +1,6 @@
-"""Bundles of the published sizes with random weights, exported once into `.data/benchmarks`.
+"""Exports bundles of the published sizes with random weights, once, to `.data/benchmarks`.
 
-``python -m benchmarks.models`` makes them all and prints what each export took.
+``python -m benchmarks.models`` exports all of them and prints the time of each export.
 """
 
 import time
@@ -63,7 +63,7 @@ def bundle(size: str, kind: Kind = "base-only") -> Path:
 
 
 def _random_adapter(decoder: KronosDecoder) -> Adapter:
-    """An adapter of the rank that we train, on all attention layers."""
+    """An adapter of the trained rank with random weights, on all attention layers."""
     updates = {
         name: {
             target: LowRank(
@@ -80,7 +80,7 @@ def _random_adapter(decoder: KronosDecoder) -> Adapter:
 
 
 def export_times() -> list[str]:
-    """What each export took, for the report."""
+    """The time of each export, as text."""
     files = [file for size in PUBLISHED for file in sorted((FOLDER / size).glob("*.seconds"))]
     return [file.read_text().strip() for file in files]
 

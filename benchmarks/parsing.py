@@ -1,4 +1,4 @@
-"""Milliseconds to read a (632, 20) event array from a request body: nested lists against base64.
+"""Measures reading a (632, 20) event array from a request body: nested lists against base64.
 
 ``python -m benchmarks.parsing`` prints a Markdown table.
 """
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.forecast.windows import event_array
-from inference_server.http.bodies import read_predict
+from inference_server.forecast.event_arrays import parse_events
+from inference_server.http.bodies import parse_predict
 
 HISTORY, PRED_LEN, RUNS = 512, 120, 200
 
@@ -27,9 +27,9 @@ def measure() -> list[dict[str, Any]]:
         times = []
         for _ in range(RUNS):
             start = time.perf_counter()
-            asked, _ = read_predict(body)
-            assert asked.events is not None
-            array = event_array(asked.events, HISTORY, PRED_LEN)
+            request, _ = parse_predict(body)
+            assert request.events is not None
+            array = parse_events(request.events, HISTORY, PRED_LEN)
             times.append(1e3 * (time.perf_counter() - start))
             assert array.shape == events.shape
         rows.append({"form": form, "ms": statistics.median(times), "kB": len(body) / 1e3})

@@ -1,4 +1,4 @@
-"""The few rows of RESULTS.md that the README shows, between its two marks."""
+"""Writes the rows of RESULTS.md that the README shows between its two marks."""
 
 import re
 from typing import Final
@@ -21,7 +21,7 @@ def short_table(section: str) -> str:
     Parameters
     ----------
     section
-        Its Markdown: one table, then its notes and the line on the machine, which are kept.
+        Its Markdown: one table, followed by the notes and the line on the machine, which are kept.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def with_table(readme: str, table: str) -> str:
     ValueError
         The README has no such marks.
     """
-    changed, count = _MARKED.subn(lambda found: f"{found[1]}{table}\n{found[2]}", readme)
+    changed, count = _MARKED.subn(lambda marks: f"{marks[1]}{table}\n{marks[2]}", readme)
     if count != 1:
         raise ValueError(
             "README.md has no <!-- bench --> … <!-- /bench -->, where the table of speed belongs"

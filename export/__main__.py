@@ -21,11 +21,9 @@ DEFAULT_CONTEXT = 512
 LONG_CONTEXT = {"NeoQuasar/Kronos-mini": 2048}
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = "python -m export") -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m export", description="Export a Kronos checkpoint as an ONNX bundle."
-    )
+    p = argparse.ArgumentParser(prog=prog, description="Export a Kronos checkpoint as an ONNX bundle.")
     checkpoint = "a directory with config.json and model.safetensors, or a Hugging Face id"
     p.add_argument("--model", required=True, help=f"the decoder: {checkpoint}")
     p.add_argument("--revision", help="commit, tag or branch of the model on Hugging Face")
@@ -51,9 +49,9 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m export") -> int:
     """Export; 0 when a verified bundle was written, 1 with one line of reason when not."""
-    args = parser().parse_args(arguments)
+    args = parser(prog).parse_args(arguments)
     console = Console(stderr=True, highlight=False)
     started = time.perf_counter()
     try:

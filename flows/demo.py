@@ -51,15 +51,15 @@ class DemoError(RuntimeError):
     """The demo can't go on; the message says why."""
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.demo") -> int:
     """Run the demo; the exit status is 0 if every symbol was forecast."""
-    parser = argparse.ArgumentParser(prog="python -m flows.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--data",
         type=Path,
         help=f"folder with {', '.join(FILES)} as .parquet or .csv; a generated market unless given",
     )
-    data: Path | None = parser.parse_args().data
+    data: Path | None = parser.parse_args(arguments).data
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with ExitStack() as started:

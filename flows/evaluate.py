@@ -36,9 +36,9 @@ from sql.errors import DatabaseError, one_line
 console = Console(highlight=False)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.evaluate") -> int:
     """Run the command and return the exit status."""
-    args = _parser().parse_args(arguments)
+    args = _parser(prog).parse_args(arguments)
     try:
         return evaluate(args)
     except psycopg.Error as error:
@@ -174,8 +174,8 @@ def counted(reasons: Counter[str]) -> str:
     return "; ".join(f"{count:,} windows: {reason}" for reason, count in sorted(reasons.items()) if count)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flows.evaluate", description=__doc__)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--bundle", type=Path, help="start a server for this bundle")
     where.add_argument("--server", help="a running server's address; KRONOS_SERVER unless given")

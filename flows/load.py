@@ -1,7 +1,7 @@
-"""``python -m flows.load``: puts files into the database; loading one twice changes nothing.
+"""``python -m flows.load``: loads files into the database; loading one twice changes nothing.
 
-A value that a file lacks never erases a stored one, and a row that a file has with another value is changed.
-Each file is loaded whole or not at all; of a calendar single events may be left out, and are named then.
+A missing value never erases a stored one, and another value replaces it. A file is loaded in one transaction;
+of a calendar single contradictory events may be left out, which a note names.
 """
 
 import argparse
@@ -33,12 +33,12 @@ from sql.errors import DatabaseError, one_line
 from sql.loading import load, load_for_table
 
 _CHUNK = 50_000  # rows sent to the server at once
-_FEW = 12  # candles, of which not much can be said without those before them
+_FEW = 12  # candles of a symbol that are checked together with stored ones before them
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many rows of a file were new, changed a stored row or were stored already, and what is odd."""
+    """Numbers of rows that were new, changed a stored row or were stored already, and notes on the file."""
 
     new: int
     changed: int
@@ -51,45 +51,42 @@ def load_candles(
 ) -> Loaded:
     """Upsert candles and register symbols that the table ``instruments`` lacks, in one transaction.
 
-    A file of a few candles is judged together with those before them that are stored already.
+    A few candles of a symbol are checked together with the stored ones before them.
 
     Parameters
     ----------
-    connection : psycopg.Connection
-        To the database.
+    connection
+        Connection in autocommit mode.
     frame, timeframe, symbols
-        As `flows.files.feeds.candles` takes them.
+        Passed to `flows.files.feeds.candles`.
 
     Raises
     ------
     TableError
-        If the candles are not fit to store, or a symbol is known neither to ``instruments`` nor by default.
+        Candles are refused, or a symbol is neither in ``instruments`` nor a default instrument.
     psycopg.Error
-        If the database refuses; nothing is stored then.
+        The database fails; nothing is stored then.
     """
     known = known_instruments(connection)
-    exempt = [symbol for symbol, about in known.items() if about.allow_nonpositive]
+    exempt = [symbol for symbol, instrument in known.items() if instrument.allow_nonpositive]
     candles = feeds.candles(frame, timeframe, symbols, exempt)
     with connection.transaction():
         _register(connection, candles["symbol"].unique().to_list())
         upsert = load_for_table("upsert_candles", CANDLE_TABLE[timeframe])
         loaded = _copy(connection, candles, "candles", upsert)
-        judged = _with_those_before(connection, candles, timeframe)
-        feeds.check_spacing(judged, timeframe)
-    given = frame if symbols is None or "symbol" not in frame.columns else _of_symbols(frame, symbols)
-    repeated = given.height - candles.height
+        checked = _with_stored_before(connection, candles, timeframe)
+        feeds.check_spacing(checked, timeframe)
+    if symbols is not None and "symbol" in frame.columns:
+        frame = frame.filter(pl.col("symbol").is_in(symbols))
+    repeated = frame.height - candles.height
     dropped = [f"{repeated:,} rows repeat another and were dropped"] if repeated else []
-    return replace(loaded, notes=(*dropped, *candle_notes(judged, timeframe, known)))
+    return replace(loaded, notes=(*dropped, *candle_notes(checked, timeframe, known)))
 
 
-def _of_symbols(frame: pl.DataFrame, symbols: list[str]) -> pl.DataFrame:
-    return frame.filter(pl.col("symbol").is_in(symbols))
-
-
-def _with_those_before(
+def _with_stored_before(
     connection: psycopg.Connection[Any], candles: pl.DataFrame, timeframe: str
 ) -> pl.DataFrame:
-    """Return candles that were stored, those of a symbol with few of them behind the ones before them."""
+    """Return newly stored candles; symbols with fewer than `_FEW` also have their last ones before those."""
     few = pl.len().over("symbol") < _FEW
     short = candles.filter(few)
     if short.is_empty():
@@ -112,19 +109,19 @@ def load_calendar(
     Parameters
     ----------
     timezone
-        Zone of the times that name none; UTC unless given.
+        Zone of times without one; UTC unless given.
     replace_schedule
         Whether releases without figures that the file lacks are withdrawn
         (`flows.files.calendar_replace`).
     dry_run
-        Say what would change and store nothing.
+        Report the changes without storing them.
 
     Raises
     ------
     TableError
-        If the rows are not fit to store.
+        Rows are refused.
     psycopg.Error
-        If the database refuses; nothing is stored then.
+        The database fails; nothing is stored then.
     """
     file = read_calendar_file(frame, timezone)
     notes = list(file.notes)
@@ -133,13 +130,13 @@ def load_calendar(
         loaded = _copy(connection, file.rows, "calendar", load("upsert_calendar"))
         if plan is not None:
             withdraw(connection, plan.rows)
-            notes += _withdrawn(plan, dry_run=dry_run)
+            notes += _withdrawal_notes(plan, dry_run=dry_run)
         if dry_run:
             raise psycopg.Rollback(transaction)
     return replace(loaded, notes=tuple(notes))
 
 
-def _withdrawn(plan: Withdrawal, *, dry_run: bool) -> list[str]:
+def _withdrawal_notes(plan: Withdrawal, *, dry_run: bool) -> list[str]:
     verb = "would be withdrawn" if dry_run else "withdrawn"
     return [
         *plan.notes,
@@ -156,17 +153,15 @@ def load_rows(connection: psycopg.Connection[Any], rows: pl.DataFrame, query: st
 
     Parameters
     ----------
-    connection : psycopg.Connection
-        To the database.
-    rows : pl.DataFrame
-        As `flows.files.feeds` returns them.
-    query : str
+    rows
+        Returned by a function of `flows.files.feeds`.
+    query
         Name of an upsert that returns a row for each row that it wrote.
 
     Raises
     ------
     psycopg.Error
-        If the database refuses; nothing is stored then.
+        The database fails; nothing is stored then.
     """
     new = written = 0
     with connection.transaction(), connection.cursor() as cursor:
@@ -181,21 +176,23 @@ def load_rows(connection: psycopg.Connection[Any], rows: pl.DataFrame, query: st
 
 
 def _register(connection: psycopg.Connection[Any], symbols: list[str]) -> None:
+    """Insert the default instruments of symbols that the table ``instruments`` lacks."""
     stored = {row[0] for row in connection.execute(load("instruments"))}
     known = default_instruments()
-    unseen = sorted(set(symbols) - stored)
-    unknown = [symbol for symbol in unseen if symbol not in known]
+    unregistered = sorted(set(symbols) - stored)
+    unknown = [symbol for symbol in unregistered if symbol not in known]
     if unknown:
         raise TableError(
-            f"nothing tells when {', '.join(unknown)} trades: first load a file with the columns symbol, "
-            "asset_class, calendar (python -m flows.load instruments FILE), for example the line "
+            f"the trading hours of {', '.join(unknown)} are unknown: first load a file with the columns "
+            "symbol, asset_class, calendar (python -m flows.load instruments FILE), for example the line "
             f"{unknown[0]},equity,XNYS"
         )
-    for symbol in unseen:
+    for symbol in unregistered:
         connection.execute(load("register_instruments"), vars(known[symbol]))
 
 
 def _copy(connection: psycopg.Connection[Any], rows: pl.DataFrame, stage: str, upsert: Query) -> Loaded:
+    """Copy rows to a staging table and upsert them from there."""
     connection.execute(load(f"stage_{stage}"))
     console = Console(stderr=True)
     with (
@@ -212,13 +209,13 @@ def _copy(connection: psycopg.Connection[Any], rows: pl.DataFrame, stage: str, u
     return Loaded(new, changed, rows.height - new - changed)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.load") -> int:
     """Run one command and return the exit status."""
-    given = _parser().parse_args(arguments)
+    args = _parser(prog).parse_args(arguments)
     try:
         with connect(autocommit=True) as connection:
-            for path in given.files:
-                _report(path, _load(given, connection, path), stored=not getattr(given, "dry_run", False))
+            for path in args.files:
+                _report(path, _load(args, connection, path), stored=not getattr(args, "dry_run", False))
     except TableError as error:
         return _fail(f"{path}: {error}")
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
@@ -230,20 +227,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _load(given: argparse.Namespace, connection: psycopg.Connection[Any], path: Path) -> Loaded:
+def _load(args: argparse.Namespace, connection: psycopg.Connection[Any], path: Path) -> Loaded:
     frame = read_file(path)
-    match given.what:
+    match args.what:
         case "candles":
-            return load_candles(connection, frame, given.timeframe, given.symbols)
+            return load_candles(connection, frame, args.timeframe, args.symbols)
         case "calendar":
             return load_calendar(
-                connection, frame, given.timezone, replace_schedule=given.replace, dry_run=given.dry_run
+                connection, frame, args.timezone, replace_schedule=args.replace, dry_run=args.dry_run
             )
-    check, query = _SMALL[given.what]
+    check, query = _SMALL_TABLES[args.what]
     return load_rows(connection, check(frame), query)
 
 
-_SMALL: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
+_SMALL_TABLES: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
     "rates": (feeds.rates, "upsert_central_bank_rates"),
     "indicators": (feeds.indicators, "upsert_economic_indicators"),
     "instruments": (feeds.instruments, "upsert_instruments"),
@@ -258,10 +255,8 @@ _HELP = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.load", description="Load CSV, Parquet and JSON files."
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Load CSV, Parquet and JSON files.")
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     for what, text in _HELP.items():
         command = commands.add_parser(what, help=text, description=text)
@@ -280,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--timezone",
                 metavar="ZONE",
-                help="zone of the times that name none, such as America/New_York; UTC unless given",
+                help="zone of times without one, such as America/New_York; UTC unless given",
             )
             command.add_argument(
                 "--replace",
@@ -289,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
                 "that it has of their series: they were moved or cancelled",
             )
             command.add_argument(
-                "--dry-run", action="store_true", help="say what would change, and store nothing"
+                "--dry-run", action="store_true", help="report the changes without storing them"
             )
     return parser
 

@@ -1,8 +1,7 @@
-"""``python -m flows.mend_calendar``: says of stored calendar rows that only know a date that they do.
+"""``python -m flows.mend_calendar``: sets ``time_known`` to false for stored rows that are only dates.
 
-Two kinds of rows claim midnight as their time and don't know it: those of a source whose rows all stand at
-midnight, of UTC or of New York, and releases of the five tracked families of the United States, which never
-come then. Their ``time_known`` becomes false; nothing else is changed.
+These are the rows of a source whose times are all midnight, of UTC or of New York, and midnight releases of
+the five tracked families of the United States, which are never published then. Nothing else is changed.
 """
 
 import argparse
@@ -17,40 +16,42 @@ from flows.events.config import FAMILIES, EventConfig, EventError, load_config
 from flows.events.dates import at_midnight
 from flows.events.titles import currency_of, normal_title
 from flows.files.calendar_files import KEY
+from flows.runtime.table_columns import ECONOMIC_CALENDAR, part
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
 from sql.loading import load
 
-_SCHEMA: Final = {
-    "event_time": pl.Datetime("us", "UTC"),
-    **dict.fromkeys(("event_type", "title", "country", "currency", "symbol", "source"), pl.String()),
-}
+_COLUMNS: Final = part(
+    ECONOMIC_CALENDAR, ("event_time", "event_type", "title", "country", "currency", "symbol", "source")
+)
 
 
 def mend_calendar(
     connection: psycopg.Connection[Any], config: EventConfig, *, dry_run: bool = False
 ) -> pl.DataFrame:
-    """Mend the stored rows in one transaction.
+    """Set `time_known` to false for the stored rows of `dates_among`, in one transaction.
 
     Parameters
     ----------
     config
-        Which titles the tracked families have.
+        Titles of the tracked families.
     dry_run
-        Only find them.
+        Return the rows without changing them.
 
     Returns
     -------
     pl.DataFrame
-        The rows: the natural key and source.
+        These rows: the natural key and source.
 
     Raises
     ------
     psycopg.Error
-        The database refuses; nothing is changed then.
+        The database fails; nothing is changed then.
     """
     with connection.transaction(), connection.cursor() as cursor:
-        stored = pl.DataFrame(cursor.execute(load("calendar_times")).fetchall(), schema=_SCHEMA, orient="row")
+        stored = pl.DataFrame(
+            cursor.execute(load("calendar_times")).fetchall(), schema=_COLUMNS, orient="row"
+        )
         dates = dates_among(stored, config)
         if not dry_run:
             cursor.executemany(load("mend_calendar"), dates.select(KEY).to_dicts())
@@ -58,7 +59,7 @@ def mend_calendar(
 
 
 def dates_among(rows: pl.DataFrame, config: EventConfig) -> pl.DataFrame:
-    """Return those of the rows that claim a time which only know a date."""
+    """Return the rows at midnight whose time of day is unknown (see the module)."""
     midnight = pl.Series(at_midnight(instants(rows["event_time"])))
     family = [
         any(
@@ -70,18 +71,18 @@ def dates_among(rows: pl.DataFrame, config: EventConfig) -> pl.DataFrame:
         for *origin, title in rows.select("currency", "country", "source", "title").iter_rows()
     ]
     marked = rows.with_columns(midnight=midnight, family=pl.Series(family, dtype=pl.Boolean))
-    found = pl.col("midnight") & (pl.col("family") | pl.col("midnight").all().over("source"))
-    return marked.filter(found).select(rows.columns)
+    dates = pl.col("midnight") & (pl.col("family") | pl.col("midnight").all().over("source"))
+    return marked.filter(dates).select(rows.columns)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.mend_calendar") -> int:
     """Run the command and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flows.mend_calendar", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
         with connect(autocommit=True) as connection:
-            dates = mend_calendar(connection, load_config(), dry_run=given.dry_run)
+            dates = mend_calendar(connection, load_config(), dry_run=args.dry_run)
     except psycopg.errors.UndefinedTable as error:
         return _fail(f"{one_line(error)}; make the tables with `python -m sql migrate` first")
     except psycopg.Error as error:
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error))
     for source, count in dates.group_by("source", maintain_order=True).agg(pl.len()).iter_rows():
         print(f"{source or 'without a source'}: {count:,} rows at midnight are dates")
-    print(f"{dates.height:,} rows {'would be ' if given.dry_run else ''}mended")
+    print(f"{dates.height:,} rows {'would be ' if args.dry_run else ''}mended")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""The flow predict-batch: forecasts of many symbols from stored candles, with events, stored as envelopes.
+"""The flow predict-batch: forecasts symbols from stored candles and the calendar, and stores the envelopes.
 
-``python -m flows.predict --timeframe 1h`` runs it once in this process, with or without a Prefect server.
+``python -m flows.predict --timeframe 1h`` runs it once in this process, without a Prefect server if need be.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.forecasting.blocks import Run, forecast_all
+from flows.forecasting.blocks import RunSettings, forecast_all
 from flows.forecasting.forecasts import Sampling
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import (
@@ -77,39 +77,41 @@ def predict_batch(
     top_p
         1.0, because a cut tail narrows every envelope.
     lookback
-        Past candles; None for as many as the model takes without sliding its context, at most 512. Fewer are
-        used where the last close would be clipped otherwise; see `FlowSettings.shorter_lookback`.
+        Past candles; None for the most that do not slide the model's context, at most 512. Fewer are used
+        where the last close would be clipped otherwise; see `FlowSettings.shorter_lookback`.
     as_of
-        Only candles closed by then are used; naive means UTC, None means now.
+        Only candles that had closed by this instant are used; naive means UTC, None the current time.
     with_events
-        Whether the forecasts see the economic calendar.
+        Whether the forecasts use event arrays.
     seed
-        Of every symbol; None for a hash of symbol, timeframe, last candle and model version each.
+        Seed of every symbol; None for a hash of its symbol, timeframe, last candle and model version.
     store_samples
-        Whether the close of every sample path is stored too, for the CRPS; the flow score-forecasts deletes
-        them a while after they were scored. Four bytes × sample_count × pred_len a forecast.
+        Whether the close of every sample path is requested and stored too, for the CRPS; the flow
+        score-forecasts deletes them some time after they were scored. 4 × sample_count × pred_len bytes for
+        each forecast.
     stale_after
-        A symbol is skipped as stale when more candles of its calendar than these have closed since its newest
-        one; None for 24 hourly or 5 daily ones, the longest hole that a window may have.
+        A symbol is skipped as stale if more candles than this have closed since its newest stored one; None
+        for 24 hourly or 5 daily ones, the longest hole that a window may have.
     force
-        Make every forecast, also those whose row is there already from the same candles, events, settings and
+        Whether forecasts are made again whose row is stored from the same candles, events, settings and
         model.
     quantiles, moves, realised_volatility
-        What the rows hold of the sample paths beside the envelope, in the column `statistics`: quantiles of
-        open, high, low and close; P(up) and the probabilities of the prices that are so far from each last
-        close (0.02: two per cent up; empty: P(up) alone); quantiles of realised volatility. See
+        Statistics of the sample paths in the column `statistics`: levels of the quantiles of open, high, low
+        and close; changes of the last close to prices whose probabilities are given beside P(up) (0.02: two
+        per cent up; empty: P(up) alone); whether quantiles of realised volatility are given. See
         docs/statistics.md.
 
     Returns
     -------
     list of Outcome or State
-        One per symbol, or a failed state that names the symbols that failed; the others are stored.
+        An outcome for each symbol; a failed state that names the symbols if any failed. The forecasts of the
+        others are stored all the same.
     """
     try:
         FlowSettings.from_env()
     except ValueError as error:
         return Failed(message=str(error))
-    run = Run(
+    settings = RunSettings(
         Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed),
         as_utc(as_of),
         lookback,
@@ -125,14 +127,16 @@ def predict_batch(
         model = read_model()
     except ClientError as error:
         return Failed(message=no_model_message(error))
-    return conclude(forecast_with_changing_models(model, run, symbols), timeframe, run.as_of)
+    return conclude(forecast_with_changing_models(model, settings, symbols), timeframe, settings.as_of)
 
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
 """The same flow for a schedule that runs it every hour."""
 
 
-def forecast_with_changing_models(model: ModelInfo, run: Run, symbols: list[str] | None) -> list[Outcome]:
+def forecast_with_changing_models(
+    model: ModelInfo, settings: RunSettings, symbols: list[str] | None
+) -> list[Outcome]:
     """Forecast symbols; those for which the server changed its model during the run are forecast again.
 
     Parameters
@@ -148,7 +152,7 @@ def forecast_with_changing_models(model: ModelInfo, run: Run, symbols: list[str]
         Sorted by symbol. Symbols that the last of `MODELS_PER_RUN` models did not forecast have failed.
     """
     failure = _UNSTABLE
-    outcomes, remaining = forecast_all(model, run, symbols)
+    outcomes, remaining = forecast_all(model, settings, symbols)
     for _ in range(MODELS_PER_RUN - 1):
         if not remaining:
             break
@@ -164,7 +168,7 @@ def forecast_with_changing_models(model: ModelInfo, run: Run, symbols: list[str]
         except ClientError as error:
             failure = no_model_message(error)
             break
-        more, remaining = forecast_all(model, run, remaining)
+        more, remaining = forecast_all(model, settings, remaining)
         outcomes += more
     outcomes += [Outcome(symbol, error=failure) for symbol in remaining]
     return sorted(outcomes, key=lambda outcome: outcome.symbol)
@@ -181,7 +185,7 @@ def no_model_message(error: ClientError) -> str:
 def conclude(
     outcomes: Sequence[Outcome], timeframe: Timeframe, as_of: datetime
 ) -> list[Outcome] | State[Any]:
-    """Publish the summary of a run; the run fails where a symbol did, and names it."""
+    """Publish the summary of a run; return a failed state that names the symbols if any symbol failed."""
     logger = get_run_logger()
     failure = failure_message(outcomes)
     for outcome in outcomes:

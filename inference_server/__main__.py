@@ -1,5 +1,6 @@
 """`python -m inference_server`: serves the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."""
 
+import argparse
 import signal
 import sys
 from types import FrameType
@@ -15,18 +16,21 @@ from inference_server.settings import Settings, SettingsError
 UNUSABLE = 2
 FAILED = 1
 WRITE_S = 5
-"""How long the last answers may take to be written once they are made."""
+"""Seconds to send the last answers in after draining."""
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m inference_server") -> int:
     """Serve; return the exit code: 0 after a signal, 2 for unusable settings or bundle, 1 for a failure."""
-    # uvicorn raises the signal again once it has shut down, which would end the process with its number.
+    description = "Serve the bundle in KRONOS_BUNDLE until SIGTERM or SIGINT."
+    epilog = "All settings are environment variables: docs/operations.md lists them."
+    argparse.ArgumentParser(prog=prog, description=description, epilog=epilog).parse_args(arguments)
+    # After its shutdown uvicorn raises the signal again, which would otherwise set the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, _exit)
     configure_logs()
     try:
         settings = Settings.from_environment()
-        load_manifest(settings.bundle, verify=False)  # what is plainly wrong is said before the port opens
+        load_manifest(settings.bundle, verify=False)  # an unusable bundle is reported before the port opens
     except (SettingsError, BundleError) as error:
         print(f"inference server: {error}", file=sys.stderr)
         return UNUSABLE
@@ -52,7 +56,7 @@ def main() -> int:
     return FAILED if failures else 0
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 

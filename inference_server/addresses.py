@@ -1,4 +1,4 @@
-"""Addresses of inference servers: which can be used, and which are this machine's own."""
+"""Checks and parses addresses of inference servers."""
 
 import ipaddress
 import re
@@ -9,7 +9,7 @@ _ROUTES = ("/predict", "/predict-batch", "/docs", "/health", "/health/live", "/h
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own."""
+    """Return whether a host name or an IP address is a loopback one."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -17,15 +17,15 @@ def is_loopback(host: str) -> bool:
 
 
 def server_address(address: str) -> str:
-    """Return the address of an inference server without blanks around it and without a slash at its end.
+    """Return the address of an inference server without surrounding blanks and a trailing slash.
 
-    A path in front of the server's own routes, such as a proxy may add, belongs to the address.
+    The address may have a path, which a proxy in front of the server may require.
 
     Raises
     ------
     ValueError
-        It has no scheme or another one than http and https, no host, no usable port, or a query, or it ends
-        in one of the server's routes. The message shows the address without its password.
+        If its scheme is not http or https, it has no host, an invalid port, a query or a fragment, or it
+        ends in one of the server's routes. The message shows the address without its password.
     """
     text = address.strip()
     if not text:

@@ -1,4 +1,4 @@
-"""Puts the server together: settings, database, engine, routes and the answer to every error."""
+"""Creates the application: engine, database, routes, and the response to every error."""
 
 import asyncio
 import logging
@@ -40,7 +40,8 @@ from market.timeframes import TIMEFRAMES
 log = logging.getLogger(__name__)
 
 CACHE_SHARE = 4
-"""The cache may take a quarter of the memory: weights, activations and bodies need theirs, neighbours too."""
+"""The cache gets one part in so many of the memory; the rest is for weights, activations and other
+programs."""
 
 
 def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> Litestar:
@@ -51,7 +52,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     settings
         Where the bundle and the database are, and the limits.
     on_failure
-        Called once if the model cannot be loaded, or cannot be used any more, which the log then explains.
+        Called if the model cannot be loaded, or fails later; the log says why.
     """
     metrics = Metrics()
     scheduler = Scheduler(partial(_load, settings), settings.queue_limit, metrics, on_failure)
@@ -76,7 +77,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
             "timeout_s": Provide(time_allowed(settings.request_timeout_s), sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False, use_cache=True),
         },
-        # With keys a page that reaches the server through a browser gets nothing: it has none.
+        # With keys no HostGuard is needed: a foreign page in a user's browser has no key.
         guards=[
             *([] if settings.api_keys else [HostGuard(settings.allowed_hosts)]),
             KeyGuard(settings.api_keys, settings.admin_keys),
@@ -95,9 +96,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
 
 
 def _load(settings: Settings, cache_bytes: int | None) -> Engine:
-    """Load and warm the engine and, because the first use of a calendar takes a second, the calendars.
+    """Load and warm the engine, and the trading calendars, whose first use takes a second.
 
-    `cache_bytes` is a smaller cache than the settings'; None for theirs.
+    Parameters
+    ----------
+    cache_bytes
+        A smaller cache than that of the settings; None for the settings'.
     """
     engine = load_engine(
         settings.bundle,
@@ -106,7 +110,9 @@ def _load(settings: Settings, cache_bytes: int | None) -> Engine:
         cache_bytes=settings.cache_bytes if cache_bytes is None else cache_bytes,
     )
     now = np.datetime64("now", "us")
-    for instrument in {one.calendar: one for one in default_instruments().values()}.values():
+    for instrument in {
+        instrument.calendar: instrument for instrument in default_instruments().values()
+    }.values():
         for timeframe in TIMEFRAMES:
             future_timestamps(instrument, timeframe, now, 1)
     return engine
@@ -146,7 +152,7 @@ def _lifespan(
 
 
 def _answer_error(metrics: Metrics, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer any error as problem details; the log has the traceback of the unforeseen ones."""
+    """Return any error as problem details; the traceback of an unexpected one is logged."""
     problem = refusal(error, request.url.path, metrics)
     if problem.status == 500:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)

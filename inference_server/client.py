@@ -1,4 +1,4 @@
-"""A client of the inference server for callers in Python: typed requests, typed answers, typed failures."""
+"""A Python client of the inference server with typed requests, answers and errors."""
 
 import copy
 from collections.abc import Mapping
@@ -30,19 +30,19 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 5.0
 
 DEADLINE_SHARE = 0.9
-"""Part of a client's timeout that the server is given for a forecast (X-Request-Timeout). The rest is for the
-body's way there and the answer's way back, so that the server's 504 comes before the client hangs up."""
+"""Share of a client's timeout that becomes the server's time limit (X-Request-Timeout). The rest is for
+sending body and answer, so that the server's 504 arrives before the client's own timeout."""
 
 LONGEST_DEADLINE_S = 86400.0
-"""The server takes no longer X-Request-Timeout than a day."""
+"""The longest X-Request-Timeout that the server accepts, a day."""
 
 
 class ClientError(Exception):
-    """Anything that kept a call from being answered."""
+    """Base class of the errors of a call."""
 
 
 class PredictionRefused(ClientError):
-    """The server understood the request and refuses it (4xx): sending it again changes nothing."""
+    """The server refused the request (4xx); a retry would be refused too."""
 
     def __init__(self, status: int, problem: Problem) -> None:
         super().__init__(f"{problem.title} ({status}): {problem.detail}")
@@ -51,7 +51,8 @@ class PredictionRefused(ClientError):
 
 
 class ServerUnavailable(ClientError):
-    """No answer now (no connection, timeout, 408, 429, 5xx): try again, after `retry_after_s` if given."""
+    """No answer (no connection, timeout, 408, 429, 5xx): try again, after `retry_after_s` unless it is
+    None."""
 
     def __init__(self, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -60,9 +61,9 @@ class ServerUnavailable(ClientError):
 
 
 class ServerTimeout(ServerUnavailable):
-    """The server did not make the forecast within its time, or said nothing within the client's.
+    """The forecast exceeded the server's time limit, or no answer arrived within the client's timeout.
 
-    Another try takes as long again, since what was done of the first is lost.
+    A retry takes as long again, since the server discards an unfinished forecast.
     """
 
 
@@ -72,9 +73,9 @@ class SymbolsFailed(ClientError):
     Attributes
     ----------
     problems
-        What the server says of each symbol that failed; a `status` of 429 or 5xx is worth another try.
+        The server's error for each symbol that failed; a `status` of 429 or 5xx is worth a retry.
     forecast
-        The forecasts of the other symbols, or None where all failed.
+        The forecasts of the other symbols, or None if all failed.
     """
 
     def __init__(self, problems: Mapping[str, Problem], forecast: Forecast[Any] | None) -> None:
@@ -88,22 +89,22 @@ class SymbolsFailed(ClientError):
 
 
 class Client:
-    """One pool of connections to one server; use it as a context manager, from any number of threads.
+    """A pool of connections to one server; a context manager that any number of threads may use.
 
     Parameters
     ----------
     base_url
         The server's address, such as ``http://127.0.0.1:8200``.
     timeout_s
-        Seconds to wait for an answer: above the time that the longest forecast takes. The server is told to
-        be done with a forecast in nine tenths of it.
+        Seconds to wait for an answer, more than the longest forecast takes. The server's time limit is nine
+        tenths of it.
     request_id
-        Sent as ``X-Request-ID`` with every call, so that both logs can be joined.
+        Sent as ``X-Request-ID`` with every call, so that the logs of client and server can be joined.
     api_key
-        Sent as a bearer token with every call; a server with keys answers nobody else.
+        Sent as a bearer token with every call; a server with keys requires one.
 
-    The environment's proxies (``HTTP_PROXY``, ``ALL_PROXY`` …) serve calls to other machines, never those to
-    this one.
+    Proxies of the environment (``HTTP_PROXY``, ``ALL_PROXY`` …) are used for other machines, never for a
+    loopback address.
 
     Raises
     ------
@@ -144,48 +145,48 @@ class Client:
         self._http.close()
 
     def within(self, timeout_s: float) -> "Client":
-        """Return a client on the same connections that waits so many seconds for an answer."""
+        """Return a client with another timeout that shares the connections."""
         other = copy.copy(self)
         other._timeout_s = timeout_s
         return other
 
     def ready(self) -> bool:
-        """Return whether the server has loaded and warmed its model; False too where nobody answers."""
+        """Return whether the server has loaded and warmed its model; False if it does not answer."""
         try:
             return self._http.get("/health/ready").status_code == 200
         except httpx.HTTPError:
             return False
 
     def model(self) -> ModelInfo:
-        """Return what the server says of its bundle and its limits.
+        """Return the server's bundle and limits.
 
         Raises
         ------
         PredictionRefused
-            If the server knows no such API key.
+            If the API key is missing or unknown.
         ServerUnavailable
-            If there is no answer now, for example because the model is still loading.
+            If there is no answer, for example because the model is still loading.
         """
         return self._call("GET", "/model", ModelInfo)
 
     def predict(self, request: PredictRequest, events: ArrayLike | None = None) -> PredictAnswer:
-        """Ask for one forecast.
+        """Request one forecast.
 
         Parameters
         ----------
         request
-            The request; its `events` are replaced where an array is given here.
+            The request; `events` replaces its own.
         events
-            Event array (T, 20) or (T + pred_len, 20); it travels as base64 float32.
+            Event array (T, 20) or (T + pred_len, 20), sent as base64 of float32.
 
         Raises
         ------
         PredictionRefused
             If the server refuses the request (4xx): do not repeat it.
         ServerUnavailable
-            If there was no connection, or a 408, 429 or 5xx: worth another try.
+            If there was no connection, or a 408, 429 or 5xx: worth a retry.
         ServerTimeout
-            If there was no answer in time, the server's 504 included: another try would take as long again.
+            If there was no answer in time, including the server's 504: a retry would take as long again.
         """
         if events is not None:
             request = msgspec.structs.replace(request, events=encode_array(events))
@@ -194,12 +195,12 @@ class Client:
     def predict_batch(
         self, request: PredictBatchRequest, events: Mapping[str, ArrayLike] | None = None
     ) -> PredictBatchAnswer:
-        """Ask for forecasts for several symbols with the same settings.
+        """Request forecasts for several symbols with the same settings.
 
         Parameters
         ----------
         request
-            The request; its `events` are replaced where arrays are given here.
+            The request; `events` replaces its own.
         events
             Event arrays by symbol, each (T, 20) or (T + pred_len, 20).
 
@@ -211,7 +212,7 @@ class Client:
         Raises
         ------
         PredictionRefused, ServerUnavailable
-            As `predict`, where the call as a whole fails.
+            As `predict`, if the call as a whole fails.
         """
         if events is not None:
             encoded = {symbol: encode_array(array) for symbol, array in events.items()}
@@ -272,7 +273,7 @@ class Client:
             and amount. Rows oldest first. With a column symbol, which may be interleaved, each symbol is
             forecast, in one call of /predict-batch.
         symbol
-            Whose candles these are, of a frame without a column symbol.
+            The symbol of a frame without a column symbol.
         timeframe
             "1h" or "1d".
         pred_len
@@ -280,12 +281,12 @@ class Client:
         sample_count
             Number of sample paths that p10, p50, p90 and mean are taken over.
         seed
-            The same seed gives the same sample paths; None lets the server draw one.
+            The same seed gives the same sample paths; None lets the server choose one.
         events
-            Event array (T, 20) or (T + pred_len, 20), T the number of candles really used; for a frame with
+            Event array (T, 20) or (T + pred_len, 20), T the number of candles that are used; for a frame with
             a column symbol a mapping of symbol to array.
         future_timestamps
-            Opens of the `pred_len` candles to forecast, which a symbol that is not registered needs; for a
+            Opens of the `pred_len` candles to forecast, required for a symbol that is not registered; for a
             frame with a column symbol a mapping of symbol to instants.
         **settings
             Any other field of `ForecastSettings`, such as `top_p`, `lookback`, `as_of` or `return_samples`.
@@ -293,13 +294,13 @@ class Client:
         Raises
         ------
         FrameError
-            If the frame can't be read as candles; nothing was sent.
+            If the frame cannot be read as candles; no request was sent.
         TypeError
             If there is no such setting.
         PredictionRefused, ServerUnavailable
             As `predict`.
         SymbolsFailed
-            If the server forecasts only some of the symbols of a frame, or none; it holds the forecasts.
+            If some or all symbols of a frame have no forecast; it holds the forecasts of the others.
         """
         settings |= {
             "timeframe": timeframe, "pred_len": pred_len, "sample_count": sample_count, "seed": seed,
@@ -312,14 +313,14 @@ class Client:
         settings = {name: plain(value) for name, value in settings.items()}
         table = read_candles(frame, symbol, ForecastSettings(**settings))
         if not table.has_symbols:
-            (only, candles), future = next(iter(table.candles.items())), None
+            (name, candles), future = next(iter(table.candles.items())), None
             if future_timestamps is not None:
                 future = to_wire(to_instants(future_timestamps, "future_timestamps"))
-            request = PredictRequest(symbol=only, candles=candles, future_timestamps=future, **settings)
-            return forecast_of(table, {only: self.predict(request, _of_one(events))}, [])
+            request = PredictRequest(symbol=name, candles=candles, future_timestamps=future, **settings)
+            return forecast_of(table, {name: self.predict(request, _single_array(events))}, [])
         futures = {
-            one: to_wire(to_instants(instants, f"future_timestamps[{one!r}]"))
-            for one, instants in (_of_several(future_timestamps, "future_timestamps") or {}).items()
+            name: to_wire(to_instants(instants, f"future_timestamps[{name!r}]"))
+            for name, instants in (_mapping(future_timestamps, "future_timestamps") or {}).items()
         }
         batch = self.predict_batch(
             PredictBatchRequest(
@@ -328,7 +329,7 @@ class Client:
                 future_timestamps=futures or None,
                 **settings,
             ),
-            _of_several(events, "events"),
+            _mapping(events, "events"),
         )
         answers = {item.symbol: item.result for item in batch.results if item.result is not None}
         problems = {item.symbol: item.error for item in batch.results if item.error is not None}
@@ -349,8 +350,8 @@ class Client:
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             seconds = round(self._timeout_s, 2)
             raise ServerTimeout(
-                f"no answer from {self._base_url}{path} within {seconds:g} s: the connection was taken, and "
-                "then nothing came, so that the server hangs or is overloaded"
+                f"no answer from {self._base_url}{path} within {seconds:g} s: it accepted the "
+                "connection and sent nothing, so that it hangs or is overloaded"
             ) from error
         except httpx.HTTPError as error:
             raise ServerUnavailable(
@@ -372,7 +373,7 @@ def _timeout(timeout_s: float) -> httpx.Timeout:
 
 
 def encode_array(events: ArrayLike) -> EncodedArray:
-    """Return a two-dimensional array as it travels: its shape and its little-endian float32 bytes.
+    """Return a two-dimensional array as its shape and its little-endian float32 bytes.
 
     Raises
     ------
@@ -387,20 +388,21 @@ def encode_array(events: ArrayLike) -> EncodedArray:
     return EncodedArray(shape=(array.shape[0], array.shape[1]), data=array.tobytes())
 
 
-def _of_one(events: ArrayLike | Mapping[str, ArrayLike] | None) -> ArrayLike | None:
+def _single_array(events: ArrayLike | Mapping[str, ArrayLike] | None) -> ArrayLike | None:
     if isinstance(events, Mapping):
         raise TypeError("events by symbol given; expected one array: the frame has no column symbol")
     return events
 
 
-def _of_several(values: Any, name: str) -> Mapping[str, Any] | None:
+def _mapping(values: Any, name: str) -> Mapping[str, Any] | None:
     if values is not None and not isinstance(values, Mapping):
         raise TypeError(f"one {name} given; expected a mapping by symbol: the frame has a column symbol")
     return values
 
 
 def _failure(response: httpx.Response) -> ClientError:
-    """Return the exception for an answer that is not a success, in the server's words where it has any."""
+    """Return the exception for an unsuccessful response, with the text of its problem details if it has
+    any."""
     status = response.status_code
     try:
         problem = msgspec.json.decode(response.content, type=Problem)
@@ -414,7 +416,7 @@ def _failure(response: httpx.Response) -> ClientError:
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
-    """Return the seconds of a Retry-After, which names seconds or, from a proxy, an instant."""
+    """Return the seconds of a Retry-After header, which holds seconds or, from a proxy, an instant."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)

@@ -1,10 +1,10 @@
-"""Every refusal of the server, with its HTTP status; `http.problems` makes problem details of them."""
+"""Defines the errors that the server answers with, each with its HTTP status (see `http.problems`)."""
 
 from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """A refusal with its status; `given` and `expected` go into the problem details where they help."""
+    """An error with its HTTP status; `given` and `expected` become part of the problem details."""
 
     status: ClassVar[int] = 500
     name: ClassVar[str] = "internal-error"
@@ -51,7 +51,7 @@ class InvalidRequest(ServiceError):
 
 
 class InvalidCandles(InvalidRequest):
-    """Candles given inline cannot be used as they are."""
+    """The candles of a request, or stored ones, cannot be used."""
 
     name = "invalid-candles"
     title = "Invalid candles"
@@ -72,14 +72,14 @@ class TooFewCandles(InvalidRequest):
 
 
 class BeyondLimit(InvalidRequest):
-    """The request is larger than this server takes."""
+    """The request exceeds a limit of this server."""
 
     name = "beyond-limit"
     title = "Beyond a limit"
 
 
 class UnknownSymbol(ServiceError):
-    """Nobody has registered the symbol, or there are no candles of it."""
+    """The symbol is not registered, or has no candles."""
 
     status = 404
     name = "unknown-symbol"
@@ -96,13 +96,13 @@ class DatabaseUnavailable(ServiceError):
 
 
 class NoDatabase(DatabaseUnavailable):
-    """The server was started without a database: trying again changes nothing."""
+    """The server was started without a database, so that a retry cannot succeed."""
 
     retry_after_s = None
 
 
 class ModelNotReady(ServiceError):
-    """The model is still being loaded and warmed."""
+    """The model is being loaded and warmed."""
 
     status = 503
     name = "model-not-ready"
@@ -111,7 +111,7 @@ class ModelNotReady(ServiceError):
 
 
 class Draining(ServiceError):
-    """The server is about to end: it finishes what it has begun and takes nothing new."""
+    """The server is shutting down: it finishes running requests and accepts no new ones."""
 
     status = 503
     name = "draining"
@@ -123,7 +123,7 @@ class Draining(ServiceError):
 
 
 class EngineFailed(ServiceError):
-    """The device that runs the model failed: what ran is lost, and a new engine or process takes over."""
+    """The device failed: running forecasts are lost, and a new engine or process continues."""
 
     status = 503
     name = "engine-failed"
@@ -138,7 +138,7 @@ class EngineFailed(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """As many requests wait as the server lets wait."""
+    """The queue is full."""
 
     status = 429
     name = "queue-full"
@@ -153,7 +153,7 @@ class QueueFull(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The request was not answered in the time it gave itself, or that the server gives it."""
+    """The request was not answered within its time limit."""
 
     status = 504
     name = "deadline-exceeded"
@@ -161,7 +161,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class ClientGone(ServiceError):
-    """The client closed its connection; nobody reads this answer."""
+    """The client closed its connection before the answer."""
 
     status = 499
     name = "client-gone"
@@ -172,7 +172,7 @@ class ClientGone(ServiceError):
 
 
 class ReloadFailed(ServiceError):
-    """The bundle could not be loaded anew; the one that was served still is."""
+    """The bundle could not be reloaded; the previous one is still served."""
 
     status = 409
     name = "reload-failed"
@@ -185,7 +185,7 @@ class ReloadFailed(ServiceError):
 
 
 class MisdirectedRequest(ServiceError):
-    """A server without keys was asked under a name that is not its own."""
+    """The Host header of a request to a server without keys names another machine."""
 
     status = 421
     name = "misdirected-request"
@@ -201,7 +201,7 @@ class MisdirectedRequest(ServiceError):
 
 
 class UnsupportedMedia(ServiceError):
-    """The body is of a kind that this server does not read."""
+    """The media type or the compression of the body is not supported."""
 
     status = 415
     name = "unsupported-media-type"
@@ -209,7 +209,7 @@ class UnsupportedMedia(ServiceError):
 
 
 class BodyTooLarge(ServiceError):
-    """The body is larger than this server takes, once it is unpacked."""
+    """The decompressed body is larger than this server accepts."""
 
     status = 413
     name = "request-entity-too-large"
@@ -225,7 +225,7 @@ class SlowBody(ServiceError):
 
 
 class Unauthorised(ServiceError):
-    """There is no API key, or none that this server knows."""
+    """The API key is missing or unknown."""
 
     status = 401
     name = "unauthorised"
@@ -239,7 +239,7 @@ class Unauthorised(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """The API key may not do this."""
+    """The API key does not allow this operation."""
 
     status = 403
     name = "forbidden"

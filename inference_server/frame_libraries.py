@@ -1,6 +1,6 @@
-"""Columns out of and into a Polars DataFrame, a pandas DataFrame, or a mapping of arrays.
+"""Reads columns of Polars and pandas DataFrames and of mappings of arrays, and builds such frames.
 
-Neither library is imported before a frame of its own is given.
+A library is imported only once a frame of it is passed.
 """
 
 from collections.abc import Mapping
@@ -10,34 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 Column = NDArray[Any]
-"""Values of one column: datetime64[us] in UTC, integers, floats (NaN where there is none), or objects."""
+"""Values of one column: datetime64[us] in UTC, integers, floats (NaN for a missing value), or objects."""
 
 
 class FrameError(ValueError):
-    """A frame of candles can't be used: the message says what was found, what is expected and what to do."""
+    """A frame of candles cannot be used; the message says why, what is expected and what to do."""
 
 
 class Library(Protocol):
-    """What is needed of a library's frames."""
+    """The operations on frames of one library."""
 
     def names(self, frame: Any) -> list[str]:
         """Return the names of a frame's columns."""
 
     def index(self, frame: Any) -> Column | None:
-        """Return the instants that a frame has as its index, or None where it has no such index."""
+        """Return the instants of a frame's index, or None if it has no index of instants."""
 
     def values(self, frame: Any, name: str) -> Column:
         """Return a column."""
 
     def time_type(self, frame: Any, name: str | None) -> Any:
-        """Return the type of a time column, or of the index (None), that `build` is to give its instants."""
+        """Return the type of a time column, or of the index (None), for the instants that `build` returns."""
 
     def build(self, columns: Mapping[str, Column], time_type: Any) -> Any:
         """Return a frame; its column `timestamp`, datetime64[us] in UTC, becomes one of `time_type`."""
 
 
 def library_of(frame: Any) -> Library:
-    """Return the library that a frame belongs to.
+    """Return the operations for a frame.
 
     Raises
     ------
@@ -53,10 +53,10 @@ def library_of(frame: Any) -> Library:
                 return _Pandas()
     if isinstance(frame, Mapping):
         return _Arrays()
-    what = f"{type(frame).__module__}.{type(frame).__qualname__}"
+    kind_name = f"{type(frame).__module__}.{type(frame).__qualname__}"
     hint = "; collect() it first" if type(frame).__name__ == "LazyFrame" else ""
     raise FrameError(
-        f"a {what} given; expected a DataFrame of Polars or pandas, or a mapping of column names to "
+        f"a {kind_name} given; expected a DataFrame of Polars or pandas, or a mapping of column names to "
         f"arrays{hint}"
     )
 
@@ -87,8 +87,8 @@ class _Polars:
     def time_type(self, frame: Any, name: str | None) -> Any:
         import polars as pl
 
-        found = frame.schema[name]
-        return found if isinstance(found, pl.Datetime) else pl.Datetime("us")
+        dtype = frame.schema[name]
+        return dtype if isinstance(dtype, pl.Datetime) else pl.Datetime("us")
 
     def build(self, columns: Mapping[str, Column], time_type: Any) -> Any:
         import polars as pl
@@ -130,8 +130,8 @@ class _Pandas:
     def time_type(self, frame: Any, name: str | None) -> Any:
         from pandas.api import types
 
-        found = (frame.index if name is None else frame[name]).dtype
-        return found if types.is_datetime64_any_dtype(found) else np.dtype("datetime64[us]")
+        dtype = (frame.index if name is None else frame[name]).dtype
+        return dtype if types.is_datetime64_any_dtype(dtype) else np.dtype("datetime64[us]")
 
     def build(self, columns: Mapping[str, Column], time_type: Any) -> Any:
         import pandas as pd
@@ -167,7 +167,7 @@ def as_column(values: Any, name: str) -> Column:
     Raises
     ------
     FrameError
-        If it has not one dimension.
+        If it does not have one dimension.
     """
     array = np.asarray(values)
     if array.ndim != 1:
@@ -178,7 +178,7 @@ def as_column(values: Any, name: str) -> Column:
 
 
 def _objects(values: list[Any]) -> Column:
-    """Return values as they are, without NumPy's reading of nested lists and texts."""
+    """Return values as objects, without NumPy's conversion of nested lists and texts."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

@@ -1,4 +1,4 @@
-"""From a frame of candles to a request, and from answers to a frame of forecasts of the same kind."""
+"""Converts frames of candles into the candles of requests, and answers into frames of the same library."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ TIME_NAMES = ("timestamp", "timestamps", "ts")
 PRICES = ("open", "high", "low", "close")
 OPTIONAL = ("volume", "amount")
 
-# Candles sent beyond the lookback: the last one may not have closed, and this machine's clock may be ahead.
+# Candles sent in addition to the lookback: the last may not have closed, and the local clock may be ahead.
 _SPARE = 100
 _EXPECTED = (
     "expected timestamp (or timestamps, ts, or a DatetimeIndex of pandas), open, high, low, close, and "
@@ -43,13 +43,13 @@ class CandleFrame:
     Attributes
     ----------
     library, time_type
-        What a frame of the same kind is built with.
+        The library of the frame and the type of its time column, for frames of forecasts.
     candles
         By symbol, in the order in which the symbols first appear.
     has_symbols
-        Whether the frame has a column `symbol`; what is built from it then has one too.
+        Whether the frame has a column `symbol`; frames of forecasts then have one too.
     ignored
-        Names of columns that no forecast reads.
+        Names of columns that forecasts do not use.
     """
 
     library: Library
@@ -61,20 +61,20 @@ class CandleFrame:
 
 @dataclass(frozen=True)
 class Forecast(Generic[Frame]):
-    """Forecasts as a frame, and what the server says of them.
+    """Forecasts as a frame, with the answers and warnings of the server.
 
     Attributes
     ----------
     frame
-        Of the kind of the candles' frame, one row per future candle: `symbol` where the candles have that
+        Of the library of the candles' frame, one row per future candle: `symbol` where the candles have that
         column, `timestamp` (the candle's open, in the zone of the candles'), `p10`, `p50` and `p90` of close
         over the sample paths, and `mean`, their mean close.
     samples
         With ``return_samples``, one row per sample path and future candle: `symbol` as above, `path` from 0,
         `timestamp`, and `close`, or all six features with ``"full"``. None otherwise.
     warnings
-        Every warning of the server about one of the forecasts, once, and of ignored columns. A warning
-        begins with its code; `answers` tells which symbol it is about.
+        Every warning about the forecasts, once, and about ignored columns. A warning begins with its code;
+        those of one symbol are in `answers`.
     answers
         The server's answers by symbol.
     """
@@ -86,7 +86,7 @@ class Forecast(Generic[Frame]):
 
     @property
     def answer(self) -> PredictAnswer:
-        """The server's answer, of a forecast for one symbol.
+        """The server's answer to a forecast for one symbol.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class Forecast(Generic[Frame]):
 
     @property
     def seed(self) -> int:
-        """The seed that gives the same sample paths again; all symbols of one call have the same."""
+        """The seed that reproduces the sample paths; all symbols of a call have the same."""
         return next(iter(self.answers.values())).seed
 
     @property
@@ -111,7 +111,7 @@ class Forecast(Generic[Frame]):
 
 
 def read_candles(frame: Any, symbol: str | None, settings: ForecastSettings) -> CandleFrame:
-    """Return the candles of a frame, no older ones than a forecast with these settings can use.
+    """Return the candles of a frame that a forecast with these settings can use.
 
     Parameters
     ----------
@@ -120,13 +120,13 @@ def read_candles(frame: Any, symbol: str | None, settings: ForecastSettings) -> 
     symbol
         The candles' symbol, of a frame without a column `symbol`.
     settings
-        Of these, `lookback` and `as_of` decide which rows are old.
+        Its `lookback` and `as_of` determine which rows are too old.
 
     Raises
     ------
     FrameError
-        If columns are missing or appear twice, values are missing or of another kind, the time stamps of a
-        symbol don't increase, or the symbol is given twice or not at all.
+        If columns are missing or repeated, values are missing or of a wrong type, the time stamps of a symbol
+        do not increase, or the symbol is given twice or not at all.
     """
     library = library_of(frame)
     names = _by_lower_name(library.names(frame))
@@ -136,8 +136,8 @@ def read_candles(frame: Any, symbol: str | None, settings: ForecastSettings) -> 
     if not times and index is None:
         missing.insert(0, "timestamp")
     if missing:
-        found = ", ".join(map(str, library.names(frame))) or "none"
-        raise FrameError(f"columns missing: {', '.join(missing)}; found: {found}; {_EXPECTED}")
+        present = ", ".join(map(str, library.names(frame))) or "none"
+        raise FrameError(f"columns missing: {', '.join(missing)}; found: {present}; {_EXPECTED}")
     if len(times) > 1:
         raise FrameError(
             f"the columns {' and '.join(times)} both hold time stamps; expected one: drop the other"
@@ -166,8 +166,8 @@ def read_candles(frame: Any, symbol: str | None, settings: ForecastSettings) -> 
         library=library,
         time_type=library.time_type(frame, time_name),
         candles={
-            one: _candles(instants, columns, rows, one, settings)
-            for one, rows in _rows_by_symbol(frame, library, names, symbol, len(instants)).items()
+            name: _candles(instants, columns, rows, name, settings)
+            for name, rows in _rows_by_symbol(frame, library, names, symbol, len(instants)).items()
         },
         has_symbols=symbol is None,
         ignored=[name for lower, name in names.items() if lower not in read],
@@ -177,7 +177,7 @@ def read_candles(frame: Any, symbol: str | None, settings: ForecastSettings) -> 
 def forecast_of(
     table: CandleFrame, answers: dict[str, PredictAnswer], warnings: Iterable[str]
 ) -> Forecast[Any]:
-    """Return answers, at least one, as frames of the candles' kind.
+    """Return answers, at least one, as frames of the candles' library.
 
     Parameters
     ----------
@@ -186,13 +186,13 @@ def forecast_of(
     answers
         By symbol.
     warnings
-        Those that are not about one symbol.
+        Warnings about the call as a whole.
     """
-    noticed = [*warnings]
+    all_warnings = [*warnings]
     if table.ignored:
         text = f"columns of the frame that no forecast reads were ignored: {', '.join(table.ignored)}"
-        noticed.append(warning(WarningCode.FIELDS_IGNORED, text))
-    noticed += [one for answer in answers.values() for one in answer.warnings]
+        all_warnings.append(warning(WarningCode.FIELDS_IGNORED, text))
+    all_warnings += [text for answer in answers.values() for text in answer.warnings]
     steps = _stacked(
         {
             "timestamp": _naive(answer.timestamps),
@@ -207,7 +207,7 @@ def forecast_of(
     return Forecast(
         frame=_built(table, symbols, steps),
         samples=_samples(table, answers),
-        warnings=list(dict.fromkeys(noticed)),
+        warnings=list(dict.fromkeys(all_warnings)),
         answers=answers,
     )
 
@@ -220,12 +220,12 @@ def to_instants(values: Any, name: str) -> Instants:
     values
         A sequence or array of datetimes or dates (naive means UTC), ISO 8601 text, or Unix times.
     name
-        What they are, for the error.
+        Their name in an error.
 
     Raises
     ------
     FrameError
-        If one is missing or can't be read.
+        If an instant is missing or cannot be read.
     """
     column = as_column(values, name)
     if column.dtype.kind == "M":
@@ -244,15 +244,16 @@ def to_instants(values: Any, name: str) -> Instants:
 
 def to_wire(instants: Instants) -> list[Instant]:
     """Return instants as ISO 8601 text."""
-    whole = bool((instants == instants.astype("datetime64[s]")).all())
+    in_seconds = bool((instants == instants.astype("datetime64[s]")).all())
     texts: list[Instant] = np.datetime_as_string(
-        instants, unit="s" if whole else "us", timezone="UTC"
+        instants, unit="s" if in_seconds else "us", timezone="UTC"
     ).tolist()
     return texts
 
 
 def plain(value: Any) -> Any:
-    """Return a setting as JSON knows it: datetimes as text, numbers of NumPy as Python's own."""
+    """Return a setting in a form that JSON can represent: datetimes as text, NumPy numbers as Python
+    numbers."""
     if isinstance(value, np.datetime64):
         return to_wire(np.array([value], dtype="datetime64[us]"))[0]
     if isinstance(value, np.generic):
@@ -260,10 +261,10 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _by_lower_name(found: Sequence[Any]) -> dict[str, str]:
-    """Return names of columns by how they read in small letters."""
+def _by_lower_name(columns: Sequence[Any]) -> dict[str, str]:
+    """Return the names of columns by their lower-case form."""
     names: dict[str, str] = {}
-    for name in found:
+    for name in columns:
         lower = str(name).strip().lower()
         if lower in names:
             raise FrameError(f"the columns {names[lower]} and {name} have one name; expected one of them")
@@ -278,11 +279,11 @@ def _rows_by_symbol(
         return {symbol: np.arange(count)}
     column = library.values(frame, names["symbol"])
     rows: dict[str, list[int]] = {}
-    for row, one in enumerate(column.tolist()):
-        if not isinstance(one, str) or not one:
-            raise FrameError(f"symbol is {one!r} in row {row}; expected text")
-        rows.setdefault(one, []).append(row)
-    return {one: np.array(places) for one, places in rows.items()}
+    for row, name in enumerate(column.tolist()):
+        if not isinstance(name, str) or not name:
+            raise FrameError(f"symbol is {name!r} in row {row}; expected text")
+        rows.setdefault(name, []).append(row)
+    return {name: np.array(positions) for name, positions in rows.items()}
 
 
 def _candles(
@@ -295,10 +296,10 @@ def _candles(
     stamps = instants[rows]
     backward = np.flatnonzero(np.diff(stamps) <= np.timedelta64(0, "us"))
     if backward.size:
-        place = int(backward[0]) + 1
+        later = int(backward[0]) + 1
         raise FrameError(
-            f"the time stamps of {symbol} don't increase: {stamps[place]} in row {rows[place]} stands after "
-            f"{stamps[place - 1]}; sort the frame by time, oldest first, and drop duplicates"
+            f"the time stamps of {symbol} don't increase: {stamps[later]} in row {rows[later]} follows "
+            f"{stamps[later - 1]}; sort the frame by time, oldest first, and drop duplicates"
         )
     as_of = np.datetime64("now", "us") if settings.as_of is None else _instant(settings.as_of)
     if not np.isnat(as_of):
@@ -322,9 +323,9 @@ def _numbers(column: Column, name: str, instants: Instants, *, required: bool) -
                     f"{name} is {value!r} in row {row}, no number; convert the column to numbers"
                 )
     numbers = column.astype(np.float64)
-    wrong = ~np.isfinite(numbers) if required else np.isinf(numbers)
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    invalid = ~np.isfinite(numbers) if required else np.isinf(numbers)
+    if invalid.any():
+        row = int(np.argmax(invalid))
         when = f" ({instants[row]})" if row < len(instants) else ""
         raise FrameError(
             f"{name} is {numbers[row]} in row {row}{when}; expected a finite number: fill the value or "
@@ -334,7 +335,7 @@ def _numbers(column: Column, name: str, instants: Instants, *, required: bool) -
 
 
 def _instant(value: Any) -> np.datetime64:
-    """Return one instant as datetime64[us] in UTC, or NaT where it can't be read."""
+    """Return an instant as datetime64[us] in UTC, or NaT if it cannot be read."""
     if isinstance(value, str):
         instant = read_instant(value)
     elif isinstance(value, datetime):
@@ -368,7 +369,7 @@ def _samples(table: CandleFrame, answers: Mapping[str, PredictAnswer]) -> Any:
             {
                 "path": np.repeat(np.arange(count), length),
                 "timestamp": np.tile(_naive(answer.timestamps), count),
-                **{name: features[:, :, place].ravel() for place, name in enumerate(names)},
+                **{name: features[:, :, i].ravel() for i, name in enumerate(names)},
             }
         )
     symbols = {symbol: len(part["path"]) for symbol, part in zip(answers, parts, strict=True)}
@@ -381,7 +382,7 @@ def _stacked(parts: Iterable[dict[str, Column]]) -> dict[str, Column]:
 
 
 def _built(table: CandleFrame, symbols: Mapping[str, int], columns: dict[str, Column]) -> Any:
-    """Return a frame, with the symbol of each row where the candles' frame has it."""
+    """Return a frame, with a column of symbols if the candles' frame has one."""
     if table.has_symbols:
         names = np.array(list(symbols), dtype=object)
         columns = {"symbol": np.repeat(names, list(symbols.values())), **columns}

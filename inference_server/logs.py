@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with the id of the request it belongs to."""
+"""Writes logs as one JSON object per line to standard error, with the id of the request."""
 
 import logging
 from contextvars import ContextVar
@@ -8,16 +8,17 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request being answered; tasks and threads started for it inherit it."""
+"""The id of the current request; its tasks and threads inherit it."""
 
 
 class _Formatter(JsonFormatter):
-    """Writes time, level, logger, message, the request's id, what `extra` holds, and a traceback if any."""
+    """Writes time, level, logger, message, the request's id, the fields of `extra`, and a traceback if
+    any."""
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
-        """Fill a line's object, the fields that all lines share first."""
+        """Add the fields of a log record, those common to all records first."""
         log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         log_data["level"] = record.levelname.lower()
         log_data["logger"] = record.name
@@ -27,9 +28,9 @@ class _Formatter(JsonFormatter):
 
 
 def configure_logs(level: int = logging.INFO) -> None:
-    """Send every logger's lines to standard error as JSON; uvicorn's from WARNING on.
+    """Send the records of every logger to standard error as JSON; those of uvicorn from WARNING on.
 
-    What is logged is chosen where it is logged: bodies, candles, keys and database addresses never are.
+    Nothing is filtered here: callers must not log bodies, candles, keys or database addresses.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(message)s", json_ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""What the server counts and times, as Prometheus reads it at /metrics."""
+"""Defines the Prometheus metrics of the server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from prometheus_client import (
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-# From a refusal, answered in a millisecond, to a window that is read again at every step on a CPU.
+# From an error, returned in a millisecond, to a context that slides at every step on a CPU.
 _REQUEST_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 _QUEUE_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300)
 _PREFILL_S = (0.001, 0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -30,7 +30,7 @@ _DATABASE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 
 
 class Metrics:
-    """One server's metrics in a registry of their own; every method may be called from any thread."""
+    """The metrics of one server in its own registry; every method may be called from any thread."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -39,7 +39,7 @@ class Metrics:
         GCCollector(registry=registry)
         self._requests = Counter(
             "kronos_requests",
-            'Requests by route and outcome: an HTTP status, or "gone" where the client did not wait for it',
+            'Requests by route and outcome: an HTTP status, or "gone" if the client closed its connection',
             ("route", "outcome"),
             registry=registry,
         )
@@ -83,14 +83,14 @@ class Metrics:
             buckets=_ROWS,
             registry=registry,
         )
-        self._queued_jobs = Gauge("kronos_queue_jobs", "Forecasts that wait", registry=registry)
+        self._queued_jobs = Gauge("kronos_queue_jobs", "Waiting forecasts", registry=registry)
         self._slots_used = Gauge("kronos_slots_used", "Slots that hold a running row", registry=registry)
-        self._slots = Gauge("kronos_slots", "Slots there are", registry=registry)
+        self._slots = Gauge("kronos_slots", "Number of slots", registry=registry)
         self._cache_used = Gauge(
-            "kronos_cache_used_bytes", "Cache memory that running forecasts hold", registry=registry
+            "kronos_cache_used_bytes", "Cache memory of running forecasts", registry=registry
         )
         self._cache = Gauge(
-            "kronos_cache_bytes", "Cache memory they may hold (KRONOS_CACHE_BYTES)", registry=registry
+            "kronos_cache_bytes", "Cache memory in total (KRONOS_CACHE_BYTES)", registry=registry
         )
         self._database_s = Histogram(
             "kronos_database_seconds",
@@ -99,54 +99,52 @@ class Metrics:
             buckets=_DATABASE_S,
             registry=registry,
         )
-        self._bundle = Info("kronos_bundle", "The bundle being served, and what runs it", registry=registry)
+        self._bundle = Info("kronos_bundle", "The bundle being served and its device", registry=registry)
         self._fallback = Gauge(
             "kronos_device_fallback",
             "1 where the CPU runs a bundle that a GPU should run; the log says why",
             registry=registry,
         )
-        self._graphs = Gauge(
-            "kronos_cuda_graphs", "CUDA graphs that steps are captured as", registry=registry
-        )
+        self._graphs = Gauge("kronos_cuda_graphs", "Captured CUDA graphs", registry=registry)
         self._graph_bytes = Gauge(
-            "kronos_cuda_graphs_bytes", "Memory of the GPU that CUDA graphs take", registry=registry
+            "kronos_cuda_graphs_bytes", "GPU memory of the CUDA graphs", registry=registry
         )
 
     def queued(self, seconds: float) -> None:
-        """Record how long a forecast waited before its first prefill."""
+        """Record the time that a forecast waited before its first prefill."""
         self._queue_s.observe(seconds)
 
     def prefilled(self, seconds: float, tokens: int) -> None:
-        """Record a prefill and the tokens that it read, over all rows."""
+        """Record a prefill and its tokens over all rows."""
         self._prefill_s.observe(seconds)
         self._prefill_tokens.inc(tokens)
 
     def stepped(self, seconds: float, rows: int) -> None:
-        """Record a step of the running batch, which made one token for each row."""
+        """Record a step of the running batch, which generates one token for each row."""
         self._step_s.observe(seconds)
         self._step_rows.observe(rows)
 
     def queue_depth(self, jobs: int) -> None:
-        """Set how many forecasts wait."""
+        """Set the number of waiting forecasts."""
         self._queued_jobs.set(jobs)
 
     def slots(self, used: int, total: int) -> None:
-        """Set how many slots hold a row, and how many there are."""
+        """Set the number of slots that hold a row, and of all slots."""
         self._slots_used.set(used)
         self._slots.set(total)
 
     def cache_bytes(self, used: int, total: int) -> None:
-        """Set how much cache memory is in use, and how much there is to use."""
+        """Set the bytes of cache memory in use, and of all cache memory."""
         self._cache_used.set(used)
         self._cache.set(total)
 
     def bundle(self, name: str, version: str, precision: str, device: str, device_name: str) -> None:
-        """Set which bundle is served on what, in place of the one before."""
+        """Set the bundle being served and its device, replacing the previous one."""
         labels = {"name": name, "version": version, "precision": precision}
         self._bundle.info(labels | {"device": device, "device_name": device_name})
 
     def device(self, fallback: bool, graphs: int, graph_bytes: int) -> None:
-        """Set whether the CPU stands in for a GPU, and the CUDA graphs there are and the bytes they take."""
+        """Set whether the CPU replaces a GPU, and the number and memory of the CUDA graphs."""
         self._fallback.set(fallback)
         self._graphs.set(graphs)
         self._graph_bytes.set(graph_bytes)
@@ -162,7 +160,7 @@ class Metrics:
 
     @contextmanager
     def database_read(self) -> Iterator[None]:
-        """Time a read of the database; an exception makes it a failed one."""
+        """Time a database read; it counts as failed if an exception is raised."""
         started, outcome = perf_counter(), "failed"
         try:
             yield

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers: what travels between the server and its callers."""
+"""Defines the bodies of requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from market.timeframes import Timeframe
 
 Instant = str | int
 """ISO 8601 text (without a zone it is UTC; a date alone is its midnight) or a Unix time: seconds,
-milliseconds, microseconds or nanoseconds, told apart by their size."""
+milliseconds, microseconds or nanoseconds, distinguished by their size."""
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 
@@ -17,8 +17,8 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 class Candles(Struct, kw_only=True):
     """Past candles as columns of equal length, oldest first; without volume, volume and amount are zero.
 
-    A volume or an amount that is unknown is null: the forecast is then made without that column. Prices must
-    all be there.
+    An unknown volume or amount is null: the forecast is then made without that column. No price may be
+    missing.
     """
 
     timestamp: list[Instant]
@@ -41,7 +41,7 @@ EventArray = list[list[float]] | EncodedArray
 
 
 class ProbabilityRequest(Struct, kw_only=True, omit_defaults=True):
-    """Prices to give probabilities for, each list in any order; P(up) is given whatever the lists hold."""
+    """Prices whose probabilities are computed, in any order; P(up) is always included."""
 
     close_above: Annotated[
         list[float],
@@ -54,7 +54,7 @@ class ProbabilityRequest(Struct, kw_only=True, omit_defaults=True):
 
 
 class ForecastSettings(Struct, kw_only=True):
-    """What /predict and /predict-batch have in common."""
+    """The settings that /predict and /predict-batch share."""
 
     timeframe: Timeframe = "1d"
     pred_len: Annotated[int, Meta(ge=1, description="number of future candles")] = 120
@@ -159,7 +159,7 @@ class FeatureColumns(Struct, kw_only=True):
 
 
 class ModelName(Struct, kw_only=True):
-    """Which bundle made a forecast."""
+    """The bundle that made a forecast."""
 
     name: str
     version: str
@@ -183,7 +183,7 @@ class PriceProbability(Struct, kw_only=True):
 
 
 class Probabilities(Struct, kw_only=True, omit_defaults=True):
-    """Shares of the sample paths, one for each step, the prices in the order asked."""
+    """Shares of the sample paths, one for each step, the prices in the order of the request."""
 
     up: Annotated[list[float], Meta(description="the close of step k is above the last close")]
     close_above: Annotated[
@@ -215,12 +215,12 @@ class RealisedVolatility(Struct, kw_only=True):
 
 
 class Statistics(Struct, kw_only=True, omit_defaults=True):
-    """What was asked of the sample paths beyond p10, p50 and p90."""
+    """The selected statistics of the sample paths beyond p10, p50 and p90."""
 
-    paths: Annotated[int, Meta(description="sample paths that all of it is counted over")]
+    paths: Annotated[int, Meta(description="number of sample paths")]
     calibrated: Annotated[
         bool,
-        Meta(description="false: shares and quantiles of the paths as they are, uncorrected by scores"),
+        Meta(description="false: shares and quantiles of the paths, not corrected by scores"),
     ]
     last_close: Annotated[float, Meta(description="close of the last candle used")]
     quantiles: QuantileTable | UnsetType = UNSET
@@ -229,7 +229,7 @@ class Statistics(Struct, kw_only=True, omit_defaults=True):
 
 
 class PredictAnswer(Struct, kw_only=True):
-    """A forecast: p10, p50, p90 of close over the sample paths, the mean path, and how it came about."""
+    """A forecast: p10, p50, p90 of close over the sample paths, the mean path, the settings and the model."""
 
     symbol: str
     timeframe: Timeframe
@@ -251,12 +251,12 @@ class PredictAnswer(Struct, kw_only=True):
     warnings: list[str]
     statistics: Annotated[
         Statistics | UnsetType,
-        Meta(description="there where quantiles, probabilities or realised_volatility were asked for"),
+        Meta(description="present if the request has quantiles, probabilities or realised_volatility"),
     ] = UNSET
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):
-    """What went wrong, as RFC 9457 problem details (application/problem+json)."""
+    """An error as RFC 9457 problem details (application/problem+json)."""
 
     type: str = "about:blank"
     title: str
@@ -268,7 +268,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
 
 
 class BatchItem(Struct, kw_only=True):
-    """One symbol's outcome in a batch: a result or an error, never both."""
+    """The result or the error of one symbol of a batch."""
 
     symbol: str
     result: PredictAnswer | None = None
@@ -276,14 +276,14 @@ class BatchItem(Struct, kw_only=True):
 
 
 class PredictBatchAnswer(Struct, kw_only=True):
-    """One item per symbol asked, in the order asked."""
+    """One item per symbol, in the order of the request."""
 
     results: list[BatchItem]
     warnings: list[str]
 
 
 class Limits(Struct, kw_only=True, frozen=True):
-    """The largest requests that this server takes."""
+    """The limits of a request on this server."""
 
     min_candles: int
     max_pred_len: int
@@ -297,7 +297,7 @@ class Limits(Struct, kw_only=True, frozen=True):
 
 
 class Health(Struct, kw_only=True, omit_defaults=True):
-    """Whether the server lives or is ready."""
+    """The state of the server."""
 
     status: Literal["live", "ready"]
     fallback: Annotated[
@@ -306,15 +306,15 @@ class Health(Struct, kw_only=True, omit_defaults=True):
 
 
 class DeviceInfo(Struct, kw_only=True):
-    """What runs the model."""
+    """The device that runs the model."""
 
     kind: Literal["cpu", "cuda"]
     name: Annotated[str, Meta(description="of a GPU, the card's name")]
-    fallback: Annotated[bool, Meta(description="whether the CPU stands in for a GPU; the log says why")]
+    fallback: Annotated[bool, Meta(description="whether the CPU replaces a GPU; the log says why")]
 
 
 class ModelInfo(Struct, kw_only=True):
-    """The bundle being served: what a caller must know to build requests, the limits, the manifest."""
+    """The bundle being served, with the limits of a request and the manifest."""
 
     name: str
     version: str

@@ -1,1 +1,1 @@
-"""What all parts agree on: instruments, calendars, candles, channels, envelopes. Imports nothing of ours."""
+"""Defines instruments, calendars, candles, event channels and envelopes for all other packages."""

@@ -1,4 +1,4 @@
-"""What a caller should know of the candles of a forecast, which is made all the same."""
+"""Builds the warnings about the candles of a forecast; the forecast is made all the same."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from market.candle_checks import impossible, nonpositive
 from market.feed_grid import FeedGrid, feed_grid
 from market.instruments import Instrument
-from market.spacing import other_spacing, words
+from market.spacing import other_spacing, spacing_text
 from market.splits import Split, find_splits
 from market.time_grid import TimeGridError, closed_by, published_until
 from market.timeframes import CANDLE_LENGTH
@@ -18,9 +18,11 @@ from market.types import BoolArray, DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 
 LONGEST_GAP: Final = {"1h": 24, "1d": 5}
-"""Candles in a row that may be missing: a day of a market around the clock, a week of an exchange. Beyond, a
-feed has a hole, and the flows begin after it, or it has stopped, and they leave the symbol out. Holidays that
-a calendar lacks are shorter: at most 23 hours (metals on Good Friday) and 4 days (September 2001)."""
+"""Candles in a row that may be missing: a day of a market around the clock, a week of an exchange.
+
+Where more are missing, the feed has a hole, and the flows use the candles after it; or the feed has stopped,
+and the flows leave the symbol out. Holidays that a calendar lacks are shorter: at most 23 hours (metals on
+Good Friday) and 4 days (September 2001)."""
 
 _NOTABLE_SHARE: Final = 0.1
 _NOTABLE_JUMP: Final = {"1h": 13, "1d": 1}  # on Christmas Eve FX closes up to 13 hours early
@@ -30,8 +32,8 @@ _LONGEST_HOLIDAY: Final = 12 * _DAY  # the Chinese New Year and the weekends aro
 
 
 @dataclass(frozen=True)
-class Used:
-    """The candles of one forecast, as they came, and the times that it is for.
+class UsedCandles:
+    """The candles of one forecast, and the timestamps of the candles forecast.
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class Used:
     timestamps, future : (T,), (pred_len,)
         datetime64[us] UTC.
     instrument
-        None for a symbol that nobody registered.
+        None for a symbol that is not registered.
     """
 
     symbol: str
@@ -51,15 +53,15 @@ class Used:
     instrument: Instrument | None
 
 
-def candle_warnings(used: Used, stored_until: np.datetime64 | None = None) -> list[str]:
-    """Return a warning for each thing that is odd about candles.
+def candle_warnings(used: UsedCandles, stored_until: np.datetime64 | None = None) -> list[str]:
+    """Return a warning for each unusual property of candles.
 
     Parameters
     ----------
     stored_until
-        The instant by which stored candles were looked for; None for candles that the caller sent.
+        The instant up to which stored candles were read; None for candles from the request.
     """
-    return [warning(code, sentence) for code, sentence in _odd(used, stored_until)]
+    return [warning(code, sentence) for code, sentence in _warnings(used, stored_until)]
 
 
 def candles_behind(
@@ -72,7 +74,7 @@ def candles_behind(
 
 
 def split_words(timestamps: DatetimeArray, split: Split) -> str:
-    """Return what a step that looks like a split is, when it was, and what to do."""
+    """Return a sentence that says when a step that looks like a split was, and what to do."""
     return (
         f"the step from {minute_text(timestamps[split.row - 1])} to {minute_text(timestamps[split.row])} "
         f"looks like a {split.ratio} split that the candles before are not adjusted for: load the adjusted "
@@ -80,41 +82,41 @@ def split_words(timestamps: DatetimeArray, split: Split) -> str:
     )
 
 
-_Odd = Iterator[tuple[WarningCode, str]]
+_Warnings = Iterator[tuple[WarningCode, str]]
 
 
-def _odd(used: Used, stored_until: np.datetime64 | None) -> _Odd:
-    yield from _of_values(used)
+def _warnings(used: UsedCandles, stored_until: np.datetime64 | None) -> _Warnings:
+    yield from _value_warnings(used)
     spacing = other_spacing(used.timestamps, used.timeframe)
     if spacing is not None:
         yield (
             WarningCode.TIMEFRAME_NOT_USED,
-            f"the candles are {words(spacing)} apart, timeframe {used.timeframe} was not used: they and "
-            "future_timestamps are taken as they are",
+            f"the candles are {spacing_text(spacing)} apart, timeframe {used.timeframe} was not used: they "
+            "and future_timestamps are taken as they are",
         )
-        yield from _of_holes_in_time(used, spacing)
+        yield from _hole_warnings_without_calendar(used, spacing)
         return
-    yield from _of_stamps(used)
+    yield from _stamp_warnings(used)
     if used.instrument is None:
-        yield from _of_holes_in_time(used, CANDLE_LENGTH[used.timeframe])
+        yield from _hole_warnings_without_calendar(used, CANDLE_LENGTH[used.timeframe])
         return
     try:
         grid = feed_grid(used.instrument, used.timeframe, used.timestamps)
-        yield from _of_holes(used, grid)
+        yield from _hole_warnings(used, grid)
         if stored_until is not None:
-            yield from _of_age(used, used.instrument, grid, stored_until)
-        yield from _of_holidays(used, used.instrument)
-    except TimeGridError:  # times that the calendar does not cover: whoever needs it refuses them
+            yield from _age_warnings(used, used.instrument, grid, stored_until)
+        yield from _holiday_warnings(used, used.instrument)
+    except TimeGridError:  # times that the calendar does not cover: code that needs it raises this itself
         return
 
 
-def _of_values(used: Used) -> _Odd:
-    """Prices that can't be, contradictions, unknown volume, splits."""
-    negative = nonpositive(used.features)
-    if negative.any() and not (used.instrument is not None and used.instrument.allow_nonpositive):
+def _value_warnings(used: UsedCandles) -> _Warnings:
+    """Prices of zero or below, contradictions, unknown volume, splits."""
+    too_low = nonpositive(used.features)
+    if too_low.any() and not (used.instrument is not None and used.instrument.allow_nonpositive):
         yield (
             WarningCode.NONPOSITIVE_PRICES,
-            f"a price is zero or below in {_which(used, negative)}: correct it, or set allow_nonpositive in "
+            f"a price is zero or below in {_which(used, too_low)}: correct it, or set allow_nonpositive in "
             "the table instruments if this symbol can have such prices",
         )
     for fault, rows in impossible(used.features).items():
@@ -134,28 +136,28 @@ def _of_values(used: Used) -> _Odd:
         yield WarningCode.SPLIT, split_words(used.timestamps, split)
 
 
-def _of_stamps(used: Used) -> _Odd:
-    """Daily candles that are stamped within a day, and a future that runs faster than the candles."""
+def _stamp_warnings(used: UsedCandles) -> _Warnings:
+    """Daily candles stamped within a day, and future timestamps closer together than the candles."""
     if used.timeframe == "1d" and (used.timestamps.astype("datetime64[D]") != used.timestamps).any():
         yield (
             WarningCode.DAILY_STAMPS,
             f"daily candles are stamped within the day, the last at {minute_text(used.timestamps[-1])}, and "
             "taken for the session of that UTC date: stamp them with the session date at 00:00 UTC",
         )
-    apart = other_spacing(used.future, used.timeframe)
-    if apart is not None:
+    future_spacing = other_spacing(used.future, used.timeframe)
+    if future_spacing is not None:
         yield (
             WarningCode.FUTURE_SPACING,
-            f"future_timestamps are {words(apart)} apart, the candles are of {used.timeframe}: so are those "
-            "that the model generates, whatever their times say",
+            f"future_timestamps are {spacing_text(future_spacing)} apart, the candles are of "
+            f"{used.timeframe}: the model generates {used.timeframe} candles all the same",
         )
 
 
-def _of_holes(used: Used, grid: FeedGrid) -> _Odd:
-    """Holes among the candles and in front of the future, in candles of the grid."""
+def _hole_warnings(used: UsedCandles, grid: FeedGrid) -> _Warnings:
+    """Candles of the grid that are missing in the window, or between it and the future."""
     missing = grid.missing(used.timestamps)
     if missing.any() and (
-        grid.instrument.calendar == "24/7"  # there are no holidays
+        grid.instrument.calendar == "24/7"  # without holidays, every missing candle is a hole
         or missing.max() > LONGEST_GAP[used.timeframe]
         or missing.mean() > _NOTABLE_SHARE
     ):
@@ -175,8 +177,8 @@ def _of_holes(used: Used, grid: FeedGrid) -> _Odd:
         )
 
 
-def _of_holes_in_time(used: Used, spacing: np.timedelta64) -> _Odd:
-    """Holes of candles without a calendar: what is longer than any holiday and ten candles."""
+def _hole_warnings_without_calendar(used: UsedCandles, spacing: np.timedelta64) -> _Warnings:
+    """Steps in time longer than any holiday and than ten candles, where no calendar is known."""
     longest = max(_LONGEST_HOLIDAY, 10 * spacing)
     steps = np.diff(used.timestamps)
     if steps.size and steps.max() > longest:
@@ -195,7 +197,9 @@ def _of_holes_in_time(used: Used, spacing: np.timedelta64) -> _Odd:
         )
 
 
-def _of_age(used: Used, instrument: Instrument, grid: FeedGrid, until: np.datetime64) -> _Odd:
+def _age_warnings(
+    used: UsedCandles, instrument: Instrument, grid: FeedGrid, until: np.datetime64
+) -> _Warnings:
     behind = candles_behind(instrument, grid, used.timestamps[-1], until)
     if behind > LONGEST_GAP[used.timeframe]:
         yield (
@@ -205,7 +209,7 @@ def _of_age(used: Used, instrument: Instrument, grid: FeedGrid, until: np.dateti
         )
 
 
-def _of_holidays(used: Used, instrument: Instrument) -> _Odd:
+def _holiday_warnings(used: UsedCandles, instrument: Instrument) -> _Warnings:
     published = published_until(instrument)
     if published is not None and used.future[-1].astype("datetime64[D]") > published:
         yield (
@@ -215,7 +219,7 @@ def _of_holidays(used: Used, instrument: Instrument) -> _Odd:
         )
 
 
-def _which(used: Used, rows: BoolArray) -> str:
+def _which(used: UsedCandles, rows: BoolArray) -> str:
     first = minute_text(used.timestamps[int(np.argmax(rows))])
     return f"{rows.sum()} of {len(rows)} candles (the first at {first})"
 

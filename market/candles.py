@@ -1,4 +1,4 @@
-"""Columns of candles turned into the six features that the model reads, with their gaps filled or refused."""
+"""Turns columns of candles into the six features that the model reads, filling or refusing gaps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,12 @@ from market.types import Float64Array
 
 FEATURES = ("open", "high", "low", "close", "volume", "amount")
 
-# The engine takes the standard deviation in float32, where the sum of squares of larger values overflows.
 LARGEST = 1e17
+"""Largest magnitude of a value: standard deviations are taken in float32, where larger squares overflow."""
 
 
 class CandleError(ValueError):
-    """Candles that cannot be used; `column` and `row` (from 0, None for a whole column) say where."""
+    """Candles that cannot be used; `column` and `row` (from 0, None for the entire column) say where."""
 
     def __init__(self, message: str, column: str, row: int | None = None) -> None:
         super().__init__(message)
@@ -63,26 +63,55 @@ def candle_features(
     return np.stack([columns[name] for name in FEATURES], axis=1)
 
 
+def features_without_gaps(candles: Float64Array) -> Float64Array:
+    """Return candles whose volume and amount are filled as if a column with a gap were absent.
+
+    Parameters
+    ----------
+    candles
+        (T, 6) in the order of `FEATURES`, raw units; NaN where volume or amount is unknown.
+
+    Returns
+    -------
+    array
+        (T, 6), finite; `candle_features` says what an absent column becomes.
+
+    Raises
+    ------
+    CandleError
+        If a price is not finite, or a magnitude is above `LARGEST`.
+    """
+    opens, highs, lows, closes, volume, amount = candles.T
+    return candle_features(
+        opens,
+        highs,
+        lows,
+        closes,
+        volume if np.isfinite(volume).all() else None,
+        amount if np.isfinite(amount).all() else None,
+    )
+
+
 def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> Float64Array:
     """Return candles as a (T, 6) array in the order of `FEATURES`, NaN where volume or amount is unknown.
 
     Parameters
     ----------
     columns
-        By name: one value per candle, oldest first, all of the same length T. None for a value, or a whole
-        column, that is unknown; prices must all be there.
+        By name: one value per candle, oldest first, all of the same length T. None for a value, or an entire
+        column, that is unknown; prices must all be known.
 
     Raises
     ------
     CandleError
         If a column differs in length, a price is missing, or a value is infinite or above `LARGEST`.
     """
-    given = {name: values for name, values in columns.items() if values is not None}
-    count = len(given["open"])
-    for name, values in given.items():
+    known_columns = {name: values for name, values in columns.items() if values is not None}
+    count = len(known_columns["open"])
+    for name, values in known_columns.items():
         if len(values) != count:
             raise CandleError(f"{name} has {len(values)} values and open has {count}; expected as many", name)
-    arrays = {name: np.array(values, dtype=np.float64) for name, values in given.items()}
+    arrays = {name: np.array(values, dtype=np.float64) for name, values in known_columns.items()}
     for name, column in arrays.items():
         known = ~np.isnan(column)
         if name in FEATURES[:4] and not known.all():
@@ -94,7 +123,7 @@ def candle_columns(columns: Mapping[str, Sequence[float | None] | None]) -> Floa
 
 
 def _column(name: str, values: ArrayLike) -> Float64Array:
-    """Return one column as float64, or say what is wrong with it."""
+    """Return one column as float64; raise `CandleError` unless it is one usable value per candle."""
     column = np.asarray(values, dtype=np.float64)
     if column.ndim != 1:
         raise CandleError(f"{name} has shape {column.shape}; expected one value per candle", name)

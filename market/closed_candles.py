@@ -10,7 +10,7 @@ from market.timeframes import CANDLE_LENGTH
 from market.types import DatetimeArray, Int64Array
 
 STILL_OPEN: Final = 2
-"""Candles that may have begun and not closed at an instant: a query reads as many beyond the lookback."""
+"""Candles that may have opened but not closed by an instant; queries read this many beyond the lookback."""
 
 
 def last_closed(
@@ -32,10 +32,10 @@ def last_closed(
     lookback
         At least 1.
     instrument
-        Whose trading calendar says when a candle closes; None where it is unknown, and a candle then lasts an
-        hour or a day around the clock.
+        Its trading calendar gives the closes of the candles; None where it is unknown, and each candle then
+        lasts an hour or a day.
     spacing
-        How long each candle lasts where it is not what `timeframe` says.
+        Duration of each candle where it is not that of `timeframe`.
 
     Returns
     -------

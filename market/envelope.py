@@ -1,4 +1,4 @@
-"""The envelope of a forecast: quantiles of close over the sample paths, the same for server and flows."""
+"""Computes the envelope of a forecast: quantiles of close over the sample paths."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ def envelope(close_paths: ArrayLike) -> Envelope:
     """Return p10, p50 and p90 of close over the sample paths.
 
     Quantiles follow Weibull's plotting position k / (n + 1) (Hyndman and Fan 1996, definition 6): with few
-    paths the p10–p90 band then covers the 80 % it promises, where NumPy's default covers 73 % with 20 paths.
+    paths, p10 to p90 then covers 80 % as it should, where NumPy's default covers 73 % with 20 paths.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def envelope(close_paths: ArrayLike) -> Envelope:
     Raises
     ------
     ValueError
-        If the paths are not two-dimensional or there is none.
+        The paths are not two-dimensional, or there are none.
     """
     paths = np.asarray(close_paths, dtype=np.float64)
     if paths.ndim != 2 or paths.shape[0] == 0:
@@ -41,24 +41,23 @@ def envelope(close_paths: ArrayLike) -> Envelope:
 
 
 def lowest_price(prices: ArrayLike, *, allow_nonpositive: bool) -> float:
-    """Return the least that a price can be: 0 where all of its history is above, else −infinity.
+    """Return the lower bound of a price: 0 where all of its history is above 0, else −infinity.
 
     Parameters
     ----------
     prices
         Open, high, low and close of the window, of any shape, price units.
     allow_nonpositive
-        Whether the instrument's price can be zero or below whatever its history: it then has no least.
+        Whether the instrument can have prices of zero and below; its price then has no bound.
     """
     return 0.0 if not allow_nonpositive and (np.asarray(prices) > 0).all() else -np.inf
 
 
 def with_floor(levels: Envelope, lowest: float) -> Envelope:
-    """Return an envelope none of whose quantiles is below the least that the price can be.
+    """Return the envelope with every quantile raised to the lower bound of the price.
 
-    The model knows no such bound, so paths of a wild market may cross it; they stay as they are. Raising the
-    quantiles instead of the paths loses no coverage: what comes is not below the bound, so it lies within
-    the raised p10 and p90 exactly where it lay within the others, while quantiles of raised paths would be
-    higher yet where one lies between two paths.
+    The model has no such bound, so paths of a volatile market may cross it. The paths stay as they are: an
+    actual price is never below the bound, so it is within the raised quantiles exactly when it is within the
+    others, while quantiles of raised paths would be higher where they interpolate between two paths.
     """
     return Envelope(*(np.maximum(level, lowest) for level in levels))

@@ -1,4 +1,4 @@
-"""The 20 event channels, schema version 1, and how their rows meet the model's tokens."""
+"""Names the 20 event channels of schema version 1, and aligns their rows with the model's tokens."""
 
 from typing import Final, Literal
 
@@ -44,16 +44,17 @@ SURPRISES: Final = channels("cpi_surprise_z", "fomc_hawkish_score", "nfp_surpris
 FOMC_COUNTDOWN: Final = channels("days_to_fomc_sin", "days_to_fomc_cos")
 CPI_COUNTDOWN: Final = channels("days_to_cpi_sin", "days_to_cpi_cos")
 LEADERS: Final = channels("btc_log_return", "spy_log_return", "dxy_log_return", "vix_level_z")
-# Known ahead from the schedule, so they may stand on candles of the prediction window ...
 SCHEDULE_CHANNELS: Final = (*FLAGS, *FOMC_COUNTDOWN, *CPI_COUNTDOWN)
-# ... and known only once it has happened, so they stand on history alone.
+"""Known ahead from the schedule, so that rows of the prediction window may have them."""
+
 KNOWLEDGE_CHANNELS: Final = (*SURPRISES, *LEADERS)
+"""Known only after the fact, so that they are 0 in the prediction window."""
 
 
 def align_events(events: Float32Array, alignment: Alignment) -> Float32Array:
     """Turn rows by candle into rows by token.
 
-    The token of candle i predicts candle i + 1, so a flag on row i can't act on candle i itself.
+    The token of candle i predicts candle i + 1, so a flag in row i cannot act on candle i itself.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def align_events(events: Float32Array, alignment: Alignment) -> Float32Array:
     Raises
     ------
     ValueError
-        An alignment that this schema doesn't know.
+        The alignment is neither of the two.
     """
     if alignment == "same":
         return events

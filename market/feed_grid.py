@@ -1,14 +1,15 @@
-"""The grid that a feed's candles really stand on: its calendar's, or another that is found in the candles.
+"""Derives the grid of a feed's candles: that of the calendar, or another one where the candles differ.
 
-Feeds differ from the calendar: they stamp on the clock hour where the session opens at half past, have hours
-before the open, a candle in a pause, or none on Sunday evenings. What comes after such candles, and what is
-missing among them, must be counted on their own grid, or a forecast overlaps its history and meets no candle.
+Feeds differ from the calendar: they stamp candles on the clock hour where the session opens at half past,
+have hours before the open, a candle in a pause, or none on Sunday evenings. Future timestamps and missing
+candles must follow the feed's own grid; otherwise a forecast would overlap its history, and match no later
+candle.
 
-- Hours are told apart by weekday and distance from the session's open, days by weekday.
-- If the last candles are stamped at another minute than the calendar's, its hours are counted from that one.
+- An hour is identified by its weekday and its distance from the session's open, a day by its weekday.
+- If the last candles are stamped at another minute than the calendar's, its hours are moved to that minute.
 - An hour that the calendar lacks belongs to the grid if three of the last four sessions (of that weekday, or
-  of any where fewer than three are in the window) have it. An hour that the calendar has is left out if none
-  of these has it and what remains is nearly full: a sparse feed keeps the calendar's hours.
+  of any where fewer than three are in the window) have it. An hour of the calendar is removed if none of
+  these sessions has it and the remaining hours are nearly complete: a sparse feed keeps the calendar's hours.
 - Days likewise, by weeks.
 """
 
@@ -25,24 +26,24 @@ from market.types import BoolArray, DatetimeArray, Int64Array
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 _MONDAY: Final = np.datetime64("1969-12-29", "D")
-_MINUTE_FROM: Final = 8  # candles at the end that tell at which minute a feed stamps
+_MINUTE_FROM: Final = 8  # last candles, from which the minute of the stamps is taken
 _SESSIONS: Final = 4
 _FEWEST: Final = 3
-_LOOKED_AT: Final = 40  # sessions or weeks before the last one: four of each weekday, and room for holidays
-_FULL: Final = 0.9  # share of the remaining places that must be there before places are left out
+_EXAMINED: Final = 40  # sessions or weeks before the last one: four of each weekday, with room for holidays
+_COMPLETE: Final = 0.9  # share of the remaining slots that must have candles before slots are removed
 _AHEAD: Final = 600  # sessions or weeks after the last candle: more than any horizon has
 
 
 @dataclass(frozen=True)
 class FeedGrid:
-    """Where an instrument's candles stand, before, among and after those that are known.
+    """The timestamps of an instrument's candles, before, among and after those that are known.
 
     Attributes
     ----------
     stamps
         (n,) datetime64[us], increasing: every candle from the first known one on, or from before it.
     own
-        Whether it differs from the calendar's.
+        Whether the grid differs from the calendar's.
     """
 
     instrument: Instrument
@@ -59,26 +60,26 @@ class FeedGrid:
             The calendar ends before `count` candles.
         """
         moment = np.array([last], dtype="datetime64[us]")
-        if self.timeframe == "1h":  # a candle off the grid may reach into the next one on it
+        if self.timeframe == "1h":  # a candle off the grid may overlap the next one on it
             moment = candle_bounds(self.instrument, self.timeframe, moment)[1] - np.timedelta64(1, "us")
         start = int(np.searchsorted(self.stamps, moment[0], side="right"))
-        found = self.stamps[start : start + count]
-        if len(found) < count:
+        stamps = self.stamps[start : start + count]
+        if len(stamps) < count:
             raise TimeGridError(
                 f"{self.instrument.symbol}: {count} candles after {last} reach outside the calendar "
                 f"{self.instrument.calendar!r}, which covers {self.stamps[0]} to {self.stamps[-1]}"
             )
-        return found.copy()
+        return stamps.copy()
 
     def missing(self, timestamps: DatetimeArray) -> Int64Array:
         """Return how many candles are missing before each timestamp but the first, (n − 1,)."""
-        # An off-grid candle counts as the place that it stands in.
-        places = np.searchsorted(self.stamps, timestamps, side="right")
-        return np.asarray(np.maximum(np.diff(places) - 1, 0))
+        # A candle off the grid counts as the candle of the grid before it.
+        positions = np.searchsorted(self.stamps, timestamps, side="right")
+        return np.asarray(np.maximum(np.diff(positions) - 1, 0))
 
 
 def feed_grid(instrument: Instrument, timeframe: str, timestamps: DatetimeArray) -> FeedGrid:
-    """Find the grid on which a feed's candles stand.
+    """Return the grid of a feed's candles.
 
     Parameters
     ----------
@@ -93,22 +94,22 @@ def feed_grid(instrument: Instrument, timeframe: str, timestamps: DatetimeArray)
     calendar = calendar_of(instrument, timeframe)
     stamps = np.asarray(timestamps, dtype="datetime64[us]")
     base = calendar.hours if timeframe == "1h" else calendar.dates
-    if not stamps.size or _follow(base, stamps):
+    if not stamps.size or _is_consecutive(base, stamps):
         return FeedGrid(instrument, timeframe, base, own=False)
     if timeframe == "1d":
-        return FeedGrid(instrument, timeframe, *_of_days(calendar, stamps))
-    phased = _at_the_minute(calendar, stamps)
-    return FeedGrid(instrument, timeframe, *_of_hours(calendar, phased, stamps))
+        return FeedGrid(instrument, timeframe, *_days_of_feed(calendar, stamps))
+    phased = _at_minute_of_feed(calendar, stamps)
+    return FeedGrid(instrument, timeframe, *_hours_of_feed(calendar, phased, stamps))
 
 
-def _follow(base: DatetimeArray, stamps: DatetimeArray) -> bool:
-    """Tell whether candles are a grid's, one after the other, without holes and others between."""
+def _is_consecutive(base: DatetimeArray, stamps: DatetimeArray) -> bool:
+    """Return whether candles are consecutive candles of a grid."""
     start = int(np.searchsorted(base, stamps[0]))
     return bool(np.array_equal(base[start : start + len(stamps)], stamps))
 
 
-def _at_the_minute(calendar: TradingCalendar, stamps: DatetimeArray) -> DatetimeArray | None:
-    """Return the calendar's hours at the minute of the last candles, or None where they stand on its own."""
+def _at_minute_of_feed(calendar: TradingCalendar, stamps: DatetimeArray) -> DatetimeArray | None:
+    """Return the calendar's hours moved to the minute of the last candles, or None where it is the same."""
     recent = stamps[-_MINUTE_FROM:]
     if 2 * np.isin(recent, _within(calendar.hours, recent)).sum() >= len(recent):
         return None
@@ -118,112 +119,120 @@ def _at_the_minute(calendar: TradingCalendar, stamps: DatetimeArray) -> Datetime
     return calendar.hours_at(np.timedelta64(int(minutes[counts.argmax()]), "us"))
 
 
-def _of_hours(
+def _hours_of_feed(
     calendar: TradingCalendar, phased: DatetimeArray | None, stamps: DatetimeArray
 ) -> tuple[DatetimeArray, bool]:
-    """Return the hours of a feed, and whether they differ from the calendar's."""
+    """Return the hours of a feed, and whether they differ from the calendar's.
+
+    Parameters
+    ----------
+    phased
+        The calendar's hours moved to the minute of the feed; None where it is the same.
+    """
     base = calendar.hours if phased is None else phased
     opens, closes = _ints(calendar.session_opens), _ints(calendar.session_closes)
-    edges = (
-        closes[:-1] + (opens[1:] - closes[:-1]) // 2
-    )  # where one session's candles end, the next one's begin
+    # Candles belong to the session on whose side of the middle between two sessions they are.
+    edges = closes[:-1] + (opens[1:] - closes[:-1]) // 2
     first, last = np.searchsorted(edges, _ints(stamps[[0, -1]]), side="right")
-    looked_from = max(int(first), int(last) - _LOOKED_AT)
+    first_session = max(int(first), int(last) - _EXAMINED)
     ahead = min(int(last) + _AHEAD, len(opens))
 
-    def places(times: DatetimeArray) -> tuple[Int64Array, Int64Array]:
+    def sessions_and_offsets(times: DatetimeArray) -> tuple[Int64Array, Int64Array]:
         rows = np.searchsorted(edges, _ints(times), side="right")
         offsets = _ints(times) - opens[rows]
         near = (offsets >= -_DAY_US // 2) & (offsets < _DAY_US)
         return rows[near], offsets[near]
 
-    seen_rows, seen_offsets = places(stamps[_ints(stamps) >= opens[looked_from] - _DAY_US // 2])
-    base_rows, base_offsets = places(_within(base, stamps[[0, -1]]))
+    seen_rows, seen_offsets = sessions_and_offsets(
+        stamps[_ints(stamps) >= opens[first_session] - _DAY_US // 2]
+    )
+    base_rows, base_offsets = sessions_and_offsets(_within(base, stamps[[0, -1]]))
     columns = np.unique(np.concatenate([seen_offsets, base_offsets]))
-    shape = (int(last) - looked_from + 1, len(columns))
-    seen = _table(shape, seen_rows - looked_from, np.searchsorted(columns, seen_offsets))
-    there = _table(shape, base_rows - looked_from, np.searchsorted(columns, base_offsets))
+    shape = (int(last) - first_session + 1, len(columns))
+    seen = _table(shape, seen_rows - first_session, np.searchsorted(columns, seen_offsets))
+    expected = _table(shape, base_rows - first_session, np.searchsorted(columns, base_offsets))
     weekdays = (_ints(calendar.dates) // _DAY_US + 3) % 7
-    added, removed = _changes(seen, there, weekdays[looked_from : int(last) + 1])
+    added, removed = _changes(seen, expected, weekdays[first_session : int(last) + 1])
     if not added.any() and not removed.any():
         return base, phased is not None
 
-    start = np.datetime64(int(opens[looked_from]), "us") - np.timedelta64(12, "h")
+    start = np.datetime64(int(opens[first_session]), "us") - np.timedelta64(12, "h")
     end = np.datetime64(int(closes[ahead - 1]), "us")
-    kept = base[np.searchsorted(base, start) : np.searchsorted(base, end)]
-    rows = np.searchsorted(edges, _ints(kept), side="right")
-    column = np.searchsorted(columns, _ints(kept) - opens[rows])
-    known = np.isin(_ints(kept) - opens[rows], columns)
-    kept = kept[~(known & removed[weekdays[rows], np.minimum(column, len(columns) - 1)])]
-    session, offset = np.nonzero(added[weekdays[looked_from:ahead]])
-    more = (opens[looked_from + session] + columns[offset]).view("datetime64[us]")
-    return np.unique(np.concatenate([kept, more])), True
+    hours = base[np.searchsorted(base, start) : np.searchsorted(base, end)]
+    rows = np.searchsorted(edges, _ints(hours), side="right")
+    offsets = _ints(hours) - opens[rows]
+    column = np.minimum(np.searchsorted(columns, offsets), len(columns) - 1)
+    is_removed = np.isin(offsets, columns) & removed[weekdays[rows], column]
+    session, offset = np.nonzero(added[weekdays[first_session:ahead]])
+    added_hours = (opens[first_session + session] + columns[offset]).view("datetime64[us]")
+    return np.unique(np.concatenate([hours[~is_removed], added_hours])), True
 
 
-def _of_days(calendar: TradingCalendar, stamps: DatetimeArray) -> tuple[DatetimeArray, bool]:
+def _days_of_feed(calendar: TradingCalendar, stamps: DatetimeArray) -> tuple[DatetimeArray, bool]:
     """Return the days of a feed, and whether they differ from the calendar's."""
     days = stamps.astype("datetime64[D]")
-    last = int((days[-1] - _MONDAY).astype(np.int64)) // 7
-    looked_from = max(int((days[0] - _MONDAY).astype(np.int64)) // 7, last - _LOOKED_AT)
+    last_week = int((days[-1] - _MONDAY).astype(np.int64)) // 7
+    first_week = max(int((days[0] - _MONDAY).astype(np.int64)) // 7, last_week - _EXAMINED)
 
     def table(dates: DatetimeArray) -> BoolArray:
         number = (dates.astype("datetime64[D]") - _MONDAY).astype(np.int64)
-        number = number[(number // 7 >= looked_from) & (number // 7 <= last)]
-        return _table((last - looked_from + 1, 7), number // 7 - looked_from, number % 7)
+        number = number[(number // 7 >= first_week) & (number // 7 <= last_week)]
+        return _table((last_week - first_week + 1, 7), number // 7 - first_week, number % 7)
 
-    seen, there = table(days), table(calendar.dates)
-    added, removed = (part[0] for part in _changes(seen, there, np.zeros(len(seen), dtype=np.int64)))
+    seen, expected = table(days), table(calendar.dates)
+    added, removed = (part[0] for part in _changes(seen, expected, np.zeros(len(seen), dtype=np.int64)))
     if not added.any() and not removed.any():
         return calendar.dates, False
-    span = np.arange(max(_MONDAY + 7 * looked_from, calendar.first), calendar.end, dtype="datetime64[D]")
+    span = np.arange(max(_MONDAY + 7 * first_week, calendar.first), calendar.end, dtype="datetime64[D]")
     weekday = (span - _MONDAY).astype(np.int64) % 7
     trading = calendar.trading[(span - calendar.first).astype(np.int64)]
     return span[(trading & ~removed[weekday]) | added[weekday]].astype("datetime64[us]"), True
 
 
-def _changes(seen: BoolArray, there: BoolArray, kinds: Int64Array) -> tuple[BoolArray, BoolArray]:
-    """Return which places a feed has besides the calendar's, and which of these it never has.
+def _changes(seen: BoolArray, expected: BoolArray, kinds: Int64Array) -> tuple[BoolArray, BoolArray]:
+    """Return the slots that a feed has beyond the calendar's, and those of the calendar that it lacks.
 
     Parameters
     ----------
-    seen, there
-        (rows, columns): which places of each session or week have a candle, and are the calendar's.
+    seen, expected
+        (rows, columns): the slots of each session or week in which the feed has a candle, and the calendar.
     kinds
-        (rows,) below 7: rows of one kind are alike, as Mondays.
+        (rows,) below 7: rows of the same kind have the same slots, as all Mondays do.
 
     Returns
     -------
     added, removed
         (7, columns) by kind.
     """
-    # The first and the last row are parts of one; rows without candles are holidays or holes.
-    whole = np.flatnonzero(seen.any(axis=1))
-    whole = whole[(whole > 0) & (whole < len(seen) - 1)]
-    # An empty one beside others with candles may be a habit, as of a feed that rests at the weekend.
-    beside = np.convolve(seen.any(axis=1), np.ones(7))[3 : 3 + len(seen)] > 0
+    # The first and the last row may be incomplete; rows without candles are holidays or holes.
+    complete = np.flatnonzero(seen.any(axis=1))
+    complete = complete[(complete > 0) & (complete < len(seen) - 1)]
+    # An empty row near rows with candles may be regular, as in a feed without weekends.
+    near_candles = np.convolve(seen.any(axis=1), np.ones(7))[3 : 3 + len(seen)] > 0
     added, removed = (np.zeros((7, seen.shape[1]), dtype=np.bool_) for _ in range(2))
     for kind in range(7):
-        alike = np.flatnonzero((kinds == kind) & beside)
-        alike = alike[(alike > 0) & (alike < len(seen) - 1)][-_SESSIONS:]
-        if kinds.any() and len(alike) >= _FEWEST and not seen[alike].any():
-            removed[kind] = there[alike].any(axis=0)
+        same_kind = np.flatnonzero((kinds == kind) & near_candles)
+        same_kind = same_kind[(same_kind > 0) & (same_kind < len(seen) - 1)][-_SESSIONS:]
+        if kinds.any() and len(same_kind) >= _FEWEST and not seen[same_kind].any():
+            removed[kind] = expected[same_kind].any(axis=0)
             continue
-        rows = whole[kinds[whole] == kind][-_SESSIONS:]
+        rows = complete[kinds[complete] == kind][-_SESSIONS:]
         if len(rows) < _FEWEST:
-            rows = whole[-_SESSIONS:]
+            rows = complete[-_SESSIONS:]
         if len(rows) < _FEWEST:
             continue
-        hits, expected = seen[rows].sum(axis=0), there[rows].sum(axis=0)
-        added[kind] = (hits >= _FEWEST) & (expected == 0)
-        removed[kind] = (hits == 0) & (expected >= _FEWEST)
-    recent = whole[-7:]
-    grid = (there[recent] & ~removed[kinds[recent]]) | added[kinds[recent]]
-    if (seen[recent] & grid).sum() < _FULL * grid.sum():
+        seen_count, expected_count = seen[rows].sum(axis=0), expected[rows].sum(axis=0)
+        added[kind] = (seen_count >= _FEWEST) & (expected_count == 0)
+        removed[kind] = (seen_count == 0) & (expected_count >= _FEWEST)
+    recent = complete[-7:]
+    grid = (expected[recent] & ~removed[kinds[recent]]) | added[kinds[recent]]
+    if (seen[recent] & grid).sum() < _COMPLETE * grid.sum():
         removed[:] = False
     return added, removed
 
 
 def _table(shape: tuple[int, int], rows: Int64Array, columns: Int64Array) -> BoolArray:
+    """Return a table that is true in the given cells, except for rows outside it."""
     table = np.zeros(shape, dtype=np.bool_)
     inside = (rows >= 0) & (rows < shape[0])
     table[rows[inside], columns[inside]] = True
@@ -231,11 +240,11 @@ def _table(shape: tuple[int, int], rows: Int64Array, columns: Int64Array) -> Boo
 
 
 def _within(times: DatetimeArray, stamps: DatetimeArray) -> DatetimeArray:
-    """Return those of `times`, which increase, from the first to the last stamp."""
+    """Return the part of increasing `times` from the first to the last stamp."""
     start = np.searchsorted(times, stamps[0])
     return times[start : np.searchsorted(times, stamps[-1], side="right")]
 
 
 def _ints(times: DatetimeArray) -> Int64Array:
-    """View datetime64[us] as microseconds: NumPy searches and compares integers several times faster."""
+    """View datetime64[us] as integers, which NumPy searches and compares several times faster."""
     return times.view(np.int64)

@@ -1,4 +1,4 @@
-"""The instruments known from the start: asset class and trading calendar of each symbol."""
+"""Defines an instrument, and reads the packaged table of common ones."""
 
 import csv
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ ASSET_CLASSES = ("crypto", "fx", "metal", "equity", "index", "commodity")
 
 @dataclass(frozen=True)
 class Instrument:
-    """A symbol and what is needed to place its candles in time.
+    """A symbol, with what is needed to place its candles in time.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class Instrument:
 def default_instruments() -> dict[str, Instrument]:
     """Return the packaged table, keyed by symbol.
 
-    It is a starting point: an installation's own table ``instruments`` decides where there is one, and a
-    symbol found in neither is unknown, since its name alone doesn't tell when it trades.
+    The database's table ``instruments`` takes precedence where it has a symbol. A symbol in neither is
+    unknown: its trading hours do not follow from its name.
     """
     text = files("market").joinpath("instruments.csv").read_text(encoding="utf-8")
     return {

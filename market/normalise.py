@@ -1,8 +1,8 @@
-"""Normalisation of a window of candles, and its way back: upstream's arithmetic to the last bit.
+"""Normalises a window of candles and undoes it, with upstream's arithmetic to the last bit.
 
-Upstream adds 1e-5 to every standard deviation. Where prices move by less than that, as coins quoted in small
-fractions do, the constant drowns their spread: a price of 1e-8 then comes back with a p10 below zero. Such
-windows are multiplied by a power of two before, which changes no digit of a float, and divided afterwards.
+Upstream adds 1e-5 to every standard deviation. Where prices move by less than that, as those of coins worth
+small fractions of a dollar do, the constant dominates their spread: a price of 1e-8 has a p10 below zero.
+Such windows are multiplied by a power of two first, which is exact in floating point, and divided afterwards.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SMALLEST_SPREAD = 1e-4
 PRICES = 4
 """The first features: open, high, low and close, which share a scale; volume and amount follow."""
 
-# Float32 cannot tell the values of a feature apart whose spread is below this share of them.
+# Where the spread of a feature is below this share of its values, float32 cannot resolve it.
 _RESOLUTION = 2.0**-22
 # Scaled values stay below 2**56, about what `market.candles.LARGEST` allows.
 _LARGEST_EXPONENT = 56
@@ -32,7 +32,7 @@ class Normalised:
     """A window scaled by its own mean and spread; values (T, 6), clipped to ±5.
 
     `mean` and `std`, each (6,), are those of the candles multiplied by two to the power of `exponents`, (6,),
-    which are all zero but for windows of small spread.
+    which are zero except for windows of small spread.
     """
 
     values: Float32Array
@@ -41,26 +41,26 @@ class Normalised:
     exponents: Int64Array
 
     def apply(self, candles: NDArray[np.floating]) -> Float32Array:
-        """Raw candles (T, 6), of this window or of what follows it, on this window's scale, clipped to ±5."""
+        """Normalise raw candles (T, 6), of this window or after it, by this window; clipped to ±5."""
         return _standardised(_scaled(candles, self.exponents), self.mean, self.std)
 
     def restore(self, values: Float32Array) -> Float32Array:
-        """Raw units of normalised candles (..., 6)."""
+        """Return normalised candles (..., 6) in raw units."""
         raw = values * (self.std + np.float32(EPSILON)) + self.mean
         return np.ldexp(raw, -self.exponents) if self.exponents.any() else raw
 
 
 def normalise(candles: NDArray[np.floating], *, upstream_scale: bool = False) -> Normalised:
-    """(x - mean) / (std + 1e-5), clipped to ±5, per feature over the window.
+    """Return (x - mean) / (std + 1e-5), clipped to ±5, per feature over the window.
 
     Parameters
     ----------
     candles
-        (T, 6) raw candles. They are cast to float32 and laid out feature by feature first, as
-        upstream's data frame hands them over: NumPy then sums each feature pairwise. Another layout
-        or precision changes the last bits of mean and spread, and with them a token now and then.
+        (T, 6) raw candles. They are cast to float32 and laid out feature by feature first, as in
+        upstream's data frame, so that NumPy sums each feature pairwise. Another layout or precision
+        changes the last bits of mean and spread, and occasionally a token.
     upstream_scale
-        Leave windows of small spread as upstream does; see `scale_exponents`.
+        Do not scale windows of small spread, as upstream does not; see `scale_exponents`.
     """
     exponents = np.zeros(candles.shape[1], np.int64) if upstream_scale else scale_exponents(candles)
     x = _scaled(candles, exponents)
@@ -71,12 +71,12 @@ def normalise(candles: NDArray[np.floating], *, upstream_scale: bool = False) ->
 def scale_exponents(candles: NDArray[np.floating]) -> Int64Array:
     """Return the power of two, (6,), by which each feature of a window (T, 6) is multiplied.
 
-    All are zero where the smallest standard deviation of the four prices is `SMALLEST_SPREAD` or more: the
-    window is upstream's to the bit. Below, one power for the four prices brings that deviation into [1, 2);
-    a price that never moves has no spread to lose and doesn't count, unless none of them moves: then the
-    largest price is brought into [1, 2). Amount, which is made of prices, gets a power of its own by the
-    same rule. So windows that differ by a power of two are normalised to the same bits, and for any other
-    factor the share of `EPSILON` stays below 1e-5.
+    All are zero where the smallest standard deviation of the four prices is `SMALLEST_SPREAD` or more: such
+    windows are upstream's to the bit. Otherwise one power for the four prices brings that deviation into
+    [1, 2). Prices that never move are left out of it; where none moves, the largest price is brought into
+    [1, 2). Amount, a product of prices, gets a power of its own by the same rule. Windows that differ by a
+    power of two are therefore normalised to the same bits, and for any other factor the share of `EPSILON`
+    stays below 1e-5.
     """
     exponents = np.zeros(candles.shape[1], np.int64)
     prices = np.asarray(candles[:, :PRICES], np.float64)
@@ -94,7 +94,7 @@ def smallest_spread(prices: NDArray[np.floating]) -> float:
 
 
 def _scaled(candles: NDArray[np.floating], exponents: Int64Array) -> Float32Array:
-    """Candles times powers of two, float32 and feature by feature."""
+    """Return candles times powers of two, as float32 laid out feature by feature."""
     if exponents.any():
         candles = np.ldexp(np.asarray(candles, np.float64), exponents)
     return np.asfortranarray(candles, dtype=np.float32)
@@ -105,18 +105,22 @@ def _standardised(x: Float32Array, mean: Float32Array, std: Float32Array) -> Flo
 
 
 def _exponent(features: Float64Array) -> int:
-    """Power of two that brings the smallest deviation of features (T, n), or else their level, to [1, 2)."""
+    """Return the power of two that brings the smallest deviation of features (T, n) to [1, 2).
+
+    Where no feature moves, it brings the largest value there.
+    """
     if not features.any():
         return 0
     deviations, largest = _deviations(features)
-    own = largest + int(np.frexp(min(deviations))[1]) if deviations else largest
-    return min(1 - own, _LARGEST_EXPONENT - largest)
+    smallest = largest + int(np.frexp(min(deviations))[1]) if deviations else largest
+    return min(1 - smallest, _LARGEST_EXPONENT - largest)
 
 
 def _deviations(features: Float64Array) -> tuple[list[float], int]:
-    """Standard deviations of the features (T, n) that move, over two to the power that is returned with them.
+    """Return the standard deviations of the features (T, n) that move, and an exponent.
 
-    Squares of values such as 1e-200 would vanish, so they are taken of values below 1.
+    Each is to be multiplied by two to that exponent: they are taken of values scaled to near 1, because the
+    squares of values such as 1e-200 would underflow.
     """
     exponent = int(np.frexp(np.abs(features).max(initial=0.0))[1])
     near_one = np.ldexp(features, -exponent)

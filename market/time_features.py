@@ -1,28 +1,26 @@
-"""The five calendar fields of a timestamp that the model embeds."""
+"""Computes the five calendar fields of a timestamp that the model embeds."""
 
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 
+from market.times import awares
 from market.types import DatetimeArray, Int64Array
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def time_features(timestamps: DatetimeArray, time_zone: str = "UTC") -> Int64Array:
-    """Minute, hour, weekday (Monday 0), day of month and month on the model's clock: (N,) to (N, 5) int64.
+    """Return minute, hour, weekday (Monday 0), day of month and month on a clock: (N,) to (N, 5) int64.
 
     Parameters
     ----------
     timestamps
-        (N,) datetime64 in UTC, of a whole window: where all of them stand at 00:00 they are dates, as those
-        of daily candles, and stay as they are on any clock.
+        (N,) datetime64 in UTC, of an entire window. Where all of them are at 00:00 they are dates, as those
+        of daily candles, and are not moved to the clock.
     time_zone
         IANA name of the clock, such as Asia/Shanghai.
     """
-    timestamps = _wall_times(timestamps, time_zone)
+    timestamps = _local_times(timestamps, time_zone)
     minutes = timestamps.astype("datetime64[m]").astype(np.int64)
     days = timestamps.astype("datetime64[D]")
     months = timestamps.astype("datetime64[M]")
@@ -34,14 +32,14 @@ def time_features(timestamps: DatetimeArray, time_zone: str = "UTC") -> Int64Arr
 
 @cache
 def known_time_zones() -> frozenset[str]:
-    """IANA names that this machine knows."""
+    """Return the IANA names in the time zone data of this machine."""
     return frozenset(available_timezones())
 
 
-def _wall_times(timestamps: DatetimeArray, time_zone: str) -> DatetimeArray:
-    """What a clock on the wall shows at each instant, as datetime64 without a zone."""
+def _local_times(timestamps: DatetimeArray, time_zone: str) -> DatetimeArray:
+    """Return the local time at each instant, as datetime64 without a zone."""
     if time_zone == "UTC" or not (timestamps.astype("datetime64[D]") != timestamps).any():
         return timestamps
-    zone, seconds = ZoneInfo(time_zone), timestamps.astype("datetime64[s]").astype(np.int64)
-    moments = [(_EPOCH + timedelta(seconds=second)).astimezone(zone) for second in seconds.tolist()]
-    return np.asarray(timestamps + np.array([each.utcoffset() for each in moments], "timedelta64[s]"))
+    zone = ZoneInfo(time_zone)
+    offsets = [moment.astimezone(zone).utcoffset() for moment in awares(timestamps)]
+    return np.asarray(timestamps + np.array(offsets, "timedelta64[s]"))

@@ -1,6 +1,6 @@
-"""When an instrument's candles open and close, and which candles come next or came before.
+"""Computes when an instrument's candles open and close, and the timestamps of those before and after one.
 
-One set of rules serves the selection of closed candles, event placing, leaders and future timestamps:
+The selection of closed candles, event placing, leaders and future timestamps share these rules:
 
 - A 1h candle is stamped with its open; a 1d candle with its session date at 00:00 UTC.
 - ``24/7``: every hour; the day runs from 00:00 to 24:00 UTC.
@@ -11,17 +11,18 @@ One set of rules serves the selection of closed candles, event placing, leaders 
 - ``XNYS`` or any other exchange_calendars name: the exchange's sessions. Hours are counted from the
   session's open and from the end of its lunch break (Shanghai: 9:30, 10:30, 13:00, 14:00), so the last one
   before a break or a close may be short. After the last year whose holidays are published (the Chinese,
-  Indian and Singaporean end with the year), every weekday is a session; `published_until` tells.
+  Indian and Singaporean end with the year), every weekday is a session; see `published_until`.
 - ``FX:XNYS``: days from 17:00 to 17:00 New York, on the dates of that exchange's sessions. Quotes of the
-  dollar index and of commodity futures go on all day, and daily feeds follow New York's holidays: of 6,316
+  dollar index and of commodity futures continue all day, and daily feeds follow New York's holidays: of 6,316
   daily candles of DXY since 2000 all but 29 are on XNYS dates, and 2 such dates lack one, where 135 dates of
-  the CMES calendar and 206 weekdays do (GOLD 3 and 460 against 613, BRENT 1 and 124 against 232). Hours
-  leave the pause from 17:00 to 18:00 New York out, and go on until 13:00 on the exchange's holidays on which
-  CME trades, such as Juneteenth.
-- A feed that stamps otherwise, on the clock hour, in a pause or before the open, has a grid of its own:
-  `market.feed_grid` finds it in the candles.
-- A stored candle on a date without a session (VIX on July 4, 2024) still gets bounds: the New York day for
-  ``FX`` and its kin, else the UTC day, which closes after any exchange does: nothing is known early.
+  the CMES calendar and 206 weekdays do (GOLD 3 and 460 against 613, BRENT 1 and 124 against 232). There are
+  no hours in the pause from 17:00 to 18:00 New York; on holidays of the exchange on which CME trades, such
+  as Juneteenth, there are hours until 13:00.
+- A feed that stamps candles on the clock hour, in a pause or before the open has a grid of its own, which
+  `market.feed_grid` derives from the candles.
+- A stored candle on a date without a session (VIX on July 4, 2024) still has bounds: the New York day for
+  ``FX``, ``METAL`` and ``FX:…``, else the UTC day. That ends after any exchange closes, so that no candle
+  counts as known too early.
 """
 
 import numpy as np
@@ -43,7 +44,7 @@ __all__ = [
 
 
 class TimeGridError(ValueError):
-    """A timeframe, calendar or time span that the time grid cannot serve."""
+    """A timeframe or calendar is unknown, or a calendar does not cover a time."""
 
 
 def candle_bounds(
@@ -54,7 +55,7 @@ def candle_bounds(
     Parameters
     ----------
     instrument, timeframe
-        Whose candles, and ``1h`` or ``1d``.
+        The instrument of the candles, and ``1h`` or ``1d``.
     timestamps : (n,) datetime64
         As stored, UTC.
 
@@ -66,7 +67,7 @@ def candle_bounds(
     Raises
     ------
     TimeGridError
-        Unknown timeframe or calendar, or a time that the calendar doesn't cover.
+        The timeframe or calendar is unknown, or the calendar does not cover a time.
     """
     calendar = calendar_of(instrument, timeframe)
     stamps = np.asarray(timestamps, dtype="datetime64[us]")
@@ -88,7 +89,7 @@ def candle_bounds(
 def closed_by(
     instrument: Instrument, timeframe: str, timestamps: DatetimeArray, as_of: np.datetime64
 ) -> BoolArray:
-    """Tell for each candle, (n,), whether it had closed at the instant `as_of` (UTC)."""
+    """Return for each candle, (n,), whether it had closed by the instant `as_of` (UTC)."""
     return np.asarray(candle_bounds(instrument, timeframe, timestamps)[1] <= as_of)
 
 
@@ -123,7 +124,7 @@ def past_timestamps(
 
 
 def published_until(instrument: Instrument) -> np.datetime64 | None:
-    """Return the last day, datetime64[D], of which the exchange's holidays are known; None where by rules.
+    """Return the last day, datetime64[D], for which holidays are published; None where they follow rules.
 
     Raises
     ------
@@ -157,10 +158,10 @@ def _grid(instrument: Instrument, timeframe: str) -> DatetimeArray:
     return calendar.hours if timeframe == "1h" else calendar.dates
 
 
-def _cut(instrument: Instrument, grid: DatetimeArray, start: int, count: int, asked: str) -> DatetimeArray:
+def _cut(instrument: Instrument, grid: DatetimeArray, start: int, count: int, span: str) -> DatetimeArray:
     if start < 0 or start + count > len(grid):
         raise TimeGridError(
-            f"{instrument.symbol}: {asked} reach outside the calendar {instrument.calendar!r}, "
+            f"{instrument.symbol}: {span} reach outside the calendar {instrument.calendar!r}, "
             f"which covers {grid[0]} to {grid[-1]}"
         )
     return grid[start : start + count].copy()

@@ -1,4 +1,4 @@
-"""Defines the timeframes of candles: how long a candle of each lasts, and which table stores them."""
+"""Defines the timeframes of candles: their durations and the tables that store them."""
 
 from collections.abc import Mapping
 from datetime import timedelta

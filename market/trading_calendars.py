@@ -1,4 +1,4 @@
-"""Trading calendars by name: the days on which an instrument trades, and the hours within them."""
+"""Builds trading calendars by name: the days on which an instrument trades, and the hours within them."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,14 +9,15 @@ from zoneinfo import ZoneInfo
 import exchange_calendars
 import numpy as np
 
+from market.times import instants
 from market.types import BoolArray, DatetimeArray
 
 HOUR: Final = np.timedelta64(3600, "s").astype("timedelta64[us]")
 _FIRST_DAY: Final = date(1990, 1, 1)
-_YEARS_AHEAD: Final = 3  # two years are promised, and a process may run for months on the table it made
+_YEARS_AHEAD: Final = 3  # two are promised, and a process may run for months on the table that it built
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 _FX_HOLIDAYS: Final = ((12, 25), (1, 1))
-_FUTURES: Final = "CMES"  # the exchange that trades on, for a while, on New York's holidays
+_FUTURES: Final = "CMES"  # the exchange that trades for half a day on New York's holidays
 _EARLY_CLOSE: Final = time(13)  # in New York, of futures on such a holiday
 
 UnknownCalendar = exchange_calendars.errors.InvalidCalendarName
@@ -24,21 +25,22 @@ UnknownCalendar = exchange_calendars.errors.InvalidCalendarName
 
 @dataclass(frozen=True, eq=False)
 class TradingCalendar:
-    """One row per calendar day from `first` on.
+    """Days and sessions of a calendar, with one row per calendar day from `first` on.
 
     Attributes
     ----------
     first
         datetime64[D].
     opens, closes
-        (days,) datetime64[us]: bounds of the day's candle; of a day without a session, of the UTC day.
+        (days,) datetime64[us]: bounds of the day's candle; those of the UTC day where there is no session.
     trading
         (days,) whether the day has a session.
     part_opens, part_closes
-        (parts,) datetime64[us], in order: when there are hourly candles, without breaks and pauses.
+        (parts,) datetime64[us], increasing: bounds of the parts of sessions between breaks and pauses, within
+        which there are hourly candles.
     published
-        datetime64[D]: the last day of which the exchange's holidays are known; from then on every weekday
-        counts as a session. None where they follow from rules.
+        datetime64[D]: the last day for which the exchange has published its holidays; later, every weekday
+        counts as a session. None where holidays follow rules.
     """
 
     first: np.datetime64
@@ -75,21 +77,21 @@ class TradingCalendar:
         return _hours(self.part_opens, self.part_closes)
 
     def hours_at(self, phase: np.timedelta64) -> DatetimeArray:
-        """Return the hourly candles of a feed that stamps at another minute, `phase` past the full hour.
+        """Return the opens of hourly candles that are stamped at another minute, `phase` past the full hour.
 
-        The first one of each part is that in which the part opens.
+        The first candle of each part is the one in which the part opens.
         """
         return _hours_at(self, phase)
 
 
 @cache
 def trading_calendar(name: str) -> TradingCalendar:
-    """Return the calendar of that name; `market.time_grid` says which there are.
+    """Return a calendar by its name; `market.time_grid` describes the names.
 
     Raises
     ------
     UnknownCalendar
-        There is none of that name.
+        There is no calendar of that name.
     """
     if name == "24/7":
         midnights = _days().astype("datetime64[us]")
@@ -157,9 +159,9 @@ def _new_york_days(trading: BoolArray, *, pause: bool, short: BoolArray | None =
     Parameters
     ----------
     pause
-        Whether the first hour of each has no candle.
+        Whether the first hour of each day has no candle.
     short
-        Days without a session whose hours go on until the early close all the same.
+        Days without a session that have hours until the early close nevertheless.
     """
     days = _days()
     eves = [_FIRST_DAY - timedelta(days=1), *days.tolist()]
@@ -176,14 +178,13 @@ def _new_york_days(trading: BoolArray, *, pause: bool, short: BoolArray | None =
 
 def _utc(days: list[date], at: time, zone: ZoneInfo) -> DatetimeArray:
     """Return a local time of day on each date as datetime64[us] in UTC."""
-    moments = [datetime.combine(day, at, zone).astimezone(UTC).replace(tzinfo=None) for day in days]
-    return np.array(moments, dtype="datetime64[us]")
+    return instants(datetime.combine(day, at, zone) for day in days)
 
 
 def _exchange(name: str) -> TradingCalendar:
     """Sessions of an exchange, weekdays after the last year whose holidays it has published.
 
-    Days without a session are there as UTC days that don't trade.
+    Days without a session are UTC days without trading.
     """
     known = type(exchange_calendars.get_calendar(name))
     bounds = known.bound_min(), known.bound_max()
@@ -198,23 +199,23 @@ def _exchange(name: str) -> TradingCalendar:
     session = (source.sessions.values.astype("datetime64[D]") - days[0]).astype(np.int64)
     inside = session < len(days)
     columns = (opens, source.opens), (closes, source.closes)
-    for column, found in (*columns, (breaks, source.break_starts), (resumptions, source.break_ends)):
-        column[session[inside]] = found.values.astype("datetime64[us]")[inside]
+    for column, times in (*columns, (breaks, source.break_starts), (resumptions, source.break_ends)):
+        column[session[inside]] = times.values.astype("datetime64[us]")[inside]
     trading[session[inside]] = True
     published = np.datetime64(last, "D") if last < _last_day() else None
     if published is not None:
         ahead = np.asarray(np.is_busday(days, weekmask=source.weekmask)) & (days > published)
         trading |= ahead
         zone = ZoneInfo(source.tz.key)
-        for column, times, offset in (
+        for column, local_times, offset in (
             (opens, source.open_times, source.open_offset),
             (closes, source.close_times, source.close_offset),
             (breaks, source.break_start_times, 0),
             (resumptions, source.break_end_times, 0),
         ):
-            if times is not None:
+            if local_times is not None:
                 dates = (days[ahead] + np.timedelta64(offset, "D")).tolist()
-                column[ahead] = _utc(dates, times[-1][1], zone)
+                column[ahead] = _utc(dates, local_times[-1][1], zone)
     parts = _parts(opens[trading], closes[trading], breaks[trading], resumptions[trading])
     return TradingCalendar(days[0], opens, closes, trading, *parts, published)
 

@@ -1,4 +1,4 @@
-"""Array types, named by their elements; shapes and units are in the docstrings that use them."""
+"""Defines array types, named by their elements; docstrings give shapes and units."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Reads instants from text and numbers: ISO 8601, or a Unix time whose unit follows from its size."""
+"""Reads instants from ISO 8601 text, and from Unix times whose unit follows from their size."""
 
 import re
 from datetime import date, datetime
@@ -12,8 +12,9 @@ from market.times import instant
 EARLIEST: Final = np.datetime64("1900-01-01", "us")
 LATEST: Final = np.datetime64("2200-01-01", "us")
 
-# Seconds, milliseconds, microseconds and nanoseconds since 1970 by their size: each range ends in the year
-# 5138 of its unit and begins in 1973, so a number can be read in one way only, and never as 1970.
+# Smallest magnitude of Unix times in nanoseconds, microseconds, milliseconds and seconds, and the factor and
+# divisor that turn them into microseconds. Each range begins in 1973 and ends in 5138, so that a number has
+# only one reading, and never one in 1970.
 _UNITS: Final = ((10**17, 1, 1000), (10**14, 1, 1), (10**11, 1000, 1), (10**8, 10**6, 1))
 _END_OF_NANOSECONDS: Final = 10**20
 _NUMBER: Final = re.compile(r"[+-]?\d{8,}(\.\d+)?")
@@ -28,15 +29,18 @@ def from_epoch(value: int | Decimal) -> np.datetime64 | None:
     Returns
     -------
     datetime64 or None
-        None for a number that is none of these, or outside the years 1900 to 2199.
+        None for other numbers, and outside the years 1900 to 2199.
     """
-    if value == int(value) and (day := _digits_of_a_date(int(value))) is not None:
+    if value == int(value) and (day := _date_of_digits(int(value))) is not None:
         return day
     size = value if value >= 0 else -value
-    unit = next((unit for unit in _UNITS if unit[0] <= size < _END_OF_NANOSECONDS), None)
+    if size >= _END_OF_NANOSECONDS:
+        return None
+    unit = next((unit for unit in _UNITS if unit[0] <= size), None)
     if unit is None:
         return None
-    microseconds = int(value * unit[1] // unit[2])
+    _, factor, divisor = unit
+    microseconds = int(value * factor // divisor)
     if not -(2**62) < microseconds < 2**62:
         return None
     parsed = np.datetime64(microseconds, "us")
@@ -49,7 +53,7 @@ def read_instant(text: str) -> np.datetime64 | None:
     Returns
     -------
     datetime64 or None
-        datetime64[us] in UTC; None where the text is neither, or outside the years 1900 to 2199.
+        datetime64[us] in UTC; None for other text, and outside the years 1900 to 2199.
     """
     text = text.strip()
     if _NUMBER.fullmatch(text):
@@ -61,7 +65,7 @@ def read_instant(text: str) -> np.datetime64 | None:
     return parsed if EARLIEST <= parsed < LATEST else None
 
 
-def _digits_of_a_date(value: int) -> np.datetime64 | None:
+def _date_of_digits(value: int) -> np.datetime64 | None:
     """Return the midnight that YYYYMMDD means, or None."""
     if not 19_000_101 <= value <= 21_991_231:
         return None

@@ -12,11 +12,9 @@ from sql.errors import DatabaseError, one_line
 from sql.migrate import Migration, migrate, status
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m sql") -> int:
     """Run one command and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sql", description="The database: DATABASE_URL, or an embedded one."
-    )
+    parser = argparse.ArgumentParser(prog=prog, description="The database: DATABASE_URL, or an embedded one.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, run in _COMMANDS.items():
         commands.add_parser(name, help=run.__doc__, description=run.__doc__)

@@ -27,9 +27,9 @@ _FIRST_INSTANT: Final = np.datetime64("0001-01-01", "us")
 _Config = TypeVar("_Config", DecoderConfig, TokenizerConfig)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m training") -> int:
     """Run a command; return 0 when its outputs are written, 1 after an error, 130 after Ctrl-C."""
-    args = parser(__doc__).parse_args(arguments)
+    args = parser(prog, __doc__).parse_args(arguments)
     try:
         if args.command == "evaluate":
             print(_evaluate(args))

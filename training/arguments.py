@@ -22,10 +22,10 @@ _HELP: Final = {
 }
 
 
-def parser(description: str | None = None) -> argparse.ArgumentParser:
+def parser(prog: str, description: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; the attribute ``command`` of its result is the name of the subcommand."""
-    whole = argparse.ArgumentParser(prog="python -m training", description=description)
-    commands = whole.add_subparsers(
+    arguments = argparse.ArgumentParser(prog=prog, description=description)
+    commands = arguments.add_subparsers(
         dest="command", required=True, metavar="tokenizer|decoder|events|evaluate"
     )
     for name, add_options in (
@@ -35,7 +35,7 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
         ("evaluate", _add_evaluate),
     ):
         add_options(commands.add_parser(name, help=_HELP[name], description=_HELP[name]))
-    return whole
+    return arguments
 
 
 def _add_tokenizer(command: argparse.ArgumentParser) -> None:

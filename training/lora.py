@@ -1,4 +1,4 @@
-"""Low-rank updates of q_proj and v_proj while they are trained, written in PEFT's layout (Hu et al. 2021)."""
+"""Trains low-rank updates (LoRA, Hu et al. 2021) of q_proj and v_proj, and writes them in PEFT's layout."""
 
 import json
 import math
@@ -21,9 +21,9 @@ DROPOUT: Final = 0.05
 
 
 class LoraLinear(nn.Module):
-    """A frozen projection and its update: W x + B(A(dropout x)) · α/r; B begins at zero.
+    """A frozen projection with an update: W x + B(A(dropout x)) · α/r; B is zero to begin with.
 
-    peft would do the same and bring transformers and accelerate along.
+    The package peft does the same, but depends on transformers and accelerate.
     """
 
     def __init__(self, base: nn.Linear) -> None:
@@ -35,16 +35,16 @@ class LoraLinear(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in_features) to (..., out_features)."""
+        """Map (..., in_features) to (..., out_features)."""
         update = F.linear(F.linear(self.dropout(x), self.lora_A), self.lora_B)
         out: Tensor = self.base(x) + update * (ALPHA / RANK)
         return out
 
 
 def add_lora(decoder: KronosDecoder) -> None:
-    """Freeze a decoder and put an update on q_proj and v_proj of its attention layers, in place.
+    """Freeze a decoder, and give q_proj and v_proj of its attention layers an update, in place.
 
-    The dependency layer is one of them: what an event does to s1 it does to s2.
+    That includes the dependency layer, so that events act on s2 as well as on s1.
     """
     decoder.requires_grad_(False)
     layers = [layer for layer in decoder.modules() if isinstance(layer, Attention)]
@@ -54,7 +54,7 @@ def add_lora(decoder: KronosDecoder) -> None:
 
 
 def lora_layers(decoder: KronosDecoder) -> Iterator[tuple[str, LoraLinear]]:
-    """Names and modules of the updated projections."""
+    """Yield names and modules of the updated projections."""
     for name, module in decoder.named_modules():
         if isinstance(module, LoraLinear):
             yield name, module

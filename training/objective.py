@@ -1,4 +1,4 @@
-"""The decoder's objective: cross-entropy of both tokens of the next candle, scored the way inference runs."""
+"""Computes the decoder's objective: cross-entropy of both tokens of the next candle, as inference runs."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ class Nll:
 
     @property
     def candle(self) -> Tensor:
-        """Of the pair."""
+        """Of the candle, which is the pair of tokens."""
         return self.s1 + self.s2
 
 
 def token_nll(
     decoder: KronosDecoder, s1: Tensor, s2: Tensor, stamp: Tensor, event_embedding: Tensor | None = None
 ) -> Nll:
-    """Negative log-likelihood of every token but the first, given those before it.
+    """Return the negative log-likelihood of every token but the first, given those before it.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ def token_nll(
 
 
 def s2_logits(decoder: KronosDecoder, hidden: Tensor, next_s1: Tensor) -> Tensor:
-    """Logits (B, S, 2^s2_bits) of each position's s2, whose own s1 is given, (B, S).
+    """Return logits of s2 after each position, given the s1 of the same candle: (B, S) to (B, S, 2^s2_bits).
 
     `KronosDecoder.s2_logits` for every prefix at once: the query of position t is the embedding of the s1
-    that follows it, its keys are the hidden states up to t, and nothing is rotated. Inference asks for the
-    last position alone, so no key lies in its future there either.
+    that follows it, its keys are the hidden states up to t, and nothing is rotated. Inference computes the
+    last position alone, where all keys are up to t as well.
     """
     layer = decoder.dep_layer
     attention = layer.cross_attn
@@ -59,7 +59,7 @@ def s2_logits(decoder: KronosDecoder, hidden: Tensor, next_s1: Tensor) -> Tensor
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of (B, S) values by weights; 0 where no weight is left."""
+    """Return the weighted mean of (B, S) values; 0 where all weights are 0."""
     weights = weights.to(values.dtype)
     return (values * weights).sum() / weights.sum().clamp_min(torch.finfo(values.dtype).tiny)
 

@@ -1,4 +1,4 @@
-"""The card that is measured, and what is run on it."""
+"""The card to measure: its engines, its timings, its versions, and jobs for it."""
 
 import platform
 import statistics
@@ -24,7 +24,7 @@ from inference_server.engine.jobs import ForecastJob
 
 @dataclass(frozen=True)
 class Card:
-    """A card, the sizes to measure, and runs of which the median counts."""
+    """A card, the sizes to measure, and the number of runs of which the median is taken."""
 
     device: CudaDevice
     sizes: tuple[str, ...]
@@ -35,13 +35,13 @@ class Card:
         return _engine(size, self.device.index, cuda_graphs)
 
     def seconds(self, run: Callable[[], Any]) -> float:
-        """Median time of a run until the card has done it."""
+        """Median time of a run until the card has finished it."""
         times = []
         for _ in range(self.repeat):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             run()
             self.device.wait()
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - start)
         return statistics.median(times)
 
 
@@ -56,8 +56,8 @@ def _engine(size: str, index: int, cuda_graphs: bool) -> Engine:
 def facts(device: CudaDevice) -> dict[str, str]:
     """Card, driver and versions."""
     try:
-        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        driver = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError):
         driver = "unknown"
     return {
@@ -76,5 +76,5 @@ def job(length: int, pred_len: int, walk: int = 0, events: bool = False, **setti
     random = np.random.default_rng(walk)
     hours = np.arange(length + pred_len).astype("datetime64[h]").astype("datetime64[us]")
     candles = 100 + random.normal(size=(length, 6)).cumsum(0)
-    given = random.normal(size=(length + pred_len, 20)).astype(np.float32) if events else None
-    return ForecastJob(candles, hours[:length], hours[length:], events=given, **settings)
+    rows = random.normal(size=(length + pred_len, 20)).astype(np.float32) if events else None
+    return ForecastJob(candles, hours[:length], hours[length:], events=rows, **settings)

@@ -1,4 +1,4 @@
-"""Is the card right? Its logits beside torch's and the CPU's, its tokens from run to run."""
+"""Compares a card's logits with torch's and the CPU's, and its tokens between runs."""
 
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,12 @@ def _torch_logits(decoder: KronosDecoder) -> Float32Array:
     s1, s2, stamp = (torch.from_numpy(t) for t in _sequence(decoder))
     with torch.no_grad():
         hidden = decoder.hidden(s1, s2, stamp)
-        found: Float32Array = decoder.s1_logits(hidden)[:, PREFILL - 1 :].numpy()
-    return found.swapaxes(0, 1)
+        result: Float32Array = decoder.s1_logits(hidden)[:, PREFILL - 1 :].numpy()
+    return result.swapaxes(0, 1)
 
 
 def _logits(session: ort.InferenceSession, folder: Path, decoder: KronosDecoder) -> Float32Array:
-    """The same from a session that is given the same tokens, whatever it draws."""
+    """The same logits from a session, with the same tokens fed in place of those that it samples."""
     s1, s2, stamp = _sequence(decoder)
     manifest = load_manifest(folder)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def _logits(session: ort.InferenceSession, folder: Path, decoder: KronosDecoder)
         for kind in ("key", "value")
     }
     names = ["s1_logits", *(name.replace("past", "present") for name in past)]
-    found = []
+    logits_of_steps = []
     for stop in range(PREFILL, length + 1):
         start = 0 if stop == PREFILL else stop - 1
         feeds = {
@@ -100,17 +100,17 @@ def _logits(session: ort.InferenceSession, folder: Path, decoder: KronosDecoder)
         }
         row, *presents = session.run(names, feeds | past)
         past = dict(zip(past, presents, strict=True))
-        found.append(row)
-    return np.stack(found)
+        logits_of_steps.append(row)
+    return np.stack(logits_of_steps)
 
 
-def _difference(ours: Float32Array, theirs: Float32Array) -> float:
-    """The largest difference relative to the largest logit; NaN where there is one."""
-    return float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max()))
+def _difference(logits: Float32Array, reference: Float32Array) -> float:
+    """The largest difference relative to the largest logit; NaN if there is any NaN."""
+    return float(np.abs(logits - reference).max() / max(1.0, np.abs(reference).max()))
 
 
 def seeds(card: Card) -> list[dict[str, Any]]:
-    """Share of equal tokens of one seeded job: run again, without graphs, and among so many other rows."""
+    """Share of equal tokens of a seeded job that is run again, without CUDA graphs, and among other rows."""
     rows = []
     for size in card.sizes:
         engine, plain = card.engine(size), card.engine(size, cuda_graphs=False)

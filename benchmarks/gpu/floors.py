@@ -1,4 +1,4 @@
-"""What the card cannot be faster than: its memory's and its multipliers' speed, measured with torch."""
+"""Measures lower bounds of a step's time with torch, from the card's memory bandwidth and arithmetic rate."""
 
 import statistics
 from typing import Any
@@ -14,12 +14,12 @@ COPIED = 1 << 30
 
 
 def measure(card: Card) -> dict[str, Any]:
-    """Bandwidth, rate, and the least time of a step by size and rows; empty where torch has no CUDA."""
+    """Bandwidth, rate, and the least time of a step by size and rows; the reason where torch has no CUDA."""
     if not torch.cuda.is_available():
         return {"why": f"torch {torch.__version__} sees no GPU here"}
-    where = torch.device("cuda", card.device.index)
-    square = torch.randn(SIDE, SIDE, device=where, dtype=torch.float16)
-    block = torch.empty(COPIED, device=where, dtype=torch.uint8)
+    device = torch.device("cuda", card.device.index)
+    square = torch.randn(SIDE, SIDE, device=device, dtype=torch.float16)
+    block = torch.empty(COPIED, device=device, dtype=torch.uint8)
     rate = 2 * SIDE**3 / _seconds(lambda: square @ square)
     bandwidth = 2 * COPIED / _seconds(block.clone)
     steps = []
@@ -42,10 +42,10 @@ def measure(card: Card) -> dict[str, Any]:
 def _seconds(run: Any) -> float:
     times = []
     for _ in range(10):
-        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begun.record()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
         run()
-        ended.record()
+        end.record()
         torch.cuda.synchronize()
-        times.append(begun.elapsed_time(ended) / 1000)
+        times.append(start.elapsed_time(end) / 1000)
     return statistics.median(times)

@@ -1,4 +1,4 @@
-"""Half-precision bundles of the published sizes with random weights and a random EventEncoder."""
+"""Exports half-precision bundles of the published sizes with random weights and a random EventEncoder."""
 
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""The figures as one Markdown page."""
+"""Formats the figures of the GPU benchmarks as one Markdown page."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 def page(results: dict[str, Any]) -> str:
-    """Return whatever has been measured, in tables."""
+    """Return a table for each part with results."""
     sections = [_card(results["card"])]
     if "logits" in results:
         head = list(results["logits"][0])
@@ -67,10 +67,12 @@ def _steps(steps: Sequence[dict[str, Any]], floors: Sequence[dict[str, Any]]) ->
 
 
 def _requests(requests: Sequence[dict[str, Any]], upstream: Sequence[dict[str, Any]]) -> str:
-    theirs = {(u["size"], f"{u['paths']} path{'s' * (u['paths'] > 1)}"): u["seconds"] for u in upstream}
+    upstream_seconds = {
+        (u["size"], f"{u['paths']} path{'s' * (u['paths'] > 1)}"): u["seconds"] for u in upstream
+    }
     rows = []
     for r in requests:
-        other = theirs.get((r["size"], r["request"]))
+        other = upstream_seconds.get((r["size"], r["request"]))
         compared = ["–", "–"] if other is None else [f"{other:.2f} s", f"{other / r['seconds']:.0f} ×"]
         rows.append([r["size"], r["request"], f"{r['seconds']:.3f} s", *compared])
     return _table(

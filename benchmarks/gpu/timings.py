@@ -1,4 +1,4 @@
-"""How long prefills, steps and whole requests take."""
+"""Times prefills, steps and complete requests on a card."""
 
 import time
 from typing import Any
@@ -18,7 +18,7 @@ SYMBOLS, PATHS = 25, 20
 
 
 def prefill(card: Card) -> list[dict[str, Any]]:
-    """Milliseconds of a history's prefill, the first time with that length and after."""
+    """Seconds of a history's prefill: the first and second time with a length, and the median after."""
     rows = []
     for size in card.sizes:
         engine = card.engine(size)
@@ -30,21 +30,21 @@ def prefill(card: Card) -> list[dict[str, Any]]:
 
 
 def _seconds(engine: Engine, length: int) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     _prefill(engine, length)
     engine.device.wait()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def _prefill(engine: Engine, length: int) -> None:
     tokens = np.arange(length)[None] % 512
-    nothing = np.zeros((length, engine.decoder.width), engine.decoder.dtype)
-    given = Tokens(tokens, tokens, np.arange(length)[None], nothing, np.zeros(1, np.float32))
-    engine.decoder.prefill(given, engine.max_context, 0)
+    no_conditioning = np.zeros((length, engine.decoder.width), engine.decoder.dtype)
+    arguments = Tokens(tokens, tokens, np.arange(length)[None], no_conditioning, np.zeros(1, np.float32))
+    engine.decoder.prefill(arguments, engine.max_context, 0)
 
 
 def step(card: Card) -> list[dict[str, Any]]:
-    """Milliseconds of a step behind a history of 392, by rows, with CUDA graphs and without."""
+    """Seconds of a step after a history of 392, by rows, with CUDA graphs and without."""
     rows = []
     for size in card.sizes:
         for count in ROWS:
@@ -60,13 +60,13 @@ def step(card: Card) -> list[dict[str, Any]]:
 def _burst(engine: Engine, rows: int) -> None:
     assert engine.buckets is not None
     column = np.ones((rows, 1), np.int64)
-    nothing = np.zeros((BURST, engine.decoder.width), engine.decoder.dtype)
+    no_conditioning = np.zeros((BURST, engine.decoder.width), engine.decoder.dtype)
     positions = np.tile(np.arange(BURST), (rows, 1))
     loop = StepLoop(
         engine.decoder,
         Caches(engine.max_context),
         np.full(rows, LOOKBACK),
-        Tokens(column, column, positions, nothing, np.zeros(rows, np.float32)),
+        Tokens(column, column, positions, no_conditioning, np.zeros(rows, np.float32)),
         greedy(rows),
         np.zeros((rows, BURST, 2), np.float32),
         engine.buckets.of(rows),
@@ -90,10 +90,10 @@ def predict(card: Card) -> list[dict[str, Any]]:
         {
             "size": size,
             "request": name,
-            "seconds": card.seconds(lambda s=size, j=one: card.engine(s).forecast([j])),
+            "seconds": card.seconds(lambda s=size, j=request: card.engine(s).forecast([j])),
         }
         for size in card.sizes
-        for name, one in kinds.items()
+        for name, request in kinds.items()
     ]
 
 

@@ -1,6 +1,6 @@
-"""``make bench-load``: the server under load, against upstream's, over time and with faults; writes LOAD.md.
+"""``make bench-load``: measures the server under load, beside upstream, and with faults; writes LOAD.md.
 
-``python -m benchmarks.load [section …]``; ``--help`` lists what can be made shorter.
+``python -m benchmarks.load [section …]``; ``--help`` lists the options for shorter runs.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SECTIONS = {
 
 
 def main() -> None:
-    """Run the sections that are named, or all; replace those in LOAD.md."""
+    """Run the named sections, or all; replace them in LOAD.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all unless given"
@@ -40,26 +40,26 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=2000, help="of each model, all of other shapes")
     parser.add_argument("--repeats", type=int, default=5, help="of each large request beside probes")
-    given = parser.parse_args()
-    if strangers := set(given.sections) - set(SECTIONS):
-        parser.error(f"no section {', '.join(sorted(strangers))}; there are {', '.join(SECTIONS)}")
-    first = given.sizes[0]
+    args = parser.parse_args()
+    if unknown := set(args.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    first = args.sizes[0]
     runs: dict[str, Callable[[], str]] = {
-        "throughput": lambda: throughput.measure(given.sizes, given.clients, given.seconds),
-        "fairness": lambda: fairness.measure(first, given.singles),
-        "weight": lambda: weight.measure(first, given.repeats),
-        "soak": lambda: soak.measure(given.sizes, given.soak),
-        "shapes": lambda: shapes.measure(given.sizes, given.requests),
+        "throughput": lambda: throughput.measure(args.sizes, args.clients, args.seconds),
+        "fairness": lambda: fairness.measure(first, args.singles),
+        "weight": lambda: weight.measure(first, args.repeats),
+        "soak": lambda: soak.measure(args.sizes, args.soak),
+        "shapes": lambda: shapes.measure(args.sizes, args.requests),
         "faults": lambda: faults.measure(first),
     }
-    for section in given.sections or SECTIONS:
+    for section in args.sections or SECTIONS:
         _write(section, f"{runs[section]()}\n\n*{machine()}*")
 
 
 def _write(section: str, table: str) -> None:
     text = RESULTS.read_text() if RESULTS.is_file() else ""
-    found = dict(re.findall(r"(?ms)^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", text)) | {SECTIONS[section]: table}
-    parts = [f"## {title}\n\n{found[title].strip()}\n" for title in SECTIONS.values() if title in found]
+    sections = dict(re.findall(r"(?ms)^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", text)) | {SECTIONS[section]: table}
+    parts = [f"## {title}\n\n{sections[title].strip()}\n" for title in SECTIONS.values() if title in sections]
     RESULTS.write_text("# Results of `make bench-load`\n\n" + "\n".join(parts))
 
 

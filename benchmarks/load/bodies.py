@@ -1,4 +1,4 @@
-"""What the load asks for: one forecast of hourly candles given inline, as a person or a flow would."""
+"""Builds the request bodies of the load: forecasts from hourly candles sent inline."""
 
 from datetime import UTC
 from typing import Any
@@ -11,23 +11,23 @@ LOOKBACK, PRED_LEN = 392, 24
 
 
 def forecast(pred_len: int = PRED_LEN, lookback: int = LOOKBACK, **settings: Any) -> dict[str, Any]:
-    """A request of /predict with so many candles of BTC-USD."""
+    """A body of /predict with the last `lookback` candles of a BTC-USD window."""
     window = hourly_candles("BTC-USD")[500 : 500 + lookback]
     columns = {name: window[name].to_list() for name in (*PRICES, "volume")}
     stamps = [stamp.astimezone(UTC).isoformat() for stamp in window["timestamp"]]
-    asked = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": pred_len, "lookback": lookback}
-    return asked | {"candles": {"timestamp": stamps, **columns}} | settings
+    body = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": pred_len, "lookback": lookback}
+    return body | {"candles": {"timestamp": stamps, **columns}} | settings
 
 
 def batch(symbols: int, paths: int, pred_len: int) -> dict[str, Any]:
-    """A request of /predict-batch: that window under several names, with their future given."""
-    one = forecast(pred_len)
-    candles = one.pop("candles")
-    del one["symbol"]
+    """A body of /predict-batch: the same window under several names, with future timestamps."""
+    body = forecast(pred_len)
+    candles = body.pop("candles")
+    del body["symbol"]
     future = hourly_candles("BTC-USD")[500 + LOOKBACK : 500 + LOOKBACK + pred_len]["timestamp"]
     stamps = [stamp.astimezone(UTC).isoformat() for stamp in future]
     names = [f"S{number}" for number in range(symbols)]
-    return one | {
+    return body | {
         "symbols": names,
         "sample_count": paths,
         "candles": dict.fromkeys(names, candles),

@@ -1,4 +1,4 @@
-"""A number of clients in a closed loop against a server, by Locust, and what they saw."""
+"""Runs clients in a closed loop against a server, with Locust, and returns the times and outcomes."""
 
 import json
 import os
@@ -15,8 +15,8 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the clients of one run saw: seconds and outcome of each answer, and waits without one."""
+class LoadResult:
+    """A run's duration, the seconds and outcome of each answer, and the waits of unanswered requests."""
 
     seconds: float
     answered: list[tuple[float, str]]
@@ -29,11 +29,11 @@ class Seen:
 
     @property
     def outcomes(self) -> Counter[str]:
-        """How many answers of each status."""
+        """Number of answers by status."""
         return Counter(outcome for _, outcome in self.answered)
 
     def percentile(self, share: float) -> str:
-        """The wait that a share of the requests did not exceed; with ">" where it had not ended."""
+        """The quantile of the waits; with ">" if that request was unanswered at the end."""
         ended = [(wait, "") for wait, outcome in self.answered if outcome == "200"]
         waits = sorted([*ended, *((wait, "> ") for wait in self.waiting)])
         if not waits:
@@ -42,8 +42,8 @@ class Seen:
         return f"{mark}{wait:.2f} s"
 
 
-def load(url: str, clients: int, seconds: float) -> Seen:
-    """Let so many clients ask for so long, all from the start."""
+def load(url: str, clients: int, seconds: float) -> LoadResult:
+    """Run `clients` clients for some seconds, all from the start."""
     with tempfile.TemporaryDirectory() as folder:
         body, out = Path(folder) / "body.json", Path(folder) / "out.json"
         body.write_bytes(encoded(forecast()))
@@ -52,13 +52,13 @@ def load(url: str, clients: int, seconds: float) -> Seen:
                    "-u", clients, "-r", clients, "--run-time", f"{seconds:g}s", "--loglevel", "ERROR",
                    "--only-summary", "--stop-timeout", "0"]
         # fmt: on
-        place = {"LOAD_BODY": str(body), "LOAD_OUT": str(out)}
+        variables = {"LOAD_BODY": str(body), "LOAD_OUT": str(out)}
         subprocess.run(
             [str(part) for part in command],
-            env=os.environ | place,
+            env=os.environ | variables,
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        seen = json.loads(out.read_text())
-    return Seen(seconds, [(wait, outcome) for wait, outcome in seen["answered"]], seen["waiting"])
+        result = json.loads(out.read_text())
+    return LoadResult(seconds, [(wait, outcome) for wait, outcome in result["answered"]], result["waiting"])

@@ -1,4 +1,4 @@
-"""One person's forecast while the hourly batch runs: how much longer it takes than on an idle server."""
+"""Measures the latency of single forecasts while the hourly batch runs, against an idle server."""
 
 import statistics
 import tempfile
@@ -17,17 +17,17 @@ HEADERS = {"Content-Type": "application/json"}
 
 
 def measure(size: str, singles: int) -> str:
-    """The table: idle, and while batches follow one another."""
+    """The table of latencies, on an idle server and during batches."""
     with tempfile.TemporaryDirectory() as folder, servers.ours(bundle(size), Path(folder) / "log") as running:
         idle = _waits(running.url, singles)
-        ended = threading.Event()
+        stop = threading.Event()
         batches: list[float] = []
-        long_one = threading.Thread(target=_batches, args=(running.url, ended, batches))
-        long_one.start()
-        time.sleep(1.0)  # the batch has been read and runs
+        batch_client = threading.Thread(target=_batches, args=(running.url, stop, batches))
+        batch_client.start()
+        time.sleep(1.0)  # until the batch runs
         busy = _waits(running.url, singles)
-        ended.set()
-        long_one.join()
+        stop.set()
+        batch_client.join()
     rows = ["| server | p50 | p95 | longest |", "|---|---|---|---|"]
     for name, waits in (("idle", idle), (f"{SYMBOLS} × {PATHS} paths run", busy)):
         rows.append(f"| {name} | {_ms(waits, 50)} | {_ms(waits, 95)} | {max(waits) * 1000:.0f} ms |")
@@ -52,13 +52,13 @@ def _waits(url: str, count: int) -> list[float]:
     return waits
 
 
-def _batches(url: str, ended: threading.Event, took: list[float]) -> None:
+def _batches(url: str, stop: threading.Event, seconds: list[float]) -> None:
     body = encoded(batch(SYMBOLS, PATHS, PRED_LEN))
     with httpx.Client(base_url=url, timeout=3600, headers=HEADERS) as client:
-        while not ended.is_set():
+        while not stop.is_set():
             start = time.perf_counter()
             client.post("/predict-batch", content=body).raise_for_status()
-            took.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
 
 
 def _percentile(waits: list[float], share: int) -> float:

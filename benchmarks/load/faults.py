@@ -1,4 +1,4 @@
-"""Faults tried against the server under load, and counted: what clients saw, and what stayed behind."""
+"""Injects faults into the server under load; counts the clients' outcomes and the resources left in use."""
 
 import asyncio
 import contextlib
@@ -26,15 +26,15 @@ SECONDS = 8.0
 LEAVING, SLOW, OVERSIZE, RELOADS = 200, 50, 200, 3
 LARGEST_BODY = 2**20
 BODY_TIMEOUT_S = 3
-LEFT_WITHIN_S = 30.0
+RELEASED_WITHIN_S = 30.0
 LONG = 120
 
-Told = tuple[str, dict[str, Counter[str]]]
+FaultResult = tuple[str, dict[str, Counter[str]]]
 
 
 def measure(size: str) -> str:
-    """The table: a row for each fault."""
-    rows = ["| fault | what came of it | what the other clients saw | left behind |", "|---|---|---|---|"]
+    """The table, a row for each fault."""
+    rows = ["| fault | effect | outcomes of the other clients | left in use |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o711)  # as root, the account that runs Postgres passes through
@@ -54,24 +54,24 @@ def measure(size: str) -> str:
             with servers.ours(bundle(size), folder / "log", **settings) as running:
                 for title, fault in (
                     (f"{LEAVING} clients disconnect mid-request", _leave(running)),
-                    (f"{SLOW} bodies that come too slowly", _slow(running)),
+                    (f"{SLOW} bodies sent too slowly", _slow(running)),
                     (f"{OVERSIZE} bodies over the limit", _flood(running)),
                     ("Postgres stops and comes back", _outage(running, folder / "postgres")),
                     (f"{RELOADS} reloads of the bundle", _reload(running)),
                     ("SIGTERM", _terminate(running)),
                 ):
-                    came, seen = asyncio.run(fault)
-                    rows.append(f"| {title} | {came} | {_shown(seen)} | {_left(running)} |")
+                    effect, outcomes = asyncio.run(fault)
+                    rows.append(f"| {title} | {effect} | {_shown(outcomes)} | {_in_use(running)} |")
         finally:
             embedded.stop(folder / "postgres")
     note = (
-        f"{size}; {CLIENTS} clients ask without pause all the while. Left behind: slots, cache bytes and "
-        f"waiting jobs by the server's own metrics, at most {LEFT_WITHIN_S:g} s after the last client."
+        f"{size}; {CLIENTS} clients send requests without pause. Left in use: slots, cache bytes and "
+        f"waiting jobs by the server's own metrics, at most {RELEASED_WITHIN_S:g} s after the last client."
     )
     return "\n".join([*rows, "", note])
 
 
-async def _leave(running: Running) -> Told:
+async def _leave(running: Running) -> FaultResult:
     content = encoded(forecast(LONG, sample_count=4))
 
     async def go(number: int) -> None:
@@ -81,13 +81,13 @@ async def _leave(running: Running) -> Told:
         await asyncio.sleep(0.02 * (number % 50))
         writer.transport.abort()
 
-    async with asking(running.url, CLIENTS, forecast()) as seen:
+    async with asking(running.url, CLIENTS, forecast()) as outcomes:
         await asyncio.gather(*(go(number) for number in range(LEAVING)))
         await asyncio.sleep(SECONDS / 4)
-    return f"{running.figure('kronos_requests_total', outcome='gone'):.0f} counted as gone", seen
+    return f"{running.figure('kronos_requests_total', outcome='gone'):.0f} counted as gone", outcomes
 
 
-async def _slow(running: Running) -> Told:
+async def _slow(running: Running) -> FaultResult:
     answers: Counter[str] = Counter()
 
     async def go() -> None:
@@ -100,12 +100,12 @@ async def _slow(running: Running) -> Told:
         answers[await answer] += 1
         writer.transport.abort()
 
-    async with asking(running.url, CLIENTS, forecast()) as seen:
+    async with asking(running.url, CLIENTS, forecast()) as outcomes:
         await asyncio.gather(*(go() for _ in range(SLOW)))
-    return _counts(answers), seen
+    return _counts(answers), outcomes
 
 
-async def _flood(running: Running) -> Told:
+async def _flood(running: Running) -> FaultResult:
     answers: Counter[str] = Counter()
     before = running.memory_mb()
 
@@ -122,15 +122,15 @@ async def _flood(running: Running) -> Told:
         answers[await answer] += 1
         writer.transport.abort()
 
-    async with asking(running.url, CLIENTS, forecast()) as seen:
+    async with asking(running.url, CLIENTS, forecast()) as outcomes:
         for first in range(0, OVERSIZE, 50):
             await asyncio.gather(*(go(first + number) for number in range(50)))
-    return f"{_counts(answers)}; memory {before:.0f} → {running.memory_mb():.0f} MB", seen
+    return f"{_counts(answers)}; memory {before:.0f} → {running.memory_mb():.0f} MB", outcomes
 
 
-async def _outage(running: Running, folder: Path) -> Told:
+async def _outage(running: Running, folder: Path) -> FaultResult:
     stored = {name: value for name, value in forecast().items() if name != "candles"}
-    async with asking(running.url, CLIENTS, forecast(), stored) as seen:
+    async with asking(running.url, CLIENTS, forecast(), stored) as outcomes:
         await asyncio.sleep(SECONDS / 4)
         await asyncio.to_thread(embedded.stop, folder)
         await asyncio.sleep(SECONDS / 2)
@@ -138,27 +138,27 @@ async def _outage(running: Running, folder: Path) -> Told:
         await asyncio.sleep(SECONDS / 4)
         async with httpx.AsyncClient(base_url=running.url, timeout=600, headers=HEADERS) as client:
             after = outcome(await client.post("/predict", content=encoded(stored)))
-    return f"after it: {after}", seen
+    return f"after it: {after}", outcomes
 
 
-async def _reload(running: Running) -> Told:
+async def _reload(running: Running) -> FaultResult:
     answers: Counter[str] = Counter()
     key = {"Authorization": f"Bearer {servers.ADMIN_KEY}"}
     async with (
-        asking(running.url, CLIENTS, forecast()) as seen,
+        asking(running.url, CLIENTS, forecast()) as outcomes,
         httpx.AsyncClient(base_url=running.url, timeout=600, headers=key) as client,
     ):
         for _ in range(RELOADS):
             answers[outcome(await client.post("/admin/reload"))] += 1
-    return _counts(answers), seen
+    return _counts(answers), outcomes
 
 
-async def _terminate(running: Running) -> Told:
-    async with asking(running.url, CLIENTS, forecast(LONG)) as seen:
+async def _terminate(running: Running) -> FaultResult:
+    async with asking(running.url, CLIENTS, forecast(LONG)) as outcomes:
         await asyncio.sleep(SECONDS / 4)
         running.process.send_signal(signal.SIGTERM)
         code = await asyncio.to_thread(running.process.wait)
-    return f"exit code {code}", seen
+    return f"exit code {code}", outcomes
 
 
 async def _connected(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -180,13 +180,13 @@ async def _status(reader: asyncio.StreamReader) -> str:
     return answer[9:12].decode() or "no answer"
 
 
-def _left(running: Running) -> str:
-    """What the server still holds, once it holds nothing or the patience is at its end."""
+def _in_use(running: Running) -> str:
+    """Slots, cache bytes and jobs in use; waits up to `RELEASED_WITHIN_S` until there are none."""
     if running.process.poll() is not None:
         return "–"
     names = ("kronos_slots_used", "kronos_cache_used_bytes", "kronos_queue_jobs")
     held: list[float] = []
-    for _ in range(int(LEFT_WITHIN_S)):
+    for _ in range(int(RELEASED_WITHIN_S)):
         held = [running.figure(name) for name in names]
         if not any(held):
             return "nothing"
@@ -198,7 +198,7 @@ def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{count} × {name}" for name, count in sorted(counts.items())) or "none"
 
 
-def _shown(seen: dict[str, Counter[str]]) -> str:
-    if len(seen) == 1:
-        return _counts(*seen.values())
-    return "; ".join(f"{kind}: {_counts(counts)}" for kind, counts in seen.items())
+def _shown(outcomes: dict[str, Counter[str]]) -> str:
+    if len(outcomes) == 1:
+        return _counts(*outcomes.values())
+    return "; ".join(f"{kind}: {_counts(counts)}" for kind, counts in outcomes.items())

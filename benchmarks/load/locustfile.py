@@ -1,7 +1,7 @@
-"""What Locust runs: clients that ask for a forecast, read the answer, and ask again at once.
+"""Locust clients that request a forecast, read the answer, and request the next one at once.
 
-``LOAD_BODY`` names the file with the request, ``LOAD_OUT`` the file for the outcomes as JSON: how long every
-request took and what came of it, and how long those have waited that are unanswered at the end.
+``LOAD_BODY`` names the file with the request, ``LOAD_OUT`` the file for the outcomes as JSON: seconds and
+outcome of every answer, and the waits of the requests that are unanswered at the end.
 """
 
 import json
@@ -18,13 +18,13 @@ _waiting: dict[int, float] = {}
 
 
 class Client(FastHttpUser):
-    """One client, who waits as long as it takes."""
+    """A client with a very long timeout."""
 
     network_timeout = connection_timeout = 3600.0
 
     @task
     def forecast(self) -> None:
-        """Ask for one forecast."""
+        """Request one forecast."""
         _waiting[id(self)] = start = time.perf_counter()
         with self.client.post(
             "/predict", data=_BODY, headers={"Content-Type": "application/json"}, catch_response=True
@@ -36,7 +36,7 @@ class Client(FastHttpUser):
 
 @events.test_stopping.add_listener
 def write(environment: Any, **_: Any) -> None:
-    """Write what happened, before the clients are stopped amid their requests."""
+    """Write the outcomes, before the clients are stopped."""
     now = time.perf_counter()
     waiting = [now - start for start in _waiting.values()]
     Path(os.environ["LOAD_OUT"]).write_text(json.dumps({"answered": list(_answered), "waiting": waiting}))

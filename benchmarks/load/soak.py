@@ -1,4 +1,4 @@
-"""Memory of the server under a steady load: it has to end where it was once it was warm."""
+"""Measures the server's memory under a steady load, which must not grow once it is warm."""
 
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.load import servers
-from benchmarks.load.closed_loop import Seen, load
+from benchmarks.load.closed_loop import LoadResult, load
 from benchmarks.models import bundle
 
 CLIENTS = 8
@@ -16,17 +16,17 @@ POINTS = 10
 
 
 def measure(sizes: Sequence[str], seconds: float) -> str:
-    """The table of memory over the time for each size, and its growth over the second half."""
+    """The table of memory over time for each size, with its growth over the second half."""
     ticks = [f"{number * seconds / POINTS / 60:.1f} min" for number in range(POINTS + 1)]
     rows, notes = [], []
     for size in sizes:
-        memory, seen = _soaked(size, seconds)
-        rows.append([size, *(f"{one:.0f} MB" for one in memory)])
-        errors = {outcome: count for outcome, count in seen.outcomes.items() if outcome != "200"}
+        memory, result = _soaked(size, seconds)
+        rows.append([size, *(f"{value:.0f} MB" for value in memory)])
+        errors = {outcome: count for outcome, count in result.outcomes.items() if outcome != "200"}
         growth = memory[-1] - memory[POINTS // 2]
         notes.append(
-            f"{size}: {seen.outcomes['200']} forecasts, other outcomes: {errors or 'none'}; growth over the "
-            f"second half {growth:+.1f} MB."
+            f"{size}: {result.outcomes['200']} forecasts, other outcomes: {errors or 'none'}; growth over "
+            f"the second half {growth:+.1f} MB."
         )
         print("; ".join(rows[-1]), notes[-1], file=sys.stderr, flush=True)
     head = [["model", *ticks], ["---"] * (len(ticks) + 1)]
@@ -34,8 +34,8 @@ def measure(sizes: Sequence[str], seconds: float) -> str:
     return "\n".join([*lines, "", f"{CLIENTS} clients for {seconds:g} s. {' '.join(notes)}"])
 
 
-def _soaked(size: str, seconds: float) -> tuple[list[float], Seen]:
-    """Memory in MB before the load and at `POINTS` instants of it, and what the clients saw."""
+def _soaked(size: str, seconds: float) -> tuple[list[float], LoadResult]:
+    """Memory in MB before the load and at `POINTS` instants of it, and the result of the clients."""
     with tempfile.TemporaryDirectory() as folder, servers.ours(bundle(size), Path(folder) / "log") as running:
         memory = [running.memory_mb()]
 
@@ -47,6 +47,6 @@ def _soaked(size: str, seconds: float) -> tuple[list[float], Seen]:
         start = time.monotonic()
         watching = threading.Thread(target=watch)
         watching.start()
-        seen = load(running.url, CLIENTS, seconds)
+        result = load(running.url, CLIENTS, seconds)
         watching.join()
-    return memory, seen
+    return memory, result

@@ -1,4 +1,4 @@
-"""Clients that go on asking while something happens to the server, and what each request came to."""
+"""Runs clients that send requests without pause during a fault, and counts the outcomes."""
 
 import asyncio
 from collections import Counter
@@ -17,23 +17,23 @@ _PAUSE_S = 0.05
 
 @asynccontextmanager
 async def asking(url: str, clients: int, *bodies: dict[str, Any]) -> AsyncIterator[dict[str, Counter[str]]]:
-    """Ask for the bodies in turn, until the block ends and the last answers are there.
+    """Send the bodies in turn until the block ends, then wait for the last answers.
 
-    The outcomes are counted by where a body's candles come from: a status with the problem's name, `REFUSED`
-    where there was no connection, `LOST` where one broke before the answer.
+    The outcomes are counts by the source of a body's candles: a status with the problem's name, `REFUSED` if
+    there was no connection, `LOST` if it broke before the answer.
     """
     outcomes: dict[str, Counter[str]] = {_kind(body): Counter() for body in bodies}
-    ended = asyncio.Event()
+    stop = asyncio.Event()
     limits = httpx.Limits(max_connections=clients)
     async with httpx.AsyncClient(base_url=url, timeout=600, headers=HEADERS, limits=limits) as client:
         tasks = [
-            asyncio.create_task(_ask(client, bodies[number % len(bodies)], outcomes, ended))
+            asyncio.create_task(_ask(client, bodies[number % len(bodies)], outcomes, stop))
             for number in range(clients)
         ]
         try:
             yield outcomes
         finally:
-            ended.set()
+            stop.set()
             await asyncio.gather(*tasks)
 
 
@@ -41,25 +41,25 @@ async def _ask(
     client: httpx.AsyncClient,
     body: dict[str, Any],
     outcomes: dict[str, Counter[str]],
-    ended: asyncio.Event,
+    stop: asyncio.Event,
 ) -> None:
-    content, counted = encoded(body), outcomes[_kind(body)]
-    while not ended.is_set():
+    content, counts = encoded(body), outcomes[_kind(body)]
+    while not stop.is_set():
         try:
             response = await client.post("/predict", content=content)
         except httpx.ConnectError:
-            counted[REFUSED] += 1
+            counts[REFUSED] += 1
             await asyncio.sleep(_PAUSE_S)
         except httpx.HTTPError:
-            counted[LOST] += 1
+            counts[LOST] += 1
         else:
-            counted[outcome(response)] += 1
+            counts[outcome(response)] += 1
             if response.status_code >= 400:
                 await asyncio.sleep(_PAUSE_S)
 
 
 def outcome(response: httpx.Response) -> str:
-    """An answer's status, with the name of the problem where it is one."""
+    """An answer's status, with the name of the problem if it is an error."""
     if response.is_success:
         return str(response.status_code)
     try:

@@ -1,4 +1,4 @@
-"""Upstream's predictor as its users put it on the web: FastAPI, one model, one request at a time.
+"""Serves upstream's predictor with FastAPI, one request at a time, as its users do.
 
 ``UPSTREAM_SIZE=mini KRONOS_PORT=8201 python -m benchmarks.load.upstream``
 """
@@ -17,22 +17,22 @@ from tests.helpers.oracle import COLUMNS, oracle_predictor
 
 app = FastAPI()
 predictor = oracle_predictor(checkpoint(os.environ.get("UPSTREAM_SIZE", "mini")), MAX_CONTEXT)
-one_at_a_time = threading.Lock()  # the predictor is not made for more
+predictor_lock = threading.Lock()  # the predictor is not thread-safe
 
 
 @app.post("/predict")
-def predict(asked: dict[str, Any]) -> dict[str, list[float]]:
-    """Answer the mean path, which is all that upstream's predictor gives."""
-    columns = dict(asked["candles"])
+def predict(body: dict[str, Any]) -> dict[str, list[float]]:
+    """Return the mean path, the only output of upstream's predictor."""
+    columns = dict(body["candles"])
     past = pd.Series(pd.to_datetime(columns.pop("timestamp")).tz_localize(None))
     hour = pd.Timedelta(hours=1)
-    future = pd.Series(pd.date_range(past.iloc[-1] + hour, periods=asked["pred_len"], freq=hour))
+    future = pd.Series(pd.date_range(past.iloc[-1] + hour, periods=body["pred_len"], freq=hour))
     frame = pd.DataFrame(candle_features(**columns), columns=COLUMNS)
-    with one_at_a_time:
-        made = predictor.predict(
-            frame, past, future, asked["pred_len"], T=1.0, top_k=0, top_p=0.9, sample_count=1, verbose=False
+    with predictor_lock:
+        forecast = predictor.predict(
+            frame, past, future, body["pred_len"], T=1.0, top_k=0, top_p=0.9, sample_count=1, verbose=False
         )
-    return {name: made[name].tolist() for name in COLUMNS}
+    return {name: forecast[name].tolist() for name in COLUMNS}
 
 
 if __name__ == "__main__":

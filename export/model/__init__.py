@@ -1,1 +1,1 @@
-"""Kronos in torch: tokenizer, decoder, EventEncoder and adapter, and how their weights are loaded."""
+"""Defines Kronos in torch: tokenizer, decoder, EventEncoder and adapter, and loads their weights."""

@@ -1,4 +1,4 @@
-"""A LoRA adapter on q_proj and v_proj, read from PEFT's safetensors layout (Hu et al. 2021)."""
+"""Reads a LoRA adapter (Hu et al. 2021) on q_proj and v_proj from PEFT's safetensors layout."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from export.model.decoder import KronosDecoder
 
 TARGETS = ("q_proj", "v_proj")
 _KEY = re.compile(r"^base_model\.model\.(?P<layer>.+)\.(?P<proj>\w+)\.lora_(?P<side>[AB])\.weight$")
-# PEFT settings that change the arithmetic, with the value this export understands.
-_PLAIN = {
+# PEFT settings that change the arithmetic, with their only supported value.
+_SUPPORTED = {
     "bias": "none",
     "use_dora": False,
     "fan_in_fan_out": False,
@@ -26,7 +26,7 @@ _PLAIN = {
 
 @dataclass(frozen=True)
 class LowRank:
-    """One low-rank update of a projection: x ↦ b (a x); b holds the factor α/r already.
+    """One low-rank update of a projection: x ↦ b (a x), where b includes the factor α/r.
 
     Shapes: a (r, d_in), b (d_out, r).
     """
@@ -59,13 +59,13 @@ def load_adapter(folder: Path, decoder: KronosDecoder) -> Adapter:
         tensors = load_file(weights_file)
         rank, alpha = int(config["r"]), float(config["lora_alpha"])
     except KeyError as e:
-        raise CheckpointError(f"{config_file} has no field {e}; r and lora_alpha are needed") from e
+        raise CheckpointError(f"{config_file} has no field {e}; r and lora_alpha are required") from e
     except Exception as e:
         raise CheckpointError(f"cannot read the adapter in {folder}: {e}") from e
-    for name, plain in _PLAIN.items():
-        if config.get(name, plain) not in (plain, None):
+    for name, supported in _SUPPORTED.items():
+        if config.get(name, supported) not in (supported, None):
             raise CheckpointError(
-                f"{config_file}: {name} = {config[name]!r} is not supported, only {plain!r} is"
+                f"{config_file}: {name} = {config[name]!r} is not supported, only {supported!r} is"
             )
     scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
     return Adapter(rank, _updates(tensors, rank, scale, decoder, weights_file))
@@ -74,6 +74,7 @@ def load_adapter(folder: Path, decoder: KronosDecoder) -> Adapter:
 def _updates(
     tensors: dict[str, Tensor], rank: int, scale: float, decoder: KronosDecoder, file: Path
 ) -> dict[str, dict[str, LowRank]]:
+    """Return the updates by layer and projection, from tensors named as PEFT names them."""
     sides: dict[tuple[str, str], dict[str, Tensor]] = {}
     shapes = {name: tuple(t.shape) for name, t in decoder.state_dict().items()}
     for key, tensor in tensors.items():
@@ -84,8 +85,8 @@ def _updates(
                 f"{file}: {key} adapts a layer that is not supported; supported are {' and '.join(TARGETS)} "
                 "of the attention layers"
             )
-        out, into = shapes[target]
-        expected = (rank, into) if match["side"] == "A" else (out, rank)
+        d_out, d_in = shapes[target]
+        expected = (rank, d_in) if match["side"] == "A" else (d_out, rank)
         if tuple(tensor.shape) != expected:
             raise CheckpointError(f"{file}: {key} is {tuple(tensor.shape)}, expected {expected}")
         sides.setdefault((match["layer"], match["proj"]), {})[match["side"]] = tensor.float()
@@ -94,13 +95,15 @@ def _updates(
     updates: dict[str, dict[str, LowRank]] = {}
     for (layer, proj), pair in sides.items():
         if set(pair) != {"A", "B"}:
-            raise CheckpointError(f"{file}: {layer}.{proj} has lora_{next(iter(pair))} but not its partner")
+            raise CheckpointError(
+                f"{file}: {layer}.{proj} has lora_{next(iter(pair))} without its counterpart"
+            )
         updates.setdefault(layer, {})[proj] = LowRank(pair["A"], pair["B"] * scale)
     return updates
 
 
 def merged(decoder: KronosDecoder, adapter: Adapter) -> dict[str, Tensor]:
-    """Weights of the decoder with the updates added: what the exported graph computes with gate 1."""
+    """Return the decoder's weights with the updates added, as the exported graph computes with gate 1."""
     state = dict(decoder.state_dict())
     for layer, updates in adapter.updates.items():
         for proj, low_rank in updates.items():

@@ -1,4 +1,4 @@
-"""Load published Kronos weights into our torch modules, from a directory or a Hugging Face id."""
+"""Loads Kronos weights in the published layout from a directory or a Hugging Face id, and saves them."""
 
 import json
 import re
@@ -18,13 +18,13 @@ from export.model.tokenizer import KronosTokenizer
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 RECORD_FILE = "training.json"
-# Buffers that some published files hold and others leave out.
+# Buffers that only some published files hold.
 OPTIONAL_TENSORS = re.compile(r"(\.rotary\.inv_freq|^tokenizer\.bsq\.(basis|group_basis))$")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint came from: the name given, the resolved revision, and the local folder."""
+    """Origin of a checkpoint: its directory or id, the resolved revision, and the local folder."""
 
     name: str
     revision: str | None
@@ -33,7 +33,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A decoder and the tokenizer that fits it, in eval mode."""
+    """A decoder and its tokenizer, in eval mode."""
 
     decoder: KronosDecoder
     tokenizer: KronosTokenizer
@@ -71,7 +71,7 @@ def load_checkpoint(
 
 
 def resolve(name: str, revision: str | None) -> Source:
-    """Find a checkpoint's folder; a Hugging Face id is downloaded into the hub's cache."""
+    """Find the folder of a checkpoint; a Hugging Face id is downloaded into the cache of the hub."""
     folder = Path(name)
     if folder.is_dir():
         if revision is not None:
@@ -80,27 +80,29 @@ def resolve(name: str, revision: str | None) -> Source:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise CheckpointError(f"{name!r} is neither a directory nor a Hugging Face id of the form owner/name")
     try:
-        found = Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE]))
+        snapshot = Path(
+            snapshot_download(name, revision=revision, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE])
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as e:
         reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
         raise CheckpointError(
             f"there is no directory {name!r} here, and it could not be fetched from Hugging Face: {reason}"
         ) from e
-    return Source(name, found.name, found)
+    return Source(name, snapshot.name, snapshot)
 
 
 def trained_clock(folder: Path) -> str | None:
-    """Return the clock that a checkpoint of `python -m training` read its time fields from.
+    """Return the clock of the time fields that a checkpoint of `python -m training` was trained with.
 
     Returns
     -------
     str or None
-        A manifest's `model_clock`; None where the folder has no record of such a training.
+        As `model_clock` of a manifest; None where the folder has no `training.json` of such a training.
 
     Raises
     ------
     CheckpointError
-        The record can't be read.
+        The file cannot be read.
     """
     file = folder / RECORD_FILE
     if not file.is_file():
@@ -108,10 +110,10 @@ def trained_clock(folder: Path) -> str | None:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
-        raise CheckpointError(f"cannot read the training's record {file}: {e}") from e
+        raise CheckpointError(f"cannot read the training record {file}: {e}") from e
     if not isinstance(record, dict) or "trained" not in record:
         return None
-    clock = record.get("model_clock", "UTC")  # records without it are of trainings that knew no other clock
+    clock = record.get("model_clock", "UTC")  # older records lack it: all trainings used UTC then
     return str(clock)
 
 
@@ -121,35 +123,35 @@ def load_weights(module: nn.Module, file: Path) -> None:
     Raises
     ------
     CheckpointError
-        The file can't be read, or tensors are missing, extra or of another shape; all are named.
+        The file cannot be read, or tensors are missing, extra or of another shape; the message names them.
     """
     try:
         tensors = load_file(file)
     except Exception as e:
         raise CheckpointError(f"cannot read the weights {file}: {e}") from e
-    wanted = module.state_dict()
+    expected = module.state_dict()
     problems = [
         f"missing {name} {tuple(t.shape)}"
-        for name, t in wanted.items()
+        for name, t in expected.items()
         if name not in tensors and not OPTIONAL_TENSORS.search(name)
     ]
     for name, t in tensors.items():
-        if name not in wanted:
+        if name not in expected:
             if not OPTIONAL_TENSORS.search(name):
                 problems.append(f"unexpected {name} {tuple(t.shape)}")
-        elif t.shape != wanted[name].shape:
-            problems.append(f"{name} is {tuple(t.shape)}, expected {tuple(wanted[name].shape)}")
+        elif t.shape != expected[name].shape:
+            problems.append(f"{name} is {tuple(t.shape)}, expected {tuple(expected[name].shape)}")
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise CheckpointError(f"{file} does not fit its config.json: {shown}")
-    module.load_state_dict({n: t.float() for n, t in tensors.items() if n in wanted}, strict=False)
+    module.load_state_dict({n: t.float() for n, t in tensors.items() if n in expected}, strict=False)
 
 
 def randomise(module: nn.Module, seed: int) -> None:
-    """Fill a module with random weights that give a lively model, the same for the same seed.
+    """Fill a module with random weights that depend on the seed alone.
 
-    Xavier matrices, biases of spread 0.02, embeddings of spread 1/√d, norms of one: for tests,
-    benchmarks and demonstrations where no trained checkpoint can be had.
+    Matrices are Xavier normal, biases have a standard deviation of 0.02, embeddings of 1/√d, and norms are 1:
+    for trainings, tests and benchmarks without a trained checkpoint.
     """
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():

@@ -1,4 +1,4 @@
-"""Sizes of a Kronos decoder and tokenizer, read from the published `config.json` files."""
+"""Defines the sizes of a Kronos decoder and tokenizer, and reads them from `config.json` files."""
 
 import dataclasses
 import json
@@ -18,24 +18,25 @@ class _Config:
         Raises
         ------
         CheckpointError
-            The file is absent, is no JSON object, lacks a field, or holds a field of another type.
+            The file is absent or not a JSON object, or a field is missing or of another type.
         """
         try:
             raw = json.loads(file.read_text())
         except OSError as e:
             raise CheckpointError(f"cannot read {file}: {e.strerror}") from e
         except json.JSONDecodeError as e:
-            raise CheckpointError(f"{file} is no JSON: {e}") from e
+            raise CheckpointError(f"{file} is not JSON: {e}") from e
         if not isinstance(raw, dict):
             raise CheckpointError(f"{file} holds a {type(raw).__name__}, a JSON object is expected")
         return cls(**{f.name: _field(raw, f.name, f.type, file) for f in dataclasses.fields(cls)})
 
     def write(self, file: Path) -> None:
-        """Write the fields as a `config.json` that `read` takes back."""
+        """Write a `config.json` that `read` accepts."""
         file.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 
 def _field(raw: dict[str, Any], name: str, kind: Any, file: Path) -> Any:
+    """Return one field as the type of its annotation; an integer is accepted as a float."""
     if name not in raw:
         raise CheckpointError(f"{file} has no field {name!r}; its fields are {sorted(raw)}")
     value = raw[name]
@@ -46,11 +47,9 @@ def _field(raw: dict[str, Any], name: str, kind: Any, file: Path) -> Any:
     return kind(value)
 
 
-def _check_heads(d_model: int, n_heads: int, what: str) -> None:
+def _check_heads(d_model: int, n_heads: int, part: str) -> None:
     if d_model % n_heads or d_model // n_heads % 2:
-        raise CheckpointError(
-            f"{what}: d_model {d_model} over n_heads {n_heads} must give an even whole head size"
-        )
+        raise CheckpointError(f"{part}: d_model {d_model} over n_heads {n_heads} must be an even integer")
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class DecoderConfig(_Config):
 class TokenizerConfig(_Config):
     """Sizes of the Kronos tokenizer, under the names of its published `config.json`.
 
-    `n_enc_layers` and `n_dec_layers` build one block fewer than they say, as upstream does.
+    As in upstream, `n_enc_layers` and `n_dec_layers` are one more than the blocks that are built.
     """
 
     d_in: int
@@ -122,10 +121,11 @@ class TokenizerConfig(_Config):
 
 
 def check_pair(decoder: DecoderConfig, tokenizer: TokenizerConfig) -> None:
-    """Raise `CheckpointError` where a tokenizer's tokens do not fit a decoder's vocabulary."""
+    """Raise `CheckpointError` unless a decoder and a tokenizer have the same bits."""
     for field in ("s1_bits", "s2_bits"):
-        ours, theirs = getattr(decoder, field), getattr(tokenizer, field)
-        if ours != theirs:
+        in_decoder, in_tokenizer = getattr(decoder, field), getattr(tokenizer, field)
+        if in_decoder != in_tokenizer:
             raise CheckpointError(
-                f"the tokenizer does not fit the model: {field} is {theirs} there and {ours} in the model"
+                f"the tokenizer does not fit the model: {field} is {in_tokenizer} in the tokenizer and "
+                f"{in_decoder} in the model"
             )

@@ -1,7 +1,7 @@
-"""The Kronos decoder in torch: token pairs and time stamps to logits of the next pair.
+"""Defines the Kronos decoder in torch: token pairs and time stamps to logits of the next pair.
 
-This is the form that reads well and that a bundle is verified against; `export.graph` is the same
-model with a key/value cache and sampling, as it is exported.
+Bundles are verified against this module; `export.graph` is the same model as it is exported, with a
+key/value cache and sampling.
 """
 
 import math
@@ -54,7 +54,7 @@ class TimeEmbedding(nn.Module):
 
 
 class DependencyLayer(nn.Module):
-    """The s2 tokens' view of the s1 token: attention from the s1 embedding over the hidden states."""
+    """Conditions s2 on s1: attention with the s1 embedding as its query over the hidden states."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
@@ -64,12 +64,13 @@ class DependencyLayer(nn.Module):
     def forward(self, hidden: Tensor, s1_embedding: Tensor) -> Tensor:
         """Hidden states (B, S, d) and the last position's s1 embedding (B, 1, d) to (B, 1, d).
 
-        As upstream runs it at inference: one query, no rotation, not causal, the residual is the
-        last hidden state.
+        As upstream runs it at inference: one query, no rotation, not causal, and the last hidden state as
+        the residual.
         """
-        a = self.cross_attn
-        q, k, v = a.heads(a.q_proj(s1_embedding)), a.heads(a.k_proj(hidden)), a.heads(a.v_proj(hidden))
-        out: Tensor = self.norm(hidden[:, -1:] + a.attend(q, k, v, causal=False))
+        attention = self.cross_attn
+        query = attention.heads(attention.q_proj(s1_embedding))
+        key, value = attention.heads(attention.k_proj(hidden)), attention.heads(attention.v_proj(hidden))
+        out: Tensor = self.norm(hidden[:, -1:] + attention.attend(query, key, value, causal=False))
         return out
 
 
@@ -108,7 +109,7 @@ class KronosDecoder(nn.Module):
 
     @property
     def blocks(self) -> Sequence[TransformerBlock]:
-        """The transformer blocks, typed."""
+        """The transformer blocks, with their type."""
         return list(self.transformer)  # type: ignore[arg-type]
 
     def hidden(self, s1: Tensor, s2: Tensor, stamp: Tensor, event_embedding: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""EventEncoder: the 20 event channels of a candle, projected to the width of the decoder."""
+"""Defines the EventEncoder, which projects the 20 event channels of a candle to the decoder's width."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,8 @@ def load_events(file: Path, d_model: int) -> TrainedEvents:
     Raises
     ------
     CheckpointError
-        The file is absent or no safetensors file, its tensors have other names or shapes, or its
-        metadata names an alignment or schema that is not known.
+        The file is absent or not in the safetensors format, its tensors have other names or shapes, or the
+        alignment or schema of its metadata is unknown.
     """
     try:
         with safe_open(file, framework="pt") as stream:
@@ -53,12 +53,12 @@ def load_events(file: Path, d_model: int) -> TrainedEvents:
     except Exception as e:
         raise CheckpointError(f"cannot read the events file {file}: {e}") from e
     expected = {"proj.weight": (d_model, len(EVENT_CHANNELS)), "proj.bias": (d_model,)}
-    found = {name: tuple(t.shape) for name, t in tensors.items()}
-    if found != expected:
-        raise CheckpointError(f"the events file {file} holds {found}; expected for this model is {expected}")
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != expected:
+        raise CheckpointError(f"the events file {file} holds {shapes}; this model expects {expected}")
     alignment = metadata.get("event_alignment", "same")
     if alignment not in get_args(Alignment):
-        raise CheckpointError(f"{file}: event_alignment is {alignment!r}, 'same' or 'next' is expected")
+        raise CheckpointError(f"{file}: event_alignment is {alignment!r}; expected 'same' or 'next'")
     if (schema := metadata.get("event_schema", str(EVENT_SCHEMA))) != str(EVENT_SCHEMA):
         raise CheckpointError(f"{file}: event_schema is {schema}, this version exports schema {EVENT_SCHEMA}")
     encoder = EventEncoder(d_model)

@@ -1,4 +1,4 @@
-"""Torch layers shared by the tokenizer and the decoder; parameter names follow the published files."""
+"""Defines the layers of the tokenizer and the decoder; parameters have the names of the published files."""
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ class FeedForward(nn.Module):
 
 
 class Rotary(nn.Module):
-    """Rotary position angles; the buffer `inv_freq` stands in the published files (Su et al. 2021)."""
+    """Rotary position angles (Su et al. 2021); some published files hold the buffer `inv_freq`."""
 
     inv_freq: Tensor
 
@@ -47,7 +47,7 @@ class Rotary(nn.Module):
         self.register_buffer("inv_freq", 1.0 / (10000 ** (torch.arange(0, head_dim, 2).float() / head_dim)))
 
     def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine of shape (len(positions), head_dim / 2)."""
+        """Return cosines and sines of shape (len(positions), head_dim / 2)."""
         angle = positions.to(self.inv_freq.dtype)[:, None] * self.inv_freq[None, :]
         return angle.cos(), angle.sin()
 

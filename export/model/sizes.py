@@ -1,4 +1,4 @@
-"""The published sizes, a small one that is shipped, and a tiny one for tests."""
+"""Lists the published sizes, the size of the packaged demo model, and a tiny one for tests."""
 
 from dataclasses import dataclass, replace
 
@@ -51,8 +51,8 @@ def _tokenizer(group_size: int, d_model: int = 256, ff_dim: int = 512, layers: i
     )
 
 
-# Small enough to be trained on two cores in an hour and to be shipped. Fewer bits than the published ones:
-# a vocabulary of 1,024 × 1,024 has more pairs than the candles that it would be trained on.
+# Small enough to be trained on two cores in an hour and to be packaged. Its tokens have fewer bits than the
+# published ones: a vocabulary of 1,024 × 1,024 has more pairs than its training data has candles.
 _DEMO_DECODER = replace(
     _decoder(4, 128, 2, 384),
     s1_bits=9,

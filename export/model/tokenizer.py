@@ -1,4 +1,4 @@
-"""The Kronos tokenizer in torch: candles to pairs of tokens and back."""
+"""Defines the Kronos tokenizer in torch: candles to pairs of tokens and back."""
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ class KronosTokenizer(nn.Module):
         self.encoder = blocks(config.n_enc_layers - 1)
         self.decoder = blocks(config.n_dec_layers - 1)
         self.quant_embed = nn.Linear(d, bits)
-        # Decodes from s1 alone: a training objective, so its weights stand in every published file.
+        # Decodes from s1 alone, for training only; every published file holds its weights.
         self.post_quant_embed_pre = nn.Linear(config.s1_bits, d)
         self.post_quant_embed = nn.Linear(bits, d)
 
@@ -46,17 +46,17 @@ class KronosTokenizer(nn.Module):
         return out
 
     def quantiser_input(self, x: Tensor) -> Tensor:
-        """Unit vectors whose signs are the bits: (B, T, 6) normalised candles to (B, T, s1 + s2 bits)."""
+        """Return unit vectors whose signs are the bits: candles (B, T, 6) to (B, T, s1 + s2 bits)."""
         return F.normalize(self._projected(x), dim=-1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens s1, s2, each (B, T) int64, of normalised candles (B, T, 6); bit i weighs 2^i.
+        """Return tokens s1, s2, each (B, T) int64, of normalised candles (B, T, 6); bit i has the value 2^i.
 
-        A sign does not depend on a vector's length, so the vectors are not brought to unit length: that would
-        take an operator (ReduceL2) for which a GPU needs cuDNN, which nothing else in a bundle does.
+        Signs do not depend on a vector's length, so the vectors are not normalised: that would need an
+        operator (ReduceL2) for which a GPU requires cuDNN, unlike all others of a bundle.
         """
         bits = (self._projected(x) > 0).long()
-        return _weigh(bits[..., : self.config.s1_bits]), _weigh(bits[..., self.config.s1_bits :])
+        return _token(bits[..., : self.config.s1_bits]), _token(bits[..., self.config.s1_bits :])
 
     def _embed_tokens(self, s1: Tensor, s2: Tensor) -> Tensor:
         bits = torch.cat([_bits(s1, self.config.s1_bits), _bits(s2, self.config.s2_bits)], dim=-1)
@@ -65,7 +65,7 @@ class KronosTokenizer(nn.Module):
         return embedded
 
     def decode(self, s1: Tensor, s2: Tensor) -> Tensor:
-        """Normalised candles (B, T, 6) of tokens s1, s2 (B, T)."""
+        """Return normalised candles (B, T, 6) of tokens s1, s2 (B, T)."""
         z = self._embed_tokens(s1, s2)
         for block in self.decoder:
             z = block(z)
@@ -87,20 +87,20 @@ class KronosTokenizer(nn.Module):
         Returns
         -------
         Tensor
-            Normalised candles of the continuations, (B, G, 6): what `decode` gives for the last G
-            columns of each past + continuation.
+            Normalised candles of the continuations, (B, G, 6), equal to the last G columns that `decode`
+            returns for each past + continuation.
         """
         past, z = self._embed_tokens(past_s1, past_s2), self._embed_tokens(s1, s2)
         length = past.shape[1]
         positions = torch.arange(length + z.shape[1], device=z.device)
-        # A query sees a key where the key's position is not after its own.
+        # Causal: a query attends to keys at its own position and before.
         past_mask = positions[None, :length] <= positions[:length, None]
         mask = positions[None, :] <= positions[length:, None]
         blocks: list[TransformerBlock] = list(self.decoder)  # type: ignore[arg-type]
         for block in blocks:
             cos, sin = block.self_attn.rotary.angles(positions)
-            pk, pv, past = _block(block, past, cos[:length], sin[:length], past_mask)
-            _, _, z = _block(block, z, cos[length:], sin[length:], mask, pk, pv)
+            past_key, past_value, past = _block(block, past, cos[:length], sin[:length], past_mask)
+            _, _, z = _block(block, z, cos[length:], sin[length:], mask, past_key, past_value)
         out: Tensor = self.head(z)
         return out
 
@@ -114,7 +114,13 @@ def _block(
     past_key: Tensor | None = None,
     past_value: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One transformer block over x with keys and values of a shared past put before its own."""
+    """Apply a block to x, with keys and values of a shared past before its own.
+
+    Returns
+    -------
+    key, value, x
+        Of x alone.
+    """
     attention = block.self_attn
     normed = block.norm1(x)
     q = rotate(attention.heads(attention.q_proj(normed)), cos, sin)
@@ -139,10 +145,12 @@ def _powers(count: int, device: torch.device) -> Tensor:
     return 2 ** torch.arange(count, device=device)
 
 
-def _weigh(bits: Tensor) -> Tensor:
+def _token(bits: Tensor) -> Tensor:
+    """Join bits (..., count) into tokens (...); bit i has the value 2^i."""
     return (bits * _powers(bits.shape[-1], bits.device)).sum(-1)
 
 
 def _bits(token: Tensor, count: int) -> Tensor:
-    # Division instead of shifts: ONNX shifts unsigned integers only.
+    """Split tokens (...) into bits (..., count)."""
+    # Division rather than shifts: ONNX can only shift unsigned integers.
     return torch.div(token.unsqueeze(-1), _powers(count, token.device), rounding_mode="floor") % 2

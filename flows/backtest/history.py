@@ -32,7 +32,7 @@ class History:
     Attributes
     ----------
     candles
-        Columns of `flows.runtime.candle_columns.CANDLE_SCHEMA`, ordered by symbol and time.
+        Columns of `flows.runtime.table_columns.CANDLES`, ordered by symbol and time.
     instruments
         By symbol, for the symbols to forecast.
     sources

@@ -115,7 +115,7 @@ _COMPARISON_HEADINGS: Final = (
 )  # fmt: skip
 _LEGEND: Final = (
     "bp: basis points of the last close. ratio: model over walk, below 1 is better. "
-    "right way: p50 on the side of the last close on which the close came out"
+    "right way: p50 and the actual close on one side of the last close"
 )
 
 

@@ -5,15 +5,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import psycopg
 
 from flows.events.build import build_event_arrays
 from flows.events.config import EventError, load_config
 from flows.events.plot import plot_events
-from flows.events.request import EventRequest
 from flows.events.source import read_sources, span_of
 from flows.forecasting.candles import closed_windows, read_candles
+from flows.forecasting.event_plan import event_requests
 from flows.forecasting.universe import read_universe
 from flows.runtime.arguments import instant
 from market.timeframes import TIMEFRAMES
@@ -24,9 +23,9 @@ LOOKBACK, PRED_LEN = 392, 120
 """Candles that are drawn, and candles ahead: those of a forecast by a model with a context of 512."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.events") -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m flows.events", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     plot = parser.add_subparsers(required=True, metavar="plot").add_parser(
         "plot", help="draw the candles of a symbol with the 20 event channels under them"
     )
@@ -61,10 +60,7 @@ def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
         if symbol in reasons:
             raise ValueError(reasons[symbol])
         window = windows.windows[symbol]
-        instant = np.datetime64(as_of.replace(tzinfo=None), "us")
-        request = EventRequest(
-            symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant
-        )
+        (request,) = event_requests({symbol: window}, timeframe, as_of)
         config = load_config()
         sources = read_sources(connection, span_of([request]), config)
     results = build_event_arrays([request], sources.calendar, sources.leaders, config, sources.rates)

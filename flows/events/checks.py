@@ -1,4 +1,4 @@
-"""What can't be true of a calendar's releases: hours, weekdays and numbers at which they never come."""
+"""Warns of releases that can't be right: impossible hours, weekdays and frequencies, contradicting rows."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
@@ -16,36 +16,41 @@ from market.warning_codes import WarningCode, warning
 
 MOST_A_YEAR: Final = {"fomc": 12, "cpi": 14, "nfp": 14, "gdp": 14, "pce": 14}
 FEWEST_DAYS: Final = 14  # between two scheduled releases of one family
-_USUAL_MINUTE: Final = {"fomc": 14 * 60, "cpi": 510, "nfp": 510, "gdp": 510, "pce": 510}  # of New York's day
-_OF_FOMC_BEFORE: Final = (12 * 60 + 15, 14 * 60 + 30)  # its statements came at 12:30 or 14:15 until then
+_USUAL_MINUTE: Final = {
+    "fomc": 14 * 60,
+    "cpi": 510,
+    "nfp": 510,
+    "gdp": 510,
+    "pce": 510,
+}  # of the day in New York
+_FOMC_BEFORE: Final = (12 * 60 + 15, 14 * 60 + 30)  # before that date its statements were at 12:30 or 14:15
 _FOMC_AT_TWO: Final = np.datetime64("2013-03-20", "us")
 _PCE_BEFORE_HOLIDAYS: Final = 10 * 60
 _TOLERANCE: Final = 15  # minutes
 _YEAR: Final = np.timedelta64(365, "D").astype("timedelta64[us]")
-_SUNDAY_EVENING: Final = 20 * 60  # UTC, when Monday's releases of New Zealand begin
+_SUNDAY_EVENING: Final = 20 * 60  # UTC, when Monday begins in New Zealand
 _SHOWN: Final = 3
 
 
 def impossible_releases(merged: Merged, first: np.datetime64, last: np.datetime64) -> Iterator[str]:
-    """Yield a warning for each family whose releases between two instants can't be as the calendar says."""
+    """Yield warnings of families whose releases between two instants have impossible times or numbers."""
     rows = merged.rows
-    stands = rows.scheduled & (rows.withdrawn_at == NEVER) & (merged.never_came == NEVER)
+    valid = rows.scheduled & (rows.withdrawn_at == NEVER) & (merged.never_came == NEVER)
     inside = (rows.times >= first) & (rows.times <= last)
     for number, family in enumerate(FAMILIES):
         start, end = rows.series.searchsorted([number, number + 1])
-        mine = np.flatnonzero(stands[start:end]) + start
-        times, near = rows.times[mine], inside[mine]
+        releases = np.flatnonzero(valid[start:end]) + start
+        times, near = rows.times[releases], inside[releases]
         if not near.any():
             continue
-        timed = rows.timed[mine]
-        yield from _unusual(family, times[near], timed[near])
+        yield from _unusual(family, times[near], rows.timed[releases][near])
         yield from _too_many(family, times, near)
 
 
 def doubtful_releases(
     merged: Merged, names: dict[str, int], first: np.datetime64, last: np.datetime64, now: np.datetime64
 ) -> Iterator[str]:
-    """Yield a warning for the releases between two instants of which rows disagree, or that never came."""
+    """Yield warnings of releases between two instants whose rows disagree, or that were never published."""
     rows = merged.rows
     inside = (rows.times >= first) & (rows.times <= last)
     cases = (
@@ -65,35 +70,41 @@ def doubtful_releases(
             "a past release has no actual though a later one of its series has, so that it is no event",
         ),
     )
-    for found, code, sentence in cases:
-        which = np.flatnonzero(found & inside)
-        if which.size:
-            by_number = {number: name for name, number in names.items()}
+    for releases, code, sentence in cases:
+        affected = np.flatnonzero(releases & inside)
+        if affected.size:
+            name_of = {number: name for name, number in names.items()}
             listed = [
-                f"{by_number[int(rows.series[row])]} {_text(rows.times[row], bool(rows.timed[row]))}"
-                for row in which.tolist()
+                f"{name_of[int(rows.series[row])]} {_text(rows.times[row], bool(rows.timed[row]))}"
+                for row in affected.tolist()
             ]
             yield warning(code, f"{sentence}: {_first(listed)}")
 
 
 def dated_rows(dated: list[DatedRows]) -> Iterator[str]:
-    """Yield a warning for each source whose times are dates."""
-    for found in dated:
-        source = "rows without a source" if found.source is None else f"source {found.source!r}"
+    """Yield a warning for each source with rows that were read as dates."""
+    for rows in dated:
+        source = "rows without a source" if rows.source is None else f"source {rows.source!r}"
         yield warning(
             WarningCode.CALENDAR_DATES,
-            f"{source}: {found.count} tracked releases stand at midnight and are read as dates, whose "
+            f"{source}: {rows.count} tracked releases are at midnight and are read as dates, whose "
             "figures count when the day is over; mend the stored rows with python -m flows.mend_calendar",
         )
 
 
-def left_out(frequent: Int64Array) -> Iterator[str]:
-    """Yield a warning for each family of which a title came too often to be a schedule."""
-    for number in np.flatnonzero(frequent).tolist():
+def left_out(too_frequent: Int64Array) -> Iterator[str]:
+    """Yield a warning for each family with rows whose title is too frequent for a schedule.
+
+    Parameters
+    ----------
+    too_frequent : (families,)
+        Number of such rows.
+    """
+    for number in np.flatnonzero(too_frequent).tolist():
         yield warning(
             WarningCode.RELEASES_TOO_FREQUENT,
-            f"{frequent[number]} rows of {FAMILIES[number]} are left out: a title that comes {OFTEN} times "
-            f"in {OFTEN_DAYS} days is no schedule of releases",
+            f"{too_frequent[number]} rows of {FAMILIES[number]} are left out: a title that comes "
+            f"{OFTEN} times in {OFTEN_DAYS} days is no schedule of releases",
         )
 
 
@@ -101,29 +112,29 @@ def _unusual(family: str, times: DatetimeArray, timed: BoolArray) -> Iterator[st
     minutes = times.view(np.int64) // 60_000_000
     minutes = minutes + np.where(timed, [_offset(day) for day in (minutes // 1440).tolist()], 0)
     minute, weekend = minutes % 1440, (minutes // 1440 + 3) % 7 > 4  # 1970-01-01 was a Thursday
-    hours = timed & ~weekend & ~_is_usual(family, minute, times)
-    if hours.any():
+    unusual = timed & ~weekend & ~_are_usual(family, minute, times)
+    if unusual.any():
         listed = [
             f"{_text(times[row], timed=True)} ({minute[row] // 60:02d}:{minute[row] % 60:02d} New York)"
-            for row in np.flatnonzero(hours).tolist()
+            for row in np.flatnonzero(unusual).tolist()
         ]
         usual = time(*divmod(_USUAL_MINUTE[family], 60))
         yield warning(
             WarningCode.UNUSUAL_RELEASE_TIME,
-            f"{family} stands away from {usual:%H:%M} New York: {_first(listed)}; is the file in another "
+            f"{family} is away from {usual:%H:%M} New York: {_first(listed)}; is the file in another "
             "time zone (flows.load calendar --timezone)?",
         )
     if weekend.any():
         listed = [_text(times[row], bool(timed[row])) for row in np.flatnonzero(weekend).tolist()]
-        yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"{family} stands on a weekend: {_first(listed)}")
+        yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"{family} is on a weekend: {_first(listed)}")
 
 
-def _is_usual(family: str, minute: Int64Array, times: DatetimeArray) -> BoolArray:
+def _are_usual(family: str, minute: Int64Array, times: DatetimeArray) -> BoolArray:
     usual: BoolArray = np.abs(minute - _USUAL_MINUTE[family]) <= _TOLERANCE
     if family == "pce":
         usual |= np.abs(minute - _PCE_BEFORE_HOLIDAYS) <= _TOLERANCE
     if family == "fomc":
-        first, last = _OF_FOMC_BEFORE
+        first, last = _FOMC_BEFORE
         usual |= (times < _FOMC_AT_TWO) & (first <= minute) & (minute <= last)
     return usual
 
@@ -151,26 +162,25 @@ def _too_many(family: str, times: DatetimeArray, near: BoolArray) -> Iterator[st
 def weekend_decisions(
     merged: Merged, names: dict[str, int], first: np.datetime64, last: np.datetime64
 ) -> Iterator[str]:
-    """Yield a warning for scheduled decisions of central banks that stand on a weekend.
+    """Yield a warning of scheduled decisions of central banks on a weekend.
 
-    China's may: it works on some Saturdays before and after its holidays.
+    Those of China are exempt: some Saturdays and Sundays around its holidays are working days there.
     """
     rows = merged.rows
-    known = (rows.times >= first) & (rows.times <= last) & rows.scheduled & (rows.withdrawn_at == NEVER)
-    known &= (rows.series >= len(FAMILIES)) & (merged.never_came == NEVER)
+    odd = (rows.times >= first) & (rows.times <= last) & rows.scheduled & (rows.withdrawn_at == NEVER)
+    odd &= (rows.series >= len(FAMILIES)) & (merged.never_came == NEVER)
     minutes = rows.times.view(np.int64) // 60_000_000
     weekday, minute = (minutes // 1440 + 3) % 7, minutes % 1440
-    known &= (weekday == 5) | ((weekday == 6) & (~rows.timed | (minute < _SUNDAY_EVENING)))
-    if known.any():
-        by_number = {number: name for name, number in names.items()}
+    odd &= (weekday == 5) | ((weekday == 6) & (~rows.timed | (minute < _SUNDAY_EVENING)))
+    if odd.any():
+        name_of = {number: name for name, number in names.items()}
         listed = [
-            f"{by_number[int(rows.series[row])]} {_text(rows.times[row], bool(rows.timed[row]))}"
-            for row in np.flatnonzero(known).tolist()
-            if by_number[int(rows.series[row])].startswith(RATE)
-            and by_number[int(rows.series[row])] != RATE + "CNY"
+            f"{name} {_text(rows.times[row], bool(rows.timed[row]))}"
+            for row in np.flatnonzero(odd).tolist()
+            if (name := name_of[int(rows.series[row])]).startswith(RATE) and name != RATE + "CNY"
         ]
         if listed:
-            yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"decisions stand on a weekend: {_first(listed)}")
+            yield warning(WarningCode.UNUSUAL_RELEASE_TIME, f"decisions are on a weekend: {_first(listed)}")
 
 
 @lru_cache(maxsize=1 << 14)
@@ -182,7 +192,7 @@ def _offset(day: int) -> int:
 
 
 def _text(instant: np.datetime64, timed: bool) -> str:
-    moment: Any = instant.item()  # a datetime, which NumPy's types don't know
+    moment: Any = instant.item()  # a datetime; NumPy types it as Any
     return f"{moment:%Y-%m-%d %H:%M} UTC" if timed else f"{moment:%Y-%m-%d}"
 
 

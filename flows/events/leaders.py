@@ -1,9 +1,9 @@
-"""The leaders' channels: returns of BTC, SPY and the dollar index, and the level of the VIX.
+"""Computes the leaders' channels: returns of BTC, SPY and the dollar index, and the level of the VIX.
 
-The rules, on history rows alone:
+The rules, for history rows alone:
 
 - A row holds the close-to-close log return of the leader's last candle that had closed by the row's open, if
-  it closed after the previous candle's open; else 0, as while the leader's market is shut.
+  it closed after the previous candle's open; else 0, as while the leader's market is closed.
 - A symbol may be its own leader: then the row holds the return of the candle before.
 - The VIX is the last daily close known at the row's open, as a z-score over the closes of the 365 days before
   it (at least 20, else 0), clipped to ±3. Without daily candles of the VIX, FRED's VIXCLS, from the date on
@@ -38,7 +38,7 @@ _FEWEST_CLOSES: Final = 20
 
 @dataclass(frozen=True)
 class Leaders:
-    """What the leaders' channels are made from.
+    """Tables from which the leaders' channels are computed.
 
     Attributes
     ----------
@@ -56,13 +56,13 @@ class Leaders:
 class Signal:
     """One leader's channel as a step function: from ``known_at[i]`` on it is ``values[i]``; (n,) each.
 
-    The first value is 0 and has been known for ever, so that every instant has one.
+    The first value is 0 from the year 1 on, so that every instant has a value.
     """
 
     channel: int
     known_at: DatetimeArray
     values: Float64Array
-    warning: str  # what to say where nothing of it is known
+    warning: str  # for windows in which the leader has no candles
 
 
 def leader_signals(leaders: Leaders, timeframe: str, config: EventConfig) -> list[Signal]:
@@ -80,13 +80,13 @@ def leader_signals(leaders: Leaders, timeframe: str, config: EventConfig) -> lis
 
 
 def last_known(signal: Signal, opens: DatetimeArray) -> tuple[Float64Array, DatetimeArray]:
-    """Return a signal's value at each instant and since when it was known, (n,) each."""
+    """Return a signal's value at each instant, and since when that value was known; (n,) each."""
     index = signal.known_at.view(np.int64).searchsorted(opens.view(np.int64), side="right") - 1
     return signal.values[index], signal.known_at[index]
 
 
 def is_known(signal: Signal, first: np.datetime64, last: np.datetime64) -> bool:
-    """Tell whether a leader has news between two instants; for the VIX, whether it has any level by then."""
+    """Tell whether a leader has a return between two instants; for the VIX, any level by the last."""
     span = np.array([first, last]).view(np.int64)
     start, end = signal.known_at.view(np.int64).searchsorted(span, side="right")
     return bool(end > (1 if signal.channel == VIX_CHANNEL else start))
@@ -110,7 +110,7 @@ def _signal(channel: int, known_at: DatetimeArray, values: Float64Array, text: s
 
 
 def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Float64Array, DatetimeArray]:
-    """Return date, value and first day of knowledge; a later revision of a value is ignored."""
+    """Return dates, values and the day since which each was known; later revisions are ignored."""
     if rows is None or rows.is_empty():
         none = np.zeros(0, dtype="datetime64[us]")
         return none, np.zeros(0), none
@@ -121,14 +121,14 @@ def _vixcls(rows: pl.DataFrame | None) -> tuple[DatetimeArray, Float64Array, Dat
 
 
 def _closes(candles: pl.DataFrame | None, symbol: str) -> tuple[DatetimeArray, Float64Array]:
-    """Return timestamps and closes of one symbol, oldest first, each timestamp once, bad prices left out."""
+    """Return timestamps and closes of one symbol, oldest first, without repetitions and invalid prices."""
     if candles is None:
         return np.zeros(0, dtype="datetime64[us]"), np.zeros(0)
-    mine = candles["symbol"] == symbol
-    stamps = instants(candles["ts"].filter(mine))
-    closes = candles["close"].filter(mine).cast(pl.Float64).to_numpy()
-    sound = np.isfinite(closes) & (closes > 0)
-    if sound.all() and (stamps[1:] > stamps[:-1]).all():
+    of_symbol = candles["symbol"] == symbol
+    stamps = instants(candles["ts"].filter(of_symbol))
+    closes = candles["close"].filter(of_symbol).cast(pl.Float64).to_numpy()
+    valid = np.isfinite(closes) & (closes > 0)
+    if valid.all() and (stamps[1:] > stamps[:-1]).all():
         return stamps, closes
-    stamps, first = np.unique(stamps[sound], return_index=True)
-    return stamps, closes[sound][first]
+    stamps, first = np.unique(stamps[valid], return_index=True)
+    return stamps, closes[valid][first]

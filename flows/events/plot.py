@@ -1,4 +1,4 @@
-"""A picture of an event array: the candles of its window with the 20 channels under them."""
+"""Draws an event array: the candles of its window with the 20 channels below them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,19 +25,19 @@ def plot_events(
 ) -> None:
     """Draw candles and channels over the same time axis and write the picture to a file.
 
-    Every candle has the same width, so that nights and weekends take no room. The prediction window is
-    shaded. Each channel has a strip, its smallest and largest value at the right.
+    All candles have the same width, so nights and weekends take no room. The prediction window is
+    shaded. Each channel has a strip, with its smallest and largest value on the right.
 
     Parameters
     ----------
     request
-        What the array was built for.
+        The request that the array was built for.
     columns
         open, high, low and close of the candles used, (T,) each.
     result
-        With an array.
+        The event array of the request.
     out
-        A file name whose ending says the format, such as ``.png``.
+        A file name whose ending determines the format, such as ``.png``.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _draw_candles(axes: Axes, columns: Mapping[str, Float64Array]) -> None:
 
 
 def _mark_events(axes: Axes, array: Float32Array) -> None:
-    """Draw a named line where a release falls; of FOMC decisions alone where there are many."""
+    """Draw a named line at each release of a family; if there are many, at the FOMC decisions alone."""
     shown = FAMILY_FLAGS if np.count_nonzero(array[:, FAMILY_FLAGS]) <= _FEW_EVENTS else FAMILY_FLAGS[:1]
     for channel in shown:
         for row in np.flatnonzero(array[:, channel]).tolist():
@@ -134,7 +134,7 @@ def _draw_channels(axes: Axes, array: Float32Array) -> None:
 
 
 def _scaled(values: Float32Array) -> Float64Array:
-    """Return values scaled into a strip of height 1; zero sits in the middle where the sign changes."""
+    """Return values scaled into a strip of height 1; zero is in the middle if any value is negative."""
     top = float(np.abs(values).max()) or 1.0
     unit = values / top
     unit = (unit + 1) / 2 if values.min() < 0 else unit

@@ -30,7 +30,7 @@ def calendar_remarks(
     known = valid & (rows.scheduled | (rows.times <= now))
     covered = Reach(first, now, min(last, calendar.rows[-1]))
     names = source.series_rows.names
-    # Decisions of central_bank_rates name a bank and no currency, so missing ones can't be told.
+    # Decisions of central_bank_rates name a bank and no currency, so it is unknown which are missing.
     has_bank_table = any(name.startswith(RATE) for name in list(names)[len(config.series) :])
     return (
         *checks.dated_rows(source.series_rows.dated),

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import polars as pl
 import psycopg
 
@@ -21,6 +20,7 @@ from flows.runtime.table_columns import (
     part,
 )
 from market.timeframes import CANDLE_DURATION
+from market.times import aware
 from sql.loading import load
 
 BEFORE: Final = timedelta(days=800)  # 20 monthly releases and some that have no forecast, for σ
@@ -74,9 +74,9 @@ def span_of(requests: Sequence[EventRequest]) -> Span:
     """Return the span of some requests, at least one."""
     ends = [(*request.timestamps[-1:], *request.future_timestamps[-1:])[-1] for request in requests]
     return Span(
-        start=_aware(min(request.timestamps[0] for request in requests)),
-        as_of=_aware(max(request.as_of for request in requests)),
-        end=_aware(max(ends)),
+        start=aware(min(request.timestamps[0] for request in requests)),
+        as_of=aware(max(request.as_of for request in requests)),
+        end=aware(max(ends)),
         timeframes=frozenset(request.timeframe for request in requests),
     )
 
@@ -112,11 +112,6 @@ def read_calendar(
         _read(connection, "calendar_window", bounds, ECONOMIC_CALENDAR),
         _read(connection, "central_bank_rates_window", bounds, CENTRAL_BANK_RATES),
     )
-
-
-def _aware(instant: np.datetime64) -> datetime:
-    moment: datetime = instant.astype("datetime64[us]").item()
-    return moment.replace(tzinfo=UTC)
 
 
 def _read_candles(

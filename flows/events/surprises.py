@@ -1,4 +1,4 @@
-"""What a release says against what was forecast: z-scores of surprises and the score of a rate decision."""
+"""Compares releases with their forecasts: z-scores of surprises and the score of a rate decision."""
 
 from typing import Final
 
@@ -10,24 +10,24 @@ RELEASES_BEFORE: Final = 20
 FEWEST_RELEASES: Final = 5
 _LIMIT: Final = 3.0
 _QUARTER_POINT: Final = 0.25  # percent; the unit of the FOMC score
-_SAME: Final = 1e-9  # relative: differences of published figures below this are rounding of binary fractions
+_SAME: Final = 1e-9  # relative: smaller differences of published figures are rounding errors
 
 
 def surprise_z(actual: Float64Array, forecast: Float64Array) -> Float64Array:
-    """Return each release's surprise in units of what was usual before it.
+    """Return each release's surprise in units of the standard deviation before it.
 
     z = (actual − forecast) / σ, clipped to ±3, where σ is the sample standard deviation of the 20 surprises
-    before, the current one excluded. A release without actual or forecast has no surprise and enters no σ.
+    before, without the current one. A release without actual or forecast has no surprise and enters no σ.
 
     Parameters
     ----------
     actual, forecast : (n,) float64
-        One series, in the order of publication; NaN where there is none.
+        Of one series, in the order of publication; NaN where missing.
 
     Returns
     -------
     (n,) float64
-        NaN where there is no surprise; 0 where fewer than 5 surprises came before or they were all the same.
+        NaN without a surprise; 0 where fewer than 5 surprises came before or they were all the same.
     """
     z = np.full(len(actual), np.nan)
     known = np.flatnonzero(np.isfinite(actual) & np.isfinite(forecast))
@@ -50,20 +50,20 @@ def surprise_z(actual: Float64Array, forecast: Float64Array) -> Float64Array:
 def hawkish_score(
     actual: Float64Array, forecast: Float64Array, previous: Float64Array, override: Float64Array
 ) -> Float64Array:
-    """Return each decision's rate against what was forecast, in units of 25 bp, clipped to ±1.
+    """Return the difference of each decision's rate from its forecast, in units of 25 bp, clipped to ±1.
 
-    A missing forecast counts as the rate before: the actual of the decision before, else `previous`. An
-    `override` (the column hawkish_score) wins.
+    A missing forecast is replaced by the rate before: the actual of the decision before, else `previous`. An
+    `override` (the column hawkish_score) replaces the result.
 
     Parameters
     ----------
     actual, forecast, previous, override : (n,) float64
-        Rates in percent and the score, in the order of publication; NaN where there is none.
+        Rates in percent and the score, in the order of publication; NaN where missing.
 
     Returns
     -------
     (n,) float64
-        NaN where nothing is known to compare.
+        NaN if a rate is missing.
     """
     before = np.concatenate([[np.nan], _last_known(actual)[:-1]]) if len(actual) else actual
     expected = np.where(np.isfinite(forecast), forecast, np.where(np.isfinite(before), before, previous))
@@ -79,7 +79,7 @@ def direction(actual: Float64Array, forecast: Float64Array) -> Float64Array:
 
 
 def level_z(values: Float64Array, starts: Int64Array, fewest: int) -> Float64Array:
-    """Return how each value stands against the values before it, clipped to ±3.
+    """Return the z-score of each value among the values before it, clipped to ±3.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def level_z(values: Float64Array, starts: Int64Array, fewest: int) -> Float64Arr
     starts : (n,) int64
         Value i is compared with the values from ``starts[i]`` to ``i − 1``.
     fewest : int
-        With fewer than that, or all the same, the z-score is 0.
+        With fewer values before, or if they are all the same, the z-score is 0.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def level_z(values: Float64Array, starts: Int64Array, fewest: int) -> Float64Arr
     """
     if not values.size:
         return values
-    centred = values - values[0]  # keeps the running sums small; only values up to each one are summed
+    centred = values - values[0]  # keeps the running sums small
     sums = np.concatenate([[0.0], np.cumsum(centred)])
     squares = np.concatenate([[0.0], np.cumsum(centred**2)])
     ends = np.arange(len(values))

@@ -1,4 +1,4 @@
-"""What calendars call a release and where it belongs: titles and currencies brought to one form."""
+"""Normalises the titles and currencies of calendar rows, and compares titles."""
 
 import math
 import re
@@ -34,20 +34,20 @@ _COUNTRIES: Final = {
     for name in names
 }
 _FEW: Final = 3  # titles that a message lists
-_ALIKE: Final = 0.3  # of 1; titles less alike are not worth naming
+_LEAST_SIMILARITY: Final = 0.3  # of 1, of titles that a message lists
 
 
 @lru_cache(maxsize=1 << 16)
 def normal_title(title: str) -> str:
-    """Return a title without what tells no releases apart: case, blanks, a month or quarter in brackets."""
+    """Return a title in lower case, without repeated blanks and a month, quarter or year in brackets."""
     return " ".join(_PERIOD.sub(" ", title.casefold()).split())
 
 
 @lru_cache(maxsize=1 << 12)
 def currency_of(currency: str | None, country: str | None = None, source: str | None = None) -> str | None:
-    """Return the currency that a row belongs to, in capitals: its own, else its country's.
+    """Return the currency of a row in capitals: its own, else its country's; None if unknown.
 
-    Rows of FRED name neither: its releases are those of the United States.
+    Rows of FRED have neither: its releases are those of the United States.
     """
     if currency is not None and currency.strip():
         return currency.strip().upper()
@@ -57,29 +57,32 @@ def currency_of(currency: str | None, country: str | None = None, source: str | 
 
 
 def closest_titles(wanted: Iterable[str], present: Sequence[str]) -> list[str]:
-    """Return the titles most like any of those wanted, at most three, the likest first.
+    """Return the titles of `present` most similar to any of `wanted`, at most three, the most similar first.
 
-    Alike are titles that share groups of three letters, the more so the fewer titles have them: Sørensen and
-    Dice's coefficient, weighted by inverse document frequency. The order of the words doesn't count.
+    The measure is the Sørensen–Dice coefficient of the titles' groups of three letters, weighted by inverse
+    document frequency. The order of the words doesn't matter.
     """
-    found = {title: _threes(normal_title(title)) for title in present}
-    aims = [_threes(normal_title(title)) for title in wanted]
-    number = Counter(three for threes in found.values() for three in threes)
+    present_threes = {title: _threes(normal_title(title)) for title in present}
+    wanted_threes = [_threes(normal_title(title)) for title in wanted]
+    frequency = Counter(three for threes in present_threes.values() for three in threes)
 
     def size(threes: frozenset[str]) -> float:
-        return sum(math.log(1 + len(found) / max(number[three], 1)) for three in threes)
+        return sum(math.log(1 + len(present_threes) / max(frequency[three], 1)) for three in threes)
 
-    sizes = [size(aim) for aim in aims]
+    sizes = [size(threes) for threes in wanted_threes]
     scored = []
-    for title, threes in found.items():
+    for title, threes in present_threes.items():
         own = size(threes)
-        alike = (2 * size(threes & aim) / (own + whole) for aim, whole in zip(aims, sizes, strict=True))
-        scored.append((max(alike), title))
+        similarities = (
+            2 * size(threes & other) / (own + other_size)
+            for other, other_size in zip(wanted_threes, sizes, strict=True)
+        )
+        scored.append((max(similarities), title))
     best = sorted(scored, key=lambda pair: (-pair[0], pair[1]))
-    return [title for score, title in best[:_FEW] if score >= _ALIKE]
+    return [title for score, title in best[:_FEW] if score >= _LEAST_SIMILARITY]
 
 
 def _threes(title: str) -> frozenset[str]:
-    """Return every three letters in a row, blanks and hyphens left out: Non-Farm and Nonfarm are alike."""
+    """Return all groups of three letters, without blanks and hyphens: Non-Farm and Nonfarm have the same."""
     packed = re.sub(r"[^a-z0-9]", "", title)
     return frozenset(packed[i : i + 3] for i in range(max(len(packed) - 2, 1)))

@@ -1,1 +1,1 @@
-"""Candles and calendars from files, checked and given the columns of the database's tables."""
+"""Reads candles and calendars from files, checks them and gives them the columns of the database's tables."""

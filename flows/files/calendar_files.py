@@ -1,4 +1,4 @@
-"""Calendars as files bring them, checked and given the columns of ``economic_calendar``."""
+"""Checks calendars read from files and gives them the columns of ``economic_calendar``."""
 
 import logging
 from collections.abc import Sequence
@@ -13,16 +13,12 @@ from flows.events.config import EventError, load_config
 from flows.events.releases import parse_calendar
 from flows.files.calendar_times import are_unix_times, dates_of_midnights, with_known_times
 from flows.files.frames import UTC_TIME, TableError, conform, refuse
+from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from market.warning_codes import WarningCode, warning
 
-_FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
-CALENDAR: dict[str, pl.DataType] = {
-    "event_time": UTC_TIME,
-    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
-    **dict.fromkeys(("country", "currency", "symbol", "event_type", "title", "impact"), _TEXT),
-    **dict.fromkeys(("actual", "forecast", "previous", "hawkish_score"), _FLOAT),
-    "source": _TEXT,
-}
+CALENDAR: Final = {name: kind for name, kind in ECONOMIC_CALENDAR.items() if name != "withdrawn_at"}
+"""Columns of ``economic_calendar`` that a file can fill."""
+
 KEY: Final = ("event_time", "event_type", "title", "country", "currency", "symbol")
 DATING: Final = (
     "published_at",
@@ -34,22 +30,22 @@ DATING: Final = (
     "updated_at",
     "fetched_at",
 )
-"""Columns that say since when the figures of a row were known; the first one present counts."""
+"""Columns with the time from which the figures of a row were known; the first one present is used."""
 
-_TOLD: Final = ("time_known", "scheduled", "actual", "forecast", "previous", "hawkish_score")
+_VALUES: Final = ("time_known", "scheduled", "actual", "forecast", "previous", "hawkish_score")
 _SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
 class CalendarFile:
-    """A calendar that is fit to store.
+    """A calendar after all checks, ready to store.
 
     Attributes
     ----------
     rows
         Columns of `CALENDAR`, one row per event.
     notes
-        What was left out, and what looks wrong with the rest.
+        Warnings about rows that were left out and values that look wrong.
     """
 
     rows: pl.DataFrame
@@ -67,24 +63,24 @@ def calendar(frame: pl.DataFrame, timezone: str | None = None) -> pl.DataFrame:
 def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> CalendarFile:
     """Check calendar rows and give them the columns of ``economic_calendar``.
 
-    Where ``actual_value`` stands beside ``actual``, the former holds the number and the latter the published
-    text, which is dropped; forecast and previous likewise. Earnings without a symbol take it from a title
-    such as "NVDA Earnings". Decisions in the list of unscheduled ones (flows/events/events.toml) are
-    stored as unscheduled unless the file says otherwise. Dates stay dates, see `flows.files.calendar_times`.
+    If there is a column ``actual_value``, it holds the number and ``actual`` the published text, which is
+    dropped; forecast and previous likewise. Earnings without a symbol take it from a title such as "NVDA
+    Earnings". Decisions listed as unscheduled in flows/events/events.toml get `scheduled` false unless the
+    file has a value. Dates without a time get `time_known` false, see `flows.files.calendar_times`.
 
-    Several rows of one event become one where they complete each other. Where they contradict each other the
-    figures published first are kept, if a column of `DATING` tells; else the event is left out and named.
+    Several rows of one event are merged if they agree. If they contradict each other, the figures published
+    first are kept, by a column of `DATING`; without one the event is left out and named in a note.
 
     Parameters
     ----------
     timezone
-        Zone of the times that name none; UTC unless given.
+        Zone of times without one; UTC for None.
 
     Raises
     ------
     TableError
-        For gaps in event_time, event_type or title, values of a wrong type, an unknown time zone, and
-        earnings without a symbol.
+        For missing values of event_time, event_type or title, values of a wrong type, an unknown time zone,
+        and earnings without a symbol.
     """
     figures = [name for name in ("actual", "forecast", "previous") if f"{name}_value" in frame.columns]
     frame = frame.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
@@ -107,11 +103,11 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
     rows, left_out = _one_per_event(frame, dating[0] if dating else None)
     decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
     rows = mark_unscheduled(rows, "event_time", decision)
-    return CalendarFile(rows, (*left_out, *_doubts(rows)))
+    return CalendarFile(rows, (*left_out, *_warnings(rows)))
 
 
 def mark_unscheduled(frame: pl.DataFrame, time: str, decision: pl.Expr) -> pl.DataFrame:
-    """Say of decisions that the configuration lists that nobody expected them, unless the file says more.
+    """Set `scheduled` to false, where it is null, for decisions that the configuration lists as unscheduled.
 
     Raises
     ------
@@ -122,17 +118,17 @@ def mark_unscheduled(frame: pl.DataFrame, time: str, decision: pl.Expr) -> pl.Da
         known = load_config().unscheduled
     except EventError as error:
         raise TableError(str(error)) from None
-    surprise = pl.col(time).is_in(
+    listed = pl.col(time).is_in(
         pl.Series(known).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").implode()
     )
-    silent = pl.col("scheduled").is_null()
+    unset = pl.col("scheduled").is_null()
     return frame.with_columns(
-        scheduled=pl.when(silent & decision & surprise).then(pl.lit(False)).otherwise("scheduled")
+        scheduled=pl.when(unset & decision & listed).then(pl.lit(False)).otherwise("scheduled")
     )
 
 
 def _one_per_event(frame: pl.DataFrame, dating: str | None) -> tuple[pl.DataFrame, list[str]]:
-    """Bring the rows of each event together; return the rows and what had to be left out."""
+    """Merge the rows of each event; return the rows, and a warning about events that were left out."""
     repeated = pl.struct(KEY).is_duplicated()
     rows = frame.select(list(CALENDAR))
     if not frame.select(repeated.any()).item():
@@ -148,8 +144,8 @@ def _one_per_event(frame: pl.DataFrame, dating: str | None) -> tuple[pl.DataFram
     if not left_out:
         return rows, []
     shown = "; ".join(
-        f"{each['event_time']:%Y-%m-%d %H:%M} UTC {each['currency'] or ''} {each['title']}"
-        for each in left_out[:_SHOWN]
+        f"{row['event_time']:%Y-%m-%d %H:%M} UTC {row['currency'] or ''} {row['title']}"
+        for row in left_out[:_SHOWN]
     )
     more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
     sentence = (
@@ -160,14 +156,14 @@ def _one_per_event(frame: pl.DataFrame, dating: str | None) -> tuple[pl.DataFram
 
 
 def _merged(group: Sequence[dict[str, Any]], dating: str | None) -> dict[str, Any] | None:
-    """Return the one row that several rows of an event make, or None where they contradict each other."""
-    if not any(len({row[name] for row in group} - {None}) > 1 for name in _TOLD):
+    """Return the row that the rows of an event merge into, or None if they contradict each other."""
+    if not any(len({row[name] for row in group} - {None}) > 1 for name in _VALUES):
         return _completed(group[0], group[1:])
     if dating is None or any(row[dating] is None for row in group):
         return None
     ordered = sorted(group, key=lambda row: row[dating])
-    telling = [row for row in ordered if row["actual"] is not None]
-    first = telling[0] if telling else ordered[-1]  # not out yet: what was expected last
+    published = [row for row in ordered if row["actual"] is not None]
+    first = published[0] if published else ordered[-1]  # not published yet: the latest forecast
     if any(row[dating] == first[dating] and _merged([first, row], None) is None for row in group):
         return None
     before = [row for row in reversed(ordered) if row[dating] <= first[dating]]
@@ -175,25 +171,25 @@ def _merged(group: Sequence[dict[str, Any]], dating: str | None) -> dict[str, An
 
 
 def _completed(row: dict[str, Any], others: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a row whose gaps are filled from others, the first that has a value."""
+    """Return a row whose nulls are filled from the first of the other rows with a value."""
     return {
-        name: next((each[name] for each in (row, *others) if each[name] is not None), None) for name in row
+        name: next((other[name] for other in (row, *others) if other[name] is not None), None) for name in row
     }
 
 
-def _doubts(rows: pl.DataFrame) -> list[str]:
-    """Return what looks wrong with the tracked releases of a file."""
+def _warnings(rows: pl.DataFrame) -> list[str]:
+    """Return the warnings about values of tracked releases that look wrong."""
     if rows.is_empty():
         return []
     try:
-        found = parse_calendar(rows, None, [], load_config())
+        parsed = parse_calendar(rows, None, [], load_config())
     except EventError as error:
         return [warning(WarningCode.MISSING_RELEASES, str(error))]
-    merged, names = found.source.merged, found.source.series_rows.names
-    span = found.rows[0], found.rows[-1]
+    merged, names = parsed.source.merged, parsed.source.series_rows.names
+    span = parsed.rows[0], parsed.rows[-1]
     return [
         *checks.doubtful_releases(merged, names, *span, np.datetime64("now", "us")),
         *checks.impossible_releases(merged, *span),
         *checks.weekend_decisions(merged, names, *span),
-        *checks.left_out(found.source.too_frequent),
+        *checks.left_out(parsed.source.too_frequent),
     ]

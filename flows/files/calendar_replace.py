@@ -1,8 +1,8 @@
-"""Takes releases off the schedule that a newer file of their source lacks: moved or cancelled ones.
+"""Withdraws scheduled releases that a newer file of their source lacks: they were moved or cancelled.
 
-A row is withdrawn only if it has no figures, is of the same source and of a series (currency and title, or
-symbol) that the file holds, stands between that series' first and last row in the file, and the file lacks
-it. It is marked, never deleted. A file that lacks much is taken for incomplete, not for news.
+A stored row is withdrawn only if it has no figures, its source and its series (currency and title, or symbol)
+are in the file, its time is between that series' first and last row there, and the file lacks it. It is
+marked, never deleted. Where a file lacks many rows, it counts as incomplete and nothing is withdrawn.
 """
 
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ import polars as pl
 import psycopg
 
 from flows.events.titles import normal_title
-from flows.files.calendar_files import CALENDAR, KEY
+from flows.files.calendar_files import KEY
+from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from market.warning_codes import WarningCode, warning
 from sql.loading import load
 
-LARGEST_SHARE: Final = 0.1  # of a series, or of a source's rows in the file's span; one row may always go
-_STORED: Final = {**CALENDAR, "withdrawn_at": pl.Datetime("us", "UTC")}
+LARGEST_SHARE: Final = 0.1  # of a series, or of a source's rows in the span of the file; a single row may go
 _SERIES: Final = ("source_", "currency_", "series_")
 
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """Which stored rows a file takes off the schedule, and why others stay."""
+    """Stored rows that a file withdraws, and notes on series and sources that keep theirs."""
 
     rows: pl.DataFrame
     notes: tuple[str, ...]
 
 
 def plan_withdrawal(connection: psycopg.Connection[Any], rows: pl.DataFrame) -> Withdrawal:
-    """Return what `withdrawals` says of the rows of a file and those that the table holds of its sources.
+    """Read the stored rows of a file's sources and return the result of `withdrawals`.
 
     Raises
     ------
@@ -38,14 +38,14 @@ def plan_withdrawal(connection: psycopg.Connection[Any], rows: pl.DataFrame) -> 
         The table can't be read.
     """
     sources = rows["source"].unique().to_list()
-    given = {"sources": [source for source in sources if source is not None], "unnamed": None in sources}
+    parameters = {"sources": [source for source in sources if source is not None], "unnamed": None in sources}
     with connection.cursor() as cursor:
-        stored = cursor.execute(load("calendar_of_sources"), given).fetchall()
-    return withdrawals(rows, pl.DataFrame(stored, schema=_STORED, orient="row"))
+        stored = cursor.execute(load("calendar_of_sources"), parameters).fetchall()
+    return withdrawals(rows, pl.DataFrame(stored, schema=ECONOMIC_CALENDAR, orient="row"))
 
 
 def withdraw(connection: psycopg.Connection[Any], rows: pl.DataFrame) -> None:
-    """Mark rows as withdrawn now."""
+    """Mark rows as withdrawn at the current time."""
     with connection.cursor() as cursor:
         cursor.executemany(load("withdraw_calendar"), rows.select(KEY).to_dicts())
 
@@ -56,54 +56,53 @@ def withdrawals(rows: pl.DataFrame, stored: pl.DataFrame) -> Withdrawal:
     Parameters
     ----------
     rows
-        Of the file, columns of `CALENDAR`.
+        Rows of the file, columns of `flows.files.calendar_files.CALENDAR`.
     stored
-        Rows of the table of the same sources, with `withdrawn_at`.
+        Rows of the table from the same sources, with `withdrawn_at`.
     """
-    nothing = stored.clear()
     if rows.is_empty():
-        return Withdrawal(nothing, (_refusal("the file is empty"),))
+        return Withdrawal(stored.clear(), (_refusal("the file is empty"),))
     file = _with_series(rows)
-    standing = _with_series(stored.filter(pl.col("withdrawn_at").is_null()))
-    absent = standing.join(file.select(_keys()), on=_keys(), how="anti")
-    short, notes = _shortened(file, standing, absent)
+    scheduled = _with_series(stored.filter(pl.col("withdrawn_at").is_null()))
+    absent = scheduled.join(file.select(_keys()), on=_keys(), how="anti")
+    incomplete, notes = _incomplete_sources(file, scheduled, absent)
     spans = file.group_by(_SERIES).agg(first=pl.col("event_time").min(), last=pl.col("event_time").max())
-    sizes = standing.group_by(_SERIES).agg(size=pl.len())
-    gone = (
+    sizes = scheduled.group_by(_SERIES).agg(size=pl.len())
+    missing = (
         absent.join(spans, on=_SERIES)
         .filter(
             pl.col("event_time").is_between("first", "last"),
             pl.col("actual").is_null(),
             pl.col("hawkish_score").is_null(),
-            ~pl.col("source_").is_in(short),
+            ~pl.col("source_").is_in(incomplete),
         )
         .join(sizes, on=_SERIES)
-        .with_columns(going=pl.len().over(_SERIES))
-        .with_columns(too_many=pl.col("going") > _most(pl.col("size")))
+        .with_columns(missing=pl.len().over(_SERIES))
+        .with_columns(too_many=pl.col("missing") > _most(pl.col("size")))
         .sort("event_time", "title")
     )
-    refused = gone.filter("too_many").unique(_SERIES, maintain_order=True)
+    kept = missing.filter("too_many").unique(_SERIES, maintain_order=True)
     notes += [
         _refusal(
-            f"the file lacks {row['going']} of {row['size']} rows of {row['currency'] or ''} "
+            f"the file lacks {row['missing']} of {row['size']} rows of {row['currency'] or ''} "
             f"{row['symbol'] or row['title']}, more than a tenth of them; that series stays as it is"
         )
-        for row in refused.to_dicts()
+        for row in kept.to_dicts()
     ]
-    return Withdrawal(gone.filter(~pl.col("too_many")).select(stored.columns), tuple(notes))
+    return Withdrawal(missing.filter(~pl.col("too_many")).select(stored.columns), tuple(notes))
 
 
-def _shortened(
-    file: pl.DataFrame, standing: pl.DataFrame, absent: pl.DataFrame
+def _incomplete_sources(
+    file: pl.DataFrame, scheduled: pl.DataFrame, absent: pl.DataFrame
 ) -> tuple[list[str], list[str]]:
-    """Return the sources of which a file lacks so much that it can't be whole, and what to say of them."""
+    """Return the sources with too many rows missing in the file, and a note on each of them."""
     spans = file.group_by("source_").agg(first=pl.col("event_time").min(), last=pl.col("event_time").max())
     inside = pl.col("event_time").is_between("first", "last")
-    held, lacking = (
-        each.join(spans, on="source_").filter(inside).group_by("source_").agg(pl.len())
-        for each in (standing, absent)
+    stored, missing = (
+        frame.join(spans, on="source_").filter(inside).group_by("source_").agg(pl.len())
+        for frame in (scheduled, absent)
     )
-    counts = held.join(lacking, on="source_", suffix="_absent").filter(
+    counts = stored.join(missing, on="source_", suffix="_absent").filter(
         pl.col("len_absent") > _most(pl.col("len"))
     )
     notes = [
@@ -117,6 +116,7 @@ def _shortened(
 
 
 def _most(size: pl.Expr) -> pl.Expr:
+    """Return the largest number of rows that may be withdrawn out of `size`."""
     return pl.max_horizontal(pl.lit(1.0), LARGEST_SHARE * size)
 
 

@@ -1,4 +1,4 @@
-"""When the rows of a calendar file are: zones, and dates that must not become instants."""
+"""Converts the times of calendar files to UTC, and marks those that are only dates."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
@@ -9,16 +9,16 @@ import polars as pl
 
 from flows.files.frames import TableError
 
-_EIGHT_DIGITS: Final = range(19000101, 22000101)  # 20240612 as a number is a date
+_EIGHT_DIGITS: Final = range(19000101, 22000101)  # a number such as 20240612 is a date
 
 
 def zone_of(name: str | None) -> ZoneInfo:
-    """Return a time zone by its name, UTC without one.
+    """Return the time zone with a name, UTC for None.
 
     Raises
     ------
     TableError
-        There is no such zone.
+        The zone is unknown.
     """
     try:
         return ZoneInfo(name or "UTC")
@@ -29,23 +29,23 @@ def zone_of(name: str | None) -> ZoneInfo:
 
 
 def with_known_times(frame: pl.DataFrame, column: str, timezone: str | None = None) -> pl.DataFrame:
-    """Give the times of a file in UTC, and say in `time_known` which of them are only dates.
+    """Return a file with its times in UTC, and with `time_known` false for those that are only dates.
 
-    A date without a time of day, and a time in a source whose times are all midnight, where they were
-    written, is a date: it becomes its 00:00 UTC, and `time_known` is false unless the file says otherwise. A
-    time that a change of the clock makes ambiguous is the later of the two.
+    A date without a time of day becomes 00:00 UTC, and so does a local midnight of a source whose times are
+    all local midnights; `time_known` becomes false unless the file has a value. A local time that occurs
+    twice, or never, when clocks change is the later instant.
 
     Parameters
     ----------
     frame
-        `column` as a file holds it: text, dates, times with or without a zone, Unix times (left as they are).
+        `column` as read from a file: text, dates, times with or without a zone, Unix times (unchanged).
     timezone
-        Zone of the times that name none; UTC unless given.
+        Zone of times without one; UTC for None.
 
     Raises
     ------
     TableError
-        There is no such zone.
+        The zone is unknown.
     """
     zone = zone_of(timezone)
     if column not in frame.columns:
@@ -59,24 +59,24 @@ def with_known_times(frame: pl.DataFrame, column: str, timezone: str | None = No
     if values.dtype == pl.Date:
         values = values.cast(pl.String)
     if isinstance(values.dtype, pl.Datetime):
-        values = _written_out(values)
+        values = _as_text(values)
     if values.dtype != pl.String:
         return frame
     texts = values.unique().drop_nulls().to_list()
     read = {text: _read(text.strip(), zone) for text in texts}
     sources = frame["source"].cast(pl.String).to_list() if "source" in frame.columns else [None] * len(frame)
-    timeless = _timeless(zip(sources, values.to_list(), strict=True), read)
+    date_only = _date_only_sources(zip(sources, values.to_list(), strict=True), read)
     written: list[str | None] = []
-    dated = []
+    dates = []
     for source, text in zip(sources, values.to_list(), strict=True):
         local, instant, has_time = read[text] if text is not None else (None, None, True)
-        only_date = local is not None and (not has_time or source in timeless)
-        dated.append(only_date)
-        if only_date and local is not None:
+        is_date = local is not None and (not has_time or source in date_only)
+        dates.append(is_date)
+        if is_date and local is not None:
             written.append(local.date().isoformat())
         else:
             written.append(text if instant is None else instant.isoformat())
-    return _said(frame, pl.Series(dated, dtype=pl.Boolean)).with_columns(
+    return _with_unknown_times(frame, pl.Series(dates, dtype=pl.Boolean)).with_columns(
         pl.Series(column, written, dtype=pl.String)
     )
 
@@ -89,7 +89,7 @@ def are_unix_times(values: pl.Series) -> bool:
 
 
 def dates_of_midnights(rows: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Say of sources whose Unix times are all 00:00 UTC that they only know dates."""
+    """Set `time_known` to false for sources whose Unix times are all 00:00 UTC, where it is null."""
     midnight = (pl.col(column).dt.truncate("1d") == pl.col(column)).all().over("source")
     return rows.with_columns(
         time_known=pl.when(pl.col("time_known").is_null() & midnight)
@@ -98,19 +98,20 @@ def dates_of_midnights(rows: pl.DataFrame, column: str) -> pl.DataFrame:
     )
 
 
-def _written_out(values: pl.Series) -> pl.Series:
-    """Write times as text, those of a zone with their offset."""
+def _as_text(values: pl.Series) -> pl.Series:
+    """Return times as ISO 8601 text, with the offset if the column has a zone."""
     texts = [
         None if value is None else value.isoformat() for value in values.dt.cast_time_unit("us").to_list()
     ]
     return pl.Series(values.name, texts, dtype=pl.String)
 
 
-Read = tuple[datetime | None, datetime | None, bool]
-"""A time as it is written, in UTC, and whether it has a time of day; None where it can't be read here."""
+ParsedTime = tuple[datetime | None, datetime | None, bool]
+"""Local time as written, instant in UTC, and whether there is a time of day; None for unreadable parts."""
 
 
-def _read(text: str, zone: ZoneInfo) -> Read:
+def _read(text: str, zone: ZoneInfo) -> ParsedTime:
+    """Parse a date or a time; a time without a zone is in `zone`."""
     try:
         day = date.fromisoformat(text)
         return datetime(day.year, day.month, day.day), None, False
@@ -121,14 +122,16 @@ def _read(text: str, zone: ZoneInfo) -> Read:
         local = moment.replace(tzinfo=None)
         if moment.tzinfo is not None:
             return local, moment.astimezone(UTC), True
-        # Both readings of an hour that the clock shows twice, or skips.
+        # Both readings of an hour that occurs twice, or never.
         return local, max(moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)), True
     except (ValueError, OverflowError):
-        return None, None, True  # whoever reads the column says what it is
+        return None, None, True  # `conform` reads or refuses it
 
 
-def _timeless(rows: Iterable[tuple[str | None, str | None]], read: dict[str, Read]) -> set[str | None]:
-    """Return the sources of which every time is midnight where it was written."""
+def _date_only_sources(
+    rows: Iterable[tuple[str | None, str | None]], read: dict[str, ParsedTime]
+) -> set[str | None]:
+    """Return the sources whose times are all midnight as written."""
     midnights: dict[str | None, bool] = {}
     for source, text in rows:
         if text is not None:
@@ -138,15 +141,15 @@ def _timeless(rows: Iterable[tuple[str | None, str | None]], read: dict[str, Rea
     return {source for source, all_midnight in midnights.items() if all_midnight}
 
 
-def _said(frame: pl.DataFrame, dated: pl.Series) -> pl.DataFrame:
-    """Set time_known to false where only the date is known and the file says nothing else."""
+def _with_unknown_times(frame: pl.DataFrame, dated: pl.Series) -> pl.DataFrame:
+    """Set `time_known` to false for dates, where the file has no value."""
     if "time_known" not in frame.columns:
         known = pl.Series("time_known", [None] * len(frame), dtype=pl.Boolean)
     else:
         known = frame["time_known"]
     if known.dtype == pl.String:
-        silent = known.str.strip_chars().replace("", None).is_null()
-        return frame.with_columns(time_known=pl.when(dated & silent).then(pl.lit("false")).otherwise(known))
+        unset = known.str.strip_chars().replace("", None).is_null()
+        return frame.with_columns(time_known=pl.when(dated & unset).then(pl.lit("false")).otherwise(known))
     return frame.with_columns(
         time_known=pl.when(dated & known.is_null())
         .then(pl.lit(False))

@@ -1,4 +1,4 @@
-"""What a loader says of candles that it takes: unadjusted splits, stamps off the calendar."""
+"""Notes on candles that a loader accepts: unadjusted splits, timestamps off the calendar."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,18 +10,18 @@ from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.splits import find_splits
 
-_GRID_FROM = 512  # last candles of a symbol from which its grid is found
+_GRID_FROM = 512  # last candles of a symbol that its grid is derived from
 
 
 def candle_notes(candles: pl.DataFrame, timeframe: str, instruments: Mapping[str, Instrument]) -> list[str]:
-    """Return a sentence for each thing that is odd about candles and no reason to refuse them.
+    """Return a sentence for each unusual feature of candles that is no reason to refuse them.
 
     Parameters
     ----------
     candles
-        Columns of `flows.runtime.candle_columns.CANDLE_SCHEMA`, ordered by symbol and time.
+        Columns of `flows.runtime.table_columns.CANDLES`, ordered by symbol and time.
     instruments
-        By symbol, of every symbol in it.
+        By symbol, for every symbol of `candles`.
     """
     return [
         f"{symbol}: {note}"
@@ -39,6 +39,6 @@ def _notes(part: pl.DataFrame, timeframe: str, instrument: Instrument) -> Iterat
     if feed_grid(instrument, timeframe, recent).own:
         last = np.datetime_as_string(recent[-1], unit="m")
         yield (
-            f"candles are stamped otherwise than calendar {instrument.calendar} says, the last at {last}Z; "
-            "forecasts go on as they do"
+            f"candles are not on the times of calendar {instrument.calendar}, the last at {last}Z; forecasts "
+            "continue at the feed's own times"
         )

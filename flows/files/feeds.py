@@ -1,13 +1,14 @@
-"""Feeds as files bring them, checked and given the columns of the database's tables; frames in and out."""
+"""Checks frames read from files and gives them the columns of the database's tables."""
 
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
 
-from flows.files.calendar_files import CALENDAR, calendar, mark_unscheduled
+from flows.files.calendar_files import calendar, mark_unscheduled
 from flows.files.calendar_times import with_known_times
-from flows.files.frames import UTC_TIME, TableError, conform, refuse
+from flows.files.frames import TableError, conform, refuse
+from flows.runtime.table_columns import CANDLES, CENTRAL_BANK_RATES, ECONOMIC_INDICATORS, INSTRUMENTS
 from market.candle_checks import impossible
 from market.candle_checks import nonpositive as not_above_zero
 from market.instruments import ASSET_CLASSES, Instrument
@@ -16,37 +17,7 @@ from market.spacing import contradiction, other_spacing
 from market.time_features import known_time_zones
 from market.time_grid import TimeGridError, candle_bounds
 
-_FLOAT, _TEXT, _TRUTH = pl.Float64(), pl.String(), pl.Boolean()
-
-__all__ = ["CALENDAR", "calendar", "candles", "indicators", "instruments", "rates"]
-
-CANDLES: dict[str, pl.DataType] = {
-    "symbol": _TEXT,
-    "ts": UTC_TIME,
-    **dict.fromkeys(("open", "high", "low", "close", "volume", "amount"), _FLOAT),
-}
-RATES: dict[str, pl.DataType] = {
-    "bank": _TEXT,
-    "decision_time": UTC_TIME,
-    **dict.fromkeys(("time_known", "scheduled"), _TRUTH),
-    **dict.fromkeys(("rate", "previous", "forecast"), _FLOAT),
-    "source": _TEXT,
-}
-INDICATORS: dict[str, pl.DataType] = {
-    "series_id": _TEXT,
-    "date": pl.Date(),
-    "value": _FLOAT,
-    "known_on": pl.Date(),
-    "source": _TEXT,
-}
-INSTRUMENTS: dict[str, pl.DataType] = {
-    "symbol": _TEXT,
-    "asset_class": _TEXT,
-    "calendar": _TEXT,
-    "allow_nonpositive": _TRUTH,
-    "model_time_zone": _TEXT,
-    "active": _TRUTH,
-}
+__all__ = ["calendar", "candles", "indicators", "instruments", "rates"]
 
 
 def candles(
@@ -59,21 +30,21 @@ def candles(
 
     Parameters
     ----------
-    frame : pl.DataFrame
+    frame
         symbol, timestamp or ts, open, high, low, close; volume and amount are optional.
-    timeframe : str
+    timeframe
         "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
-    symbols : sequence of str, optional
-        Keep only these. A frame without the column symbol takes the one symbol named here.
-    nonpositive : collection of str, optional
+    symbols
+        Keep only these. One symbol names the candles of a frame without the column symbol.
+    nonpositive
         Symbols whose prices may be zero or below.
 
     Raises
     ------
     TableError
-        Naming symbol and timestamp: gaps, NaN, a price of zero or below, high below or low above another
-        price, negative volume or amount, a daily timestamp that is no date, two candles for one time, candles
-        that are closer together or further apart than the timeframe says.
+        For missing values, NaN, a price of zero or below, high below or low above another price, negative
+        volume or amount, a daily timestamp that is not a date, two candles at one time, and candles spaced
+        for another timeframe; the message names symbol and timestamp.
     """
     if "symbol" not in frame.columns and symbols is not None and len(symbols) == 1:
         frame = frame.with_columns(symbol=pl.lit(symbols[0]))
@@ -91,9 +62,9 @@ def candles(
     values = frame.select(*prices, "volume", "amount").to_numpy()
     for problem, rows in impossible(values).items():
         refuse(frame.filter(pl.Series(rows)), [*key, *prices, "volume", "amount"], problem)
-    unlike = ~pl.col("symbol").is_in(list(nonpositive))
+    must_be_positive = ~pl.col("symbol").is_in(list(nonpositive))
     refuse(
-        frame.filter(pl.Series(not_above_zero(values)) & unlike),
+        frame.filter(pl.Series(not_above_zero(values)) & must_be_positive),
         [*key, *prices],
         "a price is zero or below; where that can be, set allow_nonpositive in the table instruments",
     )
@@ -109,17 +80,17 @@ def candles(
 
 
 def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
-    """Refuse candles whose timeframe is another one.
+    """Refuse candles that are spaced for another timeframe.
 
     Parameters
     ----------
-    candles : pl.DataFrame
+    candles
         symbol and ts, ordered by both.
 
     Raises
     ------
     TableError
-        Naming the first such symbol and how far apart its candles are.
+        Names the first such symbol and the spacing of its candles.
     """
     for (symbol,), part in candles.partition_by("symbol", as_dict=True, maintain_order=True).items():
         stamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
@@ -132,47 +103,47 @@ def rates(frame: pl.DataFrame) -> pl.DataFrame:
     """Check central bank decisions and give them the columns of ``central_bank_rates``.
 
     Takes the table's own columns, or those of a list of FOMC decisions: decision_time_utc, target_upper,
-    change_bps, forecast_upper (percent and basis points). Dates stay dates, see `flows.files.calendar_times`.
+    change_bps, forecast_upper (percent and basis points). Dates without a time become midnight UTC with
+    `time_known` false, see `flows.files.calendar_times`.
 
     Raises
     ------
     TableError
-        For gaps in bank or decision_time, values of a wrong type and contradicting rows.
+        For missing values of bank or decision_time, values of a wrong type and contradictory rows.
     """
     if "target_upper" in frame.columns:
         frame = frame.drop("date", "surprise_bps", strict=False)
         frame = frame.rename({"decision_time_utc": "decision_time", "target_upper": "rate"}, strict=False)
         frame = frame.rename({"forecast_upper": "forecast"}, strict=False).with_columns(bank=pl.lit("FED"))
         if "change_bps" in frame.columns:
-            change = pl.col("change_bps").cast(_FLOAT, strict=False) / 100
-            frame = frame.with_columns(previous=pl.col("rate").cast(_FLOAT, strict=False) - change)
+            change = pl.col("change_bps").cast(pl.Float64, strict=False) / 100
+            frame = frame.with_columns(previous=pl.col("rate").cast(pl.Float64, strict=False) - change)
             frame = frame.drop("change_bps")
     key = ["bank", "decision_time"]
-    rows = conform(with_known_times(frame, "decision_time"), RATES, key, key)
+    rows = conform(with_known_times(frame, "decision_time"), CENTRAL_BANK_RATES, key, key)
     return mark_unscheduled(rows, "decision_time", pl.lit(True))
 
 
 def indicators(frame: pl.DataFrame) -> pl.DataFrame:
     """Check values of economic series and give them the columns of ``economic_indicators``.
 
-    Takes the table's own columns, or a file as FRED serves it: observation_date (or DATE) and a column a
-    series, with nothing or a dot where there is no value.
+    Takes the table's own columns, or a file in FRED's format: observation_date (or DATE) and a column for
+    each series, empty or a dot where there is no value.
 
     Raises
     ------
     TableError
-        For gaps in series_id or date, values of a wrong type and contradicting rows.
+        For missing values of series_id or date, values of a wrong type and contradictory rows.
     """
     dates = next((name for name in ("observation_date", "DATE") if name in frame.columns), None)
     if dates is not None:
         frame = frame.rename({dates: "date"}).unpivot(
             index="date", variable_name="series_id", value_name="value"
         )
-        frame = (
-            frame.with_columns(pl.col("value").replace(".", None)) if frame["value"].dtype == _TEXT else frame
-        )
+        if frame["value"].dtype == pl.String:
+            frame = frame.with_columns(pl.col("value").replace(".", None))
     key = ["series_id", "date", "known_on"]
-    return conform(frame, INDICATORS, key[:2], key).drop_nulls("value")
+    return conform(frame, ECONOMIC_INDICATORS, key[:2], key).drop_nulls("value")
 
 
 def instruments(frame: pl.DataFrame) -> pl.DataFrame:
@@ -181,7 +152,7 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     TableError
-        For gaps, an unknown asset class, calendar or time zone and contradicting rows.
+        For missing values, an unknown asset class, calendar or time zone, and contradictory rows.
     """
     frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
     refuse(

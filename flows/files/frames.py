@@ -17,18 +17,18 @@ _SHOWN = 10  # rows that an error lists
 
 
 class TableError(ValueError):
-    """A file can't be loaded: which rows or columns, what was expected."""
+    """A file can't be loaded; the message names rows or columns, and what was expected."""
 
 
 def read_file(path: Path) -> pl.DataFrame:
     """Read a CSV file as text columns, or a Parquet or JSON file with its types.
 
-    JSON is a list of objects, or an object a line (.jsonl, .ndjson).
+    JSON is a list of objects, or one object per line (.jsonl, .ndjson).
 
     Raises
     ------
     TableError
-        If the file is missing, has another ending or can't be read.
+        The file is missing, has another ending or can't be read.
     """
     if not path.is_file():
         raise TableError("there is no such file")
@@ -54,25 +54,28 @@ def conform(
     *,
     one_per_key: bool = True,
 ) -> pl.DataFrame:
-    """Give a frame exactly the columns and types of `schema`; columns that it lacks become NULL.
+    """Return a frame with exactly the columns and types of `schema`; missing optional columns become NULL.
 
-    Rows that repeat another row are dropped; rows that share a key and differ are an error, if `one_per_key`.
+    Duplicate rows are dropped.
 
     Parameters
     ----------
-    frame : pl.DataFrame
-        Values as a file holds them: text, numbers, dates with or without a zone (then UTC).
-    schema : mapping
-        Name to type: String, Float64, Boolean, Date or Datetime in UTC.
-    required : sequence of str
-        Columns that must be there without gaps.
-    key : sequence of str
-        Columns that tell rows apart.
+    frame
+        Values as read from a file: text, numbers, times with a zone or without one (then UTC).
+    schema
+        Type by column: String, Float64, Boolean, Date or Datetime in UTC.
+    required
+        Columns that must be present, without nulls.
+    key
+        Columns that identify a row.
+    one_per_key
+        Whether different rows with the same key are an error.
 
     Raises
     ------
     TableError
-        For missing or unknown columns, gaps, values of a wrong type, NaN, infinity, and contradicting rows.
+        For missing or unknown columns, nulls in `required`, values of a wrong type, NaN, infinity, and
+        different rows with one key.
     """
     _check_columns(frame.columns, schema, required)
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
@@ -86,8 +89,8 @@ def conform(
         }
     )
     for name in frame.columns:
-        lost = frame.filter(typed[name].is_null() & frame[name].is_not_null())
-        refuse(lost, dict.fromkeys([*key, name]), f"{name} is not {_NAMES[schema[name]]}")
+        unreadable = frame.filter(typed[name].is_null() & frame[name].is_not_null())
+        refuse(unreadable, dict.fromkeys([*key, name]), f"{name} is not {_NAMES[schema[name]]}")
     for name in required:
         refuse(frame.filter(typed[name].is_null()), key, f"{name} is missing")
     for name in (name for name, kind in schema.items() if kind == pl.Float64()):
@@ -103,7 +106,15 @@ def conform(
 
 
 def refuse(rows: pl.DataFrame, columns: Iterable[str], problem: str) -> None:
-    """Raise a `TableError` that lists the rows, unless there are none."""
+    """Raise a `TableError` that lists the rows and states the problem, if there are any rows.
+
+    Parameters
+    ----------
+    rows
+        Rows with the problem.
+    columns
+        Columns to show of them; those that `rows` lacks are skipped.
+    """
     if rows.is_empty():
         return
     columns = list(columns)
@@ -128,12 +139,14 @@ def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _check_columns(found: Sequence[str], schema: Mapping[str, pl.DataType], required: Sequence[str]) -> None:
-    missing = [name for name in required if name not in found]
-    unknown = [name for name in found if name not in schema]
+def _check_columns(
+    present: Sequence[str], schema: Mapping[str, pl.DataType], required: Sequence[str]
+) -> None:
+    missing = [name for name in required if name not in present]
+    unknown = [name for name in present if name not in schema]
     problems = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (("missing columns", missing), ("unknown columns", unknown))
+        f"{problem}: {', '.join(names)}"
+        for problem, names in (("missing columns", missing), ("unknown columns", unknown))
         if names
     ]
     if problems:
@@ -144,7 +157,7 @@ def _check_columns(found: Sequence[str], schema: Mapping[str, pl.DataType], requ
 
 
 def _typed(values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Convert one column; what can't be converted becomes NULL."""
+    """Convert a column; values that can't be converted become NULL."""
     if values.is_empty():
         return pl.Series(values.name, dtype=kind)
     if kind == UTC_TIME:
@@ -172,18 +185,18 @@ def _times(values: pl.Series) -> pl.Series:
 
 
 def _time(text: str | None) -> datetime | None:
-    """Read ISO 8601 or a Unix time; without a zone it is UTC."""
+    """Return the instant of an ISO 8601 text, UTC without a zone, or of a Unix time, else None."""
     instant = None if text is None else read_instant(text)
     return None if instant is None else _aware(instant)
 
 
 def _unix_time(number: float) -> datetime | None:
-    """Read a Unix time; its unit follows from its size."""
+    """Return the instant of a Unix time, whose unit follows from its size; None for another number."""
     instant = from_epoch(Decimal(number)) if math.isfinite(number) else None
     return None if instant is None else _aware(instant)
 
 
 def _aware(instant: np.datetime64) -> datetime:
-    moment: Any = instant.item()  # a datetime, which NumPy's types don't know
+    moment: Any = instant.item()  # a datetime, which NumPy's type hints don't show
     aware: datetime = moment.replace(tzinfo=UTC)
     return aware

@@ -1,4 +1,4 @@
-"""Candles from the database, cut to the window of each symbol that had closed by an instant."""
+"""Reads candles from the database and cuts each symbol's to the window that had closed by an instant."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -38,9 +38,9 @@ class CandleWindow:
     future_timestamps
         (pred_len,) datetime64[us] UTC on the grid that the candles stand on.
     late
-        The first of them had closed already: the feed behind the table is late, or has ended.
+        Whether the first future candle had closed already: the feed of the table is late, or has ended.
     warnings
-        What is odd about the window, each with its code.
+        Warnings about the window, each beginning with its code.
     """
 
     instrument: Instrument
@@ -71,7 +71,7 @@ class CandleWindow:
 
 
 class Windows(NamedTuple):
-    """What became of each symbol's candles, by symbol.
+    """The windows of some symbols, and why the others have none, by symbol.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ def read_candles(
     Returns
     -------
     polars.DataFrame
-        Columns of `candle_columns.CANDLE_SCHEMA`, ordered by symbol and time; up to `lookback` + `STILL_OPEN`
+        Columns of `table_columns.CANDLES`, ordered by symbol and time; up to `lookback` + `STILL_OPEN`
         rows per symbol, and none for a symbol without candles.
     """
     return last_candles(connection, timeframe, symbols, lookback + STILL_OPEN, as_of)
@@ -129,8 +129,8 @@ def closed_windows(
 ) -> Windows:
     """Cut each symbol's candles to the last `lookback` that had closed by `as_of`.
 
-    A window begins after the last hole of more than `LONGEST_GAP` candles: what lies before it is of another
-    time, and often of another feed.
+    A window begins after the last hole of more than `LONGEST_GAP` candles: the candles before it are often of
+    another feed.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def _window(
                 f"{len(keep)} {timeframe} candles follow the last hole in the feed; expected at least "
                 f"{min_candles} ({notes[0]})"
             )
-        grid = feed_grid(instrument, timeframe, timestamps)  # as whoever has these candles alone finds it
+        grid = feed_grid(instrument, timeframe, timestamps)  # the grid of the remaining candles alone
     future = grid.after(timestamps[-1], pred_len)
     late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
     return CandleWindow(instrument, timestamps, _columns(part, keep), future, late, notes)

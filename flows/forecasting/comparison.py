@@ -1,4 +1,4 @@
-"""A stored forecast made again with its events and without, from its own seed: what the events changed."""
+"""Makes a stored forecast again with and without its events, from its seed, and shows the difference."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,8 +106,8 @@ def _width(answer: PredictAnswer, step: int) -> float:
 
 def _releases(events: Float32Array, pred_len: int) -> dict[int, list[str]]:
     """Return the names of the releases on each step's candle, from the flags of the last `pred_len` rows."""
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for step, channel in np.argwhere(events[-pred_len:, FAMILY_FLAGS] > 0):
         name = EVENT_CHANNELS[FAMILY_FLAGS[channel]].removeprefix("is_")
-        found.setdefault(int(step), []).append(name)
-    return found
+        names.setdefault(int(step), []).append(name)
+    return names

@@ -1,4 +1,4 @@
-"""A hash of all that a stored forecast follows from: a run that would write the same row need not."""
+"""Hashes everything a stored forecast depends on, so that a run skips forecasts that are stored already."""
 
 from dataclasses import replace
 from hashlib import blake2b
@@ -11,7 +11,7 @@ from msgspec import UNSET
 from flows.forecasting.forecasts import Order, build_request
 
 FORM: Final = 1
-"""Raise it where the same order comes to mean another row: what is stored is then made again."""
+"""Version of the hash: increase it if the same order gives another row, so that every forecast is remade."""
 
 
 def with_fingerprint(order: Order, *, settled: bool) -> Order:
@@ -20,8 +20,8 @@ def with_fingerprint(order: Order, *, settled: bool) -> Order:
     Parameters
     ----------
     settled
-        Whether the order has all that could be had. One that lacks events which a later run may find gets
-        none, so that its forecast is made again.
+        Whether no later run could add events to the order. If one could, there is no fingerprint, so that the
+        forecast is made again.
     """
     return replace(order, fingerprint=fingerprint(order)) if settled else order
 
@@ -29,9 +29,9 @@ def with_fingerprint(order: Order, *, settled: bool) -> Order:
 def fingerprint(order: Order) -> str:
     """Return 32 hex digits that differ where the row of an order would.
 
-    They cover the request (candles, future timestamps, settings, seed), the event array and what it amounts
-    to, the bundle's version, the instrument, the calibration, what is reported before the forecast is made,
-    and whether sample paths are kept. When a run takes place is no part of them.
+    They cover the request (candles, future timestamps, settings, seed), the event array and its summary, the
+    bundle's version, the instrument, the calibration, the warnings of the order, and whether sample paths are
+    stored. The time of the run is not included.
     """
     calibration = order.calibration
     parts: list[object] = [

@@ -1,4 +1,4 @@
-"""One symbol's forecast: its window and events become a request, the sample paths that return a row."""
+"""Builds one symbol's request from its window and events, and its row from the answer."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -23,7 +23,7 @@ LONGEST_LOOKBACK = 512
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the futures of every symbol of a run are drawn; `seed` None gives each symbol its own hash."""
+    """How the sample paths of a run are drawn; with `seed` None each symbol has a hash as its seed."""
 
     timeframe: Timeframe
     pred_len: int
@@ -36,24 +36,24 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Order:
-    """Everything that one symbol's call to the server needs.
+    """Everything that one symbol's request and row are built from.
 
     Attributes
     ----------
     events
         (T + pred_len, 20) float32, or None for a forecast without events.
     event_context
-        What the events amount to, kept in the row when the server has used them.
+        Summary of the events, stored in the row if the server used them.
     calibration
-        How the envelope is widened beside the raw one; None where nothing is learned yet.
+        How the calibrated envelope is widened; None if no calibration is learned yet.
     store_samples
         Whether the row keeps the close of every sample path.
     warnings
-        What is known to be odd before the server is asked, each beginning with its code.
+        Warnings about the window and the events, each beginning with its code.
     fingerprint
-        Hash of what the forecast follows from; None where no stored one counts as the same.
+        Hash of everything the forecast depends on; None if a stored forecast never counts as the same.
     statistics
-        What the row holds of the sample paths beside the envelope.
+        Statistics of the sample paths that the row has beside the envelope.
     """
 
     symbol: str
@@ -75,7 +75,7 @@ def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_c
     Raises
     ------
     ValueError
-        Less than the model forecasts from, given so or left over by `pred_len`.
+        The lookback, or what `pred_len` leaves of the context, is less than `min_candles`.
     """
     if lookback is not None and lookback < min_candles:
         raise ValueError(
@@ -92,7 +92,7 @@ def usable_lookback(lookback: int | None, pred_len: int, max_context: int, min_c
 
 
 def build_request(order: Order) -> PredictRequest:
-    """Return the request of one symbol, candles and future timestamps inline; the events travel beside it."""
+    """Return the request of one symbol, with candles and future timestamps; the client adds the events."""
     sampling, window = order.sampling, order.window
     seed = sampling.seed
     if seed is None:
@@ -110,7 +110,7 @@ def build_request(order: Order) -> PredictRequest:
         return_samples=order.store_samples,
         event_schema=EVENT_SCHEMA if order.events is not None else None,
         time_zone=window.instrument.model_time_zone,
-        # A server without this run's database knows of the packaged instruments alone.
+        # The server has the packaged instruments, and does not read those of this run's database.
         allow_nonpositive=True if window.instrument.allow_nonpositive else UNSET,
         candles=window.request_candles(),
         future_timestamps=epoch_ms(window.future_timestamps),
@@ -126,7 +126,7 @@ def build_row(
     Parameters
     ----------
     late
-        Newer candles had closed, and were not in the database.
+        Whether newer candles had closed that the database does not have.
     without_events
         Why the forecast was made without events, if it was.
 
@@ -152,7 +152,7 @@ def build_row(
     ):
         warnings.append(warning(WarningCode.EVENTS_NOT_USED, without_events))
     statistics = answer.statistics if isinstance(answer.statistics, Statistics) else None
-    # A server that left out events or statistics may take them next time.
+    # Without a fingerprint the next run asks again for events or statistics that the server left out.
     as_planned = (answer.events_used or order.events is None) and bool(order.statistics) == bool(statistics)
     return PredictionRow(
         symbol=order.symbol,

@@ -1,4 +1,4 @@
-"""Fewer candles for a forecast where the last close would be clipped among all of them."""
+"""Shortens windows whose last close would be clipped by the model's normalisation."""
 
 from collections.abc import Mapping
 from dataclasses import replace

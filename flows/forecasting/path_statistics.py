@@ -1,4 +1,4 @@
-"""The statistics of sample paths that a run asks for, alike for every symbol but for prices."""
+"""Builds the part of a request that asks for statistics of the sample paths."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from market.warning_codes import WarningCode, warning
 
 @dataclass(frozen=True)
 class WantedStatistics:
-    """What the rows of a run hold beside the envelope; nothing unless given.
+    """Statistics that the rows of a run have beside the envelope; none by default.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class WantedStatistics:
 
 
 def request_fields(wanted: WantedStatistics, last_close: float) -> dict[str, Any]:
-    """Return the fields of a symbol's request that ask for its statistics; none where nothing is wanted."""
+    """Return the fields of a symbol's request that ask for its statistics; empty if none are wanted."""
     fields: dict[str, Any] = {}
     if wanted.quantiles:
         fields["quantiles"] = list(wanted.quantiles)
@@ -62,7 +62,7 @@ def moved_prices(moves: Sequence[float], last_close: float) -> list[float]:
 
 
 def undefined_warnings(wanted: WantedStatistics, last_close: float) -> list[str]:
-    """Return that moves name no prices, where they don't."""
+    """Return a warning if the last close is zero or below, so that moves define no prices."""
     if not wanted.moves or last_close > 0:
         return []
     return [

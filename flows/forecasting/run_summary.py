@@ -1,4 +1,4 @@
-"""What a run did for each symbol, as the table and the sentences that a person reads."""
+"""Summarises a run: a table with a row for each symbol, and sentences for the log and the artifact."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _NOTICED = (WarningCode.CANDLES_LATE, WarningCode.EVENTS_NOT_USED)
 
 @dataclass(frozen=True)
 class Horizon:
-    """What a report shows of a stored row: its last step, and what was said of it.
+    """The part of a stored row that a summary shows: its last step, events and warnings.
 
     A run keeps one of each symbol until its end, a whole row only until it is stored.
 
@@ -49,7 +49,7 @@ class Horizon:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One symbol's part of a run: a stored row, or the reason why there is none.
+    """The outcome of a run for one symbol: a stored row, or the reason why there is none.
 
     Attributes
     ----------
@@ -70,9 +70,9 @@ class Outcome:
     unchanged
         The row was there already, and was left as it is.
     clipped
-        The model could not see the last close, so that the forecast starts away from it.
+        Whether the last close was clipped, so that the forecast does not start at it.
     shorter_lookback
-        How many candles were used, where fewer than asked for were, so that it could.
+        Number of candles used, if the window was shortened so that the last close is not clipped.
     """
 
     symbol: str
@@ -153,7 +153,7 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def notices(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return what a person should know of a run: stale and late candles, and why some have no events."""
+    """Return the notices of a run: stale, late and clipped candles, and why forecasts have no events."""
     stored = [outcome for outcome in outcomes if outcome.row is not None]
     lines = [
         warning(WarningCode.STALE_CANDLES, f"STALE: {outcome.symbol}: not forecast: {outcome.stale}")
@@ -192,7 +192,7 @@ def notices(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def warning_lines(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return the warnings of the rows that no notice holds, each once with the symbols that it is about."""
+    """Return the warnings of the rows that are not in the notices, each once with its symbols."""
     by_text: dict[str, list[str]] = {}
     for outcome in outcomes:
         for text in () if outcome.row is None else other_warnings(outcome.row.warnings):
@@ -221,7 +221,7 @@ def failure_message(outcomes: Sequence[Outcome]) -> str | None:
 
 
 def _by_reason(named: Iterable[tuple[str, str]]) -> str:
-    """Return symbols with their reasons, each reason once: a lost database is one of thousands."""
+    """Return symbols with their reasons, each reason once: a lost database may fail thousands of symbols."""
     symbols: dict[str, list[str]] = {}
     for symbol, reason in named:
         symbols.setdefault(reason, []).append(symbol)

@@ -1,4 +1,4 @@
-"""The default seed of a forecast: a hash of what was forecast, so that a rerun draws the same paths."""
+"""Derives the default seed of a forecast from its identity, so that a rerun draws the same paths."""
 
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -12,7 +12,7 @@ def forecast_seed(symbol: str, timeframe: str, as_of: datetime, model_version: s
     Parameters
     ----------
     symbol, timeframe
-        What is forecast.
+        Instrument and length of a candle.
     as_of
         Open of the last candle used, aware; any zone, the instant counts.
     model_version

@@ -1,4 +1,4 @@
-"""Forecasts as rows of ml_predictions: written whole, one row per forecast, replaced by a rerun."""
+"""Writes forecasts to ml_predictions, one row each, which a rerun replaces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ class PredictionRow:
     timestamps, p10, p50, p90
         One entry per future candle; quantiles of close in price units.
     event_context
-        What was going on, or None (stored as SQL NULL) where no event is active or none were used.
+        Summary of the events, or None (stored as SQL NULL) if none is active or none were used.
     p10_calibrated, p90_calibrated
-        The envelope after calibration, or None where nothing is learned yet.
+        The envelope after calibration, or None if no calibration is learned yet.
     samples
-        Close of every sample path, sample_count lists of pred_len, or None where they are not kept.
+        Close of every sample path, sample_count lists of pred_len, or None if they are not stored.
     warnings
-        What was reported of the forecast, each beginning with its code; None where nothing was.
+        Warnings of the run and the server, each beginning with its code; None if there are none.
     fingerprint
-        What it follows from (`flows.forecasting.fingerprint`), or None where it is always to be made again.
+        Hash of its inputs (`flows.forecasting.fingerprint`), or None if the next run makes it again.
     statistics
         Quantiles, probabilities and realised volatility as the server answers them
         (`inference_server.schemas.Statistics`), or None (stored as SQL NULL) where none were asked for.
@@ -69,10 +69,10 @@ def upsert_predictions(connection: psycopg.Connection[Any], rows: Sequence[Predi
     caller's it is part of that, else it is committed.
     """
     values = [dict(vars(row)) for row in rows]  # asdict would copy every list
-    for each in values:
+    for columns in values:
         for name in ("event_context", "statistics"):
-            if each[name] is not None:
-                each[name] = Jsonb(each[name])
+            if columns[name] is not None:
+                columns[name] = Jsonb(columns[name])
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(load("upsert_prediction"), values)
 
@@ -83,14 +83,14 @@ def unchanged_predictions(
     model_name: str,
     fingerprints: Mapping[tuple[str, datetime], str],
 ) -> dict[str, PredictionRow]:
-    """Return the stored rows that a run would write again, by symbol, without their samples.
+    """Return the stored rows with the fingerprints of a run, by symbol, without their samples.
 
     Parameters
     ----------
     fingerprints
-        By symbol and as_of, what the run's forecasts follow from.
+        Fingerprints of the run's forecasts, by symbol and as_of.
     """
-    given = {
+    parameters = {
         "timeframe": timeframe,
         "model_name": model_name,
         "symbols": [symbol for symbol, _ in fingerprints],
@@ -98,4 +98,4 @@ def unchanged_predictions(
         "fingerprints": list(fingerprints.values()),
     }
     with connection.cursor(binary=True, row_factory=class_row(PredictionRow)) as cursor:
-        return {row.symbol: row for row in cursor.execute(load("unchanged_predictions"), given)}
+        return {row.symbol: row for row in cursor.execute(load("unchanged_predictions"), parameters)}

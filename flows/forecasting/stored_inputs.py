@@ -1,4 +1,4 @@
-"""What a stored forecast was made from, kept beside it: it can be made again with its events or without."""
+"""Stores the inputs of each forecast, from which it can be made again with its events or without."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class PredictionInputs:
 
 
 def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
-    """Return what an answer was made from; events that the server left out are left out here too."""
+    """Return the inputs of a forecast, without the events if the server did not use them."""
     sampling = order.sampling
     events = order.events if answer.events_used else None
     return PredictionInputs(
@@ -61,20 +61,20 @@ def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
 
 
 def keep_all_inputs(connection: psycopg.Connection[Any], inputs: Sequence[PredictionInputs]) -> None:
-    """Write what some forecasts were made from, over what earlier runs of them left."""
+    """Write the inputs of some forecasts, over those of earlier runs."""
     with connection.cursor() as cursor:
-        cursor.executemany(load("upsert_prediction_inputs"), [vars(each) for each in inputs])
+        cursor.executemany(load("upsert_prediction_inputs"), [vars(row) for row in inputs])
 
 
 def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -> str | None:
-    """Write what one forecast was made from, over what an earlier run of it left.
+    """Write the inputs of one forecast, over those of an earlier run.
 
-    Within a transaction of the caller's, a refusal undoes this alone and leaves the rest of it whole.
+    Within a transaction of the caller's, a refusal undoes only this statement.
 
     Returns
     -------
     str or None
-        Why it could not be written, such as a database without the table: the forecast stands all the same.
+        Why they could not be written, such as a missing table; the forecast can be stored all the same.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -
         with connection.transaction():
             keep_all_inputs(connection, [inputs])
     except psycopg.OperationalError:
-        raise  # the connection is gone, or the database is: no word on whether this table could be written
+        raise  # a lost connection tells nothing of this table, and the task is tried again
     except psycopg.Error as error:
         return one_line(error)
     return None

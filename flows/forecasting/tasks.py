@@ -1,4 +1,4 @@
-"""The steps of predict-batch that read, ask and write: each a task, tried again where that may help."""
+"""Defines the tasks of predict-batch that read, request and write; each is retried where that may help."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -76,7 +76,7 @@ def build_events(
 def read_widenings(
     database: RunDatabase, model: ModelInfo, timeframe: Timeframe, as_of: datetime
 ) -> dict[str, Calibration]:
-    """Read what earlier forecasts of this model taught by `as_of`, by asset class."""
+    """Read the calibrations of this model that were learned by `as_of`, by asset class."""
     with database.connection() as connection:
         return read_calibrations(connection, timeframe, model.name, model.version, as_of)
 
@@ -85,14 +85,14 @@ def read_widenings(
 def forecast(client: Client, order: Order) -> PredictAnswer:
     """Send one symbol's candles, future timestamps and events to the server."""
     request = build_request(order)
-    return ask(lambda each: each.predict(request, order.events), client=client)
+    return ask(lambda limited: limited.predict(request, order.events), client=client)
 
 
 @task(name="look for what is stored already", **RETRIED)
 def read_unchanged(
     database: RunDatabase, model: ModelInfo, orders: Sequence[Order]
 ) -> dict[str, PredictionRow]:
-    """Read the rows that the answers to some orders would only write again, by symbol."""
+    """Read the rows that are stored already from the same inputs as some orders, by symbol."""
     wanted = {
         (order.symbol, order.window.as_of): order.fingerprint
         for order in orders
@@ -108,7 +108,7 @@ def read_unchanged(
 def store(
     database: RunDatabase, forecasts: Sequence[tuple[PredictionRow, PredictionInputs]]
 ) -> list[PredictionRow | psycopg.Error]:
-    """Write some forecasts, each with what it was made from or not at all, and commit them together.
+    """Write some forecasts with their inputs, and commit them together.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def store(
             return [row for row, _ in forecasts]
         except psycopg.OperationalError:
             raise
-        except psycopg.Error:  # of one of them, or there is no table for the inputs: each by itself then
+        except psycopg.Error:  # one row was refused, or the table of inputs is missing: write row by row
             with connection.transaction():
                 return [_stored(connection, row, inputs) for row, inputs in forecasts]
 

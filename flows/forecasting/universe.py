@@ -1,4 +1,4 @@
-"""Which instruments a run forecasts: the active ones that have candles, or those asked for by name."""
+"""Selects the instruments of a run: the active ones that have candles, or those requested by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class Universe:
     Attributes
     ----------
     instruments
-        Those to be forecast, by symbol.
+        Instruments to forecast, by symbol.
     unknown
         Those asked for that no table of instruments has, and what to do about each.
     skipped
-        Active ones that nobody asked for by name and that have no candles of this timeframe: an index with
+        Active instruments without candles of this timeframe, if none were requested by name: an index with
         daily values only is no failure of the hourly run.
     """
 

@@ -9,20 +9,25 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
+from flows.runtime.table_columns import ECONOMIC_CALENDAR, part
+
 TUESDAY, WEDNESDAY, THURSDAY, FRIDAY = 1, 2, 3, 4
 
-CALENDAR_SCHEMA: Final = {
-    "event_time": pl.Datetime("us", "UTC"),
-    "time_known": pl.Boolean(),
-    "currency": pl.String(),
-    "title": pl.String(),
-    "event_type": pl.String(),
-    "impact": pl.String(),
-    "actual": pl.Float64(),
-    "forecast": pl.Float64(),
-    "previous": pl.Float64(),
-    "source": pl.String(),
-}
+COLUMNS: Final = part(
+    ECONOMIC_CALENDAR,
+    (
+        "event_time",
+        "time_known",
+        "currency",
+        "title",
+        "event_type",
+        "impact",
+        "actual",
+        "forecast",
+        "previous",
+        "source",
+    ),
+)
 
 DayRule = Callable[[date], date | None]
 """From the first day of a month to the day of the release in it, None in a month without one."""
@@ -175,13 +180,13 @@ def generated_releases(start: datetime, end: datetime, *, now: datetime, seed: i
     Returns
     -------
     polars.DataFrame
-        Columns of `CALENDAR_SCHEMA`, ordered by time; `source` is ``generated``.
+        Columns of `COLUMNS`, ordered by time; `source` is ``generated``.
     """
     rows = [row for number, series in enumerate(SERIES) for row in _rows(series, start, end, [seed, number])]
     published = pl.when(pl.col("event_time") < now)
     expected = pl.when(pl.col("event_time") < now + timedelta(days=7))
     return (
-        pl.DataFrame(rows, schema=CALENDAR_SCHEMA, orient="row")
+        pl.DataFrame(rows, schema=COLUMNS, orient="row")
         .filter(pl.col("event_time").is_between(start, end))
         .with_columns(published.then(pl.col("actual")), expected.then(pl.col("forecast")))
         .with_columns(pl.col("actual").shift(1).over("title", order_by="event_time").alias("previous"))
@@ -190,7 +195,7 @@ def generated_releases(start: datetime, end: datetime, *, now: datetime, seed: i
 
 
 def _rows(series: Series, start: datetime, end: datetime, seed: list[int]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a series in the columns of `CALENDAR_SCHEMA`, oldest first, all with figures."""
+    """Yield the rows of a series in the columns of `COLUMNS`, oldest first, all with figures."""
     rng = np.random.default_rng(seed)
     figures, zone = series.figures, ZoneInfo(series.zone)
     level = figures.level

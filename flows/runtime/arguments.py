@@ -3,6 +3,8 @@
 import argparse
 from datetime import UTC, datetime
 
+from market.times import in_utc
+
 
 def names_in(text: str) -> list[str]:
     """Return the names in a list like ``A, B``, without the blanks around them."""
@@ -11,9 +13,7 @@ def names_in(text: str) -> list[str]:
 
 def as_utc(as_of: datetime | None) -> datetime:
     """Return an instant in UTC: the current one for None; a time without a zone means UTC."""
-    if as_of is None:
-        return datetime.now(UTC)
-    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+    return datetime.now(UTC) if as_of is None else in_utc(as_of)
 
 
 def instant(text: str) -> datetime:
@@ -25,7 +25,7 @@ def instant(text: str) -> datetime:
         The text is not ISO 8601.
     """
     try:
-        return as_utc(datetime.fromisoformat(text))
+        return in_utc(datetime.fromisoformat(text))
     except (ValueError, OverflowError) as error:  # the latter beside the years 1 and 9999
         raise argparse.ArgumentTypeError(
             f"{text!r} is not an ISO 8601 instant; expected a date or a time, such as 2024-01-31 or "

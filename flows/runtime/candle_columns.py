@@ -9,14 +9,9 @@ import psycopg
 from psycopg import sql
 
 from flows.runtime.columns import column_cursor
+from flows.runtime.table_columns import CANDLES
 from market.timeframes import CANDLE_TABLE
 from sql.loading import load, load_for_table
-
-CANDLE_SCHEMA: dict[str, Any] = {
-    "symbol": pl.String(),
-    "ts": pl.Datetime("us", "UTC"),
-    **{name: pl.Float64() for name in ("open", "high", "low", "close", "volume", "amount")},
-}
 
 
 def last_candles(
@@ -27,7 +22,7 @@ def last_candles(
     Returns
     -------
     polars.DataFrame
-        Columns of `CANDLE_SCHEMA`, ordered by symbol and time; up to `count` rows per symbol, and none for a
+        Columns of `CANDLES`, ordered by symbol and time; up to `count` rows per symbol, and none for a
         symbol without candles.
     """
     candles = load_for_table("candles", CANDLE_TABLE[timeframe])
@@ -35,15 +30,14 @@ def last_candles(
     with column_cursor(connection) as cursor:
         rows = cursor.execute(query, {"symbols": list(symbols), "n": count, "before": before}).fetchall()
     if not rows:
-        return pl.DataFrame(schema=CANDLE_SCHEMA)
+        return pl.DataFrame(schema=CANDLES)
     names, *columns = zip(*rows, strict=True)
     lengths = [len(each) for each in columns[0]]
     whole = {
-        name: pl.concat(parts, rechunk=True)
-        for name, parts in zip(list(CANDLE_SCHEMA)[1:], columns, strict=True)
+        name: pl.concat(parts, rechunk=True) for name, parts in zip(list(CANDLES)[1:], columns, strict=True)
     }
     symbol = pl.Series(names, dtype=pl.String()).gather(_repeated(lengths))
-    return pl.DataFrame({"symbol": symbol, **whole}, schema=CANDLE_SCHEMA)
+    return pl.DataFrame({"symbol": symbol, **whole}, schema=CANDLES)
 
 
 def _repeated(lengths: Sequence[int]) -> pl.Series:

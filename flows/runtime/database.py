@@ -1,4 +1,4 @@
-"""Transactions of the flows: none of their statements waits for ever, whatever pooler is in between."""
+"""Opens transactions whose statements have a time limit, with or without a pooler in between."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ class StatementTimeout(DatabaseError):
 
 @contextmanager
 def limited_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Begin a transaction whose statements are given up after a while, and commit it at the end.
+    """Begin a transaction whose statements are cancelled after a time limit, and commit it at the end.
 
     The limit is `time_limits.statement_limit_s`, or the role's own ``statement_timeout`` where that is
     less. It is set within the transaction: a pooler that gives out a server connection for each transaction

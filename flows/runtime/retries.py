@@ -1,8 +1,8 @@
-"""Which failures of a task are worth another try, and when.
+"""Decides which failures of a task are retried, and when.
 
-What took too long gets fewer tries than what failed at once. A forecast that was not done in time gets none:
-the server would begin it anew and need as long again, while other symbols wait. A statement that was given up
-gets one more: the lock that it waited for may be gone, and where it is not, each try holds up the run.
+Timeouts are retried less often than immediate failures. A forecast that timed out is not retried: the server
+would start it from the beginning and need as long again, while other symbols wait. A statement that timed out
+is retried once: the lock that it waited for may be released, and if it is not, each try delays the run.
 """
 
 from typing import Any, Final
@@ -18,11 +18,11 @@ from inference_server.client import ServerTimeout, ServerUnavailable
 from sql.errors import DatabaseError
 
 STATEMENT_TRIES: Final = 2
-"""Tries of a task whose statement the database gave up for its time."""
+"""Tries of a task whose statement timed out in the database."""
 
 
 def worth_another_try(_task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a task failed for want of the server or the database; what is refused stays refused."""
+    """Return whether a task failed because the server or the database was unavailable; refusals are final."""
     failure = state.result(raise_on_failure=False)
     if isinstance(failure, ServerTimeout):
         return False

@@ -1,4 +1,4 @@
-"""The database as the steps of one run use it: a connection that is opened again where it was lost."""
+"""Holds the database connection of a run, which is opened again after it was lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Calls of the flows to the inference server, with waits for as long as a busy server asks for."""
+"""Calls the inference server from a flow, and waits as long as a busy server requests (Retry-After)."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from inference_server.client import Client, ServerTimeout, ServerUnavailable
 T = TypeVar("T")
 
 SHORTEST_WAIT_S: Final = 0.5
-"""Before another call to a server that asks for no time at all."""
+"""Shortest wait before another call to a busy server."""
 
 
 def open_client() -> Client:

@@ -11,13 +11,13 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
 from flows.runtime.database import limited_transaction
 from flows.scoring.step_events import ReleaseDays
-from sql.loading import load
+from market.timeframes import CANDLE_TABLE
+from sql.loading import load, load_for_table
 
 SYMBOLS: Final = 200
 """Symbols whose closes are compared in one statement."""
@@ -106,7 +106,7 @@ def _mark_changed_closes(
         Candles before it are compared only where they were missing.
     """
     connection.execute(
-        sql.SQL(load("mark_changed_closes")).format(candles=sql.Identifier(f"ohlcv_{timeframe}")),
+        load_for_table("mark_changed_closes", CANDLE_TABLE[timeframe]),
         {"timeframe": timeframe, "symbols": list(symbols), "since": since},
     )
 

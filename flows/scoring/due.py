@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from flows.scoring.forecast_scores import NO_CANDLE, UNKNOWN_INSTRUMENT, instants, matured_at
 from flows.scoring.store import ForecastKey
 from market.instruments import Instrument
-from sql.loading import load
+from market.timeframes import CANDLE_TABLE
+from sql.loading import load_for_table
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DueForecast:
 
 def due_forecasts(connection: psycopg.Connection[Any], timeframe: str, as_of: datetime) -> list[DueForecast]:
     """Return the forecasts that are due and whose last candle had begun by an instant, oldest first."""
-    query = sql.SQL(load("due_forecasts")).format(candles=sql.Identifier(f"ohlcv_{timeframe}"))
+    query = load_for_table("due_forecasts", CANDLE_TABLE[timeframe])
     rows = connection.execute(query, {"timeframe": timeframe, "as_of": as_of})
     return [DueForecast(ForecastKey(*key), last_ts, has_candle) for *key, last_ts, has_candle in rows]
 

@@ -1,7 +1,6 @@
-"""From sample paths to the answer: repair, envelope, mean path, samples and statistics, all of it pure."""
+"""Builds an answer from sample paths: repair, envelope, mean path, samples and statistics."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,15 @@ from inference_server.forecast.statistics_answer import statistics_of, wants_sta
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer, PredictRequest
 from market.candles import FEATURES
 from market.envelope import Envelope, envelope, lowest_price, with_floor
-from market.types import DatetimeArray, Float32Array, Float64Array
+from market.times import awares
+from market.types import Float32Array, Float64Array
 from market.warning_codes import WarningCode, warning
 
 CLOSE = FEATURES.index("close")
 
 
 def predict_answer(
-    asked: PredictRequest,
+    request: PredictRequest,
     job: ForecastJob,
     paths: Float32Array,
     model: ModelName,
@@ -43,24 +43,24 @@ def predict_answer(
         If the model made a value that is not finite.
     """
     if not np.isfinite(paths).all():
-        raise ArithmeticError(f"the model made values that are not finite for {asked.symbol}")
+        raise ArithmeticError(f"the model made values that are not finite for {request.symbol}")
     futures = paths.astype(np.float64)
-    if asked.repair:
+    if request.repair:
         futures = repaired(futures)
     raw = envelope(futures[:, :, CLOSE])
     lowest = lowest_price(job.candles[:, : CLOSE + 1], allow_nonpositive=allow_nonpositive)
     levels = with_floor(raw, lowest)
     mean = futures.mean(axis=0)
     answer = PredictAnswer(
-        symbol=asked.symbol,
-        timeframe=asked.timeframe,
-        as_of=_datetimes(job.timestamps[-1:])[0],
-        timestamps=_datetimes(job.future_timestamps),
+        symbol=request.symbol,
+        timeframe=request.timeframe,
+        as_of=awares(job.timestamps[-1:])[0],
+        timestamps=awares(job.future_timestamps),
         p10=levels.p10.tolist(),
         p50=levels.p50.tolist(),
         p90=levels.p90.tolist(),
         mean=FeatureColumns(**{name: mean[:, i].tolist() for i, name in enumerate(FEATURES)}),
-        samples=_samples(futures, asked.return_samples),
+        samples=_samples(futures, request.return_samples),
         seed=job.seed,
         sample_count=job.sample_count,
         lookback_used=len(job.timestamps),
@@ -68,16 +68,18 @@ def predict_answer(
         events_used=job.events is not None,
         warnings=[*warnings, *floor_warnings(raw, levels)],
     )
-    if wants_statistics(asked):
-        answer.statistics, found = statistics_of(asked, futures, float(job.candles[-1, CLOSE]), lowest)
-        answer.warnings += found
+    if wants_statistics(request):
+        answer.statistics, warnings_of_statistics = statistics_of(
+            request, futures, float(job.candles[-1, CLOSE]), lowest
+        )
+        answer.warnings += warnings_of_statistics
     return answer
 
 
 def repaired(paths: Float64Array) -> Float64Array:
-    """Return paths whose every candle is consistent: low ≤ open, close ≤ high; volume and amount ≥ 0.
+    """Return paths in which every candle satisfies low ≤ open, close ≤ high and volume, amount ≥ 0.
 
-    Open and close stay as the model made them; high and low are widened until they hold the other three.
+    Open and close are unchanged; high and low become the highest and the lowest of the four prices.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ def repaired(paths: Float64Array) -> Float64Array:
 
 
 def floor_warnings(raw: Envelope, levels: Envelope) -> list[str]:
-    """Return that quantiles were raised to the least that the price can be, where some were."""
+    """Return a warning if quantiles were raised to the lowest possible price."""
     raised = np.any(np.stack(raw) < np.stack(levels), axis=0)
     if not raised.any():
         return []
@@ -107,24 +109,8 @@ def floor_warnings(raw: Envelope, levels: Envelope) -> list[str]:
     ]
 
 
-def sliding_warning(lookback_used: int, pred_len: int, max_context: int, context_stride: int) -> str | None:
-    """Return what a caller should know where the context slides at every step, else None."""
-    if context_stride > 1 or lookback_used + pred_len <= max_context + 1:
-        return None
-    return warning(
-        WarningCode.SLIDING_CONTEXT,
-        f"{lookback_used} candles and pred_len {pred_len} do not fit the context of {max_context}: with "
-        "context_stride 1 every further step runs the whole window again, as slowly as upstream's predictor; "
-        f"a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride avoids it",
-    )
-
-
 def _samples(paths: Float64Array, return_samples: bool | str) -> Any:
     if return_samples == "full":
         return paths
-    # A copy, so that the other five features can go.
+    # A copy, so that the memory of the other five features is freed.
     return paths[:, :, CLOSE].copy() if return_samples else None
-
-
-def _datetimes(instants: DatetimeArray) -> list[datetime]:
-    return [moment.replace(tzinfo=UTC) for moment in instants.astype("datetime64[us]").tolist()]

@@ -1,4 +1,4 @@
-"""Reads candles and instruments from Postgres, if there is one; nothing else in the server knows SQL."""
+"""Reads candles and instruments from Postgres, and runs the queries of the page."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from inference_server.metrics import Metrics
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument, default_instruments
 from market.timeframes import CANDLE_TABLE
+from market.times import aware, instants
 from sql.connect import connection_settings, normalise_url
 from sql.errors import DatabaseError, one_line
 from sql.loading import load, load_for_table
@@ -31,14 +31,14 @@ FAILURE_KEPT_S = 5.0
 
 
 class CandleStore:
-    """A pool of connections to the database that `locate` finds; without one every read says so at once.
+    """A pool of connections to the database; without a database every read raises `NoDatabase`.
 
     Parameters
     ----------
     locate
         Returns the database's URL, or None where there is none; may block, and runs in a thread.
     timeout_s
-        Seconds after which a connection or a query is given up.
+        Seconds after which a connection or a query is abandoned.
     connections
         The most connections held.
     metrics
@@ -53,7 +53,7 @@ class CandleStore:
         self._connections = connections
         self._metrics = metrics
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] | None = None
-        self._looking = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._instruments: dict[str, Instrument] = {}
         self._instruments_due = 0.0
         self._instruments_failure: DatabaseUnavailable | None = None
@@ -61,25 +61,25 @@ class CandleStore:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look for the database in the background, so that the log tells early; close the pool at the end."""
-        looking = asyncio.create_task(self._look())
+        """Open the pool in the background, so that a problem is logged early; close it at the end."""
+        opening = asyncio.create_task(self._open_early())
         try:
             yield
         finally:
-            looking.cancel()
+            opening.cancel()
             if self._refreshing is not None:
                 self._refreshing.cancel()
             if self._pool is not None:
                 await self._pool.close()
 
     async def instruments(self) -> dict[str, Instrument]:
-        """Return the packaged instruments with the table's over them, at most a minute old.
+        """Return the packaged instruments overridden by those of the table, at most a minute old.
 
         Raises
         ------
         DatabaseUnavailable
-            If there is no database, or it does not answer; a failure is remembered for some seconds, so that
-            requests that can do without do not wait for it one after the other.
+            If there is no database, or it does not answer; the error is repeated for some seconds, so that
+            requests that do not need the database are not delayed by one timeout each.
         """
         if time.monotonic() < self._instruments_due:
             if self._instruments_failure is not None:
@@ -98,10 +98,10 @@ class CandleStore:
         return self._instruments
 
     def instruments_at_hand(self) -> Mapping[str, Instrument]:
-        """Return the instruments that were read last, the packaged ones before that, without waiting.
+        """Return the instruments that were read last, or the packaged ones, without waiting.
 
-        Where they are a minute old they are read anew in the background. For what must not depend on whether
-        the database answers, such as warnings about candles that a caller sent.
+        They are refreshed in the background once they are a minute old. For purposes that must not depend on
+        whether the database answers, such as warnings about the candles of a request.
         """
         done = self._refreshing is None or self._refreshing.done()
         if done and time.monotonic() >= self._instruments_due:
@@ -124,34 +124,33 @@ class CandleStore:
         DatabaseUnavailable
             If there is no database, or it does not answer.
         """
-        instant: datetime = before.astype("datetime64[us]").item()
-        given = {
+        parameters = {
             "symbols": list(symbols),
             "n": lookback + STILL_OPEN,
-            "before": instant.replace(tzinfo=UTC),
+            "before": aware(before),
         }
         by_symbol: dict[str, list[TupleRow]] = {}
-        for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given):
+        for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters):
             by_symbol.setdefault(row[0], []).append(row)
         return {symbol: _window(rows) for symbol, rows in by_symbol.items()}
 
     async def _refresh(self) -> None:
-        with suppress(DatabaseUnavailable):  # remembered, and logged where it arose
+        with suppress(DatabaseUnavailable):  # logged and stored by `instruments`
             await self.instruments()
 
-    async def _look(self) -> None:
+    async def _open_early(self) -> None:
         try:
             await self._pool_or_reason()
         except DatabaseUnavailable as error:
             log.warning("only requests with inline candles are answered: %s", error)
 
     async def _pool_or_reason(self) -> AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]:
-        """Return the pool, looking for the database again if there was none; one caller looks at a time."""
-        async with self._looking:
+        """Return the pool; locate the database again if there was none, one caller at a time."""
+        async with self._opening:
             if self._pool is None:
                 url = await self._url()
-                # No connections, and no log lines about failing ones, while nobody asks; later requests start
-                # afresh instead of joining a long back-off.
+                # No connections, and no log lines about failing ones, without requests; a later request
+                # reconnects at once instead of waiting for a long back-off.
                 pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
                     url,
                     kwargs=connection_settings(url),
@@ -180,8 +179,8 @@ class CandleStore:
             )
         return url
 
-    async def rows(self, query: Any, given: dict[str, Any]) -> list[TupleRow]:
-        """Return what a query returns; readers of other tables share the pool and its errors through this.
+    async def rows(self, query: Any, parameters: dict[str, Any]) -> list[TupleRow]:
+        """Return the rows of a query; readers of other tables share the pool and its errors.
 
         Raises
         ------
@@ -193,7 +192,7 @@ class CandleStore:
                 pool = await self._pool_or_reason()
                 with self._metrics.database_read():
                     async with pool.connection() as connection, connection.cursor(binary=True) as cursor:
-                        await cursor.execute(query, given)
+                        await cursor.execute(query, parameters)
                         return await cursor.fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
             log.error("the database lacks a table or a column: %s", one_line(error))
@@ -208,7 +207,7 @@ class CandleStore:
 
 
 def find_database(url: str | None) -> str | None:
-    """Return the URL to use: the one given, else the embedded Postgres where its data folder exists.
+    """Return the configured URL, or that of the embedded Postgres if its data folder exists, or None.
 
     Raises
     ------
@@ -226,6 +225,5 @@ def find_database(url: str | None) -> str | None:
 
 def _window(rows: list[TupleRow]) -> Window:
     """Return one symbol's rows (symbol, ts, six features) as a window; NULL becomes NaN."""
-    times = [row[1].astimezone(UTC).replace(tzinfo=None) for row in rows]
     features = np.array([row[2:8] for row in rows], dtype=np.float64)
-    return Window(features, np.array(times, dtype="datetime64[us]"))
+    return Window(features, instants(row[1] for row in rows))

@@ -1,9 +1,10 @@
-"""What a caller should know of the inputs of a forecast: sampling, scale, clipping and the model's clock."""
+"""Returns warnings about the inputs of a forecast: sampling, scale, clipping, clock and sliding context."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference_server.engine.bundle import INSTRUMENTS_CLOCK
+from inference_server.engine.shared_prefix import is_exact
 from inference_server.schemas import ForecastSettings
 from market.candles import FEATURES
 from market.envelope import LEVELS
@@ -21,18 +22,18 @@ from market.types import DatetimeArray
 from market.warning_codes import WarningCode, warning
 
 FEWEST_PATHS = 9
-"""Sample paths from which p10 and p90 are quantiles: of fewer they are the lowest and the highest path."""
+"""Sample paths that p10 and p90 need; of fewer they are the lowest and the highest path."""
 
 _CLOSE = FEATURES.index("close")
 _PRICES = _CLOSE + 1
 
 
-def sampling_warnings(asked: ForecastSettings) -> list[str]:
-    """Return what the number of paths and cut tails do to the envelope."""
-    found = []
-    paths = asked.sample_count
+def sampling_warnings(settings: ForecastSettings) -> list[str]:
+    """Return warnings about an envelope of few paths, or of paths with cut tails."""
+    warnings = []
+    paths = settings.sample_count
     if paths == 1:
-        found.append(
+        warnings.append(
             warning(
                 WarningCode.FEW_PATHS,
                 "one sample path has no envelope: p10, p50 and p90 are all its close, which says nothing of "
@@ -42,7 +43,7 @@ def sampling_warnings(asked: ForecastSettings) -> list[str]:
     elif paths < FEWEST_PATHS:
         # A new value falls between the lowest and the highest of n like it with (n - 1) / (n + 1).
         covered = (paths - 1) / (paths + 1)
-        found.append(
+        warnings.append(
             warning(
                 WarningCode.FEW_PATHS,
                 f"p10 and p90 of {paths} sample paths are the lowest and the highest: at best they hold "
@@ -50,29 +51,35 @@ def sampling_warnings(asked: ForecastSettings) -> list[str]:
                 f"sample_count of {FEWEST_PATHS} or more",
             )
         )
-    cut = f"top_k {asked.top_k}" if asked.top_k else f"top_p {asked.top_p:g}" if asked.top_p < 1 else None
+    cut = (
+        f"top_k {settings.top_k}"
+        if settings.top_k
+        else f"top_p {settings.top_p:g}"
+        if settings.top_p < 1
+        else None
+    )
     if cut is not None:
-        found.append(
+        warnings.append(
             warning(
                 WarningCode.CUT_TAILS,
                 f"{cut} cuts the tails of every step, which narrows the envelope; top_k 0 and top_p 1.0 "
                 "keep them",
             )
         )
-    return found
+    return warnings
 
 
 def scale_warnings(candles: NDArray[np.floating], upstream_scale: bool) -> list[str]:
-    """Return that the prices of a window (T, 6) are scaled for the model, where they are."""
+    """Return a warning if the prices of a window (T, 6) are scaled for the model."""
     exponent = 0 if upstream_scale else int(scale_exponents(candles)[0])
     if exponent == 0:
         return []
     spread = smallest_spread(candles[:, :_PRICES])
-    found = f"their smallest standard deviation is {spread:.1e}" if spread else "they never move"
+    reason = f"their smallest standard deviation is {spread:.1e}" if spread else "they never move"
     return [
         warning(
             WarningCode.PRICES_SCALED,
-            f"prices were multiplied by 2^{exponent} for the model and divided again, since {found}: "
+            f"prices were multiplied by 2^{exponent} for the model and divided again, since {reason}: "
             f"below {SMALLEST_SPREAD:g} the constant {EPSILON:g} of upstream's normalisation drowns it; "
             "upstream_scale true turns this off",
         )
@@ -80,7 +87,7 @@ def scale_warnings(candles: NDArray[np.floating], upstream_scale: bool) -> list[
 
 
 def clip_warnings(candles: NDArray[np.floating], upstream_scale: bool) -> list[str]:
-    """Return that the last closes of a window (T, 6) lie where the model can't see them, where they do."""
+    """Return a warning if the last closes of a window (T, 6) are clipped."""
     scale = normalise(candles, upstream_scale=upstream_scale)
     count = clipped_at_the_end(scale.values[:, _CLOSE])
     if count == 0:
@@ -98,8 +105,23 @@ def clip_warnings(candles: NDArray[np.floating], upstream_scale: bool) -> list[s
     ]
 
 
+def sliding_warnings(lookback_used: int, pred_len: int, max_context: int, context_stride: int) -> list[str]:
+    """Return a warning if the context slides at every step."""
+    if context_stride > 1 or is_exact(lookback_used, pred_len, max_context):
+        return []
+    return [
+        warning(
+            WarningCode.SLIDING_CONTEXT,
+            f"{lookback_used} candles and pred_len {pred_len} do not fit the context of {max_context}: with "
+            "context_stride 1 every further step runs the whole window again, as slowly as upstream's "
+            f"predictor; a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride "
+            "avoids it",
+        )
+    ]
+
+
 def clipped_at_the_end(values: NDArray[np.floating]) -> int:
-    """Return how many of the last normalised values (T,) are clipped, without a break up to the end."""
+    """Return how many consecutive normalised values (T,) at the end are clipped."""
     inside = np.flatnonzero(np.abs(values) < CLIP)
     return len(values) - (int(inside[-1]) + 1 if inside.size else 0)
 
@@ -109,28 +131,28 @@ def clock_warnings(
     used: str,
     instrument: Instrument | None,
     timestamps: DatetimeArray,
-    asked: str | None = None,
+    requested: str | None = None,
 ) -> list[str]:
-    """Return that a forecast uses another clock than its checkpoint's, or than its instrument's unasked.
+    """Return a warning if a forecast does not use the clock of its checkpoint, or of its instrument.
 
     Parameters
     ----------
     trained
-        The manifest's `model_clock`; None where nobody knows.
+        The manifest's `model_clock`; None where it is unknown.
     used
         IANA name of the zone that the five time fields of the forecast are read in.
     instrument
-        Of the symbol, from the database where it is at hand; None where nobody registered it.
+        Of the symbol, from the database if it was read before; None if it is not registered.
     timestamps
-        (T,) datetime64 in UTC; clocks that show the same at all of them are one.
-    asked
-        The zone that the request asks for. A request that asks for none and brings all it needs is
-        not given the clock of the database, so that its answer does not hang on one.
+        (T,) datetime64 in UTC; clocks with equal fields at all of them count as the same.
+    requested
+        The `time_zone` of the request, or None. A request without it that needs no database does not get
+        the clock of the table, so that its answer does not depend on the database.
     """
     own = "UTC" if instrument is None else instrument.model_time_zone
     expected = own if trained == INSTRUMENTS_CLOCK else trained
-    if expected is None or _one_clock(expected, used, timestamps):
-        if asked is not None or _one_clock(own, used, timestamps):
+    if expected is None or _same_clock(expected, used, timestamps):
+        if requested is not None or _same_clock(own, used, timestamps):
             return []
         return [
             warning(
@@ -148,8 +170,8 @@ def clock_warnings(
     ]
 
 
-def _one_clock(one: str, other: str, timestamps: DatetimeArray) -> bool:
-    """Whether two zones show the same fields at all of the timestamps; one that nobody knows is another."""
-    if one == other or not {one, other} <= known_time_zones():
-        return one == other
-    return np.array_equal(time_features(timestamps, one), time_features(timestamps, other))
+def _same_clock(zone: str, other: str, timestamps: DatetimeArray) -> bool:
+    """Return whether two zones have the same fields at all timestamps; an unknown zone equals only itself."""
+    if zone == other or not {zone, other} <= known_time_zones():
+        return zone == other
+    return np.array_equal(time_features(timestamps, zone), time_features(timestamps, other))

@@ -1,4 +1,4 @@
-"""Instants as callers write them: ISO 8601 or a Unix time in, datetime64 in UTC out."""
+"""Parses the instants of requests, ISO 8601 or Unix times, into datetime64 in UTC."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -31,10 +31,10 @@ def parse_instant(value: Instant, field: str) -> np.datetime64:
     """
     instant = from_epoch(value) if isinstance(value, int) else read_instant(value)
     if instant is None:
-        given = value if isinstance(value, int) and abs(value) < 2**63 else str(value)[:80]
+        shown = value if isinstance(value, int) and abs(value) < 2**63 else str(value)[:80]
         raise InvalidRequest(
-            f"{field} is {given!r}, which is no instant from 1900 to 2199",
-            given=given,
+            f"{field} is {shown!r}, which is no instant from 1900 to 2199",
+            given=shown,
             expected="ISO 8601 such as 2024-06-28T15:00:00Z, or a Unix time (seconds from 1973 on, "
             "milliseconds, microseconds or nanoseconds)",
         )
@@ -47,7 +47,7 @@ def parse_instants(values: Sequence[Instant], field: str) -> DatetimeArray:
     Raises
     ------
     InvalidRequest
-        If one cannot be read, or they are not strictly increasing; the error names the row.
+        If an instant cannot be read, or they are not strictly increasing; the error names the row.
     """
     instants = _of_milliseconds(values)
     if instants is None:
@@ -71,7 +71,7 @@ def iso(instant: np.datetime64) -> str:
 
 
 def _of_milliseconds(values: Sequence[Instant]) -> DatetimeArray | None:
-    """Return what most callers send, milliseconds, all at once; None where one is something else."""
+    """Return instants that are all Unix times in milliseconds, the usual form, or None if one is not."""
     if not all(type(value) is int and _MILLISECONDS[0] <= value < _MILLISECONDS[1] for value in values):
         return None
     return (np.array(values, dtype=np.int64) * 1000).astype("datetime64[us]")

@@ -1,4 +1,4 @@
-"""Work that takes longer than the event loop may stand still, in a thread beside it."""
+"""Runs work that would block the event loop for too long in a thread."""
 
 import asyncio
 import contextvars
@@ -11,22 +11,24 @@ T = TypeVar("T")
 
 
 def let_others_run() -> None:
-    """Hand the interpreter over at once: whoever waits for it would otherwise get it after 5 ms."""
+    """Release the interpreter lock, so that a waiting thread need not wait for the switch interval of 5
+    ms."""
     time.sleep(0)
 
 
 class LargeWork:
-    """Runs large work in a thread, one at a time in the order of its coming, and small work at once.
+    """Runs large work in one thread, in the order of its arrival, and small work directly.
 
-    One at a time, since threads that compute share one interpreter: with each further one the event loop, and
-    the thread that runs the model, wait longer for their turn.
+    One thread, because threads that compute share the interpreter: each further one would delay the event
+    loop and the thread that runs the model.
     """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "large-work")
 
     async def run(self, work: Callable[[], T], *, large: bool) -> T:
-        """Return what the work returns, or raise what it raises; cancelled before it began, it is not run."""
+        """Return the result of the work, or raise its exception; work that is cancelled early is not
+        started."""
         if not large:
             return work()
         context = contextvars.copy_context()  # its log lines carry the request's id

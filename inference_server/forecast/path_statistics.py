@@ -1,7 +1,7 @@
-"""Statistics of sample paths beside the envelope: quantiles, probabilities, and realised volatility.
+"""Computes statistics of sample paths: quantiles, probabilities and realised volatility.
 
-Arrays in, arrays out. A probability is a share of the paths: of P paths it is a multiple of 1 / P. None of
-it is calibrated: it says what the model's paths do.
+A probability is a share of the paths: of P paths it is a multiple of 1 / P. None of the statistics is
+calibrated.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ def quantiles(values: Float64Array, levels: Sequence[float]) -> Float64Array:
 
 
 def beyond_paths(levels: Sequence[float], paths: int) -> list[float]:
-    """Return the levels that so many paths cannot tell: their quantile is the lowest or the highest path.
+    """Return the levels whose quantile is the lowest or the highest path.
 
-    The k-th lowest of P paths stands for the level k / (P + 1), so that levels below 1 / (P + 1) or above
-    P / (P + 1) have no path beyond them.
+    The k-th lowest of P paths is the quantile of level k / (P + 1), so that no path lies beyond levels below
+    1 / (P + 1) or above P / (P + 1).
     """
     return [level for level in levels if not 1 / (paths + 1) <= level <= paths / (paths + 1)]
 
@@ -110,7 +110,7 @@ def realised_volatility(closes: Float64Array, last_close: float) -> Float64Array
         (paths, pred_len); NaN from the step on where a close is zero or below, which has no logarithm.
     """
     start = np.full((len(closes), 1), last_close)
-    whole = np.concatenate([start, closes], axis=1)
-    logs = np.log(whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    prices = np.concatenate([start, closes], axis=1)
+    logs = np.log(prices, out=np.full(prices.shape, np.nan), where=prices > 0)
     volatility: Float64Array = np.sqrt(np.cumsum(np.diff(logs, axis=1) ** 2, axis=1))
     return volatility

@@ -1,4 +1,4 @@
-"""Answers to keep: the sample paths of recent jobs, for callers that ask the same again."""
+"""Caches the sample paths of recent jobs, so that a repeated request does not run the model."""
 
 from collections import OrderedDict
 from hashlib import blake2b
@@ -10,7 +10,7 @@ from inference_server.engine.jobs import ForecastJob
 
 
 def job_key(bundle_version: str, job: ForecastJob) -> bytes:
-    """Return a digest of everything that a job's sample paths follow from."""
+    """Return a digest of everything that determines a job's sample paths."""
     settings = (
         bundle_version,
         job.sample_count,
@@ -33,32 +33,32 @@ def job_key(bundle_version: str, job: ForecastJob) -> bytes:
 
 
 class ResultCache:
-    """Outcomes by job, the least recently used given up first; one event loop uses it.
+    """An LRU cache of outcomes by job, for one event loop.
 
     Parameters
     ----------
     size
-        Bytes of sample paths to keep; 0 keeps nothing.
+        Bytes of sample paths to store; 0 stores none.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._kept: OrderedDict[bytes, Outcome] = OrderedDict()
-        self._used = 0
+        self._outcomes: OrderedDict[bytes, Outcome] = OrderedDict()
+        self._bytes = 0
 
     def get(self, key: bytes) -> Outcome | None:
-        """Return what is kept for a job, if anything is."""
-        outcome = self._kept.get(key)
+        """Return the outcome that is stored for a job, or None."""
+        outcome = self._outcomes.get(key)
         if outcome is not None:
-            self._kept.move_to_end(key)
+            self._outcomes.move_to_end(key)
         return outcome
 
     def put(self, key: bytes, outcome: Outcome) -> None:
-        """Keep an outcome, unless it alone is larger than the cache."""
-        if outcome.paths.nbytes > self.size or key in self._kept:
+        """Store an outcome, unless it alone is larger than the cache."""
+        if outcome.paths.nbytes > self.size or key in self._outcomes:
             return
-        self._kept[key] = outcome
-        self._used += outcome.paths.nbytes
-        while self._used > self.size:
-            _, old = self._kept.popitem(last=False)
-            self._used -= old.paths.nbytes
+        self._outcomes[key] = outcome
+        self._bytes += outcome.paths.nbytes
+        while self._bytes > self.size:
+            _, old = self._outcomes.popitem(last=False)
+            self._bytes -= old.paths.nbytes

@@ -1,69 +1,40 @@
-"""From requests to answers: finds the candles, builds the jobs, runs them together, shapes the answers."""
+"""Answers forecast requests: reads candles, prepares jobs, runs them in the engine and builds the answers."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from inference_server.engine.bundle import Manifest
 from inference_server.engine.calls import Outcome, Result
-from inference_server.engine.jobs import ForecastJob
 from inference_server.engine.model import EngineError
 from inference_server.engine.scheduler import Scheduler
-from inference_server.errors import (
-    DatabaseUnavailable,
-    InvalidRequest,
-    NoDatabase,
-    ServiceError,
-    UnknownSymbol,
-)
-from inference_server.forecast import windows as requests
-from inference_server.forecast.answer_size import answer_values, check_answer_size, is_large_answer
-from inference_server.forecast.answers import predict_answer, sliding_warning
+from inference_server.errors import InvalidRequest, ServiceError
+from inference_server.forecast.answer_size import answer_values, is_large_answer
+from inference_server.forecast.answers import predict_answer
 from inference_server.forecast.candle_store import CandleStore
-from inference_server.forecast.input_warnings import (
-    clip_warnings,
-    clock_warnings,
-    sampling_warnings,
-    scale_warnings,
-)
 from inference_server.forecast.instants import parse_instant
 from inference_server.forecast.large_work import LargeWork
+from inference_server.forecast.preparation import Prepared, new_seed, prepare
 from inference_server.forecast.result_cache import ResultCache, job_key
-from inference_server.forecast.statistics_answer import check_levels, check_prices
-from inference_server.forecast.windows import Window
+from inference_server.forecast.sources import read_sources
+from inference_server.forecast.validation import check_answer_size, check_levels, check_limits
 from inference_server.schemas import Limits, ModelName, PredictAnswer, PredictRequest
-from market.candle_warnings import Used, candle_warnings
-from market.candles import FEATURES, CandleError
-from market.envelope import lowest_price
-from market.instruments import Instrument, default_instruments
-from market.similar_symbols import did_you_mean, similar_symbols
-from market.types import Float32Array
-from market.warning_codes import WarningCode, warning
+from market.candles import CandleError
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 LARGE_WINDOWS = 1024
-"""Candles, of all symbols together, from which on their windows are prepared beside the event loop."""
+"""Candles of all symbols together; more are prepared in a thread beside the event loop."""
 
 
 @dataclass(frozen=True)
-class _Sources:
-    """What the database said: instruments, candles by symbol, and why there are none where it failed.
-
-    `at_hand` are instruments for warnings, which must not depend on whether the database answers.
-    """
-
-    instruments: Mapping[str, Instrument]
-    at_hand: Mapping[str, Instrument]
-    stored: Mapping[str, Window]
-    failure: DatabaseUnavailable | None
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answer and how it came about, for the headers; see `Outcome`."""
+class TimedAnswer:
+    """An answer with the times and the batch size that its headers name; see `Outcome`."""
 
     answer: PredictAnswer
     queue_s: float
@@ -72,17 +43,15 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A request that is ready for the engine."""
+class Answers:
+    """Answers by symbol, and the errors of the symbols that have none."""
 
-    asked: PredictRequest
-    job: ForecastJob
-    warnings: list[str]
-    allow_nonpositive: bool = False
+    answers: dict[str, TimedAnswer]
+    failures: dict[str, Exception]
 
 
 class Forecasts:
-    """Answers requests, each by its symbol; one that fails leaves the others alone."""
+    """Answers requests by symbol; the failure of one symbol does not affect the others."""
 
     def __init__(self, scheduler: Scheduler, store: CandleStore, limits: Limits, cache: ResultCache) -> None:
         self._scheduler = scheduler
@@ -102,16 +71,13 @@ class Forecasts:
         """
         return self._scheduler.engine.manifest
 
-    async def answer(
-        self, asked: Mapping[str, PredictRequest | ServiceError], timeout_s: float
-    ) -> dict[str, Answered | Exception]:
-        """Return an answer or an error for each symbol, in the order asked.
+    async def answer(self, requests: Mapping[str, PredictRequest], timeout_s: float) -> Answers:
+        """Return an answer or an error for each symbol.
 
         Parameters
         ----------
-        asked
-            Requests by symbol that differ in nothing but candles, times, events and the prices of
-            probabilities; an error stays one.
+        requests
+            By symbol; they differ only in candles, times, events and the prices of probabilities.
         timeout_s
             Seconds in which the forecasts must be done.
 
@@ -120,170 +86,109 @@ class Forecasts:
         ModelNotReady, Draining, QueueFull, DeadlineExceeded
             See `Scheduler.forecast`.
         BeyondLimit
-            If a setting, or the answer to all of them, is larger than this server takes.
+            If a setting, or the size of the whole answer, is above a limit of this server.
         InvalidRequest
-            If a setting that all of them share cannot be used.
+            If a setting that all requests share cannot be used.
         """
         manifest = self.manifest
-        readable = [one for one in asked.values() if isinstance(one, PredictRequest)]
-        if not readable:
-            return {symbol: one for symbol, one in asked.items() if isinstance(one, ServiceError)}
-        shared = readable[0]
-        requests.check_limits(shared, self.limits, manifest.max_context)
-        check_levels(shared)
-        largest = max(readable, key=lambda one: answer_values(one, 1))
-        check_answer_size(largest, len(readable), self.limits)
-        as_of = np.datetime64("now", "us") if shared.as_of is None else parse_instant(shared.as_of, "as_of")
-        seed = requests.new_seed() if shared.seed is None else shared.seed
-        sources = await self._sources(readable, as_of)
+        if not requests:
+            return Answers({}, {})
+        settings = next(iter(requests.values()))
+        largest = max(requests.values(), key=lambda request: answer_values(request, symbols=1))
+        check_limits(settings, self.limits, manifest.max_context)
+        check_levels(settings)
+        check_answer_size(largest, len(requests), self.limits)
+        as_of = (
+            np.datetime64("now", "us") if settings.as_of is None else parse_instant(settings.as_of, "as_of")
+        )
+        seed = new_seed() if settings.seed is None else settings.seed
+        sources = await read_sources(self._store, list(requests.values()), as_of)
+        failures: dict[str, Exception] = {}
 
-        def prepare() -> dict[str, _Prepared | Exception]:
-            outcomes: dict[str, _Prepared | Exception] = {}
-            for symbol, one in asked.items():
-                try:
-                    outcomes[symbol] = (
-                        one
-                        if isinstance(one, ServiceError)
-                        else self._prepared(one, sources, as_of, seed, manifest)
-                    )
-                except (ServiceError, CandleError) as error:
-                    outcomes[symbol] = error
-            return outcomes
+        def prepare_one(symbol: str) -> Prepared:
+            return prepare(requests[symbol], sources, as_of, seed, manifest, self.limits)
 
-        candles = sum(one.lookback if one.candles is None else len(one.candles.timestamp) for one in readable)
-        outcomes = await self.large_work.run(prepare, large=candles > LARGE_WINDOWS)
-        return await self._forecast(outcomes, timeout_s, large=is_large_answer(largest, len(readable)))
+        prepared = await self.large_work.run(
+            lambda: _for_each(requests, prepare_one, failures),
+            large=sum(map(_candle_count, requests.values())) > LARGE_WINDOWS,
+        )
+        results = await self._run(prepared, timeout_s)
+        answers = await self.large_work.run(
+            lambda: _for_each(prepared, lambda symbol: _answer(prepared[symbol], results[symbol]), failures),
+            large=is_large_answer(largest, len(requests)),
+        )
+        return Answers(answers, failures)
 
-    async def _sources(self, asked: list[PredictRequest], as_of: np.datetime64) -> _Sources:
-        """Read what the requests need of the database; candles of all symbols in one query."""
-        instruments: Mapping[str, Instrument] = default_instruments()
-        wanted = [one.symbol for one in asked if one.candles is None]
+    async def answer_one(self, request: PredictRequest, timeout_s: float) -> TimedAnswer:
+        """Return the answer to one request, or raise its error; see `answer`."""
+        result = await self.answer({request.symbol: request}, timeout_s)
+        for error in result.failures.values():
+            raise error
+        return result.answers[request.symbol]
+
+    async def _run(self, prepared: Mapping[str, Prepared], timeout_s: float) -> dict[str, Result]:
+        """Run the jobs whose results are not cached, all in one call to the scheduler."""
+        keys = {symbol: self._cache_key(item) for symbol, item in prepared.items()}
+        results: dict[str, Result] = {}
+        for symbol, key in keys.items():
+            if key is not None and (cached := self._cache.get(key)) is not None:
+                results[symbol] = cached
+        jobs = {symbol: item.job for symbol, item in prepared.items() if symbol not in results}
+        if not jobs:
+            return results
+        outcomes = await self._scheduler.forecast(list(jobs.values()), timeout_s)
+        for symbol, outcome in zip(jobs, outcomes, strict=True):
+            results[symbol] = outcome
+            key = keys[symbol]
+            if key is not None and isinstance(outcome, Outcome):
+                self._cache.put(key, replace(outcome, queue_s=0.0, inference_s=0.0, batch_size=0))
+        return results
+
+    def _cache_key(self, prepared: Prepared) -> bytes | None:
+        """Return the cache's key of a request with a seed, or None where nothing is cached."""
+        if not self._cache.size or prepared.request.seed is None:
+            return None
+        return job_key(self.manifest.version, prepared.job)
+
+
+def _for_each(
+    symbols: Iterable[str], step: Callable[[str], T], failures: dict[str, Exception]
+) -> dict[str, T]:
+    """Return the result of a step for each symbol; the error of a symbol is added to `failures` instead."""
+    results: dict[str, T] = {}
+    for symbol in symbols:
         try:
-            if wanted or any(one.future_timestamps is None for one in asked):
-                instruments = await self._store.instruments()
-            known = [symbol for symbol in wanted if symbol in instruments]
-            stored = (
-                await self._store.latest(known, asked[0].timeframe, asked[0].lookback, as_of) if known else {}
-            )
-        except DatabaseUnavailable as failure:
-            return _Sources(instruments, self._store.instruments_at_hand(), {}, failure)
-        return _Sources(instruments, self._store.instruments_at_hand(), stored, None)
-
-    def _prepared(
-        self, asked: PredictRequest, sources: _Sources, as_of: np.datetime64, seed: int, manifest: Manifest
-    ) -> _Prepared:
-        instrument = sources.instruments.get(asked.symbol)
-        warnings: list[str] = []
-        stored = asked.candles is None
-        given = (
-            _stored_window(asked, sources) if asked.candles is None else requests.inline_window(asked.candles)
-        )
-        used = requests.usable(given, asked, instrument, as_of, self.limits)
-        window = requests.without_gaps(used)
-        allow_nonpositive = requests.can_be_nonpositive(asked, instrument)
-        prices = window.features[:, : FEATURES.index("close") + 1]
-        check_prices(asked, lowest_price(prices, allow_nonpositive=allow_nonpositive))
-        if not stored:
-            still_open = int((given.timestamps > window.timestamps[-1]).sum())
-            if still_open:
-                text = f"{still_open} of the candles given had not closed by as_of and were left out"
-                warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
-        future = requests.future_of(asked, window, instrument, sources.instruments)
-        known = sources.at_hand.get(asked.symbol, instrument)
-        odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, known)
-        warnings += candle_warnings(odd, as_of if stored else None)
-        events: Float32Array | None = None
-        if asked.events is not None:
-            requests.check_event_schema(asked, manifest.event_schema if manifest.has_events else None)
-            events = requests.event_array(asked.events, len(window), asked.pred_len)
-            if not manifest.has_events:
-                events = None
-                text = "this bundle has no EventEncoder: the forecast was made without the events"
-                warnings.append(warning(WarningCode.EVENTS_NOT_USED, text))
-        zone = requests.model_clock(asked, instrument)
-        warnings += clock_warnings(manifest.model_clock, zone, known, window.timestamps, asked.time_zone)
-        warnings += scale_warnings(window.features, asked.upstream_scale)
-        warnings += clip_warnings(window.features, asked.upstream_scale)
-        warnings += sampling_warnings(asked)
-        sliding = sliding_warning(len(window), asked.pred_len, manifest.max_context, asked.context_stride)
-        if sliding is not None:
-            warnings.append(sliding)
-        job = requests.forecast_job(asked, window, future, events, seed, zone)
-        return _Prepared(asked, job, warnings, allow_nonpositive)
-
-    async def _forecast(
-        self, outcomes: Mapping[str, _Prepared | Exception], timeout_s: float, *, large: bool
-    ) -> dict[str, Answered | Exception]:
-        """Run all prepared requests as one call to the scheduler."""
-        ready = {symbol: one for symbol, one in outcomes.items() if isinstance(one, _Prepared)}
-        results = await self._results(list(ready.values()), timeout_s) if ready else []
-        paths = dict(zip(ready, results, strict=True))
-
-        def build() -> dict[str, Answered | Exception]:
-            return {
-                symbol: _answered(outcome, paths[symbol]) if isinstance(outcome, _Prepared) else outcome
-                for symbol, outcome in outcomes.items()
-            }
-
-        return await self.large_work.run(build, large=large)
-
-    async def _results(self, prepared: list[_Prepared], timeout_s: float) -> list[Result]:
-        """Run jobs, except for those whose outcome is kept; keep those that have a seed of the caller's."""
-        version = self.manifest.version
-        keys = [
-            job_key(version, one.job) if self._cache.size and one.asked.seed is not None else None
-            for one in prepared
-        ]
-        results: list[Result | None] = [None if key is None else self._cache.get(key) for key in keys]
-        missing = [i for i, result in enumerate(results) if result is None]
-        if missing:
-            made = await self._scheduler.forecast([prepared[i].job for i in missing], timeout_s)
-            for i, result in zip(missing, made, strict=True):
-                results[i] = result
-                key = keys[i]
-                if key is not None and isinstance(result, Outcome):
-                    self._cache.put(key, replace(result, queue_s=0.0, inference_s=0.0, batch_size=0))
-        return [result for result in results if result is not None]
+            results[symbol] = step(symbol)
+        except (ServiceError, CandleError) as error:
+            failures[symbol] = error
+        except ArithmeticError as error:
+            log.error("%s", error)
+            failures[symbol] = error
+    return results
 
 
-def _answered(prepared: _Prepared, result: Result) -> Answered | Exception:
+def _answer(prepared: Prepared, result: Result) -> TimedAnswer:
+    """Return the answer that the engine's result gives.
+
+    Raises
+    ------
+    InvalidRequest
+        If the engine refused the job.
+    ArithmeticError
+        If the model made a value that is not finite.
+    """
     if isinstance(result, EngineError):
-        return InvalidRequest(str(result))
-    model = ModelName(name=result.manifest.name, version=result.manifest.version)
-    try:
-        answer = predict_answer(
-            prepared.asked,
-            prepared.job,
-            result.paths,
-            model,
-            prepared.warnings,
-            allow_nonpositive=prepared.allow_nonpositive,
-        )
-    except ArithmeticError as error:
-        log.error("%s", error)
-        return error
-    return Answered(answer, result.queue_s, result.inference_s, result.batch_size)
+        raise InvalidRequest(str(result))
+    answer = predict_answer(
+        prepared.request,
+        prepared.job,
+        result.paths,
+        ModelName(name=result.manifest.name, version=result.manifest.version),
+        prepared.warnings,
+        allow_nonpositive=prepared.allow_nonpositive,
+    )
+    return TimedAnswer(answer, result.queue_s, result.inference_s, result.batch_size)
 
 
-def _stored_window(asked: PredictRequest, sources: _Sources) -> Window:
-    """Return a symbol's candles from the database, or say which part of "unknown" it is."""
-    # With no database at all the packaged instruments are all there are; with a dead one nobody can tell.
-    unknown = asked.symbol not in sources.instruments
-    if sources.failure is not None and not (unknown and isinstance(sources.failure, NoDatabase)):
-        raise sources.failure
-    if unknown:
-        alike = similar_symbols(asked.symbol, sources.instruments)
-        raise UnknownSymbol(
-            f"{asked.symbol} is no registered symbol: register it in the table instruments, "
-            f"or send candles and future_timestamps{did_you_mean(asked.symbol, sources.instruments)}",
-            given=asked.symbol,
-            expected=f"a registered symbol, such as {', '.join(alike)}" if alike else "a registered symbol",
-        )
-    if asked.symbol not in sources.stored:
-        raise UnknownSymbol(
-            f"the database holds no {asked.timeframe} candles of {asked.symbol} before as_of: load some, "
-            "or send candles",
-            given=asked.symbol,
-            expected="a symbol with candles",
-        )
-    return sources.stored[asked.symbol]
+def _candle_count(request: PredictRequest) -> int:
+    return request.lookback if request.candles is None else len(request.candles.timestamp)

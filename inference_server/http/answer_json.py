@@ -1,8 +1,8 @@
-"""Answers as JSON in pieces, each made in about a millisecond, after which other threads may run.
+"""Encodes answers as JSON in pieces of about a millisecond, between which other threads may run.
 
-Encoding a whole answer is one call that lets no other thread run, 35 ms for all features of 256 paths × 512
-candles, and the lists of Python numbers that it wants take eight times the memory of the array. So samples
-stay an array until their own piece is made.
+Encoding an answer is one call during which no other thread runs, 35 ms for all features of 256 paths × 512
+candles, and the lists of Python numbers that it needs take eight times the memory of the array. Samples
+therefore remain an array until their piece is encoded.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -20,8 +20,8 @@ from inference_server.schemas import BatchItem, PredictAnswer, PredictBatchAnswe
 T = TypeVar("T")
 
 PIECE_VALUES = 4096
-_SENT_BYTES = 2**18  # at once: enough that sending costs little, few enough that a slow reader holds it up
-# A quote inside a JSON string is escaped, so these stand nowhere else.
+_SENT_BYTES = 2**18  # large enough for little overhead, small enough that a slow reader delays the sender
+# Quotes inside JSON strings are escaped, so that these cannot occur in one.
 _NO_SAMPLES, _NO_RESULTS = b',"samples":null', b'"results":[]'
 
 
@@ -32,7 +32,7 @@ def answer_pieces(answer: PredictAnswer) -> Iterator[bytes]:
 
 
 def batch_pieces(answer: PredictBatchAnswer) -> Iterator[bytes]:
-    """Yield the JSON of a batch's answer; `answer_pieces` says of what its results are."""
+    """Yield the JSON of a batch's answer, whose results are as in `answer_pieces`."""
     before, _, after = msgspec.json.encode(msgspec.structs.replace(answer, results=[])).partition(_NO_RESULTS)
     yield before + b'"results":['
     for number, item in enumerate(answer.results):
@@ -42,7 +42,7 @@ def batch_pieces(answer: PredictBatchAnswer) -> Iterator[bytes]:
 
 
 def joined(pieces: Iterator[bytes]) -> list[bytes]:
-    """Return pieces put together to parts of the size in which they are sent."""
+    """Return pieces joined to parts of the size in which they are sent."""
     parts, part, size = [], list[bytes](), 0
     for piece in pieces:
         part.append(piece)
@@ -55,7 +55,7 @@ def joined(pieces: Iterator[bytes]) -> list[bytes]:
 
 
 def json_response(kind: type[T], parts: Sequence[bytes], headers: dict[str, str]) -> Response[T]:
-    """Return a response that sends the JSON of a `kind` part by part, as fast as its reader takes them."""
+    """Return a response that streams the JSON of a `kind`."""
 
     async def iterate() -> AsyncIterator[bytes]:
         for part in parts:
@@ -74,7 +74,7 @@ def _item_pieces(item: BatchItem) -> Iterator[bytes]:
 
 
 def _spliced(encoded: bytes, samples: NDArray[np.float64] | None) -> Iterator[bytes]:
-    """Yield JSON with the samples in the place of its null."""
+    """Yield JSON with the samples in place of its null."""
     if samples is None:
         yield encoded
         return

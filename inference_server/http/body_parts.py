@@ -1,6 +1,6 @@
-"""JSON read into types, with errors that name the place; long lists in pieces.
+"""Parses JSON into types, long lists in pieces, with errors that name the path in the body.
 
-Reading is one call that lets no other thread run. A list of 32 MiB would take it 100 ms and more.
+Parsing is one call during which no other thread runs; a list of 32 MiB takes 100 ms and more.
 """
 
 import re
@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Raw
 
 from inference_server.errors import InvalidBody
+from inference_server.forecast.event_arrays import common_width, parse_lists
 from inference_server.forecast.large_work import let_others_run
-from inference_server.forecast.windows import nested_events, same_width
 from inference_server.http.coercion import coerced
 from inference_server.http.list_pieces import PIECE_BYTES, ROWS, VALUES, is_long_list, list_pieces
 from inference_server.schemas import Candles, EncodedArray, EventArray
@@ -28,10 +28,10 @@ _RawCandles = msgspec.defstruct(
     ],
     kw_only=True,
 )
-"""Candles whose columns are not read yet."""
+"""Candles whose columns are not parsed yet."""
 
 
-def read_part(raw: bytes, kind: Any, at: str) -> Any:
+def parse_part(raw: bytes, kind: Any, at: str) -> Any:
     """Return one part of a body as a value of its type, or None where it is null.
 
     Parameters
@@ -39,12 +39,12 @@ def read_part(raw: bytes, kind: Any, at: str) -> Any:
     raw, kind
         The part's JSON, and `Candles`, `EventArray` or the type of a list.
     at
-        Its place in the body, such as ``$.candles``.
+        Its path in the body, such as ``$.candles``.
 
     Raises
     ------
     InvalidBody
-        If it has another type; the error names the place.
+        If it has another type; the error names the path.
     InvalidEvents
         If rows of events differ in length.
     """
@@ -52,26 +52,26 @@ def read_part(raw: bytes, kind: Any, at: str) -> Any:
         return _candles(raw, at)
     if is_long_list(raw):
         return _events(raw, at) if kind is EventArray else _values(raw, kind, at)
-    return decode(raw, kind | None, at)
+    return parse(raw, kind | None, at)
 
 
-def decode(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
-    """Return a body as a value of a type; text is taken for a number where one is wanted (see `coerced`).
+def parse(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
+    """Return JSON as a value of a type; text is accepted for a number (see `coerced`).
 
     Parameters
     ----------
     body, kind
         JSON, and its type.
     at, first
-        For errors: the place of it in the whole body, and the number of its first item in a list.
+        For errors: its path in the whole body, and the index of its first item in a list.
 
     Raises
     ------
     InvalidBody
-        With msgspec's message, and the offending value where it can be found and shown.
+        With msgspec's message, and the offending value if it is a short scalar.
     """
     try:
-        return _read(body, kind)
+        return _parse_or_coerce(body, kind)
     except msgspec.ValidationError as error:
         message = str(error)
         where = re.search(r"at `\$(?:\[(\d+)\])?([^`]*)`$", message)
@@ -81,17 +81,17 @@ def decode(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
         raise InvalidBody(placed, given=_value_at(body, message)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidBody(
-            f"the body is not JSON (which knows no NaN or Infinity; null is an unknown volume): {error}"
+            f"the body is not JSON (which has no NaN or Infinity; null is an unknown volume): {error}"
         ) from None
     except RecursionError:
         raise InvalidBody("the body is nested too deeply; expected at most two levels of lists") from None
 
 
-def _read(body: bytes, kind: type[T]) -> T:
+def _parse_or_coerce(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as refused:
-        # Only now, since it takes longer: a body whose types are right is read once, straight to its type.
+        # Coercion takes longer, so that it runs only where direct parsing fails.
         try:
             value = _untyped(body, kind)
         except msgspec.DecodeError:
@@ -100,12 +100,12 @@ def _read(body: bytes, kind: type[T]) -> T:
 
 
 def _untyped(body: bytes, kind: Any) -> Any:
-    """Return JSON without a type; parts that `kind` reads later, which may be large, stay as they are."""
+    """Return JSON as Python values; parts that `kind` holds as `Raw`, which may be large, are not parsed."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return msgspec.json.decode(body)
-    now = {field.encode_name for field in msgspec.structs.fields(kind) if not _holds_raw(field.type)}
+    parsed = {field.encode_name for field in msgspec.structs.fields(kind) if not _holds_raw(field.type)}
     parts = msgspec.json.decode(body, type=dict[str, Raw])
-    return {name: msgspec.json.decode(raw) if name in now else raw for name, raw in parts.items()}
+    return {name: msgspec.json.decode(raw) if name in parsed else raw for name, raw in parts.items()}
 
 
 def _holds_raw(kind: Any) -> bool:
@@ -114,13 +114,13 @@ def _holds_raw(kind: Any) -> bool:
 
 def _candles(raw: bytes, at: str) -> Candles | None:
     kind: Any = _RawCandles | None
-    columns = decode(raw, kind, at)
+    columns = parse(raw, kind, at)
     if columns is None:
         return None
     read = {}
     for field in msgspec.structs.fields(Candles):
         raw = bytes(getattr(columns, field.name))
-        column = _values if is_long_list(raw) else decode
+        column = _values if is_long_list(raw) else parse
         read[field.name] = column(raw, field.type, f"{at}.{field.name}")
     return Candles(**read)
 
@@ -130,34 +130,34 @@ def _values(raw: bytes, kind: Any, at: str) -> list[Any]:
     for piece in list_pieces(raw, VALUES):
         let_others_run()
         try:
-            values += decode(piece, kind, at, len(values))
+            values += parse(piece, kind, at, len(values))
         except InvalidBody:
             if b'"' not in piece:
                 raise
-            whole: list[Any] = decode(raw, kind, at)  # a string with a comma may have been cut
-            return whole
+            uncut: list[Any] = parse(raw, kind, at)  # a string with a comma may have been cut
+            return uncut
     return values
 
 
 def _events(raw: bytes, at: str) -> EncodedArray:
-    """Return nested lists as the array that they are, which takes an eighth of their memory."""
+    """Return nested lists as an array, which takes an eighth of their memory."""
     arrays, count = [], 0
     for piece in list_pieces(raw, ROWS):
         let_others_run()
-        arrays.append(nested_events(decode(piece, list[list[float]], at, count)))
+        arrays.append(parse_lists(parse(piece, list[list[float]], at, count)))
         count += len(arrays[-1])
-    shape = (count, same_width(array.shape[1] for array in arrays))
+    shape = (count, common_width(array.shape[1] for array in arrays))
     return EncodedArray(shape=shape, data=b"".join(array.astype("<f4").tobytes() for array in arrays))
 
 
 def _value_at(body: bytes, message: str) -> Any:
-    """Return the value that a validation message points at, if it is a short scalar in a plain place."""
-    place = re.search(r"at `\$((?:\.\w+|\[\d+\])*)`$", message)
-    if place is None:
+    """Return the value at the path of a validation message, if it is a short scalar."""
+    path = re.search(r"at `\$((?:\.\w+|\[\d+\])*)`$", message)
+    if path is None:
         return None
     try:
         raw: bytes | Raw = body
-        for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
+        for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path[1]):
             raw = (
                 msgspec.json.decode(raw, type=list[Raw])[int(index)]
                 if index

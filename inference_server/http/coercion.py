@@ -1,7 +1,7 @@
-"""Takes text for numbers and truth values where a body's type wants one, as pydantic's lax mode does.
+"""Converts text to numbers and booleans where the type of a body requires one, as pydantic's lax mode does.
 
-Callers of a FastAPI service send ``"pred_len": "24"``, ``"lookback": 400.0`` or ``"repair": "yes"`` and are
-answered. Times, names and choices stay as they are.
+A FastAPI service accepts ``"pred_len": "24"``, ``"lookback": 400.0`` and ``"repair": "yes"``. Times, names
+and choices are not converted.
 """
 
 import math
@@ -14,28 +14,28 @@ from msgspec import inspect
 
 Coercion = Callable[[Any], Any]
 
-_TRUTH = {
+_BOOLEANS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
 }
 _INTEGER = re.compile(r"\s*([+-]?[0-9]+(?:_[0-9]+)*)(?:\.0+)?\s*", re.ASCII)
 _BEYOND = 2**63
 _LONGEST_NUMBER = 400
-"""Characters: the longest float that Python writes has 309 digits, and int() of thousands takes long."""
+"""Characters: the longest float that Python writes has 309 digits, and int() of thousands is slow."""
 
 
 def coerced(value: Any, kind: Any) -> Any:
-    """Return a JSON value in which text is a number or a truth value wherever `kind` wants one.
+    """Return a JSON value in which text is a number or a boolean wherever `kind` requires one.
 
-    What cannot be taken stays as it is, so that reading the result as `kind` says what is wrong with it. No
-    text becomes NaN, infinite, or null.
+    Values that cannot be converted are unchanged, so that converting the result to `kind` reports them. No
+    text becomes NaN, infinite or null.
 
     Parameters
     ----------
     value
         Decoded JSON.
     kind
-        The type it is to be read as, such as a msgspec Struct.
+        The required type, such as a msgspec Struct.
     """
     return _coercion_of(kind)(value)
 
@@ -46,7 +46,7 @@ def _coercion_of(kind: Any) -> Coercion:
 
 
 def _coercion(kind: inspect.Type) -> Coercion:
-    """Return the function that coerces one value to a type; built once, since events have many values."""
+    """Return the function that coerces a value to a type; built once, since events have many values."""
     match kind:
         case inspect.Metadata(type=inner):
             return _coercion(inner)
@@ -65,7 +65,7 @@ def _coercion(kind: inspect.Type) -> Coercion:
         case inspect.FloatType():
             return _number
         case inspect.BoolType():
-            return _truth
+            return _boolean
     return _unchanged
 
 
@@ -98,7 +98,8 @@ def _of_tuple(inner: list[Coercion]) -> Coercion:
 
 
 def _of_union(kinds: tuple[inspect.Type, ...]) -> Coercion:
-    """A value stays as it is where a member takes it so; else the first member that can takes it."""
+    """Return a function that leaves a value of any member unchanged, and otherwise uses the first that
+    converts it."""
     is_time = any(isinstance(kind, inspect.StrType) for kind in kinds)
     choices = {text for kind in kinds if isinstance(kind, inspect.LiteralType) for text in kind.values}
     members = [_coercion(kind) for kind in kinds if not isinstance(kind, inspect.NoneType)]
@@ -109,9 +110,9 @@ def _of_union(kinds: tuple[inspect.Type, ...]) -> Coercion:
         if isinstance(value, bool) and is_time:
             return value  # true is no instant
         for member in members:
-            taken = member(value)
-            if taken is not value:
-                return taken
+            converted = member(value)
+            if converted is not value:
+                return converted
         return value
 
     return union
@@ -123,8 +124,8 @@ def _unchanged(value: Any) -> Any:
 
 def _integer(value: Any) -> Any:
     if isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
-        found = _INTEGER.fullmatch(value)
-        return int(found[1]) if found and abs(int(found[1])) < _BEYOND else value
+        match = _INTEGER.fullmatch(value)
+        return int(match[1]) if match and abs(int(match[1])) < _BEYOND else value
     if isinstance(value, float) and value.is_integer() and abs(value) < _BEYOND:
         return int(value)
     return int(value) if isinstance(value, bool) else value
@@ -142,7 +143,7 @@ def _number(value: Any) -> Any:
     return number if math.isfinite(number) else value
 
 
-def _truth(value: Any) -> Any:
+def _boolean(value: Any) -> Any:
     if isinstance(value, str):
-        return _TRUTH.get(value.lower(), value)
+        return _BOOLEANS.get(value.lower(), value)
     return bool(value) if isinstance(value, int | float) and value in (0, 1) else value

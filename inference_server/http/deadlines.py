@@ -1,4 +1,4 @@
-"""How long a caller waits: the time that a request gives itself, and whether anybody is still there."""
+"""Limits the time of a request, and cancels it when the client disconnects."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -23,7 +23,8 @@ RequestTimeout = Annotated[
 
 
 def time_allowed(default_s: float) -> Callable[[RequestTimeout], float]:
-    """Return a dependency: the seconds that a request may take, by its own header or by default."""
+    """Return a dependency that provides the time limit of a request in seconds: its header's or the
+    default."""
 
     def timeout_s(x_request_timeout: RequestTimeout = None) -> float:
         return default_s if x_request_timeout is None else x_request_timeout
@@ -32,25 +33,25 @@ def time_allowed(default_s: float) -> Callable[[RequestTimeout], float]:
 
 
 async def while_connected(request: Request[Any, Any, Any], work: Coroutine[Any, Any, T]) -> T:
-    """Return what the work gives; cancel it as soon as the client closes its connection.
+    """Return the result of the work; cancel it as soon as the client closes its connection.
 
     Raises
     ------
     ClientGone
-        If the client went away first.
+        If the client closed its connection first.
     """
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(request))
+    task, disconnect = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientGone
         return task.result()
     finally:
         task.cancel()
-        gone.cancel()
+        disconnect.cancel()
 
 
-async def _until_gone(request: Request[Any, Any, Any]) -> None:
-    # After the body an ASGI server has only one more thing to tell.
+async def _disconnected(request: Request[Any, Any, Any]) -> None:
+    # After the body an ASGI server sends only one more message.
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""The HTTP server's life: it goes on answering after SIGTERM until what runs is done."""
+"""Lets the HTTP server finish running requests after SIGTERM before it shuts down."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,14 +8,14 @@ import uvicorn
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but the first signal drains: the port stays open, so that balancers see readiness go.
+    """A uvicorn server that drains at the first signal, with an open port so that balancers see it unready.
 
     Parameters
     ----------
     config
         uvicorn's own.
     drain
-        Takes nothing new and returns once what runs has ended.
+        Stops accepting requests and returns once the running ones have ended.
     """
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
@@ -23,10 +23,10 @@ class Server(uvicorn.Server):
         self._drain = drain
         self._draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._leaving: asyncio.Task[None] | None = None
+        self._drain_task: asyncio.Task[None] | None = None
 
     async def serve(self, *args: object, **kwargs: object) -> None:
-        """Serve until a signal has been drained, or a second one cuts that short."""
+        """Serve until the server has drained after a signal, or a second signal ends it."""
         self._loop = asyncio.get_running_loop()
         await super().serve(*args, **kwargs)  # type: ignore[arg-type]
 
@@ -36,12 +36,12 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
             return
         self._draining = True
-        self._loop.call_soon_threadsafe(self._begin_to_leave)
+        self._loop.call_soon_threadsafe(self._start_draining)
 
-    def _begin_to_leave(self) -> None:
-        self._leaving = asyncio.ensure_future(self._leave())
+    def _start_draining(self) -> None:
+        self._drain_task = asyncio.ensure_future(self._drain_and_exit())
 
-    async def _leave(self) -> None:
+    async def _drain_and_exit(self) -> None:
         try:
             await self._drain()
         finally:

@@ -1,7 +1,7 @@
-"""Which names a server without keys answers to, so that no web page reads it through the user's browser.
+"""Checks the Host header on a server without keys, against DNS rebinding.
 
-A page of any site may send its visitor's browser to 127.0.0.1, under a name of its own that it lets point
-there (DNS rebinding). The browser then sends that name as Host, which gives it away.
+A web page can let a name of its own point to 127.0.0.1 and so reach the server through its visitor's browser.
+The browser then sends that name as Host.
 """
 
 import re
@@ -18,12 +18,12 @@ _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?", re.ASCII)
 
 
 class HostGuard:
-    """A Litestar guard that refuses requests whose Host is neither this machine nor a name that is allowed.
+    """A Litestar guard that refuses requests whose Host is neither a loopback name nor an allowed one.
 
     Parameters
     ----------
     allowed
-        Names beyond this machine's own, without ports; of a proxy in front, say.
+        Further host names without ports, such as that of a proxy in front of the server.
     """
 
     def __init__(self, allowed: Sequence[str]) -> None:
@@ -32,15 +32,15 @@ class HostGuard:
     async def __call__(
         self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
     ) -> None:
-        """Let a request pass.
+        """Check the Host of a request.
 
         Raises
         ------
         MisdirectedRequest
-            If its Host is another one, or missing.
+            If it is missing or not allowed.
         """
-        given = connection.headers.get("host", "")
-        match = _WITH_PORT.fullmatch(given)
+        host = connection.headers.get("host", "")
+        match = _WITH_PORT.fullmatch(host)
         name = match[1].strip("[]").lower() if match is not None else ""
         if name not in self._allowed and not is_loopback(name):
-            raise MisdirectedRequest(given)
+            raise MisdirectedRequest(host)

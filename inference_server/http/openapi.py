@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page, which loads nothing from any other machine."""
+"""Configures the OpenAPI document and its page, which loads nothing from other machines."""
 
 from typing import Any
 
@@ -19,19 +19,19 @@ PAGE = "/docs"
 _FILES = "/docs-files"
 
 _PROBLEMS = {
-    401: "This server asks for an API key, as a bearer token",
+    401: "The server requires an API key as a bearer token",
     403: "The key is no admin key",
     404: "Unknown symbol, or no stored forecast",
-    409: "The bundle cannot be loaded; the one served before serves on",
+    409: "The bundle cannot be loaded; the previous one is still served",
     408: "The body did not arrive in time",
-    413: "The body is larger than this server takes",
-    415: "The body is not sent as JSON, or packed in another way than gzip",
-    421: "A server without keys was asked under a name that is not its own machine's",
+    413: "The body is larger than the server accepts",
+    415: "The body is not sent as JSON, or compressed in another way than gzip",
+    421: "The Host header of a request to a server without keys names another machine",
     422: "The body is not JSON, a field, header or query parameter has the wrong type, or its value cannot "
     "be used; `detail` names it, `given` and `expected` say why",
-    429: "As many forecasts wait as may wait; Retry-After tells when to try again",
+    429: "The queue is full; Retry-After says when to try again",
     503: "The model is still loading, the server is shutting down, or the database does not answer",
-    504: "The request took longer than X-Request-Timeout, or than this server lets one take",
+    504: "The request took longer than X-Request-Timeout, or than the time limit of the server",
 }
 
 
@@ -55,14 +55,14 @@ def document() -> OpenAPIConfig:
 
 
 def page_files() -> Router:
-    """Return the route of the page's scripts and styles, from the package that carries them."""
+    """Return the route of the page's scripts and styles, which an installed package provides."""
     return create_static_files_router(
         path=_FILES, directories=[swagger_ui.static_path], include_in_schema=False, opt=OPEN
     )
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the documentation of a route's refusals; the name it was asked under any route may refuse."""
+    """Return the documentation of a route's errors; 421 is possible on every route."""
     return {
         status: ResponseSpec(
             Problem,
@@ -75,15 +75,15 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
 
 
 class JsonBody(AbstractDTO[bytes]):
-    """Hands a handler its body as bytes and documents it as `documented`.
+    """Passes the body to a handler as bytes and documents it as `documented`.
 
-    Litestar's own decoding takes "null" for null and 1e3 for an integer; handlers decode by `bodies` instead.
+    Litestar's own decoding accepts "null" for null and 1e3 for an integer; handlers use `bodies` instead.
     """
 
     documented: Any
 
     def decode_bytes(self, value: bytes) -> bytes:
-        """Return the body as it came, packed or not."""
+        """Return the body as received."""
         return value
 
     @classmethod

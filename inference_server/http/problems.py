@@ -1,4 +1,4 @@
-"""RFC 9457 problem details of everything that can go wrong: the one place that maps errors to answers."""
+"""Maps every error to RFC 9457 problem details and response headers."""
 
 import re
 from http import HTTPStatus
@@ -31,12 +31,12 @@ _HTTP_TITLES: Final = {413: BodyTooLarge.title}
 
 
 def problem_of(error: Exception, instance: str | None = None) -> Problem:
-    """Return an exception as problem details; unforeseen ones tell nothing of their inside.
+    """Return an exception as problem details; those of an unexpected one reveal nothing about it.
 
     Parameters
     ----------
     error
-        Whatever was raised while a request was answered.
+        An exception that was raised while a request was answered.
     instance
         The path of the request.
     """
@@ -73,20 +73,20 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
 
 
 def refusal(error: Exception, instance: str | None, metrics: Metrics) -> Problem:
-    """Return an exception as problem details, and count it: every refusal of the server passes here."""
+    """Return an exception as problem details, and count it."""
     problem = problem_of(error, instance)
     metrics.refused(problem.type.removeprefix(TYPE_PREFIX))
     return problem
 
 
 def _not_validated(error: ValidationException) -> ServiceError:
-    """Return what Litestar refused by itself: a query parameter or header, else a body that is not there."""
-    for wrong in error.extra if isinstance(error.extra, list) else []:
-        if isinstance(wrong, dict) and wrong.get("source") == "query":
-            return InvalidQuery(f"the query parameter {wrong.get('key')}: {wrong.get('message')}")
-        if isinstance(wrong, dict) and wrong.get("source") == "header":
+    """Return the error for a query parameter, a header or an empty body that Litestar refused."""
+    for problem in error.extra if isinstance(error.extra, list) else []:
+        if isinstance(problem, dict) and problem.get("source") == "query":
+            return InvalidQuery(f"the query parameter {problem.get('key')}: {problem.get('message')}")
+        if isinstance(problem, dict) and problem.get("source") == "header":
             return InvalidHeader(
-                f"the header {str(wrong.get('key')).replace('_', '-')}: {wrong.get('message')}"
+                f"the header {str(problem.get('key')).replace('_', '-')}: {problem.get('message')}"
             )
     missing = re.match("Missing required query parameter '([^']+)'", error.detail)
     if missing is not None:
@@ -95,7 +95,7 @@ def _not_validated(error: ValidationException) -> ServiceError:
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """Return the headers that belong to an exception's answer, such as Retry-After or Allow."""
+    """Return the headers of an exception's response, such as Retry-After or Allow."""
     if isinstance(error, HTTPException):
         return dict(error.headers or {})
     if isinstance(error, Unauthorised):

@@ -1,4 +1,4 @@
-"""The routes: bodies in, answers out; everything else happens elsewhere."""
+"""The routes of forecasts, of the model and of the server's state."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,10 +17,11 @@ from inference_server.engine.model import EngineError
 from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import ReloadFailed
 from inference_server.forecast.answer_size import is_large_answer
-from inference_server.forecast.service import Answered, Forecasts
+from inference_server.forecast.service import Forecasts, TimedAnswer
 from inference_server.http.answer_json import answer_pieces, batch_pieces, joined, json_response
 from inference_server.http.auth import ADMIN, OPEN
-from inference_server.http.bodies import LARGE_BODY, only_json, read_batch, read_predict, unpacked
+from inference_server.http.bodies import parse_batch, parse_predict
+from inference_server.http.body_encoding import decompressed, only_json
 from inference_server.http.deadlines import while_connected
 from inference_server.http.openapi import JsonBody, problems
 from inference_server.http.problems import refusal
@@ -42,8 +43,11 @@ log = logging.getLogger(__name__)
 Service = Annotated[Forecasts, Dependency(skip_validation=True)]
 Owner = Annotated[Scheduler, Dependency(skip_validation=True)]
 Allowed = Annotated[float, Dependency(skip_validation=True)]
-T = TypeVar("T")
 Counters = Annotated[Metrics, Dependency(skip_validation=True)]
+T = TypeVar("T")
+
+LARGE_BODY = 2**17
+"""Bytes above which parsing a body takes longer than handing it to a thread, a millisecond or two."""
 
 
 class PredictBody(JsonBody):
@@ -82,15 +86,13 @@ class ForecastController(Controller):
         """Forecast one symbol from the candles given, or from the last ones in the database."""
 
         async def answered() -> Response[PredictAnswer]:
-            asked, warnings = await _read(request, data, forecasts, read_predict)
-            (outcome,) = (await forecasts.answer({asked.symbol: asked}, timeout_s)).values()
-            if isinstance(outcome, Exception):
-                raise outcome
-            outcome.answer.warnings = [*warnings, *outcome.answer.warnings]
+            predict, warnings = await _parse(request, data, forecasts, parse_predict)
+            timed = await forecasts.answer_one(predict, timeout_s)
+            timed.answer.warnings = [*warnings, *timed.answer.warnings]
             parts = await forecasts.large_work.run(
-                lambda: joined(answer_pieces(outcome.answer)), large=is_large_answer(asked, 1)
+                lambda: joined(answer_pieces(timed.answer)), large=is_large_answer(predict, symbols=1)
             )
-            return json_response(PredictAnswer, parts, _timing([outcome]))
+            return json_response(PredictAnswer, parts, _timing([timed]))
 
         return await while_connected(request, answered())
 
@@ -113,54 +115,54 @@ class ForecastController(Controller):
         """Forecast several symbols with the same settings; a symbol that fails leaves the others alone."""
 
         async def answered() -> Response[PredictBatchAnswer]:
-            read = partial(read_batch, max_symbols=forecasts.limits.max_batch_symbols)
-            asked, warnings = await _read(request, data, forecasts, read)
-            outcomes = await forecasts.answer(asked, timeout_s)
+            parse = partial(parse_batch, max_symbols=forecasts.limits.max_batch_symbols)
+            batch = await _parse(request, data, forecasts, parse)
+            outcome = await forecasts.answer(batch.requests, timeout_s)
+            problems_by_symbol = {
+                symbol: refusal(error, request.url.path, metrics)
+                for symbol, error in (batch.failures | outcome.failures).items()
+            }
             results = [
-                BatchItem(symbol=symbol, error=refusal(outcome, request.url.path, metrics))
-                if isinstance(outcome, Exception)
-                else BatchItem(symbol=symbol, result=outcome.answer)
-                for symbol, outcome in outcomes.items()
+                BatchItem(symbol=symbol, error=problems_by_symbol[symbol])
+                if symbol in problems_by_symbol
+                else BatchItem(symbol=symbol, result=outcome.answers[symbol].answer)
+                for symbol in batch.symbols
             ]
-            made = PredictBatchAnswer(results=results, warnings=warnings)
-            done = [one for one in outcomes.values() if isinstance(one, Answered)]
-            one = next((one for one in asked.values() if isinstance(one, PredictRequest)), None)
+            answer = PredictBatchAnswer(results=results, warnings=batch.warnings)
+            settings = next(iter(batch.requests.values()), None)
             parts = await forecasts.large_work.run(
-                lambda: joined(batch_pieces(made)),
-                large=one is not None and is_large_answer(one, len(results)),
+                lambda: joined(batch_pieces(answer)),
+                large=settings is not None and is_large_answer(settings, len(results)),
             )
-            return json_response(PredictBatchAnswer, parts, _timing(done))
+            return json_response(PredictBatchAnswer, parts, _timing(list(outcome.answers.values())))
 
         return await while_connected(request, answered())
 
 
-async def _read(
-    request: Request[Any, Any, Any],
-    data: bytes,
-    forecasts: Forecasts,
-    read: Callable[[bytes], tuple[T, list[str]]],
-) -> tuple[T, list[str]]:
-    """Return what a body holds, unpacked and read; a large one beside the event loop."""
+async def _parse(
+    request: Request[Any, Any, Any], data: bytes, forecasts: Forecasts, parse: Callable[[bytes], T]
+) -> T:
+    """Return the content of a body, decompressed and parsed; a large one beside the event loop."""
     encoding, limit = request.headers.get("content-encoding", ""), forecasts.limits.max_body_bytes
-    packed = encoding.strip().lower() not in ("", "identity")
+    compressed = encoding.strip().lower() not in ("", "identity")
     return await forecasts.large_work.run(
-        lambda: read(unpacked(data, encoding, limit)), large=packed or len(data) > LARGE_BODY
+        lambda: parse(decompressed(data, encoding, limit)), large=compressed or len(data) > LARGE_BODY
     )
 
 
-def _timing(answered: Sequence[Answered]) -> dict[str, str]:
-    """Headers that tell what took how long; of a batch the longest, and the most rows that a step had."""
-    if not answered:
+def _timing(answers: Sequence[TimedAnswer]) -> dict[str, str]:
+    """Return headers with the times of an answer; of a batch the longest, and the largest engine batch."""
+    if not answers:
         return {}
     return {
-        "X-Queue-Ms": f"{max(one.queue_s for one in answered) * 1000:.1f}",
-        "X-Inference-Ms": f"{max(one.inference_s for one in answered) * 1000:.1f}",
-        "X-Batch-Size": str(max(one.batch_size for one in answered)),
+        "X-Queue-Ms": f"{max(answer.queue_s for answer in answers) * 1000:.1f}",
+        "X-Inference-Ms": f"{max(answer.inference_s for answer in answers) * 1000:.1f}",
+        "X-Batch-Size": str(max(answer.batch_size for answer in answers)),
     }
 
 
 class AdminController(Controller):
-    """What only operators may do."""
+    """Operations that require an admin key."""
 
     path = "/admin"
     tags: Sequence[str] = ("admin",)
@@ -168,7 +170,8 @@ class AdminController(Controller):
 
     @post("/reload", operation_id="reload", status_code=200, responses=problems(401, 403, 409, 503))
     async def reload(self, scheduler: Owner) -> ModelName:
-        """Load the bundle in KRONOS_BUNDLE anew and serve it; what runs is finished by the old one."""
+        """Load the bundle in KRONOS_BUNDLE again and serve it; running forecasts finish on the previous
+        one."""
         try:
             manifest = (await scheduler.reload()).manifest
         except (BundleError, EngineError, DeviceError) as error:
@@ -178,19 +181,19 @@ class AdminController(Controller):
 
 
 def device_info(engine: Engine) -> DeviceInfo:
-    """Return what runs an engine."""
+    """Return the device of an engine."""
     device = engine.device
     return DeviceInfo(kind=device.kind, name=device.name, fallback=engine.fallback is not None)
 
 
 class ServerController(Controller):
-    """What the server is and whether it can answer."""
+    """The bundle being served and the state of the server."""
 
     tags: Sequence[str] = ("server",)
 
     @get("/model", operation_id="model", responses=problems(401, 503))
     async def model(self, forecasts: Service, scheduler: Owner) -> ModelInfo:
-        """Tell which bundle is served, what it reads, and the limits of a request."""
+        """Return the bundle being served, its event channels, and the limits of a request."""
         manifest = forecasts.manifest
         return ModelInfo(
             name=manifest.name,
@@ -208,15 +211,15 @@ class ServerController(Controller):
 
     @get("/health/live", operation_id="live", opt=OPEN)
     async def live(self) -> Health:
-        """Tell that the process answers."""
+        """Return 200 as long as the process answers."""
         return Health(status="live")
 
     @get("/health/ready", operation_id="ready", opt=OPEN, responses=problems(503))
     async def ready(self, scheduler: Owner) -> Health:
-        """Tell that the model is loaded and warmed, or answer 503."""
+        """Return 200 if the model is loaded and warmed, otherwise 503."""
         return Health(status="ready", fallback=scheduler.engine.fallback is not None)
 
     @get("/metrics", include_in_schema=False)
     async def metrics(self, metrics: Counters) -> Response[bytes]:
-        """Tell Prometheus what happened so far; needs a key, since it tells how much the server is used."""
+        """Return the metrics for Prometheus; requires a key, since they show how much the server is used."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)

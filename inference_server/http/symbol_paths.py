@@ -1,4 +1,4 @@
-"""Lets a symbol that holds a slash (BTC/USDT, EUR/USD) stand in a path, percent-encoded or plain."""
+"""Allows symbols with a slash (BTC/USDT, EUR/USD) in paths, percent-encoded or plain."""
 
 from typing import Any
 from urllib.parse import quote, unquote
@@ -12,9 +12,9 @@ _ENDINGS = frozenset({"history", "inputs", "chart.png"})
 
 
 class SymbolPaths:
-    """Wraps the application: Litestar routes by the decoded path, in which a symbol's slash would part it.
+    """Wraps the application: Litestar routes by the decoded path, in which a symbol's slash would split it.
 
-    It is handed the symbol percent-encoded once more, and `decode_symbol` undoes that after routing.
+    The application gets the symbol percent-encoded once more; `decode_symbol` undoes that after routing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,13 +30,13 @@ class SymbolPaths:
 
 
 def routable(raw_path: str) -> str | None:
-    """Return a path whose symbol is one component, or None for one that holds no symbol.
+    """Return a path whose symbol is one component, or None for a path without a symbol.
 
     Parameters
     ----------
     raw_path
-        The path as it was sent, percent-encoded. ``/predictions/BTC%2FUSDT/history`` and
-        ``/predictions/BTC/USDT/history`` are one; a symbol that ends in ``/history`` must be encoded.
+        The path as sent, percent-encoded. ``/predictions/BTC%2FUSDT/history`` and
+        ``/predictions/BTC/USDT/history`` are equal; a symbol that ends in ``/history`` must be encoded.
     """
     for prefix in _PREFIXES:
         if not raw_path.startswith(prefix):
@@ -51,7 +51,7 @@ def routable(raw_path: str) -> str | None:
 
 
 async def decode_symbol(request: Request[Any, Any, Any]) -> None:
-    """Give a handler the symbol as it is; the `before_request` hook of routes with one in their path."""
+    """Decode the symbol for the handler; the `before_request` hook of routes with a symbol in their path."""
     # A new dictionary: Litestar keeps the one it parsed for the next request to the same path.
     request.scope["path_params"] = {
         name: unquote(value) if isinstance(value, str) else value

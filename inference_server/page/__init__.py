@@ -1,4 +1,4 @@
-"""The page at / and the routes that it reads: candles, calendar and stored forecasts."""
+"""The page at / and the routes of its data: candles, calendar and stored forecasts."""
 
 from litestar import Router
 from litestar.di import Provide
@@ -11,7 +11,7 @@ from inference_server.page.store import PageStore
 
 
 def page_router(store: CandleStore) -> Router:
-    """Return the page with every route that it reads; they share the pool of the candle store."""
+    """Return the page and the routes of its data, which share the pool of the candle store."""
     stored, painter = PageStore(store), ChartPainter()
     return Router(
         path="/",

@@ -1,4 +1,4 @@
-"""The page itself and its files; everything that it loads comes from this server."""
+"""The routes of the page and of its files, all of which this server provides."""
 
 import importlib.util
 from importlib.metadata import version
@@ -27,7 +27,7 @@ async def index() -> Response[str]:
     """Return the page."""
     text = files(__package__).joinpath("static", "index.html").read_text(encoding="utf-8")
     return Response(
-        # A new version of the library has a new address, so that browsers may keep the old one.
+        # The version is part of the address, so that browsers may cache the library for ever.
         text.replace("PLOTLY_VERSION", version("plotly")),
         media_type="text/html",
         headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"},
@@ -36,7 +36,7 @@ async def index() -> Response[str]:
 
 @get("/page-plotly.min.js", include_in_schema=False, opt=OPEN)
 async def plotly() -> File:
-    """Return the chart library from the installed package that carries it."""
+    """Return the chart library from the installed package."""
     return File(
         path=_plotly_file(),
         media_type="text/javascript",
@@ -46,19 +46,21 @@ async def plotly() -> File:
 
 
 def page_files() -> Router:
-    """Return the page and its files, which anyone may load: it asks for a key where the data needs one."""
+    """Return the routes of the page and its files; they need no key, and the page asks for one for data."""
     static = create_static_files_router(
         path=_FILES,
         directories=[Path(__file__).parent / "static"],
         include_in_schema=False,
-        cache_control=CacheControlHeader(no_cache=True),  # else a browser mixes files of two versions
+        cache_control=CacheControlHeader(
+            no_cache=True
+        ),  # so that a browser does not mix files of two versions
         opt=OPEN,
     )
     return Router(path="/", route_handlers=[index, plotly, static])
 
 
 def _plotly_file() -> Path:
-    """Return where the library lies, without importing its Python half, which takes long."""
+    """Return the path of the library without importing its Python package, which is slow."""
     package = importlib.util.find_spec("plotly")
     assert package is not None  # a dependency of this extra
     assert package.origin is not None

@@ -1,9 +1,8 @@
-"""A stored forecast as a PNG: candles, envelope, what happened since, and releases on one axis."""
+"""Draws a stored forecast as a PNG: candles before and after it, envelope and releases."""
 
 import asyncio
 import io
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from inference_server.page.schemas import CalendarEvent, StoredCandles, StoredPrediction
 from inference_server.page.store import PageStore
 from market.timeframes import CANDLE_LENGTH, Timeframe
+from market.times import instants
 from market.types import DatetimeArray
 
 HISTORY = 120
@@ -20,66 +20,63 @@ _UP, _DOWN, _FAN, _INK, _MUTED = "#0b7a5b", "#b3322c", "#1f5fb4", "#1b2430", "#5
 _EVENT = "#7a4bb5"
 _NAMES = {"fomc": "FOMC", "cpi": "CPI", "nfp": "NFP", "gdp": "GDP", "pce": "PCE", "rate_decision": "rate"}
 _MARKED_AT_MOST = 12
-_LABEL_SHARE = 0.03  # of the axis: labels that were nearer would lie over each other
+_LABEL_SHARE = 0.03  # of the axis: nearer labels would overlap
 
 
 class ChartPainter:
-    """Paints one chart at a time: Matplotlib's caches of fonts are not made for several threads."""
+    """Draws one chart at a time, because Matplotlib's font caches are not safe for several threads."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def paint(self, stored: PageStore, made: StoredPrediction, timeframe: Timeframe) -> bytes:
+    async def paint(self, stored: PageStore, prediction: StoredPrediction, timeframe: Timeframe) -> bytes:
         """Return a PNG of a stored forecast."""
-        future = as_instants(made.timestamps)
+        future = instants(prediction.timestamps)
         limit = HISTORY + len(future)
-        candles = await stored.candles(made.symbol, timeframe, limit, future[-1] + np.timedelta64(1, "us"))
-        first = as_instants(candles.timestamp[:1] or [made.as_of])[0]
-        calendar = await stored.calendar(made.symbol, first, future[-1] + CANDLE_LENGTH[timeframe])
+        candles = await stored.candles(
+            prediction.symbol, timeframe, limit, future[-1] + np.timedelta64(1, "us")
+        )
+        first = instants(candles.timestamp[:1] or [prediction.as_of])[0]
+        calendar = await stored.calendar(prediction.symbol, first, future[-1] + CANDLE_LENGTH[timeframe])
         async with self._turn:
-            return await asyncio.to_thread(draw, made, candles, calendar.events)
+            return await asyncio.to_thread(draw, prediction, candles, calendar.events)
 
 
-def draw(made: StoredPrediction, candles: StoredCandles, events: Sequence[CalendarEvent]) -> bytes:
+def draw(prediction: StoredPrediction, candles: StoredCandles, events: Sequence[CalendarEvent]) -> bytes:
     """Return the PNG.
 
     Every candle has the same width, so that nights and weekends take no room.
 
     Parameters
     ----------
-    made
-        The forecast; its envelope begins at the close of the candle `as_of`, where that is given.
+    prediction
+        The forecast; its envelope begins at the close of the candle `as_of`, if that is among the candles.
     candles
         Before and after `as_of`.
     events
-        Those in the span of candles and forecast.
+        Events within the span of candles and forecast.
     """
-    from matplotlib.figure import Figure  # here, because a server that draws nothing should start without it
+    from matplotlib.figure import Figure  # here, so that a server starts without loading Matplotlib
 
-    stamps = np.union1d(as_instants(candles.timestamp), as_instants([made.as_of, *made.timestamps]))
-    now = int(np.searchsorted(stamps, as_instants([made.as_of])[0]))
+    stamps = np.union1d(instants(candles.timestamp), instants([prediction.as_of, *prediction.timestamps]))
+    now = int(np.searchsorted(stamps, instants([prediction.as_of])[0]))
     stamps, now = stamps[max(0, now - HISTORY) :], min(now, HISTORY)
     figure = Figure(figsize=(11, 5.2), dpi=110, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     _draw_candles(axes, stamps, candles)
-    _draw_envelope(axes, stamps, made, candles)
+    _draw_envelope(axes, stamps, prediction, candles)
     axes.axvline(now + 0.5, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
     _mark_events(axes, stamps, events, CANDLE_LENGTH[candles.timeframe])
-    _label(axes, stamps, made)
+    _label(axes, stamps, prediction)
     with io.BytesIO() as out:
         figure.savefig(out, format="png")
         return out.getvalue()
 
 
-def as_instants(moments: Sequence[datetime]) -> DatetimeArray:
-    """Return aware datetimes as datetime64[us] in UTC."""
-    return np.array([round(one.timestamp() * 1e6) for one in moments], dtype="datetime64[us]")
-
-
 def _draw_candles(axes: Any, stamps: DatetimeArray, candles: StoredCandles) -> None:
     columns = (candles.open, candles.high, candles.low, candles.close)
     values = np.array(columns, dtype=np.float64).reshape(4, -1)
-    moments = as_instants(candles.timestamp)
+    moments = instants(candles.timestamp)
     shown = np.isin(moments, stamps) & np.isfinite(values).all(axis=0)
     opens, high, low, close = values[:, shown]
     x = np.searchsorted(stamps, moments[shown])
@@ -88,13 +85,15 @@ def _draw_candles(axes: Any, stamps: DatetimeArray, candles: StoredCandles) -> N
     axes.bar(x, np.abs(close - opens), bottom=np.minimum(opens, close), color=colours, width=0.7)
 
 
-def _draw_envelope(axes: Any, stamps: DatetimeArray, made: StoredPrediction, candles: StoredCandles) -> None:
-    x = np.searchsorted(stamps, as_instants(made.timestamps))
-    levels = np.array([made.p10, made.p50, made.p90], dtype=np.float64)
-    if made.as_of in candles.timestamp:  # the envelope opens from the last close
-        row = candles.timestamp.index(made.as_of)
+def _draw_envelope(
+    axes: Any, stamps: DatetimeArray, prediction: StoredPrediction, candles: StoredCandles
+) -> None:
+    x = np.searchsorted(stamps, instants(prediction.timestamps))
+    levels = np.array([prediction.p10, prediction.p50, prediction.p90], dtype=np.float64)
+    if prediction.as_of in candles.timestamp:  # the envelope opens from the last close
+        row = candles.timestamp.index(prediction.as_of)
         start = np.full((3, 1), candles.close[row], dtype=np.float64)
-        x = np.concatenate([[np.searchsorted(stamps, as_instants([made.as_of])[0])], x])
+        x = np.concatenate([[np.searchsorted(stamps, instants([prediction.as_of])[0])], x])
         levels = np.concatenate([start, levels], axis=1)
     p10, p50, p90 = levels
     axes.fill_between(x, p10, p90, color=_FAN, alpha=0.18, linewidth=0, label="p10 – p90")
@@ -104,14 +103,14 @@ def _draw_envelope(axes: Any, stamps: DatetimeArray, made: StoredPrediction, can
 def _mark_events(
     axes: Any, stamps: DatetimeArray, events: Sequence[CalendarEvent], unit: np.timedelta64
 ) -> None:
-    """Mark the releases that the model knows; where they are many, the rate decisions alone."""
+    """Mark the releases with a channel in the event array; if there are many, only the rate decisions."""
     known = [event for event in events if event.event_type in _NAMES]
     marked = list({(event.event_time, event.event_type): event for event in known}.values())
     if len(marked) > _MARKED_AT_MOST:
         marked = [event for event in marked if event.event_type == "fomc"]
     last = -np.inf
     for event in marked:
-        when = as_instants([event.event_time])[0]
+        when = instants([event.event_time])[0]
         candle = int(np.searchsorted(stamps, when, side="right")) - 1
         x = candle - 0.5 + min(1.0, float((when - stamps[max(candle, 0)]) / unit))
         if candle < 0 or x - last < _LABEL_SHARE * len(stamps):
@@ -129,20 +128,22 @@ def _mark_events(
         )
 
 
-def _label(axes: Any, stamps: DatetimeArray, made: StoredPrediction) -> None:
-    written = made.updated_at or made.created_at
-    model = f"{made.model_name} {(made.model_version or '')[:12]}"
-    axes.set_title(f"{made.symbol} {made.timeframe}", loc="left", fontsize=13, color=_INK, weight="bold")
+def _label(axes: Any, stamps: DatetimeArray, prediction: StoredPrediction) -> None:
+    written = prediction.updated_at or prediction.created_at
+    model = f"{prediction.model_name} {(prediction.model_version or '')[:12]}"
     axes.set_title(
-        f"forecast from {made.as_of:%Y-%m-%d %H:%M} UTC · {model} · run {written:%Y-%m-%d %H:%M} UTC",
+        f"{prediction.symbol} {prediction.timeframe}", loc="left", fontsize=13, color=_INK, weight="bold"
+    )
+    axes.set_title(
+        f"forecast from {prediction.as_of:%Y-%m-%d %H:%M} UTC · {model} · run {written:%Y-%m-%d %H:%M} UTC",
         loc="right",
         fontsize=8.5,
         color=_MUTED,
     )
     step = max(1, len(stamps) // 9)
-    pattern = "%Y-%m-%d" if made.timeframe == "1d" else "%b %d\n%H:%M"
+    pattern = "%Y-%m-%d" if prediction.timeframe == "1d" else "%b %d\n%H:%M"
     ticks = np.arange(0, len(stamps), step)
-    axes.set_xticks(ticks, [one.strftime(pattern) for one in stamps[ticks].tolist()], fontsize=8.5)
+    axes.set_xticks(ticks, [stamp.strftime(pattern) for stamp in stamps[ticks].tolist()], fontsize=8.5)
     axes.set_xlim(-1, len(stamps))
     axes.margins(y=0.08)
     axes.yaxis.tick_right()

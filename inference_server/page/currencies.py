@@ -1,13 +1,13 @@
-"""Whose releases concern a symbol."""
+"""Returns the currencies whose releases concern a symbol."""
 
 import re
 
 from market.instruments import Instrument
 
 HOME = "USD"
-"""Its releases move every market."""
+"""The currency whose releases concern every symbol."""
 
-# Currencies of exchanges whose name an instrument's calendar may be; the others count as dollar markets.
+# Currencies by exchange calendar; other calendars count as dollar markets.
 _OF_EXCHANGE = {
     **dict.fromkeys(("XETR", "XFRA", "XPAR", "XAMS", "XBRU", "XMIL", "XMAD", "XLIS", "XDUB", "XHEL"), "EUR"),
     "XLON": "GBP",
@@ -27,7 +27,7 @@ def currencies_of(instrument: Instrument) -> list[str]:
 
     Those of a pair are read from its name (EURUSD, EUR/USD, XAUUSD), that of a share from its exchange.
     """
-    found = {HOME, _OF_EXCHANGE.get(instrument.calendar.removeprefix("FX:"), HOME)}
+    currencies = {HOME, _OF_EXCHANGE.get(instrument.calendar.removeprefix("FX:"), HOME)}
     if instrument.asset_class in ("fx", "metal") and (pair := _PAIR.match(instrument.symbol)):
-        found |= set(pair.groups()) - _NO_CURRENCIES
-    return sorted(found)
+        currencies |= set(pair.groups()) - _NO_CURRENCIES
+    return sorted(currencies)

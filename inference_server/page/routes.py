@@ -1,4 +1,4 @@
-"""The routes that the page reads, useful to any other reader too: stored candles, calendar and forecasts."""
+"""The routes of stored candles, calendar and forecasts, for the page and other readers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -41,7 +41,7 @@ ModelFilter = Annotated[
 
 
 class MarketController(Controller):
-    """What the database holds of markets."""
+    """Stored symbols, candles and calendar events."""
 
     before_request = staticmethod(decode_symbol)
     tags: Sequence[str] = ("stored data",)
@@ -77,7 +77,7 @@ class MarketController(Controller):
 
 
 class PredictionController(Controller):
-    """Forecasts that the flow has stored."""
+    """Stored forecasts."""
 
     path = "/predictions/{symbol:str}"
     before_request = staticmethod(decode_symbol)
@@ -134,14 +134,14 @@ class PredictionController(Controller):
         model_name: ModelFilter = None,
     ) -> Response[bytes]:
         """Draw a stored forecast: candles before it, what happened since, the envelope, and releases."""
-        made = await stored.prediction(symbol, timeframe, instant(as_of, "as_of"), model_name)
+        prediction = await stored.prediction(symbol, timeframe, instant(as_of, "as_of"), model_name)
         return Response(
-            await painter.paint(stored, made, timeframe),
+            await painter.paint(stored, prediction, timeframe),
             media_type="image/png",
             headers={"Cache-Control": "no-cache"},
         )
 
 
 def instant(text: str | None, field: str) -> np.datetime64 | None:
-    """Return an instant given in a query, None where it was not."""
+    """Return the instant in a query parameter, or None without one."""
     return None if text is None else parse_instant(text, field)

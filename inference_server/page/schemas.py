@@ -1,4 +1,4 @@
-"""What the page's routes answer with."""
+"""Defines the answers of the page's routes."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from market.timeframes import Timeframe
 
 
 class TimeframeInfo(Struct, kw_only=True):
-    """What the database holds of a symbol in one timeframe."""
+    """The last candle and forecast of a symbol in one timeframe."""
 
     timeframe: Timeframe
     last_candle: datetime
@@ -93,7 +93,7 @@ class StoredPrediction(Struct, kw_only=True):
     ]
     statistics: Annotated[
         dict[str, Any] | None,
-        Meta(description="as /predict answers them (Statistics); null: the flow asked for none"),
+        Meta(description="as /predict answers them (Statistics); null: none were stored"),
     ]
 
 
@@ -107,7 +107,7 @@ class PastPrediction(Struct, kw_only=True):
     created_at: datetime
     updated_at: datetime | None
     event_context: dict[str, Any] | None
-    has_inputs: Annotated[bool, Meta(description="whether …/inputs has what it was made from")]
+    has_inputs: Annotated[bool, Meta(description="whether …/inputs has its inputs")]
 
 
 class PredictionHistory(Struct, kw_only=True):
@@ -117,7 +117,7 @@ class PredictionHistory(Struct, kw_only=True):
 
 
 class PredictionInputs(Struct, kw_only=True):
-    """What a stored forecast was made from: asked as of its first future timestamp, it is made again."""
+    """The inputs of a stored forecast; with its first future timestamp as `as_of` they reproduce it."""
 
     lookback: int
     sample_count: int

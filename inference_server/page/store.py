@@ -1,7 +1,7 @@
-"""Reads what the page shows from Postgres: symbols, candles, the calendar and stored forecasts."""
+"""Reads symbols, candles, calendar events and stored forecasts from Postgres for the page."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from market.timeframes import CANDLE_TABLE, Timeframe
+from market.times import aware
 from sql.loading import load, load_for_table
 
 LONGEST_NAME = 64
@@ -43,7 +44,7 @@ class NoPrediction(ServiceError):
 
 
 class PageStore:
-    """Every read of the page, over the pool of the candle store and with its errors."""
+    """The queries of the page, with the pool and the errors of the candle store."""
 
     def __init__(self, store: CandleStore) -> None:
         self._store = store
@@ -52,13 +53,13 @@ class PageStore:
         """Return every registered symbol that has candles."""
         instruments = await self._store.instruments()
         rows = await self._store.rows(load("symbols"), {"symbols": list(instruments)})
-        found = [_symbol_info(instruments[row[0]], row) for row in rows]
-        return Symbols(symbols=[one for one in found if one.timeframes])
+        known = [_symbol_info(instruments[row[0]], row) for row in rows]
+        return Symbols(symbols=[symbol for symbol in known if symbol.timeframes])
 
     async def candles(
         self, symbol: str, timeframe: Timeframe, limit: int, before: np.datetime64
     ) -> StoredCandles:
-        """Return the last candles that began before an instant; none is no error for a registered symbol.
+        """Return the last candles that began before an instant; a registered symbol may have none.
 
         Raises
         ------
@@ -66,8 +67,8 @@ class PageStore:
             If the symbol is not registered.
         """
         await self._registered(symbol)
-        given = {"symbols": [symbol], "n": limit, "before": aware(before)}
-        rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), given)
+        parameters = {"symbols": [symbol], "n": limit, "before": aware(before)}
+        rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters)
         columns = list(zip(*rows, strict=True)) or [()] * 8
         names = ("timestamp", "open", "high", "low", "close", "volume")
         return StoredCandles(
@@ -85,14 +86,14 @@ class PageStore:
             If the symbol is not registered.
         """
         currencies = currencies_of(await self._registered(symbol))
-        given = {
+        parameters = {
             "symbol": symbol,
             "currencies": currencies,
             "start": aware(start),
             "end": aware(end),
             "n": MAX_EVENTS,
         }
-        rows = await self._store.rows(load("calendar_of_symbol"), given)
+        rows = await self._store.rows(load("calendar_of_symbol"), parameters)
         events = [CalendarEvent(**named(CalendarEvent, row)) for row in rows]
         return Calendar(currencies=currencies, events=events)
 
@@ -106,14 +107,14 @@ class PageStore:
         NoPrediction
             If there is none.
         """
-        given = {
+        parameters = {
             "symbol": symbol,
             "timeframe": timeframe,
             "as_of": None if as_of is None else aware(as_of),
             "model_name": model_name,
         }
         usable = readable(symbol) and (model_name is None or readable(model_name))
-        rows = await self._store.rows(load("stored_prediction"), given) if usable else []
+        rows = await self._store.rows(load("stored_prediction"), parameters) if usable else []
         if not rows:
             raise NoPrediction(
                 f"no {timeframe} forecast of {symbol[:LONGEST_NAME]} is stored"
@@ -132,8 +133,8 @@ class PageStore:
         UnknownSymbol
             If there is none, and the symbol is not registered.
         """
-        given = {"symbol": symbol, "timeframe": timeframe, "n": limit}
-        rows = await self._store.rows(load("prediction_history"), given) if readable(symbol) else []
+        parameters = {"symbol": symbol, "timeframe": timeframe, "n": limit}
+        rows = await self._store.rows(load("prediction_history"), parameters) if readable(symbol) else []
         if not rows:
             await self._registered(symbol)
         return PredictionHistory(predictions=[PastPrediction(**named(PastPrediction, row)) for row in rows])
@@ -141,19 +142,21 @@ class PageStore:
     async def inputs(
         self, symbol: str, timeframe: Timeframe, as_of: np.datetime64 | None, model_name: str | None
     ) -> PredictionInputs:
-        """Return what a stored forecast was made from.
+        """Return the inputs of a stored forecast.
 
         Raises
         ------
         NoPrediction
-            If there is no such forecast, or nobody kept what it was made from.
+            If there is no such forecast, or its inputs are not stored.
         """
-        made = await self.prediction(symbol, timeframe, as_of, model_name)
-        given = {name: getattr(made, name) for name in ("symbol", "timeframe", "as_of", "model_name")}
-        rows = await self._store.rows(load("prediction_inputs"), given)
+        prediction = await self.prediction(symbol, timeframe, as_of, model_name)
+        parameters = {
+            name: getattr(prediction, name) for name in ("symbol", "timeframe", "as_of", "model_name")
+        }
+        rows = await self._store.rows(load("prediction_inputs"), parameters)
         if not rows:
             raise NoPrediction(
-                "the row is there, and not what it was made from: that is kept for a month",
+                "the forecast is stored, its inputs are not: they are kept for a month",
                 given=symbol,
                 expected="a forecast that the flow stored within a month",
             )
@@ -178,14 +181,8 @@ class PageStore:
 
 
 def readable(name: str) -> bool:
-    """Tell whether Postgres could hold a name: short, and no control characters or lone surrogates."""
+    """Return whether Postgres can store a name: short, without control characters or lone surrogates."""
     return len(name) <= LONGEST_NAME and name.isprintable()
-
-
-def aware(instant: np.datetime64) -> datetime:
-    """Return an instant as the aware datetime that Postgres takes."""
-    moment: datetime = instant.astype("datetime64[us]").item()
-    return moment.replace(tzinfo=UTC)
 
 
 def named(struct: Any, row: Sequence[Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
--- A role for the inference server that can read what the server shows and change nothing. Not a migration, because
--- making roles needs CREATEROLE, which the owner of the tables may lack. Run it once with psql after the migrations,
--- then give the role a password (ALTER ROLE kronos_server PASSWORD …) and put it into the server's DATABASE_URL.
+-- A role for the inference server that can read the tables that the server reads, and write none. Not a migration,
+-- because CREATE ROLE needs a privilege that the owner of the tables may lack. Run it once with psql after the
+-- migrations, then give the role a password (ALTER ROLE kronos_server PASSWORD …) and put it into the DATABASE_URL of the
+-- server.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'kronos_server') THEN
@@ -12,7 +13,7 @@ $$;
 
 GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments, economic_calendar, ml_predictions, prediction_inputs TO kronos_server;
 
--- Where row level security is on, a role without a policy sees no rows and no error.
+-- If row level security is on, a role without a policy sees no rows, and gets no error.
 DO $$
 DECLARE
     shown text;
@@ -27,8 +28,8 @@ BEGIN
 END
 $$;
 
--- The server gives a read up before this (KRONOS_DATABASE_TIMEOUT_S); this ends the reads of one
--- that was killed. Raise both where reads take longer.
+-- The server cancels a read earlier (KRONOS_DATABASE_TIMEOUT_S); this limit ends the reads of a server that was killed.
+-- Raise both if reads take longer.
 ALTER ROLE kronos_server SET statement_timeout = '15s';
 ALTER ROLE kronos_server SET idle_in_transaction_session_timeout = '15s';
 ALTER ROLE kronos_server SET default_transaction_read_only = on;

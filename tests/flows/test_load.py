@@ -68,7 +68,9 @@ class TestCandles:
 
     def test_an_unknown_symbol_stores_nothing_and_tells_the_way(self, database: psycopg.Connection) -> None:
         frame = candle_frame(symbol=["SPY", "ODD"])
-        with pytest.raises(TableError, match=r"nothing tells when ODD trades.*flows.load instruments FILE"):
+        with pytest.raises(
+            TableError, match=r"trading hours of ODD are unknown.*flows.load instruments FILE"
+        ):
             load_candles(database, frame, "1d")
         assert only(database, "SELECT count(*) FROM ohlcv_1d") == (0,)
         odd = pl.DataFrame({"symbol": ["ODD"], "asset_class": ["equity"], "calendar": ["XNYS"]})
@@ -136,7 +138,7 @@ class TestCandles:
         frame = pl.concat([candle_frame(timestamp=[hour] * 2).head(1) for hour in hours])
         (note,) = load_candles(database, frame, "1h").notes
         assert note.startswith(
-            "SPY: candles are stamped otherwise than calendar XNYS says, the last at 2024-01-04T20"
+            "SPY: candles are not on the times of calendar XNYS, the last at 2024-01-04T20"
         )
 
 

@@ -591,6 +591,7 @@ def test_warnings_of_the_server_travel_with_the_row(
     market: psycopg.Connection[Any], script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_releases(market)
+    market.execute("DELETE FROM economic_calendar WHERE title ILIKE '%GDP%'")
     script.warnings = {"SPY": ["split: a step of 2:1 at 2024-12-17"]}
     run()
     rows = stored(market)

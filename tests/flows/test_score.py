@@ -19,7 +19,7 @@ from flows.score import Tally, score
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
 from sql.connect import connect
-from sql.loading import load
+from sql.loading import load_for_table
 from tests.helpers.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
 
 CLOSES = walk(60)
@@ -160,7 +160,7 @@ def test_a_late_candle_is_scored_at_any_age(market: psycopg.Connection[Any], lat
 
 
 def test_the_forecasts_that_are_due_are_found_through_an_index(database: psycopg.Connection[Any]) -> None:
-    query = sql.SQL(load("due_forecasts")).format(candles=sql.Identifier("ohlcv_1h"))
+    query = load_for_table("due_forecasts", "ohlcv_1h")
     database.execute("SET enable_seqscan = off")
     parameters = {"timeframe": "1h", "as_of": START}
     plan = "\n".join(line for (line,) in database.execute(sql.SQL("EXPLAIN ") + query, parameters))

@@ -15,13 +15,13 @@ from sql.migrate import migrate
 
 _NUMBERS = itertools.count()
 
-# Tables as an installation from before may have them, with rows: fewer columns, numeric prices, other keys.
+# Tables that existed before the migrations, with rows: fewer columns, numeric prices, other keys.
 _OLDER = Path(__file__).parents[1] / "sql" / "older"
 OLDER_TABLES = sorted(file.stem for file in _OLDER.glob("*.sql"))
 
 
 def build_older(connection: psycopg.Connection, *tables: str) -> None:
-    """Make tables of an installation from before, with rows in place."""
+    """Make tables as they may exist before the migrations, with rows."""
     for table in tables:
         connection.execute((_OLDER / f"{table}.sql").read_text(encoding="utf-8"))
 
@@ -30,11 +30,11 @@ def build_older(connection: psycopg.Connection, *tables: str) -> None:
 def postgres_url() -> Iterator[str]:
     """URL of the session's embedded Postgres, as its superuser, in a temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix="kronos-test-postgres-"))
-    folder.chmod(0o711)  # as root, the account that runs the server passes through
+    folder.chmod(0o711)  # for root, another account runs the server and has to enter
     try:
         url = embedded.start(folder)
         with connect(url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here has to outlive a power cut
+            connection.execute("ALTER SYSTEM SET fsync = off")  # no data here has to survive a power failure
             connection.execute("SELECT pg_reload_conf()")
         yield url
     finally:
@@ -47,7 +47,8 @@ def in_database(url: str, name: str) -> str:
     return url.replace("/postgres?", f"/{name}?", 1)
 
 
-def _created(postgres_url: str, template: str) -> str:
+def copy_database(postgres_url: str, template: str) -> str:
+    """Make a database as a copy of another one of the same server, and return its URL."""
     name = f"test_{next(_NUMBERS)}"
     with connect(postgres_url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
@@ -55,7 +56,8 @@ def _created(postgres_url: str, template: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def _migrated_template(postgres_url: str) -> str:
+def migrated_template(postgres_url: str) -> str:
+    """Name of a migrated database that tests copy."""
     name = "migrated"
     with connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
@@ -67,15 +69,15 @@ def _migrated_template(postgres_url: str) -> str:
 @pytest.fixture
 def empty_database_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """URL of a fresh database without tables, which is also the test's DATABASE_URL."""
-    url = _created(postgres_url, "template0")
+    url = copy_database(postgres_url, "template0")
     monkeypatch.setenv("DATABASE_URL", url)
     return url
 
 
 @pytest.fixture
-def database_url(postgres_url: str, _migrated_template: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def database_url(postgres_url: str, migrated_template: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """URL of a fresh migrated database, which is also the test's DATABASE_URL."""
-    url = _created(postgres_url, _migrated_template)
+    url = copy_database(postgres_url, migrated_template)
     monkeypatch.setenv("DATABASE_URL", url)
     return url
 

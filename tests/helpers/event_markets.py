@@ -1,4 +1,4 @@
-"""A market as the event arrays take it, with short ways to ask for events and to write a calendar."""
+"""A market of real candles and a real calendar, with short calls that build event arrays and calendars."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,13 +8,16 @@ import numpy as np
 import polars as pl
 
 from flows.events import EventConfig, EventRequest, Leaders, build_event_arrays
+from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import default_instruments
 from market.time_grid import closed_by, future_timestamps
 
+_COLUMNS = {name: kind for name, kind in ECONOMIC_CALENDAR.items() if name != "withdrawn_at"}
+
 
 def calendar_rows(*rows, **columns):
-    """Return a calendar of rows given as dicts; what a row leaves out is USD, of a known time, and null."""
+    """Return a calendar of rows as dicts; by default they are USD and timed, their figures null."""
     base = {
         "time_known": True,
         "scheduled": True,
@@ -29,24 +32,8 @@ def calendar_rows(*rows, **columns):
         "hawkish_score": None,
         "source": "test",
     }
-    schema = {
-        "event_time": pl.Datetime("us", "UTC"),
-        "title": pl.String(),
-        "time_known": pl.Boolean(),
-        "scheduled": pl.Boolean(),
-        "country": pl.String(),
-        "currency": pl.String(),
-        "symbol": pl.String(),
-        "event_type": pl.String(),
-        "impact": pl.String(),
-        "actual": pl.Float64(),
-        "forecast": pl.Float64(),
-        "previous": pl.Float64(),
-        "hawkish_score": pl.Float64(),
-        "source": pl.String(),
-    }
-    made = [base | columns | row | {"event_time": at(row["event_time"])} for row in rows]
-    return pl.DataFrame(made, schema=schema)
+    filled = [base | columns | row | {"event_time": at(row["event_time"])} for row in rows]
+    return pl.DataFrame(filled, schema=_COLUMNS)
 
 
 def at(text):
@@ -57,7 +44,7 @@ def at(text):
 
 @dataclass(frozen=True)
 class Market:
-    """Real candles and a real calendar, and short ways to ask for events."""
+    """Real candles by timeframe and a real calendar."""
 
     calendar: pl.DataFrame
     candles: dict[str, pl.DataFrame]

@@ -17,7 +17,7 @@ from inference_server.client import (
     ServerUnavailable,
     encode_array,
 )
-from inference_server.forecast.windows import event_array
+from inference_server.forecast.event_arrays import parse_events
 from inference_server.schemas import (
     FeatureColumns,
     ModelName,
@@ -121,7 +121,7 @@ def test_events_travel_as_base64_and_arrive_whole() -> None:
         client.predict(ASKED, events=np.asfortranarray(events))
     arrived = msgspec.json.decode(server.seen[0][2], type=PredictRequest).events
     assert arrived is not None
-    np.testing.assert_array_equal(event_array(arrived, 40, 3), events.astype(np.float32))
+    np.testing.assert_array_equal(parse_events(arrived, 40, 3), events.astype(np.float32))
     assert ASKED.events is None
 
 

@@ -1,4 +1,4 @@
-"""Candles that can't be, told from those that are only odd."""
+"""Candles that contradict themselves, and unusual ones that do not."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ def rows(**change: Any) -> np.ndarray:
     ],
 )
 def test_impossible(change: dict[str, float], fault: str) -> None:
-    found = impossible(rows(**change))
-    assert found[fault].tolist() == [False, True]
+    faults = impossible(rows(**change))
+    assert faults[fault].tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from market.candles import FEATURES, CandleError, candle_features
+from market.candles import FEATURES, CandleError, candle_features, features_without_gaps
 
 PRICES = {"open": [1.0, 2.0], "high": [4.0, 5.0], "low": [0.5, 1.0], "close": [2.5, 4.0]}
 
@@ -55,3 +55,18 @@ def test_a_nested_column_is_refused() -> None:
 
 def test_no_candles_are_an_empty_array() -> None:
     assert candle_features([], [], [], []).shape == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("gap", "volume", "amount"),
+    [((0, 4), [0, 0], [0, 0]), ((1, 5), [10, 20], [20, 60]), (None, [10, 20], [30, 40])],
+)
+def test_a_column_with_a_gap_counts_as_absent(
+    gap: tuple[int, int] | None, volume: list[float], amount: list[float]
+) -> None:
+    candles = candle_features(**PRICES, volume=[10, 20], amount=[30, 40])
+    if gap is not None:
+        candles[gap] = np.nan
+    filled = features_without_gaps(candles)
+    np.testing.assert_array_equal(filled[:, :4], candles[:, :4])
+    np.testing.assert_array_equal(filled[:, 4:].T, [volume, amount])

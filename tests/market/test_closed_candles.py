@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_server.forecast.windows import Window, usable
+from inference_server.forecast.windows import Window, closed_window
 from inference_server.schemas import Limits, PredictRequest
 from market.closed_candles import STILL_OPEN, last_closed
 from market.instruments import default_instruments
@@ -43,7 +43,7 @@ def test_the_server_cuts_to_the_same_candles(
     window = Window(np.arange(420.0).reshape(70, 6), timestamps)
     request = PredictRequest(symbol=instrument.symbol, timeframe=timeframe, lookback=lookback)
     rows = last_closed(timestamps, timeframe, as_of, lookback, instrument)
-    kept = usable(window, request, instrument, as_of, LIMITS)
+    kept = closed_window(window, request, instrument, as_of, LIMITS)
     np.testing.assert_array_equal(kept.timestamps, timestamps[rows])
     np.testing.assert_array_equal(kept.features, window.features[rows])
 

@@ -34,16 +34,16 @@ def test_levels_are_ordered_and_inside_the_paths(paths: np.ndarray) -> None:
     arrays(np.float64, (7, 3), elements=st.floats(-100, 100)),
     arrays(np.float64, 3, elements=st.floats(1e-9, 100)),
 )
-def test_a_floor_loses_no_coverage_of_a_price_above_it(paths: np.ndarray, came: np.ndarray) -> None:
+def test_a_floor_loses_no_coverage_of_a_price_above_it(paths: np.ndarray, actual: np.ndarray) -> None:
     raw = envelope(paths)
     levels = with_floor(raw, lowest_price([1.0, 0.5], allow_nonpositive=False))
     assert min(level.min() for level in levels) >= 0
     for low, high in (("p10", "p90"), ("p10", "p50"), ("p50", "p90")):
-        before = (getattr(raw, low) <= came) & (came <= getattr(raw, high))
-        after = (getattr(levels, low) <= came) & (came <= getattr(levels, high))
+        before = (getattr(raw, low) <= actual) & (actual <= getattr(raw, high))
+        after = (getattr(levels, low) <= actual) & (actual <= getattr(levels, high))
         np.testing.assert_array_equal(after, before)
     for level, other in zip(raw, levels, strict=True):
-        assert (np.abs(other - came) <= np.abs(level - came)).all()
+        assert (np.abs(other - actual) <= np.abs(level - actual)).all()
 
 
 @pytest.mark.parametrize("prices", [[1.0, 0.0], [-37.6, 20.0], [0.0]])

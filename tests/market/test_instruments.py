@@ -11,7 +11,7 @@ def test_every_instrument_has_a_class_and_a_calendar_that_the_grid_knows():
     for symbol, instrument in table.items():
         assert instrument.symbol == symbol
         assert instrument.asset_class in ASSET_CLASSES
-    for instrument in {each.calendar: each for each in table.values()}.values():
+    for instrument in {instrument.calendar: instrument for instrument in table.values()}.values():
         for timeframe in TIMEFRAMES:
             assert len(past_timestamps(instrument, timeframe, np.datetime64("2022-06-15"), 5)) == 5
 
@@ -25,6 +25,6 @@ def test_every_real_series_is_known(market_data):
 def test_only_shares_that_upstream_was_trained_on_in_local_time_have_a_clock_of_their_own():
     zones = {"XSHG": "Asia/Shanghai", "XHKG": "Asia/Hong_Kong", "XTKS": "Asia/Tokyo"}
     table = default_instruments().values()
-    assert {each.calendar for each in table} >= set(zones)
-    for each in table:
-        assert each.model_time_zone == zones.get(each.calendar, "UTC")
+    assert {instrument.calendar for instrument in table} >= set(zones)
+    for instrument in table:
+        assert instrument.model_time_zone == zones.get(instrument.calendar, "UTC")

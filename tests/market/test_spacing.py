@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.instruments import Instrument
-from market.spacing import continues, other_spacing, timeframe_of, typical_spacing, words
+from market.spacing import continues, other_spacing, spacing_text, timeframe_of, typical_spacing
 from market.time_grid import future_timestamps
 
 START = np.datetime64("2026-06-01T00:00", "us")
@@ -26,16 +26,16 @@ def sessions(minutes: int, per_session: int, count: int = 60) -> np.ndarray:
 
 @pytest.mark.parametrize("timeframe", ["1h", "1d"])
 @pytest.mark.parametrize(
-    ("minutes", "said", "fitting"),
+    ("minutes", "text", "fitting"),
     [(1, "1 minute", None), (5, "5 minutes", None), (15, "15 minutes", None), (30, "30 minutes", None),
      (60, "1 hour", "1h"), (240, "4 hours", None), (1440, "1 day", "1d"), (7 * 1440, "7 days", None)],
 )  # fmt: skip
-def test_spacings_and_timeframes(minutes: int, said: str, fitting: str | None, timeframe: str) -> None:
+def test_spacings_and_timeframes(minutes: int, text: str, fitting: str | None, timeframe: str) -> None:
     spacing = other_spacing(every(minutes), timeframe)
     assert (spacing is None) == (fitting == timeframe)
     typical = typical_spacing(every(minutes))
     assert typical is not None
-    assert words(typical) == said
+    assert spacing_text(typical) == text
     assert timeframe_of(typical) == fitting
     assert spacing in (None, typical)
 
@@ -62,7 +62,7 @@ def test_candles_of_a_calendar_are_of_its_timeframe(
     [every(60, 1), every(60, 0), every(4320, 3), sessions(60, 2), every(60)[[0, 1, 5, 9, 13, 17, 21, 25]]],
     ids=["one", "none", "a long weekend", "two a session", "sparse"],
 )
-def test_what_says_nothing_against_a_timeframe(stamps: np.ndarray) -> None:
+def test_spacings_that_fit_a_timeframe(stamps: np.ndarray) -> None:
     assert other_spacing(stamps, "1h") is None
 
 
@@ -81,7 +81,9 @@ def test_two_candles_that_are_too_close_are_enough() -> None:
         (every(5, 1), 15, False),
     ],
 )
-def test_whether_a_future_goes_on_as_the_candles_do(future: np.ndarray, minutes: int, expected: bool) -> None:
+def test_whether_future_timestamps_have_the_spacing_of_the_candles(
+    future: np.ndarray, minutes: int, expected: bool
+) -> None:
     last = START - minutes * MINUTE
     if len(future) == 1 and not expected:
         last = START - 5 * MINUTE

@@ -1,4 +1,4 @@
-"""Splits that a history is not adjusted for, and steps that are none."""
+"""Splits for which a history is not adjusted, and other steps."""
 
 from pathlib import Path
 
@@ -35,8 +35,8 @@ STAMPS = np.datetime64("2026-01-05", "us") + np.arange(400) * HOUR
 )  # fmt: skip
 @pytest.mark.parametrize("night", [-0.03, 0.0, 0.04])
 def test_splits_are_named_with_their_row_and_ratio(factor: float, ratio: str, night: float) -> None:
-    found = find_splits(STAMPS, series(factor, night=night))
-    assert [(split.row, split.ratio) for split in found] == [(200, ratio)]
+    splits = find_splits(STAMPS, series(factor, night=night))
+    assert [(split.row, split.ratio) for split in splits] == [(200, ratio)]
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.2, 1 / 1.2, 2.4])

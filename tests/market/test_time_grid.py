@@ -80,9 +80,9 @@ def test_candle_bounds(symbol, timeframe, timestamp, opens, closes):
     ],
 )
 def test_future_timestamps(symbol, timeframe, last, expected):
-    found = future_timestamps(known(symbol), timeframe, np.datetime64(last), len(expected))
-    assert found.dtype == "datetime64[us]"
-    np.testing.assert_array_equal(found, stamps(*expected))
+    timestamps = future_timestamps(known(symbol), timeframe, np.datetime64(last), len(expected))
+    assert timestamps.dtype == "datetime64[us]"
+    np.testing.assert_array_equal(timestamps, stamps(*expected))
 
 
 @settings(deadline=None)  # the first example of each calendar builds its table
@@ -126,14 +126,14 @@ def test_a_candle_is_closed_at_the_instant_of_its_close_and_not_before():
         (lambda: candle_bounds(Instrument("X", "fx", "NO"), "1d", stamps("2022-01-03")), r"unknown calendar"),
     ],
 )
-def test_what_the_grid_cannot_serve_is_an_error(call, message):
+def test_unknown_names_and_uncovered_times_are_errors(call, message):
     with pytest.raises(TimeGridError, match=message):
         call()
 
 
 def asian(calendar, timeframe, last, count):
-    found = future_timestamps(Instrument("X", "equity", calendar), timeframe, np.datetime64(last), count)
-    return [str(stamp)[:16] for stamp in found]
+    timestamps = future_timestamps(Instrument("X", "equity", calendar), timeframe, np.datetime64(last), count)
+    return [str(stamp)[:16] for stamp in timestamps]
 
 
 @pytest.mark.parametrize(

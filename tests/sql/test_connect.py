@@ -1,4 +1,4 @@
-"""Connections: which URLs are taken, that answers are in UTC, and that errors hold no password."""
+"""Connections: accepted URLs, the time zone UTC, time limits, and errors without passwords."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ from sql.errors import DatabaseError
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("url", "expected"),
     [
         ("postgresql://u:p@h/db", "postgresql://u:p@h/db"),
         ("postgres://u:p@h:6543/db", "postgresql://u:p@h:6543/db"),
@@ -35,12 +35,12 @@ from sql.errors import DatabaseError
         ),
     ],
 )
-def test_urls_of_other_tools_are_taken(given: str, expected: str) -> None:
-    assert normalise_url(given) == expected
+def test_urls_of_other_tools_are_accepted(url: str, expected: str) -> None:
+    assert normalise_url(url) == expected
 
 
 @pytest.mark.parametrize(
-    "given",
+    "url",
     [
         "mysql://u:secret@h/db",
         "u:secret@h",
@@ -52,14 +52,14 @@ def test_urls_of_other_tools_are_taken(given: str, expected: str) -> None:
         "postgres://h/db?password=secret&nonsense=1",
     ],
 )
-def test_a_bad_url_is_refused_without_its_password(given: str) -> None:
-    with pytest.raises(DatabaseError, match=r"expected postgresql://user:password@host") as refusal:
-        normalise_url(given)
-    assert "secret" not in str(refusal.value)
+def test_the_error_for_a_bad_url_omits_the_password(url: str) -> None:
+    with pytest.raises(DatabaseError, match=r"expected postgresql://user:password@host") as error:
+        normalise_url(url)
+    assert "secret" not in str(error.value)
 
 
-def test_no_statement_is_prepared_however_often_it_runs(database_url: str) -> None:
-    """A pooler may stand behind any port and any URL, with several hosts too."""
+def test_no_statement_is_prepared_after_several_runs(database_url: str) -> None:
+    """Prepared statements fail behind a pooler in transaction mode, which the URL does not tell."""
     with connect(database_url) as connection:
         for _ in range(8):
             connection.execute("SELECT %s::int", [1])
@@ -67,14 +67,14 @@ def test_no_statement_is_prepared_however_often_it_runs(database_url: str) -> No
     assert row == (0,)
 
 
-def test_a_timeout_in_the_url_wins() -> None:
+def test_a_timeout_in_the_url_takes_precedence() -> None:
     assert connection_settings("postgresql://h/db")["connect_timeout"] == 10
-    ours = connection_settings("postgresql://h/db?connect_timeout=3&keepalives_idle=600")
-    assert not {"connect_timeout", "keepalives_idle"} & set(ours)
+    settings = connection_settings("postgresql://h/db?connect_timeout=3&keepalives_idle=600")
+    assert not {"connect_timeout", "keepalives_idle"} & set(settings)
 
 
-def test_a_host_that_is_gone_ends_a_connection(database_url: str) -> None:
-    """The operating system probes it: after 30 s of silence, thrice in 10 s each."""
+def test_a_connection_to_a_host_that_does_not_respond_ends(database_url: str) -> None:
+    """The operating system sends three keepalive probes, 10 s apart, after 30 s without traffic."""
     with connect(database_url) as connection, socket.socket(fileno=os.dup(connection.fileno())) as wire:
         assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 10
@@ -84,29 +84,29 @@ def test_a_host_that_is_gone_ends_a_connection(database_url: str) -> None:
             assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
 
 
-def test_a_database_that_takes_connections_and_says_nothing_is_given_up() -> None:
+def test_connecting_to_a_server_that_never_responds_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/db?connect_timeout=2"
         with pytest.raises(DatabaseError, match=r"can't connect to u@127\.0\.0\.1:.* timeout"):
             connect(url)
 
 
-def test_an_unreachable_database_is_one_clear_line() -> None:
-    with pytest.raises(DatabaseError) as refusal:
+def test_the_error_for_an_unreachable_database_is_one_line() -> None:
+    with pytest.raises(DatabaseError) as error:
         connect("postgresql://someone:secret@127.0.0.1:1/db")
-    message = str(refusal.value)
+    message = str(error.value)
     assert message.startswith("can't connect to someone@127.0.0.1:1/db: ")
     assert "\n" not in message
     assert "secret" not in message
 
 
-def test_a_wrong_password_is_not_shown(database_url: str) -> None:
-    with pytest.raises(DatabaseError, match="password authentication failed") as refusal:
+def test_the_error_for_a_wrong_password_omits_it(database_url: str) -> None:
+    with pytest.raises(DatabaseError, match="password authentication failed") as error:
         connect(f"{without_password(database_url).split('?')[0]}?password=secret")
-    assert "secret" not in str(refusal.value)
+    assert "secret" not in str(error.value)
 
 
-def test_timestamps_come_in_utc(database_url: str) -> None:
+def test_timestamps_are_in_utc(database_url: str) -> None:
     with psycopg.connect(database_url, options="-c TimeZone=America/New_York") as connection:
         configure(connection)
         connection.rollback()
@@ -115,19 +115,19 @@ def test_timestamps_come_in_utc(database_url: str) -> None:
     assert row[0].isoformat() == "2022-06-15T18:00:00+00:00"
 
 
-def test_the_environment_chooses_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_sets_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", " postgres://h/db ")
     assert database_url() == "postgresql://h/db"
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("url", "expected"),
     [
         ("postgresql://u:secret@h:1/db", "postgresql://u@h:1/db"),
         ("postgresql://u@h/db?passfile=/x&password=secret", "postgresql://u@h/db?passfile=%2Fx"),
         ("postgresql://h/db?passfile=/x", "postgresql://h/db?passfile=/x"),
     ],
 )
-def test_a_url_is_shown_without_its_password(given: str, expected: str) -> None:
-    assert without_password(given) == expected
-    assert "secret" not in describe(given)
+def test_a_displayed_url_omits_the_password(url: str, expected: str) -> None:
+    assert without_password(url) == expected
+    assert "secret" not in describe(url)

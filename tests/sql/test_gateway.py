@@ -1,4 +1,4 @@
-"""The gateway's contract: a reader of the old columns reads on through migrations and upserts, unhindered."""
+"""A gateway that reads the original columns is not interrupted by migrations and upserts."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from sql.loading import load
 from sql.migrate import migrate, migrations
 from tests.helpers.databases import OLDER_TABLES, build_older
 
-# Written against the table from before the migrations.
+# Uses only columns that the table has before the migrations.
 OLD_QUERY = """
     SELECT symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps,
         p10, p50, p90, created_at
@@ -34,13 +34,13 @@ RERUN: dict[str, Any] = {
 
 
 class Gateway:
-    """A plain reader in its own thread; the server ends its query when it waits 100 ms for a lock."""
+    """Reads forecasts repeatedly in a thread; a query that waits 100 ms for a lock fails."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
         self._connection.execute("SET TimeZone = 'UTC'; SET lock_timeout = '100ms'")
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read_on)
+        self._thread = threading.Thread(target=self._read_repeatedly)
         self.reads = 0
         self.error: Exception | None = None
 
@@ -56,7 +56,7 @@ class Gateway:
     def read(self) -> list[tuple[Any, ...]]:
         return self._connection.execute(OLD_QUERY).fetchall()
 
-    def _read_on(self) -> None:
+    def _read_repeatedly(self) -> None:
         try:
             while not self._stop.is_set():
                 assert shape(self.read()) == SHAPE
@@ -74,18 +74,18 @@ SHAPE = ROWS, {(str, str, datetime, str, str, int, list, list, list, list, datet
 
 @pytest.fixture
 def older(empty_database_url: str) -> Iterator[psycopg.Connection]:
-    """An installation from before the migrations, with forecasts in place."""
+    """A database with tables from before the migrations, which contain forecasts."""
     with connect(empty_database_url, autocommit=True) as connection:
         build_older(connection, *OLDER_TABLES)
         yield connection
 
 
-def test_the_gateway_reads_on_through_migrations_and_upserts(
+def test_the_gateway_reads_during_migrations_and_upserts(
     older: psycopg.Connection, empty_database_url: str
 ) -> None:
     with Gateway(empty_database_url) as gateway, connect(empty_database_url) as holder:
         before = gateway.read()
-        # Another session's open transaction makes the first tries of each ALTER give up; it ends on the way.
+        # Another session's open transaction makes the first attempts of each ALTER fail; it ends after 0.4 s.
         holder.execute("SELECT count(*) FROM ml_predictions")
         end_of_holder = threading.Timer(0.4, holder.rollback)
         end_of_holder.start()
@@ -101,7 +101,7 @@ def test_the_gateway_reads_on_through_migrations_and_upserts(
     assert [row[:4] for row in after] == [row[:4] for row in before]
 
 
-def test_a_table_that_stays_locked_stops_the_migration_not_the_gateway(
+def test_a_table_that_stays_locked_fails_the_migration_but_not_the_gateway(
     older: psycopg.Connection, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_ATTEMPTS", 3)

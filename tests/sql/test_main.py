@@ -1,4 +1,4 @@
-"""The command line of sql: what it prints, and that errors are clear lines without a traceback."""
+"""The command line of sql: its output, and errors of one line without a traceback."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_an_error_is_one_line(
     assert "secret" not in shown.err
 
 
-def test_a_broken_key_is_listed(empty_database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_duplicate_keys_are_listed(empty_database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     with psycopg.connect(empty_database_url) as connection:
         connection.execute(
             "CREATE TABLE ohlcv_1h AS SELECT 'A' AS symbol, now() AS ts FROM generate_series(1, 3)"
@@ -73,7 +73,7 @@ def test_url_shows_no_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 @pytest.mark.parametrize("command", ["start", "stop"])
-def test_start_and_stop_are_for_the_embedded_database(
+def test_start_and_stop_are_rejected_if_database_url_is_set(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://h/db")
@@ -81,7 +81,7 @@ def test_start_and_stop_are_for_the_embedded_database(
     assert f"no embedded Postgres to {command}" in capsys.readouterr().err
 
 
-def test_stop_where_nothing_runs(
+def test_stop_without_a_running_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)

@@ -1,4 +1,4 @@
-"""Migrations: on an empty database, on older tables with rows in place, repeated, raced and failing."""
+"""Migrations on an empty database and on older tables with rows; repeated, concurrent and failing ones."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -53,9 +53,9 @@ def rows_of(connection: psycopg.Connection, table: str, columns: list[str]) -> l
 
 
 def columns_of(connection: psycopg.Connection, table: str) -> list[str]:
-    found = connection.execute("SELECT * FROM " + table + " LIMIT 0").description
-    assert found is not None
-    return [column.name for column in found]
+    description = connection.execute("SELECT * FROM " + table + " LIMIT 0").description
+    assert description is not None
+    return [column.name for column in description]
 
 
 def test_an_empty_database_gets_every_table(empty: psycopg.Connection) -> None:
@@ -90,7 +90,7 @@ def test_an_older_table_keeps_its_rows_and_gets_the_new_columns(
     assert set(COLUMNS[table].split()) <= set(columns_of(empty, table))
 
 
-def test_a_whole_older_installation_can_be_upserted_into(empty: psycopg.Connection) -> None:
+def test_upserts_into_migrated_older_tables(empty: psycopg.Connection) -> None:
     build_older(empty, *OLDER_TABLES)
     migrate(empty)
     prediction = {
@@ -109,7 +109,7 @@ def test_a_whole_older_installation_can_be_upserted_into(empty: psycopg.Connecti
     assert calendar == [(True, True)] * 2
 
 
-def test_a_key_that_stands_already_gets_no_second_index(empty: psycopg.Connection) -> None:
+def test_an_existing_key_gets_no_second_index(empty: psycopg.Connection) -> None:
     build_older(empty, "ohlcv_1d", "ohlcv_1h")
     migrate(empty)
     indexes = empty.execute(
@@ -118,7 +118,7 @@ def test_a_key_that_stands_already_gets_no_second_index(empty: psycopg.Connectio
     assert indexes == [("ohlcv_1d", 2), ("ohlcv_1h", 1)]
 
 
-def test_the_event_context_migration_is_exactly_its_statement() -> None:
+def test_the_event_context_migration_is_exactly_one_statement() -> None:
     (file,) = (
         file
         for file in resources.files("sql").joinpath("migrations").iterdir()
@@ -129,8 +129,8 @@ def test_the_event_context_migration_is_exactly_its_statement() -> None:
     )
 
 
-class TestBrokenKeys:
-    def test_predictions_that_break_the_key_are_listed_and_kept(self, empty: psycopg.Connection) -> None:
+class TestDuplicateKeys:
+    def test_predictions_with_duplicate_keys_are_listed_and_kept(self, empty: psycopg.Connection) -> None:
         build_older(empty, "ml_predictions")
         again = "SELECT symbol, timeframe, as_of, model_name FROM ml_predictions WHERE symbol IN ('S7', 'S8')"
         empty.execute(f"INSERT INTO ml_predictions (symbol, timeframe, as_of, model_name) {again}")
@@ -148,7 +148,7 @@ class TestBrokenKeys:
         empty.execute("DELETE FROM ml_predictions WHERE pred_len IS NULL")
         assert [migration.name for migration in migrate(empty)] == pending
 
-    def test_a_long_list_is_cut_and_counted(self, empty: psycopg.Connection) -> None:
+    def test_a_long_list_is_truncated_with_a_count(self, empty: psycopg.Connection) -> None:
         build_older(empty, "ml_predictions")
         empty.execute(
             "INSERT INTO ml_predictions (symbol, timeframe, as_of, model_name) "
@@ -157,14 +157,14 @@ class TestBrokenKeys:
         with pytest.raises(DatabaseError, match=r"500 keys[^…]+… and 450 more\nKeep one row of each key"):
             migrate(empty)
 
-    def test_rows_with_an_unknown_key_are_left_alone(self, empty: psycopg.Connection) -> None:
+    def test_rows_with_a_null_in_the_key_are_accepted(self, empty: psycopg.Connection) -> None:
         build_older(empty, "ml_predictions")
         empty.execute(
             "UPDATE ml_predictions SET model_name = NULL, symbol = 'S' WHERE symbol IN ('S7', 'S8')"
         )
         assert migrate(empty) == migrations()
 
-    def test_events_that_break_the_natural_key_are_listed(self, empty: psycopg.Connection) -> None:
+    def test_events_with_duplicate_natural_keys_are_listed(self, empty: psycopg.Connection) -> None:
         build_older(empty, "economic_calendar")
         empty.execute(
             "INSERT INTO economic_calendar (event_time, event_type, title) "
@@ -175,7 +175,9 @@ class TestBrokenKeys:
         assert empty.execute("SELECT count(*) FROM economic_calendar").fetchone() == (3,)
 
 
-def test_a_migration_that_fails_is_undone(empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_is_rolled_back(
+    empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     planned = [
         Migration("20200101000000", "good", "CREATE TABLE good (x int); -- and a comment at the end"),
         Migration("20200101000001", "bad", "CREATE TABLE half (x int); SELECT 1 / 0"),
@@ -187,7 +189,7 @@ def test_a_migration_that_fails_is_undone(empty: psycopg.Connection, monkeypatch
     assert [item.applied_at is None for item in status(empty)] == [False, True]
 
 
-def test_an_owner_who_is_no_superuser_can_migrate(empty: psycopg.Connection) -> None:
+def test_an_owner_without_superuser_rights_can_migrate(empty: psycopg.Connection) -> None:
     name = f"owner_of_{empty.info.dbname}"
     empty.execute(f"CREATE ROLE {name}; ALTER DATABASE {empty.info.dbname} OWNER TO {name}")
     empty.execute(f"SET ROLE {name}")
@@ -195,22 +197,22 @@ def test_an_owner_who_is_no_superuser_can_migrate(empty: psycopg.Connection) -> 
     assert migrate(empty) == migrations()
 
 
-def test_migrators_that_race_apply_each_migration_once(empty_database_url: str) -> None:
-    def one(_: int) -> list[Migration]:
+def test_concurrent_runs_apply_each_migration_once(empty_database_url: str) -> None:
+    def run(_: int) -> list[Migration]:
         with connect(empty_database_url, autocommit=True) as connection:
             return migrate(connection)
 
     with ThreadPoolExecutor(4) as pool:
-        applied = [migration for part in pool.map(one, range(4)) for migration in part]
+        applied = [migration for part in pool.map(run, range(4)) for migration in part]
     assert sorted(applied, key=lambda migration: migration.version) == migrations()
 
 
-def test_a_connection_in_a_transaction_is_refused(empty_database_url: str) -> None:
+def test_a_connection_without_autocommit_is_rejected(empty_database_url: str) -> None:
     with connect(empty_database_url) as connection, pytest.raises(DatabaseError, match="autocommit"):
         migrate(connection)
 
 
-def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psycopg.Connection) -> None:
+def test_the_servers_role_reads_its_tables_and_writes_none(database: psycopg.Connection) -> None:
     role = resources.files("sql").joinpath("roles", "server.sql").read_text(encoding="utf-8")
     for _ in range(2):
         database.execute(role)
@@ -219,9 +221,9 @@ def test_the_servers_role_reads_what_it_shows_and_changes_nothing(database: psyc
     for table in ("ohlcv_1h", "ohlcv_1d"):
         assert database.execute(load_for_table("candles", table), window).fetchall() == []
     assert database.execute(load("instruments")).fetchall() == []
-    asked = {"symbol": "A", "timeframe": "1h", "as_of": None, "model_name": None}
+    key = {"symbol": "A", "timeframe": "1h", "as_of": None, "model_name": None}
     for query in ("stored_prediction", "prediction_inputs"):
-        assert database.execute(load(query), asked).fetchall() == []
+        assert database.execute(load(query), key).fetchall() == []
     database.execute("SELECT FROM economic_calendar")
     for statement in ("SELECT FROM central_bank_rates", "DELETE FROM ohlcv_1h", "DELETE FROM ml_predictions"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

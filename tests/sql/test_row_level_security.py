@@ -1,4 +1,4 @@
-"""Who can use what the migrations made: on plain Postgres, and where default privileges open all to all."""
+"""Privileges on migrated tables: on plain Postgres, and with Supabase's default privileges."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ from sql.migrate import migrate, migrations
 from tests.helpers.databases import OLDER_TABLES, build_older
 
 OPEN_ROLES = ("anon", "authenticated")
-# Supabase's long-standing defaults in the schema public.
+# Supabase's default privileges in the schema public.
 DEFAULTS = """
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
     GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role;
 """
-# Whatever of ours one of the two could use, as "role kind name".
+# Relations and functions that anon or authenticated can use, and tables without row level security.
 REACHABLE = """
     SELECT format('%s can use %s (%s)', role, c.relname, c.relkind)
     FROM pg_class AS c, unnest(ARRAY['anon', 'authenticated']) AS role
@@ -40,9 +40,9 @@ REACHABLE = """
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relrowsecurity
         AND oid >= 'kronos_migrations'::regclass
 """
-# The last migration of the release that left them open.
+# The last migration of the release without row level security.
 LAST_BEFORE = "20261122224700"
-# As `migrate` makes it, before anything else.
+# The table that `migrate` makes before any other.
 RECORDS = """
     CREATE TABLE kronos_migrations (
         version text PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
@@ -66,7 +66,7 @@ def acting_as(connection: psycopg.Connection, role: str) -> Iterator[None]:
 
 
 def make_role(connection: psycopg.Connection, name: str, options: str = "NOLOGIN") -> None:
-    """Roles belong to the server: another test's database may have made it."""
+    """Make a role unless it exists: roles belong to the server, which all tests share."""
     connection.execute(
         f"DO $$ BEGIN CREATE ROLE {name} {options}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
     )
@@ -89,8 +89,8 @@ def count(connection: psycopg.Connection, table: str) -> int:
     return int(row[0])
 
 
-def test_nothing_of_ours_is_open_to_the_internet(supabase: psycopg.Connection) -> None:
-    """After every migration, those to come included: a new table needs its row level security."""
+def test_no_migrated_table_is_open_to_anon_and_authenticated(supabase: psycopg.Connection) -> None:
+    """Fails for a new migration whose table has no row level security."""
     migrate(supabase)
     assert supabase.execute(REACHABLE).fetchall() == []
     for role in OPEN_ROLES:
@@ -106,8 +106,8 @@ def test_nothing_of_ours_is_open_to_the_internet(supabase: psycopg.Connection) -
                     supabase.execute(statement)
 
 
-def test_an_installation_from_before_is_closed_and_its_readers_read_on(supabase: psycopg.Connection) -> None:
-    """Migrated up to the release before; a gateway that reads, a job that writes, and a view's reader."""
+def test_a_migrated_installation_is_closed_except_to_its_readers(supabase: psycopg.Connection) -> None:
+    """From the previous release, with a gateway that reads, a job that writes, and a reader of the view."""
     supabase.execute(RECORDS)
     for migration in migrations():
         if migration.version <= LAST_BEFORE:
@@ -138,7 +138,7 @@ def test_an_installation_from_before_is_closed_and_its_readers_read_on(supabase:
         assert count(supabase, "instruments") == 1
 
 
-def test_tables_that_were_here_before_stay_as_they_are_and_are_named(
+def test_tables_from_before_the_migrations_are_unchanged_and_reported(
     supabase: psycopg.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build_older(supabase, "instruments", "ml_predictions", "ohlcv_1h")
@@ -153,7 +153,7 @@ def test_tables_that_were_here_before_stay_as_they_are_and_are_named(
             supabase.execute("SELECT FROM prediction_inputs")
 
 
-def test_on_plain_postgres_nobody_sees_less_than_before(empty_database_url: str) -> None:
+def test_on_plain_postgres_a_reader_sees_all_rows_as_before(empty_database_url: str) -> None:
     with connect(empty_database_url, autocommit=True) as connection:
         build_older(connection, *OLDER_TABLES)
         make_role(connection, "reader")
@@ -164,20 +164,20 @@ def test_on_plain_postgres_nobody_sees_less_than_before(empty_database_url: str)
             assert {table: count(connection, table) for table in OLDER_TABLES} == rows
 
 
-def test_what_everybody_may_read_the_internet_may_not(supabase: psycopg.Connection) -> None:
-    make_role(supabase, "somebody")
+def test_a_grant_to_public_does_not_include_anon(supabase: psycopg.Connection) -> None:
+    make_role(supabase, "reader_of_public")
     supabase.execute(RECORDS)
     supabase.execute("CREATE TABLE instruments (symbol text PRIMARY KEY, asset_class text, calendar text)")
     supabase.execute("INSERT INTO instruments VALUES ('A', 'fx', 'FX')")
     supabase.execute("GRANT SELECT ON instruments TO PUBLIC")
     migrate(supabase)
-    with acting_as(supabase, "somebody"):
+    with acting_as(supabase, "reader_of_public"):
         assert count(supabase, "instruments") == 1
     with acting_as(supabase, "anon"):
         assert count(supabase, "instruments") == 0
 
 
-def test_the_server_s_role_reads_where_row_level_security_is_on(supabase: psycopg.Connection) -> None:
+def test_the_servers_role_reads_tables_with_row_level_security(supabase: psycopg.Connection) -> None:
     build_older(supabase, "ohlcv_1h")
     supabase.execute("ALTER TABLE ohlcv_1h ENABLE ROW LEVEL SECURITY")
     migrate(supabase)

@@ -34,7 +34,7 @@ def job(out, **changes):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Folder with a tokenizer, a decoder and events, each trained for a moment, and what came of them."""
+    """Folder with a tokenizer, a decoder and events, each trained for a few steps, and their progress."""
     folder = tmp_path_factory.mktemp("trained")
     done = {"tokenizer": train_tokenizer(TOKENIZER, job(folder / "tokenizer"))}
     torch.manual_seed(5)  # the trainings seed themselves
@@ -49,15 +49,15 @@ def trained(tmp_path_factory):
     return folder, done
 
 
-@pytest.mark.parametrize("what", ["tokenizer", "decoder", "events"])
-def test_the_loss_falls(trained, what):
+@pytest.mark.parametrize("kind", ["tokenizer", "decoder", "events"])
+def test_the_loss_falls(trained, kind):
     _, done = trained
-    (_, _, first), *_, (_, _, last) = done[what].losses
+    (_, _, first), *_, (_, _, last) = done[kind].losses
     assert last < first
 
 
 @pytest.mark.parametrize(("symbol", "clock"), [("EURUSD", "UTC"), ("7203.T", "instrument")])
-def test_the_record_tells_the_model_s_clock(trained, tmp_path, symbol, clock):
+def test_the_record_has_the_model_s_clock(trained, tmp_path, symbol, clock):
     _, done = trained
     write_record(
         tmp_path, "decoder", [stretch(60, symbol=symbol)], [stretch(60)], SCHEDULE, done["decoder"], {}
@@ -65,7 +65,7 @@ def test_the_record_tells_the_model_s_clock(trained, tmp_path, symbol, clock):
     assert trained_clock(tmp_path) == clock
 
 
-def test_the_outputs_are_what_export_loads(trained):
+def test_the_export_loads_the_outputs(trained):
     folder, _ = trained
     checkpoint = load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
     events = load_events(folder / "events" / "events.safetensors", DECODER.d_model)
@@ -75,7 +75,7 @@ def test_the_outputs_are_what_export_loads(trained):
     assert set(adapter.updates) == {"transformer.0.self_attn", "dep_layer.cross_attn"}
 
 
-def test_the_base_is_left_as_it_was_and_the_export_computes_what_was_trained(trained):
+def test_the_base_is_unchanged_and_the_export_computes_the_trained_model(trained):
     folder, _ = trained
     checkpoint = load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
     adapter = load_adapter(folder / "events" / "adapter", checkpoint.decoder)
@@ -93,12 +93,12 @@ def test_the_base_is_left_as_it_was_and_the_export_computes_what_was_trained(tra
     with torch.no_grad():
         s1, s2 = checkpoint.tokenizer.encode(batch.values)
         embedding = model.embedding(batch.events)
-        ours = token_nll(model.decoder, s1, s2, batch.stamp, embedding).candle
-        theirs = token_nll(exported, s1, s2, batch.stamp, embedding).candle
-    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)  # written in float16
+        trained_nll = token_nll(model.decoder, s1, s2, batch.stamp, embedding).candle
+        exported_nll = token_nll(exported, s1, s2, batch.stamp, embedding).candle
+    torch.testing.assert_close(trained_nll, exported_nll, rtol=1e-2, atol=1e-2)  # written in float16
 
 
-def test_a_channel_that_training_never_showed_has_no_effect(trained):
+def test_a_channel_that_is_zero_throughout_the_training_has_no_effect(trained):
     folder, _ = trained
     weight = load_events(folder / "events" / "events.safetensors", DECODER.d_model).encoder.proj.weight
     assert weight.any(dim=0).nonzero().flatten().tolist() == [0, 10]
@@ -120,5 +120,5 @@ def test_event_steps_weigh_three_times(trained):
 def test_a_tokenizer_of_other_bits_is_refused(trained, tmp_path):
     folder, _ = trained
     checkpoint = load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
-    with pytest.raises(CheckpointError, match="s1_bits is 4 there and 5 in the model"):
+    with pytest.raises(CheckpointError, match="s1_bits is 4 in the tokenizer and 5 in the model"):
         train_decoder(replace(DECODER, s1_bits=5), checkpoint.tokenizer, job(tmp_path))

@@ -27,34 +27,39 @@ def weights(task):
 
 def test_the_loss_falls_and_the_best_is_saved(tmp_path):
     saved = []
-    done = train(regression(saved), PLAN, tmp_path, resume=False)
-    assert done.losses[-1][2] < done.losses[0][2]
-    assert done.best == min(loss for _, _, loss in done.losses)
+    progress = train(regression(saved), PLAN, tmp_path, resume=False)
+    assert progress.losses[-1][2] < progress.losses[0][2]
+    assert progress.best == min(loss for _, _, loss in progress.losses)
     assert saved
 
 
-def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path):
-    unbroken = regression()
-    train(unbroken, PLAN, tmp_path / "a", resume=False)
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+    uninterrupted = regression()
+    train(uninterrupted, PLAN, tmp_path / "a", resume=False)
 
-    broken = regression()
-    whole = broken.loss
+    interrupted = regression()
+    loss = interrupted.loss
 
     def killed(step):
         if step == 9:
             raise KeyboardInterrupt
-        return whole(step)
+        return loss(step)
 
     with pytest.raises(KeyboardInterrupt):
-        train(Task(broken.module, killed, broken.validate, broken.save), PLAN, tmp_path / "b", resume=False)
+        train(
+            Task(interrupted.module, killed, interrupted.validate, interrupted.save),
+            PLAN,
+            tmp_path / "b",
+            resume=False,
+        )
     resumed = regression()
-    done = train(resumed, PLAN, tmp_path / "b", resume=True)
-    assert done.step == 12
-    assert torch.equal(weights(resumed), weights(unbroken))
+    progress = train(resumed, PLAN, tmp_path / "b", resume=True)
+    assert progress.step == 12
+    assert torch.equal(weights(resumed), weights(uninterrupted))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_validation_loss_that_is_no_number_is_an_error_and_saves_nothing(tmp_path, value):
+def test_a_nan_or_infinite_validation_loss_is_an_error_and_saves_no_output(tmp_path, value):
     saved = []
     task = regression(saved)
     with pytest.raises(TrainingError, match=f"the validation loss is {value} at step 4"):
@@ -65,13 +70,13 @@ def test_a_validation_loss_that_is_no_number_is_an_error_and_saves_nothing(tmp_p
 def test_it_stops_when_validation_no_longer_improves(tmp_path):
     task = regression()
     worse = iter(range(100))
-    done = train(
+    progress = train(
         Task(task.module, task.loss, lambda: float(next(worse)), task.save),
         Schedule(40, 0.01, seed=1, evaluate_every=2, patience=3),
         tmp_path,
         resume=False,
     )
-    assert (done.step, done.best_step) == (8, 2)
+    assert (progress.step, progress.best_step) == (8, 2)
 
 
 def test_frozen_parameters_stay(tmp_path):
@@ -102,8 +107,8 @@ def test_states_are_neither_overwritten_nor_mixed_up(tmp_path):
         train(regression(), other, tmp_path, resume=True)
 
 
-def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
+def test_a_nan_loss_ends_the_training(tmp_path):
     task = regression()
-    broken = Task(task.module, lambda step: (task.loss(step)[0] * math.nan, 1), task.validate, task.save)
+    diverging = Task(task.module, lambda step: (task.loss(step)[0] * math.nan, 1), task.validate, task.save)
     with pytest.raises(TrainingError, match="loss is nan at step 0; try a smaller --learning-rate"):
-        train(broken, PLAN, tmp_path, resume=False)
+        train(diverging, PLAN, tmp_path, resume=False)

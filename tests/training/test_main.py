@@ -18,13 +18,13 @@ def folder(tmp_path_factory):
     return out
 
 
-def arguments(folder, what, out, *more):
+def arguments(folder, command, out, *more):
     brief = ("--window", "64", "--rows", "2", "--steps", "4", "--evaluate-every", "2")
     dates = ("--validation-from", SPLIT, "--until", UNTIL)
-    return [what, "--data", str(folder), "--out", str(out), *dates, *brief, *more]
+    return [command, "--data", str(folder), "--out", str(out), *dates, *brief, *more]
 
 
-def test_from_candles_to_what_the_export_loads(folder, tmp_path):
+def test_a_trained_checkpoint_can_be_exported(folder, tmp_path):
     tokenizer, model, events = (tmp_path / name for name in ("tokenizer", "model", "events"))
     sizes = ("--size", str(folder / "tokenizer.json")), ("--size", str(folder / "decoder.json"))
     assert main(arguments(folder, "tokenizer", tokenizer, *sizes[0], "--mirror")) == 0
@@ -35,9 +35,9 @@ def test_from_candles_to_what_the_export_loads(folder, tmp_path):
     record = json.loads((events / "training.json").read_text())
     assert record["trained"] == "events"
     assert record["validation_from"] == SPLIT
-    assert {each["licence"] for each in record["training_data"]} == {"Apache-2.0", "MIT per README"}
-    assert max(each["last"] for each in record["training_data"]) < SPLIT
-    assert max(each["last"] for each in record["validation_data"]) < UNTIL
+    assert {stretch["licence"] for stretch in record["training_data"]} == {"Apache-2.0", "MIT per README"}
+    assert max(stretch["last"] for stretch in record["training_data"]) < SPLIT
+    assert max(stretch["last"] for stretch in record["validation_data"]) < UNTIL
     assert record["steps_run"] == 4
     assert record["schedule"]["seed"] == 0
 
@@ -57,7 +57,7 @@ def test_from_candles_to_what_the_export_loads(folder, tmp_path):
         (("--size", "tiny", "--data", "nowhere"), "nowhere has neither candles_1h nor candles_1d"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(folder, tmp_path, capsys, more, message):
+def test_an_error_is_one_line(folder, tmp_path, capsys, more, message):
     assert main(arguments(folder, "tokenizer", tmp_path / "out", *more)) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")

@@ -37,20 +37,20 @@ def test_every_position_is_scored_as_inference_scores_its_last(decoder, tokens):
     next_s1 = s1.roll(-1, 1)
     batched = s2_logits(decoder, hidden, next_s1)
     for t in range(LENGTH):
-        one = decoder.hidden(*(x[:, : t + 1] for x in (s1, s2, stamp, events)))
-        alone = decoder.s2_logits(one, next_s1[:, t : t + 1])
+        prefix = decoder.hidden(*(tensor[:, : t + 1] for tensor in (s1, s2, stamp, events)))
+        alone = decoder.s2_logits(prefix, next_s1[:, t : t + 1])
         torch.testing.assert_close(batched[:, t : t + 1], alone, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(decoder.s1_logits(hidden)[:, t], decoder.s1_logits(one)[:, -1])
+        torch.testing.assert_close(decoder.s1_logits(hidden)[:, t], decoder.s1_logits(prefix)[:, -1])
 
 
 @pytest.mark.parametrize("changed", range(1, LENGTH))
 def test_no_future_token_changes_an_earlier_logit(decoder, tokens, changed):
-    s1, s2, stamp, events = (x.clone() for x in tokens)
+    s1, s2, stamp, events = (tensor.clone() for tensor in tokens)
     before = token_nll(decoder, s1, s2, stamp, events)
     s2[:, changed] = (s2[:, changed] + 5) % 16
     after_s2 = token_nll(decoder, s1, s2, stamp, events)
-    for x in (s1, stamp):
-        x[:, changed] = (x[:, changed] + 3) % 7
+    for tensor in (s1, stamp):
+        tensor[:, changed] = (tensor[:, changed] + 3) % 7
     events[:, changed] += 1
     after = token_nll(decoder, s1, s2, stamp, events)
     # Position t - 1 predicts token t: its own likelihood may change, those before may not.

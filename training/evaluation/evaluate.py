@@ -79,7 +79,7 @@ def evaluate(
     TrainingError
         No candle of the stretches is at `start` or later.
     ExportError
-        The checkpoint can't be loaded or exported.
+        The checkpoint cannot be loaded or exported.
     """
     if not any(len(stretch) and stretch.timestamps[-1] >= start for stretch in held_out):
         raise TrainingError(f"no candles from {start.astype('datetime64[D]')} on to evaluate with")

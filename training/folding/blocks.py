@@ -123,7 +123,7 @@ class NeuronWriter:
     ) -> None:
         """Write one neuron: weights of w1, of w3 and of w2 by channel.
 
-        The gate divides by the sharpness, so that activations stay as large as the numbers they stand for:
+        The gate divides by the sharpness, so that activations stay as large as the numbers they represent:
         larger ones would have gradients that undo the weights in the first steps of training.
         """
         layer, neuron = self._layer, self._used

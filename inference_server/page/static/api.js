@@ -1,8 +1,8 @@
-// Talks to the server: JSON in and out, the key of this tab, and refusals as errors that say what is wrong.
+// Calls the server's routes with this tab's API key and turns refusals into errors.
 
 const KEY = "kronos-api-key";
 
-/** A refusal; `status` 0 means that nobody answered. */
+/** A refusal; `status` 0 means that the server did not answer. */
 export class Refusal extends Error {
   constructor(status, detail, type = "") {
     super(detail);

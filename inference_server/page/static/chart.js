@@ -1,4 +1,4 @@
-// The chart: candles, envelopes, sample paths and releases, drawn with Plotly over a timeline.
+// Draws candles, envelopes, sample paths and releases with Plotly.
 
 import { stamp, figure } from "./format.js";
 
@@ -14,7 +14,7 @@ const KINDS = {
 const LABEL_ROOM = 44;
 const MANY_EVENTS = 60;
 
-/** Return the colours of the page's present theme. */
+/** Return the colours of the page's current theme. */
 function theme() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -39,7 +39,7 @@ function candleTrace(view, colours) {
   };
 }
 
-/** Return the traces of one forecast, its lines opening from the close of the candle that it starts from. */
+/** Return the traces of a forecast, whose lines begin at the last close. */
 function forecastTraces(view, forecast, colour, dash) {
   const anchor = view.timeline.at(view.asOf);
   const opened = view.lastClose !== null && anchor !== undefined;
@@ -66,7 +66,7 @@ function forecastTraces(view, forecast, colour, dash) {
   return traces;
 }
 
-/** Return the events that fall on the timeline, those of one moment together. */
+/** Return the events within the timeline, grouped by time. */
 function eventGroups(view) {
   const groups = new Map();
   for (const event of view.events) {
@@ -109,10 +109,10 @@ function eventTrace(groups, colours) {
   };
 }
 
-/** Label as many events as there is room for, rate decisions first. */
+/** Return the events to label without overlap, rate decisions first. */
 function labelled(groups, pixelsPerPlace) {
   const rank = (group) => (group.kind[0] === "FOMC" ? 0 : 1);
-  const named = groups.filter((group) => group.kind[0]).sort((one, other) => rank(one) - rank(other));
+  const named = groups.filter((group) => group.kind[0]).sort((a, b) => rank(a) - rank(b));
   const taken = [];
   for (const group of named) {
     if (taken.every((other) => Math.abs(other.place - group.place) * pixelsPerPlace >= LABEL_ROOM)) {
@@ -122,7 +122,7 @@ function labelled(groups, pixelsPerPlace) {
   return taken;
 }
 
-/** Draw a view into a node, replacing what was there. */
+/** Draws views into a node; `onPlace` receives the position under the pointer. */
 export class Chart {
   constructor(node, onPlace) {
     this.node = node;
@@ -144,7 +144,7 @@ export class Chart {
     const range = [-1, view.timeline.times.length];
     const config = {
       displaylogo: false, responsive: true, showTips: false, doubleClick: "reset",
-      // Named one by one: Plotly's own choice has a button that uploads the chart.
+      // An explicit list: Plotly's default has a button that uploads the chart.
       modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
     };
     return globalThis.Plotly.react(this.node, traces, this.layout(range), config).then(() => this.bind());
@@ -195,7 +195,7 @@ export class Chart {
     };
   }
 
-  /** Follow the pointer, the arrow keys and the zoom; once. */
+  /** Add the listeners for pointer, arrow keys and zoom, once. */
   bind() {
     if (this.bound) return;
     this.bound = true;
@@ -221,7 +221,7 @@ export class Chart {
     });
   }
 
-  /** Tell which candle or step is looked at; null: none. */
+  /** Report the selected candle or step; null for none. */
   point(place) {
     const last = this.view.timeline.times.length - 1;
     this.place = place === null ? null : Math.min(last, Math.max(0, place));

@@ -1,16 +1,16 @@
-// Numbers and times as a desk reads them: prices by magnitude, times in UTC.
+// Formats prices, figures and times (UTC) as text.
 
-/** Return how many digits after the point the prices of a market are quoted with, by their magnitude. */
+/** Return the number of decimals for the prices of a market, by their magnitude. */
 export function digitsOf(reference, assetClass) {
   const size = Math.abs(reference);
   if (assetClass === "fx") return size >= 20 ? 3 : 5;
   if (size >= 10) return 2;
   if (size >= 0.1) return 4;
-  // Five digits of a coin that is quoted far behind the point.
+  // Five significant digits for very small prices.
   return size > 0 ? Math.min(20, Math.max(8, 4 - Math.floor(Math.log10(size)))) : 8;
 }
 
-/** Return a price with so many digits after the point. */
+/** Return a price with a number of decimals. */
 export function price(value, digits) {
   if (value === null || !Number.isFinite(value)) return "–";
   return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -23,7 +23,7 @@ export function change(value, from) {
   return `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(2)} %`;
 }
 
-/** Return a figure of a release as it is written, short for thousands and millions. */
+/** Return a figure of a release, abbreviated for thousands and millions. */
 export function figure(value) {
   if (value === null) return null;
   const size = Math.abs(value);

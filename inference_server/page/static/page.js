@@ -1,4 +1,4 @@
-// The page: what is chosen, what is read for it, and what is shown when something is missing.
+// Connects the controls of the page with its data, and shows errors.
 
 import * as api from "./api.js";
 import { Chart } from "./chart.js";
@@ -18,7 +18,7 @@ const state = { symbols: [], past: [], view: null, stored: null, turn: 0 };
 const chart = new Chart($("chart"), (place) => state.view && showReadout($("readout"), state.view, place));
 const form = new RunForm(showRun, onRefusal);
 
-/** Begin: the symbols, then what the address asks for, else the first symbol with a forecast. */
+/** Load the symbols, then show the symbol in the address, or the first with a forecast. */
 async function start() {
   watchModel();
   try {
@@ -33,14 +33,14 @@ async function start() {
     showNotice("No candles yet", "The database holds no candles of any registered symbol. Load some, then reload:", "python -m flows.load candles candles_1h.parquet --timeframe 1h");
     return;
   }
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const known = state.symbols.find((one) => one.symbol === asked.get("symbol"));
+  const address = new URLSearchParams(location.hash.slice(1));
+  const known = state.symbols.find((one) => one.symbol === address.get("symbol"));
   const forecast = state.symbols.find((one) => one.timeframes.some((frame) => frame.last_forecast));
   $("symbol").value = (known ?? forecast ?? state.symbols[0]).symbol;
-  await chooseSymbol(asked.get("timeframe"), asked.get("as_of"));
+  await chooseSymbol(address.get("timeframe"), address.get("as_of"));
 }
 
-/** Follow the model until it is loaded. */
+/** Poll the model until it is loaded. */
 async function watchModel() {
   const badge = $("model");
   try {
@@ -73,7 +73,7 @@ function fillSymbols() {
 const chosenSymbol = () => state.symbols.find((one) => one.symbol === $("symbol").value);
 const chosenTimeframe = () => document.querySelector('input[name="timeframe"]:checked')?.value;
 
-/** Offer the timeframes of a symbol and keep the one in use where it has that. */
+/** Offer the timeframes of a symbol; keep the current one if it is among them. */
 async function chooseSymbol(timeframe, asOf) {
   const frames = chosenSymbol().timeframes;
   const wanted = timeframe ?? chosenTimeframe();
@@ -86,7 +86,7 @@ async function chooseSymbol(timeframe, asOf) {
   await chooseTimeframe(asOf);
 }
 
-/** Offer the stored forecasts, the newest or the one asked for chosen. */
+/** Offer the stored forecasts; select that of `asOf`, or the newest. */
 async function chooseTimeframe(asOf) {
   const turn = ++state.turn;
   await guarded(turn, async () => {
@@ -106,7 +106,7 @@ async function chooseTimeframe(asOf) {
   });
 }
 
-/** Read and show the chosen forecast. */
+/** Read and show the selected forecast. */
 async function chooseForecast() {
   const turn = ++state.turn;
   const index = $("stored").value === "" ? -1 : Number($("stored").value);
@@ -157,7 +157,7 @@ function showRun(view, forecasts) {
   if (view === state.stored) show(withForecasts(view, forecasts));
 }
 
-/** Do something and show its failure, unless something else was chosen meanwhile. */
+/** Run work and show its error, unless the selection has changed since. */
 async function guarded(turn, work) {
   document.body.classList.add("busy");
   try {
@@ -169,7 +169,7 @@ async function guarded(turn, work) {
   }
 }
 
-/** Show what a refusal means for the page as a whole. */
+/** Show an error that concerns the whole page. */
 function onRefusal(error) {
   if (!(error instanceof api.Refusal)) throw error;
   if (error.status === 401) {
@@ -237,4 +237,4 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => stat
 const tellTime = () => { $("clock").textContent = `${stamp(Date.now())} UTC`; };
 tellTime();
 setInterval(tellTime, 1000);
-start(); // a module runs after the deferred script before it: the chart library is there
+start(); // modules run after earlier deferred scripts, so that the chart library is loaded

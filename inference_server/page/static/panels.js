@@ -1,4 +1,4 @@
-// What stands around the chart: the readout, the facts of a forecast, its table, the legend and the events.
+// Fills the panels around the chart: readout, facts, tables, legend and events.
 
 import { change, figure, price, stamp, weekday } from "./format.js";
 
@@ -26,7 +26,7 @@ const bandNames = ({ band }) => [`p${+(50 - band / 2).toFixed(1)}`, "median", `p
 
 const small = (text) => make("small", { text });
 
-/** Show what is known of the candle and the forecasts at a place, or at the candle that they start from. */
+/** Show the candle and the forecasts at a position, or at the last candle used. */
 export function showReadout(node, view, place) {
   const known = view.candles.filter((row) => row.close !== null);
   const time = place === null ? view.asOf : view.timeline.times[place];
@@ -50,7 +50,7 @@ export function showReadout(node, view, place) {
   node.replaceChildren(...parts);
 }
 
-/** Count the steps that have happened, and those whose close lay within the envelope. */
+/** Count the steps with a known close, and those whose close is within the envelope. */
 export function outcome(view, forecast) {
   const closes = new Map(view.candles.map((row) => [row.time, row.close]));
   let known = 0;
@@ -64,7 +64,7 @@ export function outcome(view, forecast) {
   return { known, inside };
 }
 
-/** Show where a forecast comes from and what it says at its horizon. */
+/** Show the origin of a forecast: last candle, model, seed and horizon. */
 export function showFacts(node, view) {
   const facts = [["From candle", `${stamp(view.asOf, view.timeframe)}${view.timeframe === "1d" ? "" : " UTC"}`]];
   if (view.lastClose !== null) facts.push(["Last close", price(view.lastClose, view.digits)]);
@@ -85,14 +85,14 @@ export function showFacts(node, view) {
   pairs(node, facts);
 }
 
-/** List what was reported of a stored forecast. */
+/** List the warnings of a stored forecast. */
 export function showWarnings(list, view) {
   const texts = view.row?.warnings ?? [];
   list.replaceChildren(...texts.map((text) => make("li", { text })));
   list.hidden = texts.length === 0;
 }
 
-/** Compare what the forecasts say at their horizon, and how many closes since lay within them. */
+/** Compare the forecasts at their horizon, and count the later closes within each envelope. */
 export function showHorizon(table, view) {
   table.hidden = view.forecasts.length === 0;
   if (table.hidden) return;
@@ -120,7 +120,7 @@ export function showHorizon(table, view) {
 
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
-/** Show how many of the paths end above a price or reach it before, where a forecast says so. */
+/** Show the share of the paths that end above a price or reach it, if a forecast has probabilities. */
 export function showOdds(card, view) {
   const forecasts = view.forecasts.filter((one) => one.statistics?.probabilities);
   card.hidden = forecasts.length === 0;
@@ -172,7 +172,7 @@ export function showValues(details, view) {
   details.querySelector("table").replaceChildren(headRow, make("tbody", { children: body }));
 }
 
-/** List the releases after the candle that the forecast starts from, those of one moment together. */
+/** List the releases after the last candle used, grouped by time. */
 export function showEvents(node, view) {
   const moments = new Map();
   for (const event of view.events.filter((one) => one.time > view.decided)) {
@@ -204,7 +204,7 @@ function swatch(inside) {
   return node;
 }
 
-/** Explain what is drawn, and nothing else. */
+/** Explain the elements of the chart. */
 export function showLegend(node, view) {
   const items = [
     ['<path d="M6 0v12M16 0v12" stroke="var(--muted)"/><rect x="3" y="3" width="6" height="6" fill="var(--surface)" stroke="var(--up)"/><rect x="13" y="3" width="6" height="6" fill="var(--down)"/>', "candle up, down"],

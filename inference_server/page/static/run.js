@@ -1,4 +1,4 @@
-// The form that asks /predict: what it offers, the requests it makes, and what comes of them.
+// The form that runs a forecast with /predict.
 
 import * as api from "./api.js";
 import { answeredForecast, STORED_BAND } from "./view.js";
@@ -23,7 +23,7 @@ function fill(select, values, chosen) {
 }
 
 export class RunForm {
-  /** `onForecasts` gets what was forecast; `onRefusal` any error that is not the user's to mend here. */
+  /** `onForecasts` receives the forecasts; `onRefusal` the errors of the server. */
   constructor(onForecasts, onRefusal) {
     this.onForecasts = onForecasts;
     this.onRefusal = onRefusal;
@@ -42,7 +42,7 @@ export class RunForm {
     $("seed").value = String(seed ?? crypto.getRandomValues(new Uint32Array(1))[0]);
   }
 
-  /** Offer what can be run from a view; `inputs` is what its stored forecast was made from, if known. */
+  /** Fill the form for a view; `inputs` are those of its stored forecast, or null. */
   offer(view, inputs) {
     this.running?.abort();
     Object.assign(this, { view, inputs });
@@ -58,7 +58,7 @@ export class RunForm {
     this.update();
   }
 
-  /** Bring buttons and choices in line with the model and the view. */
+  /** Enable the buttons and choices that the model and the view allow. */
   update() {
     const why = this.whyNoEvents();
     for (const choice of document.querySelectorAll('input[name="events"]')) {
@@ -145,7 +145,7 @@ export class RunForm {
     }
   }
 
-  /** Say whether the run is the stored forecast over again, where its settings say that it should be. */
+  /** Return whether the run reproduces the stored forecast, if it has the same settings. */
   reproduced(kinds, answers) {
     const { row, inputs } = this.view ? { row: this.view.row, inputs: this.inputs } : {};
     const answer = answers[kinds.indexOf(inputs?.events ? "with" : "without")];

@@ -1,4 +1,4 @@
-// One axis for candles and forecast: every candle has the same width, so nights and weekends take no room.
+// Places candles and forecast steps on one axis without gaps for nights and weekends.
 
 import { tick } from "./format.js";
 
@@ -13,7 +13,7 @@ const months = (number) => (time) => {
   return Math.floor((at.getUTCFullYear() * 12 + at.getUTCMonth()) / number);
 };
 
-// Numbers of the period that an instant lies in, from the shortest period to the longest.
+// Functions from an instant to the number of its period, from the shortest period to the longest.
 const LONG = [week, months(1), months(3), months(12), months(60)];
 const SHORT = [every(HOUR), every(3 * HOUR), every(6 * HOUR), every(12 * HOUR)];
 const PERIODS = {
@@ -24,7 +24,7 @@ const PERIODS = {
 export class Timeline {
   /** `times` are instants in ms, of candles and of forecast steps, in any order. */
   constructor(times, timeframe) {
-    this.times = [...new Set(times)].sort((one, other) => one - other);
+    this.times = [...new Set(times)].sort((a, b) => a - b);
     this.timeframe = timeframe;
     this.places = new Map(this.times.map((time, place) => [time, place]));
   }
@@ -34,7 +34,7 @@ export class Timeline {
     return this.places.get(time);
   }
 
-  /** Return where between the candles an instant falls, or null before the first; a candle reaches ±0.5. */
+  /** Return the position of an instant, null before the first candle; a candle spans ±0.5. */
   within(time) {
     let low = 0;
     let high = this.times.length;

@@ -1,4 +1,4 @@
-// Gathers what is drawn: one view of a symbol, from the server's answers to what the chart and the panels read.
+// Builds the view of a symbol, which chart and panels show, from the server's answers.
 
 import * as api from "./api.js";
 import { digitsOf } from "./format.js";
@@ -38,15 +38,15 @@ export function answeredForecast(answer, { name, short, look }, pathsShown, band
   };
 }
 
-/** Read everything of a symbol at a stored forecast, or at its newest candles where `row` is null. */
+/** Read the data of a symbol at a stored forecast, or at its newest candles if `row` is null. */
 export async function readView({ symbol, assetClass, timeframe, history, row }) {
   const times = row ? row.timestamps.map(Date.parse) : [];
   const end = times.length ? times.at(-1) + UNIT[timeframe] : null;
-  const asked = { timeframe, limit: history + times.length, before: end && new Date(end).toISOString() };
-  const candles = rowsOf(await api.candles(symbol, asked));
+  const query = { timeframe, limit: history + times.length, before: end && new Date(end).toISOString() };
+  const candles = rowsOf(await api.candles(symbol, query));
   const asOf = row ? Date.parse(row.as_of) : candles.at(-1)?.time ?? null;
-  const before = candles.filter((one) => one.time <= asOf).slice(-history);
-  const after = candles.filter((one) => one.time > asOf);
+  const before = candles.filter((candle) => candle.time <= asOf).slice(-history);
+  const after = candles.filter((candle) => candle.time > asOf);
   const shown = [...before, ...after];
   const lastClose = before.at(-1)?.time === asOf ? before.at(-1).close : null;
   const decided = times[0] ?? (asOf ?? 0) + UNIT[timeframe];
@@ -70,7 +70,7 @@ function withTimeline(view) {
 
 async function readEvents(symbol, from, to) {
   const start = Math.max(from, to - LONGEST_CALENDAR);
-  const asked = { symbol, start: new Date(start).toISOString(), end: new Date(to).toISOString() };
-  const { events } = await api.calendar(asked);
+  const query = { symbol, start: new Date(start).toISOString(), end: new Date(to).toISOString() };
+  const { events } = await api.calendar(query);
   return events.map((event) => ({ ...event, time: Date.parse(event.event_time) }));
 }

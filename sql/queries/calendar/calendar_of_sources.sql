@@ -1,5 +1,5 @@
--- All events of some sources, oldest first. Parameters: sources text[]; unnamed boolean, whether those without a
--- source are wanted too.
+-- All events of some sources, oldest first. Parameters: sources text[]; unnamed boolean, whether to include events
+-- without a source.
 SELECT
     event_time, time_known, scheduled, country, currency, symbol, event_type, title, impact,
     actual::float8, forecast::float8, previous::float8, hawkish_score::float8, source, withdrawn_at

@@ -1,6 +1,6 @@
 -- Events that concern a symbol, from start (included) to end (excluded), oldest first: releases of its currencies
--- that are of high impact or of a kind that the event array knows, and its own earnings. Unscheduled events too, but
--- none that was withdrawn.
+-- that have high impact or a type that the event array has channels for, and its own earnings. Includes unscheduled
+-- events, excludes withdrawn ones.
 -- Parameters: symbol, currencies text[], start and end timestamptz, n.
 SELECT
     event_time, time_known, scheduled, currency, event_type, title, impact,

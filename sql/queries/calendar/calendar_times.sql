@@ -1,4 +1,4 @@
--- All events that claim a time, by source and time.
+-- All events whose time of day is stated as known, ordered by source and time.
 SELECT event_time, event_type, title, country, currency, symbol, source
 FROM economic_calendar
 WHERE coalesce(time_known, true) AND isfinite(event_time)

@@ -1,4 +1,5 @@
--- Events from start (included) to end (excluded), oldest first, withdrawn ones too: readers say as of when.
+-- Events from start (included) to end (excluded), oldest first, including withdrawn ones: whether
+-- an event counts depends on the as_of of the reader, who compares withdrawn_at with it.
 -- Parameters: start and end timestamptz.
 SELECT
     event_time, time_known, scheduled, country, currency, symbol, event_type, title, impact,

@@ -1,4 +1,4 @@
--- Says of one event that only its date is known. Parameters: the natural key.
+-- Marks one event as having a known date but no known time. Parameters: the natural key.
 UPDATE economic_calendar
 SET time_known = false
 WHERE event_time = %(event_time)s::timestamptz

@@ -1,7 +1,7 @@
--- Staged events into economic_calendar, keyed on economic_calendar_natural_key. A value that a file lacks (the actual
--- of a file from before the release) never erases a stored one; time_known and scheduled NULL mean "not said": true for
--- a new row, unchanged for a stored one. A withdrawn event that a file has again stands again. Returns the numbers of
--- new and of changed rows.
+-- Writes the staged events to economic_calendar, keyed on economic_calendar_natural_key. NULLs (the actual in a file
+-- from before the release, say) never overwrite stored values. NULL in time_known or scheduled means true for a new row
+-- and leaves a stored one unchanged. A withdrawn event that is staged again is no longer withdrawn. Returns the numbers
+-- of new and of changed rows.
 WITH written AS (
     INSERT INTO economic_calendar AS stored (
         event_time, time_known, scheduled, country, currency, symbol, event_type, title, impact,

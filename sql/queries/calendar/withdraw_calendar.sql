@@ -1,4 +1,4 @@
--- Takes one event off the schedule. Parameters: the natural key.
+-- Marks one event as withdrawn from the schedule. Parameters: the natural key.
 UPDATE economic_calendar
 SET withdrawn_at = now()
 WHERE event_time = %(event_time)s::timestamptz

@@ -1,4 +1,4 @@
--- The last candle of each timeframe and the last forecast of each symbol; NULL where there is none.
+-- The last candle and the last forecast of each symbol and timeframe; NULL if there is none.
 -- Parameter: symbols text[]. One index probe per symbol and column, however many rows the tables have.
 SELECT
     wanted.symbol,

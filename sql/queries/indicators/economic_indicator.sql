@@ -1,5 +1,5 @@
--- Values of one series for dates from start (included) to end (excluded), with the date from which each was public.
--- Where that is not stored, it is the next business day. Parameters: series_id text, start and end timestamptz.
+-- Values of one series for dates from start (included) to end (excluded), with the first date on which each was public:
+-- the next business day if none is stored. Parameters: series_id text, start and end timestamptz.
 SELECT
     date,
     value::float8,

@@ -1,4 +1,4 @@
--- One decision. Parameters: the columns. A value that a file lacks never erases a stored one.
+-- One decision. Parameters: all columns. NULLs never overwrite stored values. Returns a row if it wrote one.
 INSERT INTO central_bank_rates AS stored (bank, decision_time, time_known, scheduled, rate, previous, forecast, source)
 VALUES (
     %(bank)s, %(decision_time)s, coalesce(%(time_known)s::boolean, true), coalesce(%(scheduled)s::boolean, true),

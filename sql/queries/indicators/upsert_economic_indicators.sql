@@ -1,4 +1,5 @@
--- One value of a series. Parameters: series_id, date, value, known_on (NULL: the next business day), source.
+-- One value of a series. Parameters: series_id, date, value, known_on (NULL means the next business day), source.
+-- Returns a row if it wrote one.
 INSERT INTO economic_indicators AS stored (series_id, date, value, known_on, source)
 VALUES (
     %(series_id)s, %(date)s, %(value)s,

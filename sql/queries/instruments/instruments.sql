@@ -1,4 +1,4 @@
--- Every instrument, active or not; the model's clock is UTC unless set.
+-- Every instrument, active or not. model_time_zone is UTC unless set.
 SELECT
     symbol, asset_class, calendar, allow_nonpositive, coalesce(model_time_zone, 'UTC') AS model_time_zone, active
 FROM instruments

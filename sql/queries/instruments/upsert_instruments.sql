@@ -1,5 +1,5 @@
--- One instrument. Parameters: symbol, asset_class, calendar, allow_nonpositive, model_time_zone, active (NULL: false, UTC
--- and true for a new one, else as stored).
+-- One instrument. Parameters: symbol, asset_class, calendar, allow_nonpositive, model_time_zone, active. NULL in the
+-- last three means false, UTC and true for a new row, and leaves a stored one unchanged. Returns a row if it wrote one.
 INSERT INTO instruments AS stored (symbol, asset_class, calendar, allow_nonpositive, model_time_zone, active)
 VALUES (
     %(symbol)s, %(asset_class)s, %(calendar)s, coalesce(%(allow_nonpositive)s::boolean, false),

@@ -1,2 +1,3 @@
--- One migrator at a time. Taken before any table is touched, so waiting here (a minute at most) makes nobody wait.
+-- Lets one process at a time migrate. Taken before any table is locked, so that a process that waits here (a minute at
+-- most) blocks no reader.
 SELECT set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(%(key)s::bigint)

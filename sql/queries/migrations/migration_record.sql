@@ -1,2 +1,2 @@
--- Sent with the migration in one message, so the values are filled in as literals, not as parameters.
+-- Sent with the migration in one message, which can have no parameters: the values are inserted as literals.
 INSERT INTO kronos_migrations (version, name) VALUES ({version}, {name})

@@ -1,5 +1,5 @@
--- Deletes the sample paths of forecasts that were scored and whose horizon passed before an instant; the forecasts and
--- their scores stay. Parameters: timeframe, matured_before timestamptz.
+-- Deletes the sample paths of forecasts that are scored and matured before an instant; the forecasts and their scores
+-- stay. Parameters: timeframe, matured_before timestamptz.
 UPDATE ml_predictions AS p
 SET samples = NULL
 FROM prediction_scores AS s

@@ -1,5 +1,5 @@
--- The stored forecasts of a symbol, newest first, without their values; has_inputs tells whether what one was made
--- from is kept. Parameters: symbol, timeframe and n.
+-- The stored forecasts of a symbol, newest first, without their values; has_inputs tells whether the inputs of a
+-- forecast are stored. Parameters: symbol, timeframe and n.
 SELECT
     as_of, model_name, model_version, pred_len, created_at, updated_at, event_context,
     EXISTS (

@@ -1,5 +1,5 @@
--- One forecast of a symbol with the columns of its row: the newest, or the one of an as_of; of the models that made
--- one then, the one that wrote last. Parameters: symbol, timeframe, as_of timestamptz or NULL, model_name or NULL.
+-- One forecast of a symbol: the one with the given as_of, or the newest if as_of is NULL. If several models have one,
+-- the row written last. Parameters: symbol, timeframe, as_of timestamptz or NULL, model_name or NULL (any model).
 SELECT
     symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps,
     p10::float8[], p50::float8[], p90::float8[], seed, created_at, updated_at, event_context,

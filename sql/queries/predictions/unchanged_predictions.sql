@@ -1,5 +1,5 @@
--- The forecasts that are stored already, without their sample paths. Parameters: timeframe, model_name, and symbols
--- text[], as_ofs timestamptz[], fingerprints text[] of equal length.
+-- The stored forecasts that have the given fingerprints, without their sample paths. Parameters: timeframe, model_name,
+-- and symbols text[], as_ofs timestamptz[], fingerprints text[] of equal length.
 SELECT
     p.symbol, p.timeframe, p.as_of, p.model_name, p.model_version, p.pred_len, p.timestamps,
     p.p10::float8[], p.p50::float8[], p.p90::float8[], p.seed, p.event_context,

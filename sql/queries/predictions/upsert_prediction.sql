@@ -1,5 +1,5 @@
 -- One forecast; a rerun overwrites the row of the same symbol, timeframe, as_of and model_name and keeps created_at.
--- Parameters: the columns but for created_at and updated_at; event_context as Jsonb or NULL, p10_calibrated,
+-- Parameters: all columns except created_at and updated_at; event_context as Jsonb or NULL, p10_calibrated,
 -- p90_calibrated, samples, warnings and fingerprint may be NULL; statistics as Jsonb or NULL.
 INSERT INTO ml_predictions (
     symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps, p10, p50, p90, seed, event_context,

@@ -1,5 +1,5 @@
--- What one forecast was made from; a rerun overwrites it. What the same symbol, timeframe and model stored more than
--- a month ago is deleted on the way. Parameters: the columns but for stored_at.
+-- The inputs of one forecast; a rerun overwrites them. Also deletes the inputs of the same symbol, timeframe and model
+-- that were stored more than a month ago. Parameters: all columns except stored_at.
 WITH outdated AS (
     DELETE FROM prediction_inputs
     WHERE symbol = %(symbol)s AND timeframe = %(timeframe)s AND model_name = %(model_name)s

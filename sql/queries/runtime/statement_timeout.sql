@@ -1,4 +1,5 @@
--- For the rest of the transaction; a stricter limit, of the role or the database, stays (0 is none).
+-- Limits the statements in the rest of the transaction; a shorter limit of the role or the database stays (0 means
+-- none). Parameter: milliseconds.
 SELECT set_config(
     'statement_timeout',
     least(

@@ -1,6 +1,6 @@
--- Scores from before the table scored_closes, of forecasts that have not changed since and matured by an instant, count
--- as looked at. Of their closes those are remembered that they started from and those that were missing. Parameters:
--- timeframe, symbols text[], recheck_from timestamptz.
+-- Takes over scores that are older than the table scored_closes: forecasts that have not changed since and matured by
+-- an instant count as scored. Stores the closes at their as_of and those that were missing. Parameters: timeframe,
+-- symbols text[], recheck_from timestamptz.
 WITH adopted AS (
     UPDATE ml_predictions AS p
     SET scored_at = now()

@@ -1,5 +1,5 @@
--- Forecasts with everything that their score needs; they are marked as scored, and locked until the transaction
--- ends. Parameters: timeframe, and symbols text[], as_ofs timestamptz[], model_names text[] of equal
+-- Forecasts with all columns that their score needs. Marks them as scored and locks them against changes until the
+-- transaction ends. Parameters: timeframe, and symbols text[], as_ofs timestamptz[], model_names text[] of equal
 -- length.
 UPDATE ml_predictions AS p
 SET scored_at = now()

@@ -1,10 +1,11 @@
--- Keys of the forecasts that are due at an instant, oldest first: their last candle has begun by then (the caller checks
--- that it has closed), and they have not been scored, or were changed since, or a candle or release of theirs was.
--- has_candle: whether any candle may be one of their steps. Parameters: timeframe, as_of timestamptz. candles: the table.
+-- Keys of the forecasts that are due for scoring at an instant, oldest first: their last candle has begun by then (the
+-- caller checks that it has closed), and they are not scored yet, or the forecast, one of its candles or one of its
+-- releases has changed since. has_candle tells whether a candle is stored between as_of and the last step.
+-- Identifier: table of candles. Parameters: timeframe, as_of timestamptz.
 SELECT
     p.symbol, p.as_of, p.model_name, p.timestamps[p.pred_len] AS last_ts,
     EXISTS (
-        SELECT FROM {candles} AS c
+        SELECT FROM {table} AS c
         WHERE c.symbol = p.symbol AND c.ts > p.as_of AND c.ts <= p.timestamps[p.pred_len]
     ) AS has_candle
 FROM ml_predictions AS p

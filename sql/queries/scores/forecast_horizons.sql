@@ -1,4 +1,4 @@
--- The newest forecast of each symbol, timeframe and model at its last step, with the close it started from.
+-- The newest forecast of each symbol, timeframe and model at its last step, with the close at its as_of.
 SELECT DISTINCT ON (p.symbol, p.timeframe, p.model_name)
     p.symbol,
     p.timeframe,

@@ -1,6 +1,6 @@
--- Compares the closes that scores of some symbols were computed from with the candles as they are now: those from an
--- instant on, and at any age those that were missing. Where one differs, it is remembered, and the forecasts with that
--- candle are due again. Parameters: timeframe, symbols text[], since timestamptz. candles: the table.
+-- Compares the closes from which the scores of some symbols were computed with the candles now: those from an instant
+-- on, and those of any age that were missing. If a close differs, the new one is stored, and the forecasts with that
+-- candle are marked as due. Identifier: table of candles. Parameters: timeframe, symbols text[], since timestamptz.
 WITH seen AS (
     SELECT symbol, ts, close, forecasts_from FROM scored_closes
     WHERE timeframe = %(timeframe)s::text AND symbol = ANY (%(symbols)s::text[]) AND ts >= %(since)s::timestamptz
@@ -11,10 +11,10 @@ WITH seen AS (
 ), compared AS MATERIALIZED (
     SELECT
         symbol, ts, close AS seen_close, forecasts_from,
-        -- A probe of the key for each, not a join, which may read the whole table. A close that is no number is
-        -- unknown, as an absent one is.
+        -- A probe of the key for each, not a join, which may read the whole table. NaN and infinite closes count as
+        -- missing.
         (
-            SELECT c.close::float8 FROM {candles} AS c
+            SELECT c.close::float8 FROM {table} AS c
             WHERE c.symbol = seen.symbol AND c.ts = seen.ts
                 AND c.close::float8 NOT IN ('NaN', 'Infinity', '-Infinity')
         ) AS close

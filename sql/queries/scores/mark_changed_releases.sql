@@ -1,7 +1,7 @@
--- Compares the releases that scores were computed from with those of the calendar as it is now, day by day. Where a day
--- differs, it is remembered, and the forecasts around it that matured after an instant are due again. Parameters:
--- timeframe, recheck_from timestamptz, margin interval, from_day date (days before it are forgotten); and the days that
--- have calendar rows: symbols text[], days date[], releases text[] of equal length.
+-- Compares the releases from which scores were computed with those of the calendar now, day by day. If a day differs,
+-- its releases are stored, and the forecasts around it that matured after an instant are marked as due. Parameters:
+-- timeframe, recheck_from timestamptz, margin interval, from_day date (days before it are deleted); and the days with
+-- calendar rows: symbols text[], days date[], releases text[] of equal length.
 WITH now AS (
     SELECT symbol, day, releases
     FROM unnest(%(symbols)s::text[], %(days)s::date[], %(releases)s::text[]) AS given (symbol, day, releases)

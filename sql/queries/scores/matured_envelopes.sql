@@ -1,5 +1,5 @@
--- Raw envelopes and the actual closes, for learning a calibration. Parameters: timeframe, model_name, model_version,
--- matured_after (excluded) and matured_by (included) timestamptz.
+-- Raw envelopes and the actual closes, from which a calibration is learned. Parameters: timeframe, model_name,
+-- model_version, matured_after (excluded) and matured_by (included) timestamptz.
 SELECT s.symbol, p.p10::float8[] AS p10, p.p90::float8[] AS p90, s.actual
 FROM prediction_scores AS s
 JOIN ml_predictions AS p USING (symbol, timeframe, as_of, model_name)

@@ -1,4 +1,4 @@
--- Claimed forecasts that could not be scored are due again. Parameters: timeframe, and symbols text[], as_ofs
+-- Marks claimed forecasts that could not be scored as due. Parameters: timeframe, and symbols text[], as_ofs
 -- timestamptz[], model_names text[] of equal length.
 UPDATE ml_predictions AS p
 SET scored_at = NULL

@@ -1,6 +1,6 @@
--- The closes that scores were computed from. One that is stored already stays: where the candle has changed since, the
--- next run finds the difference and looks at every forecast with that candle again. Parameters: timeframe, and symbols
--- text[], as_ofs timestamptz[], model_names text[] of equal length.
+-- Stores the closes from which scores were computed. A close that is stored already is kept: if its candle has changed
+-- since, the next run finds the difference and marks every forecast with that candle as due. Parameters: timeframe, and
+-- symbols text[], as_ofs timestamptz[], model_names text[] of equal length.
 INSERT INTO scored_closes AS stored (timeframe, symbol, ts, close, forecasts_from)
 SELECT p.timeframe, p.symbol, step.ts, min(step.close), min(p.as_of)
 FROM unnest(%(symbols)s::text[], %(as_ofs)s::timestamptz[], %(model_names)s::text[]) AS wanted (symbol, as_of, model_name)

@@ -1,4 +1,4 @@
--- Scores with the envelopes of their forecasts, in the order of maturity. Parameters: timeframe, matured_after
+-- Scores with their envelopes, ordered by the time at which the forecast matured. Parameters: timeframe, matured_after
 -- (excluded) and matured_by (included) timestamptz.
 SELECT
     s.model_name AS model, s.symbol, s.as_of, s.last_close,

@@ -1,4 +1,4 @@
--- The calibration of one model and asset class, learned at an instant. Parameters: the columns but for created_at.
+-- One calibration: of a model, an asset class and an instant. Parameters: all columns except created_at.
 INSERT INTO prediction_calibration AS stored (
     timeframe, model_name, model_version, asset_class, as_of, low, high, counts
 )

@@ -1,5 +1,5 @@
--- One score; writing the same again changes nothing, not even updated_at. Parameters: the columns but for created_at
--- and updated_at. Returns a row where it wrote.
+-- One score; writing an equal one changes nothing, not even updated_at. Parameters: all columns except created_at and
+-- updated_at. Returns a row if it wrote one.
 INSERT INTO prediction_scores AS stored (
     symbol, timeframe, as_of, model_name, model_version, pred_len, matured_at, last_close, actual, covered,
     covered_calibrated, pinball, abs_error, direction_hit, crps, events_active, step_events, event_day,
@@ -23,7 +23,7 @@ ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
     pinball = excluded.pinball,
     abs_error = excluded.abs_error,
     direction_hit = excluded.direction_hit,
-    -- Samples are deleted after a while: the CRPS that they gave stays, while forecast and closes are the same.
+    -- Samples are deleted after a while; the CRPS computed from them stays as long as forecast and closes are the same.
     crps = CASE
         WHEN stored.forecast_updated_at IS NOT DISTINCT FROM excluded.forecast_updated_at
             AND stored.actual IS NOT DISTINCT FROM excluded.actual

@@ -62,7 +62,7 @@ def test_half_an_update_is_refused(tiny_checkpoint: Checkpoint, tmp_path: Path) 
     tensors = load_file(tmp_path / "adapter_model.safetensors")
     del tensors["base_model.model.transformer.0.self_attn.q_proj.lora_B.weight"]
     save_file(tensors, tmp_path / "adapter_model.safetensors")
-    with pytest.raises(CheckpointError, match="has lora_A but not its partner"):
+    with pytest.raises(CheckpointError, match="has lora_A without its counterpart"):
         load_adapter(tmp_path, tiny_checkpoint.decoder)
 
 

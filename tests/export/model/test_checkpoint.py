@@ -142,5 +142,5 @@ def test_the_clock_of_a_training_is_what_its_record_says(
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"cannot read the training's record .*training\.json"):
+    with pytest.raises(CheckpointError, match=r"cannot read the training record .*training\.json"):
         trained_clock(tmp_path)

@@ -33,7 +33,7 @@ def test_fields_that_upstream_may_add_are_no_obstacle(tmp_path: Path) -> None:
         ({"ffn_dropout_p": "0"}, "ffn_dropout_p is '0', a value of type float"),
         ({"learn_te": 1}, "learn_te is 1, a value of type bool"),
         ({"learn_te": False}, "fixed time embeddings are not supported"),
-        ({"n_heads": 5}, "must give an even whole head size"),
+        ({"n_heads": 5}, "must be an even integer"),
         ({"d_model": 72, "n_heads": 2}, "d_model 72 must be a multiple of 32"),
     ],
 )
@@ -48,7 +48,7 @@ def test_a_bad_field_is_named(tmp_path: Path, change: dict[str, object], message
     ("text", "message"),
     [
         (None, "cannot read"),
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "a JSON object is expected"),
         ("{}", "no field 's1_bits'"),
     ],
@@ -68,5 +68,5 @@ def test_a_tokenizer_of_other_features_is_refused() -> None:
 
 def test_a_tokenizer_of_other_bits_is_refused() -> None:
     other: TokenizerConfig = replace(TINY.tokenizer, s2_bits=9)
-    with pytest.raises(CheckpointError, match="s2_bits is 9 there and 10 in the model"):
+    with pytest.raises(CheckpointError, match="s2_bits is 9 in the tokenizer and 10 in the model"):
         check_pair(TINY.decoder, other)

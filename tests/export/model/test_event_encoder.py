@@ -33,8 +33,8 @@ def test_a_file_without_metadata_aligns_rows_with_their_own_tokens(tmp_path: Pat
 @pytest.mark.parametrize(
     ("d_model", "metadata", "message"),
     [
-        (16, {}, r"expected for this model is \{'proj.weight': \(16, 20\)"),
-        (8, {"event_alignment": "later"}, "'same' or 'next' is expected"),
+        (16, {}, r"this model expects \{'proj.weight': \(16, 20\)"),
+        (8, {"event_alignment": "later"}, "expected 'same' or 'next'"),
         (8, {"event_schema": "2"}, "this version exports schema 1"),
     ],
 )

@@ -16,7 +16,7 @@ from flows.events.source import EventSources
 from flows.files import feeds
 from flows.forecasting.forecasts import Order, Sampling, build_request
 from flows.generated.market import generate_market
-from flows.runtime.candle_columns import CANDLE_SCHEMA
+from flows.runtime.table_columns import CANDLES
 from inference_server.schemas import PredictAnswer
 from market.instruments import default_instruments
 from tests.helpers.stand_in_server import MODEL, answer_of
@@ -227,4 +227,4 @@ def test_a_forecast_has_the_releases_on_its_candles() -> None:
 
 
 def test_the_frame_of_candles_is_that_of_the_database() -> None:
-    assert history().candles.columns == list(CANDLE_SCHEMA)
+    assert history().candles.columns == list(CANDLES)

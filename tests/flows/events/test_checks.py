@@ -19,7 +19,7 @@ TITLES = {
 SPAN = np.datetime64("2000-01-01", "us"), np.datetime64("2100-01-01", "us")
 
 
-def said_of(config, *rows, now=SPAN[1]):
+def warnings_of(config, *rows, now=SPAN[1]):
     source = parse_calendar(calendar_rows(*rows), None, [], config).source
     merged, names = source.merged, source.series_rows.names
     return [
@@ -44,11 +44,11 @@ def said_of(config, *rows, now=SPAN[1]):
     ],
 )
 def test_figures_come_at_half_past_eight_in_new_york(config, family, time, usual):
-    said = said_of(config, {"event_time": time, "title": TITLES[family]})
-    assert (said == []) is usual
+    warnings = warnings_of(config, {"event_time": time, "title": TITLES[family]})
+    assert (warnings == []) is usual
     if not usual:
-        assert said[0].startswith(f"unusual-release-time: {family} stands away from 08:30 New York: 2024-")
-        assert "--timezone" in said[0]
+        assert warnings[0].startswith(f"unusual-release-time: {family} is away from 08:30 New York: 2024-")
+        assert "--timezone" in warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -63,33 +63,33 @@ def test_figures_come_at_half_past_eight_in_new_york(config, family, time, usual
     ],
 )
 def test_the_committee_decides_at_two(config, time, usual):
-    said = said_of(config, {"event_time": time, "title": TITLES["fomc"]})
-    assert (said == []) is usual
+    warnings = warnings_of(config, {"event_time": time, "title": TITLES["fomc"]})
+    assert (warnings == []) is usual
 
 
 def test_income_may_come_at_ten_before_a_holiday(config):
-    assert said_of(config, {"event_time": "2024-11-27T15:00", "title": TITLES["pce"]}) == []
+    assert warnings_of(config, {"event_time": "2024-11-27T15:00", "title": TITLES["pce"]}) == []
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "warnings"),
     [
         (
             {"event_time": "2024-06-15T12:30", "title": "CPI m/m"},
-            "cpi stands on a weekend: 2024-06-15 12:30 UTC",
+            "cpi is on a weekend: 2024-06-15 12:30 UTC",
         ),
         (
             {"event_time": "2024-06-16", "title": "CPI m/m", "time_known": False},
-            "cpi stands on a weekend: 2024-06-16",
+            "cpi is on a weekend: 2024-06-16",
         ),
         (
             {"event_time": "2024-06-15T11:00", "title": "Official Bank Rate", "currency": "GBP"},
-            "decisions stand on a weekend: rate_decision GBP 2024-06-15 11:00 UTC",
+            "decisions are on a weekend: rate_decision GBP 2024-06-15 11:00 UTC",
         ),
     ],
 )
-def test_releases_on_weekends_are_named(config, row, said):
-    assert said_of(config, row) == [f"unusual-release-time: {said}"]
+def test_releases_on_weekends_are_named(config, row, warnings):
+    assert warnings_of(config, row) == [f"unusual-release-time: {warnings}"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_releases_on_weekends_are_named(config, row, said):
     ],
 )
 def test_some_may_be_on_a_weekend(config, row):
-    assert said_of(config, row) == []
+    assert warnings_of(config, row) == []
 
 
 def test_a_family_that_comes_more_often_than_it_can_is_named(config):
@@ -109,14 +109,14 @@ def test_a_family_that_comes_more_often_than_it_can_is_named(config):
     rows = [
         {"event_time": start + timedelta(days=21 * number), "title": TITLES["fomc"]} for number in range(14)
     ]
-    said = [each for each in said_of(config, *rows) if each.startswith("releases-too-frequent")]
-    assert said[0].startswith("releases-too-frequent: 14 releases of fomc in the year up to 2024-10-02")
+    warnings = [each for each in warnings_of(config, *rows) if each.startswith("releases-too-frequent")]
+    assert warnings[0].startswith("releases-too-frequent: 14 releases of fomc in the year up to 2024-10-02")
 
 
 def test_two_releases_within_days_are_named(config):
     rows = [{"event_time": f"2025-10-{day}T12:30", "title": "CPI m/m"} for day in (15, 24)]
-    (said,) = said_of(config, *rows)
-    assert said.startswith(
+    (warnings,) = warnings_of(config, *rows)
+    assert warnings.startswith(
         "releases-too-frequent: two releases of cpi less than 14 days apart: 2025-10-15 12:30 UTC and 2025-10"
     )
 
@@ -131,13 +131,13 @@ def test_rows_that_disagree_and_rows_that_never_came_are_named(config):
         {"event_time": f"2024-05-15T{hour}:30", "title": "CPI m/m", "actual": 0.6} for hour in (11, 12)
     ]
     rows = *old, *twice, never, *shifted
-    said = [each.split(": ") for each in said_of(config, *rows)]
-    assert [(code, where) for code, _, where in said] == [
+    warnings = [each.split(": ") for each in warnings_of(config, *rows)]
+    assert [(code, where) for code, _, where in warnings] == [
         ("two-release-times", "cpi 2024-05-15 12:30 UTC"),
         ("contradicting-figures", "cpi 2024-03-12 12:30 UTC"),
         ("release-never-came", "cpi 2024-04-10 12:30 UTC"),
     ]
     before = [
-        each.split(":")[0] for each in said_of(config, *rows, now=np.datetime64("2024-05-15T12:30", "us"))
+        each.split(":")[0] for each in warnings_of(config, *rows, now=np.datetime64("2024-05-15T12:30", "us"))
     ]
     assert before == ["two-release-times", "contradicting-figures"]

@@ -15,7 +15,7 @@ from flows.forecasting.candles import (
     epoch_ms,
     read_candles,
 )
-from flows.runtime.candle_columns import CANDLE_SCHEMA
+from flows.runtime.table_columns import CANDLES
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument, default_instruments
 from market.time_grid import past_timestamps
@@ -39,7 +39,7 @@ def frame(symbol: str, timeframe: str, before: datetime, count: int, **columns: 
         "amount": [None] * count,
         **columns,
     }
-    return pl.DataFrame(values).with_columns(pl.col("ts").dt.replace_time_zone("UTC")).cast(CANDLE_SCHEMA)
+    return pl.DataFrame(values).with_columns(pl.col("ts").dt.replace_time_zone("UTC")).cast(CANDLES)
 
 
 def cut(
@@ -74,7 +74,7 @@ def test_reads_the_last_candles_of_all_symbols(database: psycopg.Connection[Any]
     read = read_candles(database, "1h", ["EURUSD", "BTC-USD", "SPY"], 30, NOON)
     last = candles.group_by("symbol", maintain_order=True).tail(30 + STILL_OPEN)
     assert read.equals(last.sort("symbol", "ts"))
-    assert read_candles(database, "1d", ["EURUSD"], 30, NOON).schema == pl.Schema(CANDLE_SCHEMA)
+    assert read_candles(database, "1d", ["EURUSD"], 30, NOON).schema == pl.Schema(CANDLES)
 
 
 @pytest.mark.parametrize(

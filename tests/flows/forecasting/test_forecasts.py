@@ -15,12 +15,8 @@ from flows.forecasting.forecasts import Order, Sampling, build_request, build_ro
 from flows.forecasting.seeds import forecast_seed
 from flows.scoring.calibration import Calibration
 from inference_server.forecast.answers import predict_answer
-from inference_server.forecast.windows import (
-    can_be_nonpositive,
-    forecast_job,
-    inline_window,
-    without_gaps,
-)
+from inference_server.forecast.preparation import can_be_nonpositive, forecast_job
+from inference_server.forecast.windows import parse_candles, without_gaps
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer
 from market.envelope import envelope, lowest_price, with_floor
 from market.event_channels import EVENT_SCHEMA
@@ -98,7 +94,7 @@ def served(order: Order, paths: np.ndarray) -> PredictAnswer:
     """The server's answer to an order whose closes are `paths`, (3, 2), sent and read as JSON."""
     request = build_request(order)
     assert request.candles is not None
-    window = without_gaps(inline_window(request.candles))
+    window = without_gaps(parse_candles(request.candles))
     job = forecast_job(request, window, order.window.future_timestamps, None, 5)
     made = predict_answer(
         request,

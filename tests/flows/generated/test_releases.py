@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from flows.events import load_config
-from flows.generated.releases import CALENDAR_SCHEMA, generated_releases
+from flows.generated.releases import COLUMNS, generated_releases
 
 START, NOW, END = (datetime(2024, month, 15, tzinfo=UTC) for month in (1, 6, 12))
 
@@ -89,6 +89,6 @@ def test_previous_is_the_figure_before(releases: pl.DataFrame) -> None:
 
 
 def test_says_that_it_is_generated(releases: pl.DataFrame) -> None:
-    assert releases.schema == pl.Schema(CALENDAR_SCHEMA)
+    assert releases.schema == pl.Schema(COLUMNS)
     assert set(releases["source"]) == {"generated"}
     assert releases["event_time"].is_sorted()

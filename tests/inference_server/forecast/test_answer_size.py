@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_server.errors import BeyondLimit
-from inference_server.forecast.answer_size import answer_values, check_answer_size
+from inference_server.forecast.answer_size import answer_values
+from inference_server.forecast.validation import check_answer_size
 from inference_server.schemas import ForecastSettings
 from inference_server.settings import Settings
 
@@ -36,9 +37,9 @@ def test_any_one_symbol_within_the_other_limits_may_have_its_samples(samples: bo
 
 
 def test_a_refusal_says_what_was_asked_the_limit_and_what_to_do() -> None:
-    asked = ForecastSettings(return_samples="full", **ONE_SYMBOL)
+    settings = ForecastSettings(return_samples="full", **ONE_SYMBOL)
     with pytest.raises(BeyondLimit) as refused:
-        check_answer_size(asked, 100, LIMITS)
+        check_answer_size(settings, 100, LIMITS)
     assert refused.value.given == 100 * 512 * (9 + 256 * 6)
     assert refused.value.expected == "at most 2000000 (KRONOS_MAX_ANSWER_VALUES)"
     assert refused.value.detail == (
@@ -65,10 +66,10 @@ def test_only_what_would_help_is_said(samples: bool, symbols: int, ways: str) ->
 
 @given(st.integers(1, 600), st.integers(1, 300), st.integers(1, 100), st.sampled_from([False, True, "full"]))
 def test_the_limit_itself_is_taken(pred_len: int, paths: int, symbols: int, samples: bool | str) -> None:
-    asked = ForecastSettings(pred_len=pred_len, sample_count=paths, return_samples=samples)
-    values = answer_values(asked, symbols)
+    settings = ForecastSettings(pred_len=pred_len, sample_count=paths, return_samples=samples)
+    values = answer_values(settings, symbols)
     if values <= 2_000_000:
-        check_answer_size(asked, symbols, LIMITS)
+        check_answer_size(settings, symbols, LIMITS)
     else:
         with pytest.raises(BeyondLimit):
-            check_answer_size(asked, symbols, LIMITS)
+            check_answer_size(settings, symbols, LIMITS)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from inference_server.engine.jobs import ForecastJob
-from inference_server.forecast.answers import predict_answer, repaired, sliding_warning
+from inference_server.forecast.answers import predict_answer, repaired
+from inference_server.forecast.input_warnings import sliding_warnings
 from inference_server.schemas import ModelName, PredictAnswer, PredictRequest
 
 PATHS = np.random.default_rng(0).normal(100, 1, (19, 3, 6)).astype(np.float32)
@@ -79,13 +80,14 @@ def test_values_that_are_not_finite_are_no_answer() -> None:
         (394, 120, 1, True),
         (512, 120, 1, True),
         (512, 120, 64, False),
+        (600, 1, 1, False),
     ],
 )
 def test_a_context_that_slides_at_every_step_is_said(
     lookback: int, pred_len: int, stride: int, slides: bool
 ) -> None:
-    warning = sliding_warning(lookback, pred_len, 512, stride)
-    assert (warning is not None) == slides
-    if warning is not None:
+    warnings = sliding_warnings(lookback, pred_len, 512, stride)
+    assert len(warnings) == slides
+    for warning in warnings:
         assert "lookback of at most 392" in warning
         assert "larger context_stride" in warning

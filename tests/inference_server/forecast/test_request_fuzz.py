@@ -11,12 +11,20 @@ from hypothesis import strategies as st
 
 from inference_server.engine.jobs import ForecastJob
 from inference_server.errors import ServiceError
-from inference_server.forecast import windows as requests
+from inference_server.forecast.event_arrays import parse_events
 from inference_server.forecast.instants import parse_instant
-from inference_server.http.bodies import read_batch, read_predict
+from inference_server.forecast.preparation import forecast_job
+from inference_server.forecast.validation import check_event_schema, check_limits
+from inference_server.forecast.windows import (
+    closed_window,
+    parse_candles,
+    timestamps_to_forecast,
+    without_gaps,
+)
+from inference_server.http.bodies import parse_batch, parse_predict
 from inference_server.http.problems import problem_of
 from inference_server.schemas import Limits, PredictRequest
-from market.candle_warnings import Used, candle_warnings
+from market.candle_warnings import UsedCandles, candle_warnings
 from market.candles import CandleError
 from market.instruments import default_instruments
 from market.warning_codes import WarningCode, code_of
@@ -35,31 +43,31 @@ ASKED: dict[str, Any] = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 3, 
 LATE = np.datetime64("2030-01-01", "us")
 
 
-def job_of(asked: PredictRequest) -> ForecastJob:
-    """What the server makes of a request with inline candles."""
-    requests.check_limits(asked, LIMITS, MAX_CONTEXT)
-    as_of = LATE if asked.as_of is None else parse_instant(asked.as_of, "as_of")
-    instrument = default_instruments().get(asked.symbol)
-    assert asked.candles is not None
-    used = requests.usable(requests.inline_window(asked.candles), asked, instrument, as_of, LIMITS)
-    window = requests.without_gaps(used)
-    future = requests.future_of(asked, window, instrument)
-    odd = Used(asked.symbol, asked.timeframe, used.features, used.timestamps, future, instrument)
+def job_of(request: PredictRequest) -> ForecastJob:
+    """Return the job that the server prepares from a request with inline candles."""
+    check_limits(request, LIMITS, MAX_CONTEXT)
+    as_of = LATE if request.as_of is None else parse_instant(request.as_of, "as_of")
+    instrument = default_instruments().get(request.symbol)
+    assert request.candles is not None
+    used = closed_window(parse_candles(request.candles), request, instrument, as_of, LIMITS)
+    window = without_gaps(used)
+    future = timestamps_to_forecast(request, window, instrument)
+    odd = UsedCandles(request.symbol, request.timeframe, used.features, used.timestamps, future, instrument)
     assert all(code_of(text) in set(WarningCode) for text in candle_warnings(odd))
     events = None
-    if asked.events is not None:
-        requests.check_event_schema(asked, 1)
-        events = requests.event_array(asked.events, len(window), asked.pred_len)
-    return requests.forecast_job(asked, window, future, events, 1 if asked.seed is None else asked.seed)
+    if request.events is not None:
+        check_event_schema(request, 1)
+        events = parse_events(request.events, len(window), request.pred_len)
+    return forecast_job(request, window, future, events, 1 if request.seed is None else request.seed)
 
 
 def check(body: bytes) -> None:
     """A body gives a sound job, or a refusal that can be written as JSON."""
     try:
-        asked, _ = read_predict(body)
-        if asked.candles is None:
+        request, _ = parse_predict(body)
+        if request.candles is None:
             return
-        job = job_of(asked)
+        job = job_of(request)
     except (ServiceError, CandleError) as refusal:
         problem = problem_of(refusal, "/predict")
         assert 400 <= problem.status < 500
@@ -69,9 +77,9 @@ def check(body: bytes) -> None:
     assert np.isfinite(job.candles.astype(np.float32)).all()
     times = np.concatenate([job.timestamps, job.future_timestamps])
     assert (np.diff(times) > np.timedelta64(0, "us")).all()
-    assert len(job.future_timestamps) == asked.pred_len
+    assert len(job.future_timestamps) == request.pred_len
     assert job.events is None or np.isfinite(job.events).all()
-    assert 32 <= len(job.timestamps) <= asked.lookback
+    assert 32 <= len(job.timestamps) <= request.lookback
 
 
 # JSON as text: what json.dumps would refuse to write is meant.
@@ -149,7 +157,7 @@ def test_odd_events(rows: int, columns: int, odd: str, encoded: bool, data: byte
 def test_bodies_that_are_no_requests(body: bytes) -> None:
     check(body)
     with pytest.raises(ServiceError):
-        read_batch(body, 10)
+        parse_batch(body, 10)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -161,9 +169,10 @@ def test_bodies_that_are_no_requests(body: bytes) -> None:
 def test_one_odd_symbol_of_a_batch(part: str, odd: str, symbols: list[str]) -> None:
     body = text_of({"symbols": json.dumps(symbols), part: text_of({"A": odd}).decode()})
     with contextlib.suppress(ServiceError):
-        asked, _ = read_batch(body, 3)
-        assert list(asked) == list(dict.fromkeys(symbols))
-        assert all(isinstance(one, PredictRequest) for name, one in asked.items() if name != "A")
+        batch = parse_batch(body, 3)
+        assert batch.symbols == list(dict.fromkeys(symbols))
+        assert set(batch.requests) | set(batch.failures) == set(symbols)
+        assert set(batch.failures) <= {"A"}
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -175,8 +184,8 @@ def test_time_zones_may_be_mixed(zones: list[int]) -> None:
     stamps = [
         f"{local}{offset}" for local, offset in zip(moments + np.array(zones, "m8[m]"), offsets, strict=True)
     ]
-    mixed = requests.inline_window(
-        read_predict(json.dumps({**ASKED, "candles": {**plain, "timestamp": stamps}}).encode())[0].candles
+    mixed = parse_candles(
+        parse_predict(json.dumps({**ASKED, "candles": {**plain, "timestamp": stamps}}).encode())[0].candles
     )
     np.testing.assert_array_equal(mixed.timestamps, moments)
 
@@ -193,11 +202,11 @@ def test_unsorted_and_repeated_timestamps_name_their_row(order: list[int], row: 
             },
         }
     )
-    asked, _ = read_predict(body.encode())
+    request, _ = parse_predict(body.encode())
     with pytest.raises(ServiceError, match=rf"candles\.timestamp\[{row}\] .* is not after the one before"):
-        requests.inline_window(asked.candles)
+        parse_candles(request.candles)
 
 
 def test_the_depth_that_is_read_is_bounded() -> None:
     with pytest.raises(ServiceError, match="nested too deeply"):
-        read_predict(b'{"symbol": "A", "unknown": ' + b"[" * 1_000_000)
+        parse_predict(b'{"symbol": "A", "unknown": ' + b"[" * 1_000_000)

@@ -9,14 +9,9 @@ import pytest
 
 from inference_server.engine.jobs import ForecastJob
 from inference_server.errors import InvalidRequest
+from inference_server.forecast.answer_size import statistics_values
 from inference_server.forecast.answers import predict_answer
-from inference_server.forecast.statistics_answer import (
-    MAX_LEVELS,
-    MAX_PRICES,
-    check_levels,
-    check_prices,
-    statistics_values,
-)
+from inference_server.forecast.validation import MAX_LEVELS, MAX_PRICES, check_levels, check_prices
 from inference_server.schemas import ModelName, PredictAnswer, PredictRequest, ProbabilityRequest, Statistics
 from market.warning_codes import code_of
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_server.errors import BeyondLimit, BodyTooLarge, InvalidBody, UnsupportedMedia
-from inference_server.http.bodies import read_batch, read_predict, unpacked
+from inference_server.http.bodies import parse_batch, parse_predict
+from inference_server.http.body_encoding import decompressed
 from inference_server.schemas import Candles, EncodedArray, PredictRequest, ProbabilityRequest
 
 CANDLES = {"timestamp": [1], "open": [1], "high": [1], "low": [1], "close": [1]}
@@ -23,39 +24,46 @@ def body(**fields: Any) -> bytes:
 
 
 def test_an_old_callers_body_gets_the_defaults() -> None:
-    asked, warnings = read_predict(body(symbol="SPY", timeframe="1h", pred_len=24, as_of=None, lookback=400))
-    assert (asked.symbol, asked.timeframe, asked.pred_len, asked.lookback) == ("SPY", "1h", 24, 400)
-    assert (asked.temperature, asked.top_k, asked.top_p, asked.sample_count) == (1.0, 0, 0.9, 1)
-    assert (asked.context_stride, asked.return_samples, asked.seed, asked.events) == (1, False, None, None)
+    request, warnings = parse_predict(
+        body(symbol="SPY", timeframe="1h", pred_len=24, as_of=None, lookback=400)
+    )
+    assert (request.symbol, request.timeframe, request.pred_len, request.lookback) == ("SPY", "1h", 24, 400)
+    assert (request.temperature, request.top_k, request.top_p, request.sample_count) == (1.0, 0, 0.9, 1)
+    assert (request.context_stride, request.return_samples, request.seed, request.events) == (
+        1,
+        False,
+        None,
+        None,
+    )
     assert warnings == []
-    assert read_predict(body(symbol="SPY"))[0] == PredictRequest(symbol="SPY")
+    assert parse_predict(body(symbol="SPY"))[0] == PredictRequest(symbol="SPY")
     assert PredictRequest(symbol="SPY").timeframe == "1d"
 
 
 def test_unknown_fields_are_ignored_and_named() -> None:
     raw = body(symbol="SPY", model="base", verbose=True, candles={**CANDLES, "trades": [5]})
-    asked, warnings = read_predict(raw)
-    assert asked.candles == Candles(timestamp=[1], open=[1.0], high=[1.0], low=[1.0], close=[1.0])
+    request, warnings = parse_predict(raw)
+    assert request.candles == Candles(timestamp=[1], open=[1.0], high=[1.0], low=[1.0], close=[1.0])
     assert warnings == ["fields-ignored: unknown fields were ignored: model, verbose, candles.trades"]
 
 
 def test_unknown_fields_of_probabilities_are_named_too() -> None:
-    (warning,) = read_predict(body(symbol="SPY", probabilities={"closes_above": [1], "touch": [2]}))[1]
+    (warning,) = parse_predict(body(symbol="SPY", probabilities={"closes_above": [1], "touch": [2]}))[1]
     assert warning.endswith("ignored: probabilities.closes_above")
-    asked, (warning,) = read_batch(body(symbols=["A"], probabilities={"A": {"up": True}}), 9)
-    assert warning.endswith("ignored: probabilities.A.up")
-    assert asked == {"A": PredictRequest(symbol="A", probabilities=ProbabilityRequest())}
+    batch = parse_batch(body(symbols=["A"], probabilities={"A": {"up": True}}), 9)
+    assert batch.warnings == ["fields-ignored: unknown fields were ignored: probabilities.A.up"]
+    assert batch.requests == {"A": PredictRequest(symbol="A", probabilities=ProbabilityRequest())}
 
 
 def test_many_unknown_fields_are_counted() -> None:
-    (warning,) = read_predict(body(symbol="SPY", **{f"field{i}": 0 for i in range(12)}))[1]
+    (warning,) = parse_predict(body(symbol="SPY", **{f"field{i}": 0 for i in range(12)}))[1]
     assert warning.endswith("field9 and 2 more")
 
 
 def test_events_travel_as_lists_or_base64() -> None:
-    assert read_predict(body(symbol="A", events=[[0, 1.5]]))[0].events == [[0.0, 1.5]]
+    assert parse_predict(body(symbol="A", events=[[0, 1.5]]))[0].events == [[0.0, 1.5]]
     encoded = {"shape": [1, 2], "data": base64.b64encode(b"12345678").decode()}
-    assert read_predict(body(symbol="A", events=encoded))[0].events == EncodedArray(
+    assert parse_predict(body(symbol="A", events=encoded))[0].events == EncodedArray(
         shape=(1, 2), data=b"12345678"
     )
 
@@ -92,19 +100,19 @@ def test_events_travel_as_lists_or_base64() -> None:
 )
 def test_what_cannot_be_read_says_where(raw: bytes, message: str) -> None:
     with pytest.raises(InvalidBody, match=message):
-        read_predict(raw)
+        parse_predict(raw)
 
 
 def test_the_value_given_is_shown() -> None:
     with pytest.raises(InvalidBody) as refused:
-        read_predict(body(symbol="A", pred_len="1.5"))
+        parse_predict(body(symbol="A", pred_len="1.5"))
     assert refused.value.given == "1.5"
 
 
 def test_a_batch_gives_each_symbol_its_own_request() -> None:
     raw = body(symbols=["A", "B"], pred_len=5, seed=3, candles={"A": CANDLES}, events={"B": [[1.0]]})
-    asked, warnings = read_batch(raw, max_symbols=2)
-    assert asked == {
+    batch = parse_batch(raw, max_symbols=2)
+    assert batch.requests == {
         "A": PredictRequest(
             symbol="A",
             pred_len=5,
@@ -113,21 +121,22 @@ def test_a_batch_gives_each_symbol_its_own_request() -> None:
         ),
         "B": PredictRequest(symbol="B", pred_len=5, seed=3, events=[[1.0]]),
     }
-    assert warnings == []
+    assert (batch.symbols, batch.failures, batch.warnings) == (["A", "B"], {}, [])
 
 
 def test_a_broken_part_fails_its_symbol_alone() -> None:
-    asked, _ = read_batch(body(symbols=["A", "B", "C"], candles={"A": {"open": "x"}, "B": 5}), max_symbols=3)
-    assert isinstance(asked["C"], PredictRequest)
-    assert str(asked["A"]) == "Expected `array`, got `str` - at `$.candles.A.open`"
-    assert str(asked["B"]) == "Expected `object | null`, got `int` - at `$.candles.B`"
+    batch = parse_batch(body(symbols=["A", "B", "C"], candles={"A": {"open": "x"}, "B": 5}), max_symbols=3)
+    assert batch.symbols == ["A", "B", "C"]
+    assert list(batch.requests) == ["C"]
+    assert str(batch.failures["A"]) == "Expected `array`, got `str` - at `$.candles.A.open`"
+    assert str(batch.failures["B"]) == "Expected `object | null`, got `int` - at `$.candles.B`"
 
 
 def test_odd_parts_of_a_batch_are_named() -> None:
     raw = body(symbols=["A", "B", "A"], events={"C": [[0.0]]}, candles={"A": {**CANDLES, "n": 1}}, page=2)
-    asked, warnings = read_batch(raw, max_symbols=3)
-    assert list(asked) == ["A", "B"]
-    assert warnings == [
+    batch = parse_batch(raw, max_symbols=3)
+    assert batch.symbols == list(batch.requests) == ["A", "B"]
+    assert batch.warnings == [
         "fields-ignored: unknown fields were ignored: page, candles.A.n",
         "symbols-repeated: listed more than once, answered once: A",
         "symbols-ignored: events of symbols that are not in symbols were ignored: C",
@@ -146,7 +155,7 @@ def test_odd_parts_of_a_batch_are_named() -> None:
 )
 def test_what_all_symbols_share_fails_the_batch(raw: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        read_batch(raw, max_symbols=3)
+        parse_batch(raw, max_symbols=3)
 
 
 ANY_JSON = st.recursive(
@@ -159,16 +168,16 @@ FIELDS = [*PredictRequest.__struct_fields__, "symbols", "other"]
 
 @given(st.dictionaries(st.sampled_from(FIELDS), ANY_JSON | st.just(CANDLES) | st.just(["A"]), max_size=6))
 def test_any_json_is_read_or_refused(fields: dict[str, Any]) -> None:
-    for read in (read_predict, lambda raw: read_batch(raw, max_symbols=3)):
+    for parse in (parse_predict, lambda raw: parse_batch(raw, max_symbols=3)):
         for raw in (body(**fields), body(**{"symbol": "A", "symbols": ["A"], **fields})):
             with contextlib.suppress(InvalidBody, BeyondLimit):
-                read(raw)
+                parse(raw)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     with pytest.raises(InvalidBody):
-        read_predict(raw)
+        parse_predict(raw)
 
 
 def packed(raw: bytes, times: int = 1) -> bytes:
@@ -179,17 +188,17 @@ def packed(raw: bytes, times: int = 1) -> bytes:
 
 def test_a_packed_body_is_the_body() -> None:
     raw = body(symbol="A")
-    assert unpacked(raw, "", 10) == raw
-    assert unpacked(raw, "identity", 10) == raw
+    assert decompressed(raw, "", 10) == raw
+    assert decompressed(raw, "identity", 10) == raw
     for whole in (packed(raw), packed(raw[:5]) + packed(raw[5:])):
-        assert unpacked(whole, " GZIP ", len(raw)) == raw
+        assert decompressed(whole, " GZIP ", len(raw)) == raw
 
 
 def test_a_bomb_is_stopped_at_the_limit() -> None:
     bomb = packed(bytes(50_000_000))
     tracemalloc.start()
     with pytest.raises(BodyTooLarge, match="more than 1000 bytes once it is unpacked"):
-        unpacked(bomb, "gzip", 1000)
+        decompressed(bomb, "gzip", 1000)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 
@@ -199,11 +208,11 @@ def test_a_bomb_is_stopped_at_the_limit() -> None:
 )
 def test_a_body_that_is_no_whole_gzip_says_so(raw: bytes) -> None:
     with pytest.raises(InvalidBody, match="gzip"):
-        unpacked(raw, "gzip", 10_000)
+        decompressed(raw, "gzip", 10_000)
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd"])
 def test_another_packing_is_refused_by_name(encoding: str) -> None:
     with pytest.raises(UnsupportedMedia) as refused:
-        unpacked(b"x", encoding, 10)
+        decompressed(b"x", encoding, 10)
     assert refused.value.given == encoding

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_server.errors import InvalidBody, InvalidEvents
-from inference_server.forecast.windows import nested_events
+from inference_server.forecast.event_arrays import parse_lists
 from inference_server.http import body_parts, list_pieces
-from inference_server.http.body_parts import decode, read_part
+from inference_server.http.body_parts import parse, parse_part
 from inference_server.http.list_pieces import ROWS, VALUES
 from inference_server.schemas import Candles, EncodedArray, EventArray, Instant
 
@@ -63,15 +63,15 @@ def test_pieces_of_rows_are_the_rows(rows: list[list[int]], blank: str) -> None:
 )
 def test_candles_in_pieces_are_the_candles(columns: dict[str, Any]) -> None:
     raw = candles(**columns)
-    assert read_part(raw, Candles, "$.candles") == msgspec.json.decode(raw, type=Candles)
+    assert parse_part(raw, Candles, "$.candles") == msgspec.json.decode(raw, type=Candles)
 
 
 def test_text_for_numbers_is_taken_in_pieces_too() -> None:
     closes = [f"{number / 4}" for number in range(40)]
-    read = read_part(candles(close=closes, volume=["1_000", None, 2, " 3 ", True]), Candles, "$.candles")
+    read = parse_part(candles(close=closes, volume=["1_000", None, 2, " 3 ", True]), Candles, "$.candles")
     assert read.close == [number / 4 for number in range(40)]
     assert read.volume == [1000.0, None, 2.0, 3.0, 1.0]
-    events = read_part(json.dumps([["1", 0.5]] * 9).encode(), EventArray, "$.events")
+    events = parse_part(json.dumps([["1", 0.5]] * 9).encode(), EventArray, "$.events")
     np.testing.assert_array_equal(np.frombuffer(events.data, "<f4").reshape(events.shape), [[1, 0.5]] * 9)
 
 
@@ -97,7 +97,7 @@ def test_text_for_numbers_is_taken_in_pieces_too() -> None:
 )
 def test_an_error_names_the_place_in_the_whole(kind: Any, raw: bytes, message: str, value: Any) -> None:
     with pytest.raises(InvalidBody, match=message) as refused:
-        read_part(raw, kind, "$.part")
+        parse_part(raw, kind, "$.part")
     assert refused.value.given == value
 
 
@@ -107,16 +107,16 @@ def test_events_in_pieces_are_the_array(rows: list[list[float]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for module in (list_pieces, body_parts):
             patch.setattr(module, "PIECE_BYTES", 12)
-        read = read_part(json.dumps(finite).encode(), EventArray, "$.events")
+        read = parse_part(json.dumps(finite).encode(), EventArray, "$.events")
     assert isinstance(read, EncodedArray)
     made = np.frombuffer(read.data, "<f4").reshape(read.shape)
-    np.testing.assert_array_equal(made, nested_events(finite))
+    np.testing.assert_array_equal(made, parse_lists(finite))
 
 
 def test_rows_of_different_length_are_refused_wherever_they_are() -> None:
     for rows in ([[1, 2]] * 9 + [[1]], [[1]] + [[1, 2]] * 9, [[1, 2], [1]] * 9):
         with pytest.raises(InvalidEvents, match="rows of events differ in length"):
-            read_part(json.dumps(rows).encode(), EventArray, "$.events")
+            parse_part(json.dumps(rows).encode(), EventArray, "$.events")
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_rows_of_different_length_are_refused_wherever_they_are() -> None:
 )
 def test_what_is_no_list_is_refused_before_it_is_cut(raw: bytes) -> None:
     with pytest.raises(InvalidBody, match="not JSON"):
-        decode(b'{"a": ' + raw + b"}", dict[str, msgspec.Raw])
+        parse(b'{"a": ' + raw + b"}", dict[str, msgspec.Raw])

@@ -17,8 +17,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from inference_server.app import create_app
 from inference_server.errors import InvalidBody
-from inference_server.http.bodies import read_batch, read_predict
-from inference_server.http.body_parts import decode
+from inference_server.http.bodies import parse_batch, parse_predict
+from inference_server.http.body_parts import parse
 from inference_server.http.coercion import coerced
 from inference_server.schemas import EventArray, Instant
 from inference_server.settings import Settings
@@ -54,7 +54,7 @@ def by_pydantic(value: Any, kind: Any) -> Any:
 
 def by_server(value: Any, kind: Any) -> Any:
     try:
-        return decode(json.dumps(value).encode(), kind)
+        return parse(json.dumps(value).encode(), kind)
     except InvalidBody:
         return REFUSED
 
@@ -197,30 +197,29 @@ def test_a_whole_body_is_taken_or_refused_as_by_pydantic(fields: dict[str, Any])
         fields = {"candles": {"timestamp": ["2024-01-01"], **fields["candles"]}}
     if old == REFUSED:
         with pytest.raises(InvalidBody):
-            read_predict(body(**fields))
+            parse_predict(body(**fields))
         return
-    asked, _ = read_predict(body(**fields))
+    request, _ = parse_predict(body(**fields))
     assert {
-        name: getattr(asked, name) for name in OldBody.model_fields if name != "candles"
+        name: getattr(request, name) for name in OldBody.model_fields if name != "candles"
     } == old.model_dump(exclude={"candles"})
     if old.candles is not None:
-        assert {name: getattr(asked.candles, name) for name in old.candles} == old.candles
+        assert {name: getattr(request.candles, name) for name in old.candles} == old.candles
 
 
 def test_a_batch_takes_text_for_numbers_too() -> None:
     columns = {name: ["1.5"] for name in ("open", "high", "low", "close")} | {"timestamp": ["2024-01-01"]}
-    asked, warnings = read_batch(
+    batch = parse_batch(
         json.dumps({"symbols": ["A"], "pred_len": "5", "candles": {"A": columns}}).encode(), max_symbols=1
     )
-    request = asked["A"]
-    assert not isinstance(request, Exception)
+    request = batch.requests["A"]
     assert request.candles is not None
-    assert (request.pred_len, request.candles.close, warnings) == (5, [1.5], [])
+    assert (request.pred_len, request.candles.close, batch.warnings) == (5, [1.5], [])
 
 
 def test_what_is_still_wrong_is_named_with_the_value_as_it_was_sent() -> None:
     with pytest.raises(InvalidBody, match=r"`float` <= 1.0 - at `\$.top_p`") as refused:
-        read_predict(body(pred_len="24", top_p="1.5"))
+        parse_predict(body(pred_len="24", top_p="1.5"))
     assert refused.value.given == "1.5"
 
 

@@ -91,11 +91,11 @@ def serving(bundle: Path, folder: Path, **environment: str) -> Iterator[str]:
 def page(
     tiny_bundle: Path,
     postgres_url: str,
-    _migrated_template: str,
+    migrated_template: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """A server with three symbols, releases and forecasts of EURUSD made by itself; gives its address."""
-    url = fixtures_database._created(postgres_url, _migrated_template)
+    url = fixtures_database.copy_database(postgres_url, migrated_template)
     with (
         serving(tiny_bundle, tmp_path_factory.mktemp("page"), DATABASE_URL=url) as address,
         connect(url, autocommit=True) as connection,

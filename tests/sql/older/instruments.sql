@@ -1,3 +1,3 @@
--- Names only.
+-- Only names.
 CREATE TABLE instruments (symbol text, name text);
 INSERT INTO instruments VALUES ('A', 'Alpha'), ('B', NULL);

@@ -1,4 +1,4 @@
--- No seed, updated_at and event_context, and no key but a number.
+-- No seed, updated_at and event_context, and only a serial number as key.
 CREATE TABLE ml_predictions (
     id bigserial PRIMARY KEY, symbol text, timeframe text, as_of timestamptz, model_name text, model_version text,
     pred_len int, timestamps timestamptz[], p10 float8[], p50 float8[], p90 float8[],

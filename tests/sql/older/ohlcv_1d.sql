@@ -1,4 +1,4 @@
--- A primary key of its own, the row's key in the other order, no volume and no amount.
+-- A serial number as primary key, a unique key in the order ts, symbol, no volume and no amount.
 CREATE TABLE ohlcv_1d (
     id bigserial PRIMARY KEY, symbol varchar(20) NOT NULL, ts timestamptz NOT NULL,
     open float8, high float8, low float8, close float8,

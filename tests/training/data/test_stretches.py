@@ -9,10 +9,10 @@ from training.data.stretches import TrainingError, read_database, read_folder, s
 LICENCES = ("MIT", "Apache-2.0")
 
 
-def without(whole, first, count):
-    kept = np.ones(len(whole), bool)
+def without(source, first, count):
+    kept = np.ones(len(source), bool)
     kept[first : first + count] = False
-    return type(whole)(whole.instrument, whole.timeframe, whole.timestamps[kept], whole.candles[kept])
+    return type(source)(source.instrument, source.timeframe, source.timestamps[kept], source.candles[kept])
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,10 @@ def without(whole, first, count):
     ],
 )
 def test_a_stretch_ends_where_candles_of_the_calendar_are_missing(symbol, timeframe, missing, parts):
-    whole = without(stretch(200, symbol, timeframe), 100, missing)
-    found = split_at_gaps(whole)
-    assert [len(part) for part in found] == parts
-    np.testing.assert_array_equal(np.concatenate([part.timestamps for part in found]), whole.timestamps)
+    source = without(stretch(200, symbol, timeframe), 100, missing)
+    stretches = split_at_gaps(source)
+    assert [len(part) for part in stretches] == parts
+    np.testing.assert_array_equal(np.concatenate([part.timestamps for part in stretches]), source.timestamps)
 
 
 def test_a_part_holds_only_candles_that_closed_by_its_end():
@@ -52,10 +52,10 @@ def folder(tmp_path_factory):
 
 
 def test_only_segments_with_a_permitted_licence_are_used(folder):
-    found = read_folder(folder, LICENCES).stretches()
-    assert {each.instrument.symbol for each in found} == {"GBPUSD", "BTC-USD"}
-    assert {each.licence for each in found} == {"Apache-2.0", "MIT per README"}
-    assert {each.origin for each in found} == {"a/b", "c/d"}
+    stretches = read_folder(folder, LICENCES).stretches()
+    assert {part.instrument.symbol for part in stretches} == {"GBPUSD", "BTC-USD"}
+    assert {part.licence for part in stretches} == {"Apache-2.0", "MIT per README"}
+    assert {part.origin for part in stretches} == {"a/b", "c/d"}
 
 
 def test_leaders_too_come_from_permitted_segments_alone(folder):
@@ -85,17 +85,17 @@ def test_a_stretch_crosses_no_segment_boundary(folder, tmp_path):
             "licence": ["MIT"] * 2,
         }
     ).write_csv(tmp_path / "segments.csv")
-    found = read_folder(tmp_path, LICENCES).stretches()
-    assert [len(each) for each in found] == [400, 600]
+    stretches = read_folder(tmp_path, LICENCES).stretches()
+    assert [len(part) for part in stretches] == [400, 600]
 
 
-def test_the_database_gives_what_the_files_give(folder, database):
+def test_the_database_and_the_files_give_the_same_stretches(folder, database):
     frame = pl.read_parquet(folder / "candles_1h.parquet").filter(pl.col("symbol") == "GBPUSD")
     load_candles(database, frame, "1h")
-    (tmp,) = read_database(database, ["GBPUSD"]).stretches()
-    (ours,) = read_folder(folder, LICENCES).stretches(["GBPUSD"])
-    np.testing.assert_array_equal(tmp.timestamps, ours.timestamps)
-    np.testing.assert_array_equal(tmp.candles, ours.candles)
+    (from_database,) = read_database(database, ["GBPUSD"]).stretches()
+    (from_folder,) = read_folder(folder, LICENCES).stretches(["GBPUSD"])
+    np.testing.assert_array_equal(from_database.timestamps, from_folder.timestamps)
+    np.testing.assert_array_equal(from_database.candles, from_folder.candles)
 
 
 def test_a_folder_without_candles_is_refused(tmp_path):
@@ -103,9 +103,9 @@ def test_a_folder_without_candles_is_refused(tmp_path):
         read_folder(tmp_path, LICENCES)
 
 
-def test_the_real_feeds_give_no_stretch_of_the_pair_that_is_held_out(market_data):
+def test_the_real_feeds_have_no_stretch_of_the_held_out_pair(market_data):
     material = read_folder(market_data, ("MIT", "Apache-2.0", "ODC-PDDL"))
-    hourly = [each for each in material.stretches() if each.timeframe == "1h"]
-    assert "EURUSD" not in {each.instrument.symbol for each in hourly}
-    gbpusd = [each for each in hourly if each.instrument.symbol == "GBPUSD"]
-    assert [str(each.timestamps[-1])[:10] for each in gbpusd] == ["2022-03-04"]
+    hourly = [part for part in material.stretches() if part.timeframe == "1h"]
+    assert "EURUSD" not in {part.instrument.symbol for part in hourly}
+    gbpusd = [part for part in hourly if part.instrument.symbol == "GBPUSD"]
+    assert [str(part.timestamps[-1])[:10] for part in gbpusd] == ["2022-03-04"]

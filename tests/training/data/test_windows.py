@@ -14,7 +14,7 @@ from training.data.windows import HISTORY, Sampler, cut_window, hide_after
 EVENTS = np.random.default_rng(0).normal(1, 0.1, (200, 20)).astype(np.float32)
 
 
-def test_a_step_draws_the_same_windows_whenever_it_comes():
+def test_a_step_always_draws_the_same_windows():
     sampler = Sampler([stretch(150), stretch(200, seed=1)], 64, 4, seed=3)
     first, again, next_ = sampler.batch(7), sampler.batch(7), sampler.batch(8)
     assert torch.equal(first.values, again.values)
@@ -27,19 +27,19 @@ def test_a_step_draws_the_same_windows_whenever_it_comes():
 def test_a_window_stays_within_one_stretch_and_its_cut_within_its_bounds(counts, seed):
     stretches = [stretch(count, start=f"20{10 + i}-01-05") for i, count in enumerate([*counts, 80])]
     batch = Sampler(stretches, 64, 6, seed).batch(0)
-    years = {int(np.int64(each.timestamps[0].astype("datetime64[Y]"))) for each in stretches}
+    years = {int(np.int64(source_.timestamps[0].astype("datetime64[Y]"))) for source_ in stretches}
     assert len(years) == len(stretches)
     assert batch.values.shape == (6, 64, 6)
     assert (batch.cut >= int(64 * HISTORY[0])).all()
     assert (batch.cut <= int(64 * HISTORY[1])).all()
-    known = {bytes(row.tobytes()) for each in stretches for row in _stamps(each)}
+    known = {bytes(row.tobytes()) for source_ in stretches for row in _stamps(source_)}
     for row in batch.stamp.numpy():
         assert row.tobytes() in known
 
 
-def _stamps(each):
-    whole = [cut_window(each, first, 64, 32) for first in range(max(0, len(each) - 63))]
-    return [window.stamp[0].numpy() for window in whole]
+def _stamps(source_):
+    source = [cut_window(source_, first, 64, 32) for first in range(max(0, len(source_) - 63))]
+    return [window.stamp[0].numpy() for window in source]
 
 
 def test_too_short_stretches_are_refused_with_the_longest():
@@ -48,15 +48,15 @@ def test_too_short_stretches_are_refused_with_the_longest():
 
 
 def test_mean_and_spread_come_from_the_history_alone():
-    whole = stretch(100)
-    window = cut_window(whole, 0, 100, 60)
-    np.testing.assert_array_equal(window.values[0, :60].numpy(), normalise(whole.candles[:60]).values)
-    whole.candles[60:] *= 1.001
-    np.testing.assert_array_equal(cut_window(whole, 0, 100, 60).values[0, :60], window.values[0, :60])
+    source = stretch(100)
+    window = cut_window(source, 0, 100, 60)
+    np.testing.assert_array_equal(window.values[0, :60].numpy(), normalise(source.candles[:60]).values)
+    source.candles[60:] *= 1.001
+    np.testing.assert_array_equal(cut_window(source, 0, 100, 60).values[0, :60], window.values[0, :60])
     assert window.values.abs().max() <= 5
 
 
-def test_dropped_volume_is_that_of_a_feed_without():
+def test_dropped_volume_and_amount_are_zero():
     values = cut_window(stretch(100), 0, 100, 60, drop_volume=True).values[0]
     assert not values[:, 4:].any()
     assert values[:, :4].any()
@@ -70,7 +70,7 @@ def test_a_mirrored_window_has_its_highs_above_its_lows():
     assert torch.equal(mirrored[:, 4:], plain[:, 4:])
 
 
-def test_after_the_cut_stands_only_what_serving_knows():
+def test_after_the_cut_only_schedule_channels_are_set():
     window = cut_window(stretch(200, events=EVENTS), 20, 100, 60)
     events = window.events[0].numpy()
     knowledge, schedule = list(KNOWLEDGE_CHANNELS), list(SCHEDULE_CHANNELS)
@@ -105,7 +105,7 @@ def test_the_time_fields_are_those_of_the_instrument_s_clock():
     )
 
 
-def test_prices_that_hardly_spread_are_seen_as_they_are_in_a_forecast():
+def test_prices_of_small_spread_are_normalised_as_in_a_forecast():
     small = stretch(100)
     ordinary = cut_window(small, 0, 100, 60).values[0]
     small.candles[:, :4] *= 1e-9

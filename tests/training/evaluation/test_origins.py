@@ -9,12 +9,12 @@ LOOKBACK = 40
 
 def test_origins_are_spread_over_the_candles_to_be_scored():
     source = flagged_stretch()
-    found = spaced_origins([source], START, LOOKBACK, 10)
-    assert len(found) == 10
-    assert found[0].first == np.searchsorted(source.timestamps, START)
-    assert found[-1].first == len(source) - 24
-    assert found[0].last_close == source.candles[found[0].first - 1, 3]
-    np.testing.assert_array_equal(found[0].actual, source.candles[found[0].first :, 3][:24])
+    origins = spaced_origins([source], START, LOOKBACK, 10)
+    assert len(origins) == 10
+    assert origins[0].first == np.searchsorted(source.timestamps, START)
+    assert origins[-1].first == len(source) - 24
+    assert origins[0].last_close == source.candles[origins[0].first - 1, 3]
+    np.testing.assert_array_equal(origins[0].actual, source.candles[origins[0].first :, 3][:24])
 
 
 def test_a_quiet_origin_has_no_event_within_a_day_of_its_candles():
@@ -35,8 +35,8 @@ def test_the_control_of_a_release_is_the_same_hour_of_a_quiet_week():
     assert abs(ends[0] - ends[1]) > np.timedelta64(7, "D")
 
 
-def test_a_surprise_is_the_last_candle_that_a_forecast_knows():
+def test_a_surprise_is_in_the_last_candle_of_the_history():
     source = flagged_stretch(c5=[700], c7=[30])
-    (found,) = surprise_origins([source], START, LOOKBACK, ["EURUSD"])
-    assert found.first == 701
+    (origins,) = surprise_origins([source], START, LOOKBACK, ["EURUSD"])
+    assert origins.first == 701
     assert surprise_origins([source], START, LOOKBACK, ["GBPUSD"]) == []
