@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -197,7 +198,8 @@ def add_releases(database: psycopg.Connection[Any]) -> None:
 def artifact() -> tuple[str, list[dict[str, Any]]]:
     """Description and table of the newest summary."""
     found = Artifact.get("predict-batch-1h")
-    assert isinstance(found, Artifact)
+    assert found is not None
+    assert not isinstance(found, Coroutine)
     assert found.description is not None
     return found.description, json.loads(str(found.data))
 

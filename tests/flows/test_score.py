@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -297,8 +298,10 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
     assert state.is_completed()
     assert state.result().new == 30
     table, picture = Artifact.get("score-1h"), Artifact.get("score-1h-reliability")
-    assert isinstance(table, Artifact)
-    assert isinstance(picture, Artifact)
+    assert table is not None
+    assert not isinstance(table, Coroutine)
+    assert picture is not None
+    assert not isinstance(picture, Coroutine)
     rows = json.loads(str(table.data))
     assert rows[0]["split"] == "all"
     assert rows[0]["closes"] == "120"

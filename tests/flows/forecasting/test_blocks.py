@@ -1,5 +1,6 @@
 """A run of several blocks of symbols: its rows are those of one block, and a failing block fails alone."""
 
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -73,7 +74,8 @@ def rows(database: psycopg.Connection[Any]) -> list[dict[str, Any]]:
 
 def table() -> Any:
     found = Artifact.get("predict-batch-1h")
-    assert isinstance(found, Artifact)
+    assert found is not None
+    assert not isinstance(found, Coroutine)
     return found.data
 
 
