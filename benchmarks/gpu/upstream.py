@@ -48,7 +48,7 @@ def measure(card: Card) -> dict[str, Any]:
 
 
 def _with_weights(upstream_class: Any, module: torch.nn.Module) -> Any:
-    """Upstream's module with the configuration and the weights of ours, in eval mode."""
+    """Upstream's module with the configuration and the weights of this checkpoint, in eval mode."""
     copy = upstream_class(**vars(module.config))
     copy.load_state_dict(module.state_dict(), strict=False)
     return copy.eval()

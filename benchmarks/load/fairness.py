@@ -18,7 +18,10 @@ HEADERS = {"Content-Type": "application/json"}
 
 def measure(size: str, singles: int) -> str:
     """The table of latencies, on an idle server and during batches."""
-    with tempfile.TemporaryDirectory() as folder, servers.ours(bundle(size), Path(folder) / "log") as running:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        servers.this_server(bundle(size), Path(folder) / "log") as running,
+    ):
         idle = _waits(running.url, singles)
         stop = threading.Event()
         batches: list[float] = []

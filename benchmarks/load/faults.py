@@ -51,7 +51,7 @@ def measure(size: str) -> str:
                 "KRONOS_MAX_BODY_BYTES": LARGEST_BODY,
                 "KRONOS_BODY_TIMEOUT_S": BODY_TIMEOUT_S,
             }
-            with servers.ours(bundle(size), folder / "log", **settings) as running:
+            with servers.this_server(bundle(size), folder / "log", **settings) as running:
                 for title, fault in (
                     (f"{LEAVING} clients disconnect mid-request", _leave(running)),
                     (f"{SLOW} bodies sent too slowly", _slow(running)),

@@ -47,7 +47,7 @@ class Running:
 
 
 @contextmanager
-def ours(bundle: Path, log: Path, **settings: object) -> Iterator[Running]:
+def this_server(bundle: Path, log: Path, **settings: object) -> Iterator[Running]:
     """Our server on a free port of loopback, with further settings as environment variables."""
     variables = {"KRONOS_BUNDLE": bundle, "KRONOS_ADMIN_KEYS": ADMIN_KEY, **settings}
     with _running("inference_server", "/health/ready", log, variables) as running:

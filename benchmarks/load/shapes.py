@@ -63,7 +63,7 @@ def soaked(size: str, requests: int, **settings: object) -> tuple[dict[int, floa
     settings = {"KRONOS_CACHE_BYTES": CACHE_BYTES[size]} | settings
     with (
         tempfile.TemporaryDirectory() as folder,
-        servers.ours(bundle(size, "adapter"), Path(folder) / "log", **settings) as running,
+        servers.this_server(bundle(size, "adapter"), Path(folder) / "log", **settings) as running,
     ):
         bodies = draw(size)
         memory = {0: running.memory_mb()}

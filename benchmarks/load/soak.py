@@ -36,7 +36,10 @@ def measure(sizes: Sequence[str], seconds: float) -> str:
 
 def _soaked(size: str, seconds: float) -> tuple[list[float], LoadResult]:
     """Memory in MB before the load and at `POINTS` instants of it, and the result of the clients."""
-    with tempfile.TemporaryDirectory() as folder, servers.ours(bundle(size), Path(folder) / "log") as running:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        servers.this_server(bundle(size), Path(folder) / "log") as running,
+    ):
         memory = [running.memory_mb()]
 
         def watch() -> None:

@@ -27,7 +27,9 @@ def measure(sizes: Sequence[str], clients: Sequence[int], seconds: float) -> str
         for size in sizes:
             for name in ("this server", "upstream"):
                 server = (
-                    servers.ours(bundle(size), log) if name == "this server" else servers.upstream(size, log)
+                    servers.this_server(bundle(size), log)
+                    if name == "this server"
+                    else servers.upstream(size, log)
                 )
                 with server as running:
                     for count in clients:

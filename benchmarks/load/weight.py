@@ -39,7 +39,7 @@ def measure(size: str, repeats: int) -> str:
     settings = {"KRONOS_RESULT_CACHE_BYTES": CACHE_BYTES}
     with (
         tempfile.TemporaryDirectory() as folder,
-        servers.ours(bundle(size, "events"), Path(folder) / "log", **settings) as running,
+        servers.this_server(bundle(size, "events"), Path(folder) / "log", **settings) as running,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as client,
     ):
         rows.append(_row("idle", [], _probes(running.url, lambda: time.sleep(2))))

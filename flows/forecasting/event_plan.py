@@ -49,11 +49,11 @@ class EventPlan:
 
     def warnings_by_symbol(self) -> dict[str, tuple[str, ...]]:
         """Return what each symbol's array lacks, for those that lack anything."""
-        found: dict[str, tuple[str, ...]] = {}
+        warnings: dict[str, tuple[str, ...]] = {}
         for text, symbols in self.warnings.items():
             for symbol in symbols:
-                found[symbol] = (*found.get(symbol, ()), text)
-        return found
+                warnings[symbol] = (*warnings.get(symbol, ()), text)
+        return warnings
 
 
 def why_unusable(model: ModelInfo) -> str | None:

@@ -37,7 +37,7 @@ def _shortened(window: CandleWindow, fewest: int) -> CandleWindow:
     length = unclipped_length(window.columns["close"], fewest)
     if length is None or length == whole:
         return window
-    said = warning(
+    text = warning(
         WarningCode.SHORTER_LOOKBACK,
         f"{length} of {whole} candles are used: among all of them the last close lies beyond {CLIP:g} "
         "standard deviations and would be clipped",
@@ -46,7 +46,7 @@ def _shortened(window: CandleWindow, fewest: int) -> CandleWindow:
         window,
         timestamps=window.timestamps[-length:],
         columns={name: values[-length:] for name, values in window.columns.items()},
-        warnings=(*window.warnings, said),
+        warnings=(*window.warnings, text),
     )
 
 

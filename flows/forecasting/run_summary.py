@@ -212,8 +212,8 @@ def failure_message(outcomes: Sequence[Outcome]) -> str | None:
     if failed:
         reasons = _by_reason((outcome.symbol, str(outcome.error)) for outcome in failed)
         unchanged = sum(outcome.unchanged for outcome in rows)
-        found = f"{len(rows) - unchanged} stored{f', {unchanged} unchanged' if unchanged else ''}"
-        return f"{len(failed)} of {len(outcomes)} symbols failed, {found}. {reasons}"
+        stored = f"{len(rows) - unchanged} stored{f', {unchanged} unchanged' if unchanged else ''}"
+        return f"{len(failed)} of {len(outcomes)} symbols failed, {stored}. {reasons}"
     if not rows:
         reasons = _by_reason((outcome.symbol, str(outcome.skipped or outcome.stale)) for outcome in outcomes)
         return f"nothing was forecast. {reasons}"

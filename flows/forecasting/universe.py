@@ -21,7 +21,7 @@ class Universe:
     instruments
         Instruments to forecast, by symbol.
     unknown
-        Those asked for that no table of instruments has, and what to do about each.
+        Requested symbols that are no known instruments, and what to do about each.
     skipped
         Active instruments without candles of this timeframe, if none were requested by name: an index with
         daily values only is no failure of the hourly run.
@@ -44,12 +44,12 @@ def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
     Parameters
     ----------
     symbols
-        Names asked for, active or not; None for every active instrument of the table.
+        Requested names, active or not; None for every active instrument of the table.
 
     Raises
     ------
     LookupError
-        No symbols were asked for and none is active.
+        No symbols were requested and none is active.
     """
     if symbols is not None:
         known = known_instruments(connection)

@@ -1,7 +1,12 @@
 """Reads the settings of the flows, each an environment variable with a default."""
 
 import os
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from flows.runtime.arguments import names_in
 from inference_server.addresses import server_address
@@ -9,40 +14,40 @@ from inference_server.client import LONGEST_DEADLINE_S
 from market.timeframes import TIMEFRAMES
 
 RETRY_DELAYS_S = (2.0, 10.0, 30.0)
-"""Waits before a second, third and fourth try of a call to a server that was not available."""
+"""Waits before the second, third and fourth try of a call to a server that was not available."""
 
 WORKERS = 4
-"""Symbols on their way to the server at once: enough to keep it busy, few enough not to fill its queue."""
+"""Symbols that are sent to the server at once: enough to keep it busy, few enough not to fill its queue."""
+
+Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
 
 
-@dataclass(frozen=True)
-class FlowSettings:
-    """Where the flows find the inference server, and how long they wait for it.
+def _variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return f"KRONOS_{field.upper()}"
 
-    Attributes
-    ----------
-    server_url
-        ``KRONOS_SERVER``: change it when the server runs on another machine or port.
-    timeout_s
-        ``KRONOS_TIMEOUT_S``: seconds for one symbol's answer. A request waits in the server's queue behind
-        the other symbols of the run, so raise it for large models, many sample paths or a context that
-        slides.
-    api_key
-        ``KRONOS_API_KEY``: set it when the server asks for one, as every server on another machine does.
-    shorter_lookback
-        ``KRONOS_SHORTER_LOOKBACK``: timeframes whose forecasts take fewer candles where the last close would
-        be clipped otherwise, such as ``1h,1d``, or ``none``. It was measured to help hourly forecasts; for
-        daily ones there were too few such windows to tell.
-    statement_timeout_s
-        ``KRONOS_STATEMENT_TIMEOUT_S``: seconds after which the database gives up a statement of a run. Raise
-        it where reading a large history takes longer.
-    """
 
-    server_url: str = "http://127.0.0.1:8200"
-    timeout_s: float = 600.0
-    api_key: str | None = field(default=None, repr=False)
+class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
+    """Where the flows find the inference server, and how long they wait for it and for the database."""
+
+    server_url: str = msgspec.field(default="http://127.0.0.1:8200", name="KRONOS_SERVER")
+    """`KRONOS_SERVER`: change it when the server runs on another machine or port."""
+    timeout_s: Seconds = 600.0
+    """`KRONOS_TIMEOUT_S`: seconds for one symbol's answer. A request waits in the server's queue behind the
+    other symbols of the run, so raise it for large models, many sample paths or a context that slides."""
+    api_key: str | None = None
+    """`KRONOS_API_KEY`: set it when the server requires one, as every server on another machine does."""
     shorter_lookback: frozenset[str] = frozenset({"1h"})
-    statement_timeout_s: float = 120.0
+    """`KRONOS_SHORTER_LOOKBACK`: timeframes whose forecasts use fewer candles if the last close would be
+    clipped otherwise, such as `1h,1d`, or `none`. It was measured to help hourly forecasts; such
+    daily windows were too few to tell."""
+    statement_timeout_s: Seconds = 120.0
+    """`KRONOS_STATEMENT_TIMEOUT_S`: seconds after which the database cancels a statement of a run. Raise it
+    where reading a large history takes longer."""
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
+        return f"FlowSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @classmethod
     def from_env(cls) -> "FlowSettings":
@@ -54,43 +59,43 @@ class FlowSettings:
             ``KRONOS_SERVER`` is not the address of a server, a timeout is not a number of seconds up to a
             day, or ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
         """
-        return cls(
-            _address(os.environ.get("KRONOS_SERVER", cls.server_url)),
-            _seconds("KRONOS_TIMEOUT_S", cls.timeout_s),
-            os.environ.get("KRONOS_API_KEY") or None,
-            _timeframes(os.environ.get("KRONOS_SHORTER_LOOKBACK"), cls.shorter_lookback),
-            _seconds("KRONOS_STATEMENT_TIMEOUT_S", cls.statement_timeout_s),
-        )
+        values: dict[str, Any] = {name: text.strip() for name, text in os.environ.items()}
+        if "KRONOS_SERVER" in values:
+            values["KRONOS_SERVER"] = _address(os.environ["KRONOS_SERVER"])
+        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK"):
+            if not values.get(name):
+                values.pop(name, None)  # an empty one counts as absent
+        if "KRONOS_SHORTER_LOOKBACK" in values:
+            values["KRONOS_SHORTER_LOOKBACK"] = _timeframes(values["KRONOS_SHORTER_LOOKBACK"])
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise _no_seconds(values, str(error)) from None
 
 
-def _address(given: str) -> str:
+def _address(text: str) -> str:
     try:
-        return server_address(given)
+        return server_address(text)
     except ValueError as error:
         raise ValueError(f"KRONOS_SERVER cannot be used: {error}") from None
 
 
-def _seconds(variable: str, default: float) -> float:
-    given = os.environ.get(variable, str(default))
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= LONGEST_DEADLINE_S:
-        raise ValueError(
-            f"{variable} is {given!r}; give a number of seconds above 0 and up to a day, such as {default:g}"
-        )
-    return seconds
-
-
-def _timeframes(given: str | None, default: frozenset[str]) -> frozenset[str]:
-    if not given:
-        return default
-    if given == "none":
+def _timeframes(text: str) -> frozenset[str]:
+    if text == "none":
         return frozenset()
-    names = frozenset(names_in(given))
+    names = frozenset(names_in(text))
     if not names or not names <= set(TIMEFRAMES):
         raise ValueError(
-            f"KRONOS_SHORTER_LOOKBACK is {given!r}; give timeframes, such as {','.join(TIMEFRAMES)}, or none"
+            f"KRONOS_SHORTER_LOOKBACK is {text!r}; give timeframes, such as {','.join(TIMEFRAMES)}, or none"
         )
     return names
+
+
+def _no_seconds(variables: Mapping[str, str], message: str) -> ValueError:
+    """Return the error for a number of seconds that msgspec refuses, which its message names by its path."""
+    variable = re.split(r"at `\$\.", message)[-1].rstrip("`")
+    (field,) = (field for field in msgspec.structs.fields(FlowSettings) if field.encode_name == variable)
+    return ValueError(
+        f"{variable} is {variables[variable]!r}; give a number of seconds above 0 and up to a day, such as "
+        f"{field.default:g}"
+    )

@@ -124,8 +124,8 @@ def cuda_runtime() -> CudaRuntime:
         )
     # Of every session on a card ONNX Runtime warns that it finds no plugin for it; errors are still printed.
     ort.set_default_logger_severity(_ERROR)
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):
+    notes = io.StringIO()
+    with contextlib.redirect_stdout(notes):
         ort.preload_dlls()  # of the packages nvidia-*, where they are installed; prints what it misses
     folder = Path(ort.__file__).parent / "capi"
     windows = sys.platform == "win32"

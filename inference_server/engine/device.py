@@ -285,7 +285,7 @@ class CpuDevice(Device):
         threads
             Threads per session; every core unless given.
         cache_bytes
-            Memory for caches where nobody says.
+            Size of caches in bytes where none is configured.
         """
         self._threads, self._cache_bytes = threads, cache_bytes
 

@@ -101,8 +101,7 @@ def test_leaders_and_calendar_are_read_once_and_candles_once_a_block(
     execute = psycopg.Cursor.execute
 
     def counted(cursor: Any, query: Any, *given: Any, **settings: Any) -> Any:
-        text = query if isinstance(query, str) else query.as_string()
-        read.append(text.replace('"', ""))  # around the names of tables
+        read.append(query if isinstance(query, str) else query.as_string())
         return execute(cursor, query, *given, **settings)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", counted)

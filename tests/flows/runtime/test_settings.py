@@ -15,7 +15,7 @@ def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KRONOS_SERVER", "http://models:9000")
-    monkeypatch.setenv("KRONOS_TIMEOUT_S", "30")
+    monkeypatch.setenv("KRONOS_TIMEOUT_S", " 30 ")
     monkeypatch.setenv("KRONOS_API_KEY", "key-of-the-flows")
     settings = FlowSettings.from_env()
     assert settings == FlowSettings("http://models:9000", 30.0, "key-of-the-flows")
