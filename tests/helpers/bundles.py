@@ -133,7 +133,7 @@ def adapter_bundles(
         plan = Plan(tiny_checkpoint, 512, events=random_events(decoder.config.d_model), adapter=adapter)
         with tokenizer_graphs_of(tiny_bundle), pytest.MonkeyPatch.context() as patch:
             patch.setattr("export.bundle.export_decoder", export)
-            patch.setattr("export.onnx_export.export_decoder", export)
+            patch.setattr("export.decoder_export.export_decoder", export)
             export_bundle(plan, out / "branches")
         gated = Path(shutil.copytree(out / "branches", out / "gated"))
         for name in (BRANCHES_FILE, BRANCHES_DATA_FILE):

@@ -81,6 +81,7 @@ def guessing(predictor: Any, s1: np.ndarray, s2: np.ndarray) -> Iterator[None]:
     model, given = predictor.model, (torch.from_numpy(s1), torch.from_numpy(s2))
     original = model.decode_s1
     states: list[tuple[torch.Tensor, torch.Tensor]] = []
+    full_stamp, inference = torch.empty(0), kronos.auto_regressive_inference
 
     def decode_s1(a: torch.Tensor, b: torch.Tensor, stamp: torch.Tensor) -> Any:
         n = a.shape[1]
@@ -96,7 +97,6 @@ def guessing(predictor: Any, s1: np.ndarray, s2: np.ndarray) -> Iterator[None]:
         full_stamp = torch.cat(arguments[3:5], dim=1)
         return inference(*arguments, **settings)
 
-    full_stamp, inference = torch.empty(0), kronos.auto_regressive_inference
     model.decode_s1, kronos.auto_regressive_inference = decode_s1, infer
     try:
         yield

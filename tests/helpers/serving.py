@@ -35,7 +35,7 @@ def candles(count: int = 40, start: np.datetime64 = START) -> dict[str, list[Any
 
 
 @contextmanager
-def ready_client(bundle: Path, **settings: Any) -> Iterator[TestClient]:
+def ready_client(bundle: Path, **settings: Any) -> Iterator[TestClient[Any]]:
     """A client of an application in this process whose model is loaded."""
     app = create_app(Settings(bundle=bundle, threads=1, **settings))
     with TestClient(app, LOOPBACK, raise_server_exceptions=False) as client:

@@ -160,7 +160,7 @@ def answer_of(
         p50=levels.p50.tolist(),
         p90=levels.p90.tolist(),
         mean=FeatureColumns(open=flat, high=flat, low=flat, close=flat, volume=flat, amount=flat),
-        samples=paths if request.return_samples else None,
+        samples=[[*path] for path in paths] if request.return_samples else None,
         seed=request.seed or 0,
         sample_count=request.sample_count,
         lookback_used=len(request.candles.close),

@@ -1,5 +1,7 @@
 """Stretches of generated candles, and a folder of files as trainings read it."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
@@ -7,6 +9,7 @@ from export.model.config import DecoderConfig, TokenizerConfig
 from flows.generated.market import generate_market
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
+from market.types import Float32Array
 from training.data.stretches import Stretch
 
 DECODER = DecoderConfig(4, 4, 1, 32, 1, 32, 0.0, 0.0, 0.0, 0.1, True)
@@ -14,7 +17,14 @@ TOKENIZER = TokenizerConfig(6, 16, 1, 32, 2, 2, 0.0, 0.0, 0.0, 4, 4, 0.05, 1.0, 
 SPLIT, UNTIL = "2025-05-20", "2025-06-10"
 
 
-def stretch(count=200, symbol="EURUSD", timeframe="1h", start="2020-01-06", seed=0, events=None):
+def stretch(
+    count: int = 200,
+    symbol: str = "EURUSD",
+    timeframe: str = "1h",
+    start: str = "2020-01-06",
+    seed: int = 0,
+    events: Float32Array | None = None,
+) -> Stretch:
     """Return a random walk of `count` candles."""
     rng = np.random.default_rng(seed)
     instrument = default_instruments()[symbol]
@@ -27,7 +37,7 @@ def stretch(count=200, symbol="EURUSD", timeframe="1h", start="2020-01-06", seed
     return Stretch(instrument, timeframe, stamps, candles, "MIT", "made", events)
 
 
-def flagged_stretch(count=1400, **rows_of_channel):
+def flagged_stretch(count: int = 1400, **rows_of_channel: list[int]) -> Stretch:
     """Return a stretch whose event array is 1 in the given rows of a channel, such as ``c9=[580, 820]``."""
     events = np.zeros((count, 20), np.float32)
     for channel, rows in rows_of_channel.items():
@@ -35,7 +45,7 @@ def flagged_stretch(count=1400, **rows_of_channel):
     return stretch(count, events=events)
 
 
-def write_folder(folder):
+def write_folder(folder: Path) -> None:
     """Write a generated market as files of a training, with segments that permit two symbols."""
     market = generate_market(days=90, hours=1000)
     for name, frame in (("candles_1h", market.candles_1h), ("economic_calendar", market.calendar)):

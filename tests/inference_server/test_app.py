@@ -36,7 +36,7 @@ SMALL_LIMITS = {"max_body_bytes": 200_000, "max_answer_values": 5000}
 
 
 @contextmanager
-def without_database(bundle: Path, folder: Path, **settings: Any) -> Iterator[TestClient]:
+def without_database(bundle: Path, folder: Path, **settings: Any) -> Iterator[TestClient[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KRONOS_DATA_DIR", str(folder / "no-database"))
         with ready_client(bundle, **settings) as client:
@@ -44,18 +44,20 @@ def without_database(bundle: Path, folder: Path, **settings: Any) -> Iterator[Te
 
 
 @pytest.fixture(scope="module")
-def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Any]]:
     with without_database(tiny_bundle, tmp_path_factory.mktemp("server"), **SMALL_LIMITS) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def base_server(tiny_base_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def base_server(
+    tiny_base_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient[Any]]:
     with without_database(tiny_base_bundle, tmp_path_factory.mktemp("base")) as client:
         yield client
 
 
-def answer(client: TestClient, path: str = "/predict", **fields: Any) -> dict[str, Any]:
+def answer(client: TestClient[Any], path: str = "/predict", **fields: Any) -> dict[str, Any]:
     response = client.post(path, json={**ASKED, **fields})
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
@@ -79,7 +81,7 @@ def encoded(events: np.ndarray) -> dict[str, Any]:
     ],
 )
 def test_an_answer_that_would_be_too_large_is_refused_before_any_work(
-    server: TestClient, path: str, fields: dict[str, Any], values: int
+    server: TestClient[Any], path: str, fields: dict[str, Any], values: int
 ) -> None:
     before = server.get("/metrics").text
     response = server.post(path, json={"pred_len": 8, "candles": None, **fields, "symbol": "BTC-USD"})
@@ -92,7 +94,7 @@ def test_an_answer_that_would_be_too_large_is_refused_before_any_work(
     assert counted[0] in server.get("/metrics").text
 
 
-def test_an_inline_request_is_answered_in_full(server: TestClient) -> None:
+def test_an_inline_request_is_answered_in_full(server: TestClient[Any]) -> None:
     made = answer(server, sample_count=10, return_samples=True)
     assert (made["symbol"], made["timeframe"], made["as_of"]) == ("BTC-USD", "1h", "2024-03-05T15:00:00Z")
     assert made["timestamps"] == [f"2024-03-05T{hour}:00:00Z" for hour in (16, 17, 18, 19)]
@@ -107,7 +109,7 @@ def test_an_inline_request_is_answered_in_full(server: TestClient) -> None:
     assert made["model"] == {"name": info["name"], "version": info["version"]}
 
 
-def test_a_seed_gives_the_same_result_alone_or_in_a_batch(server: TestClient) -> None:
+def test_a_seed_gives_the_same_result_alone_or_in_a_batch(server: TestClient[Any]) -> None:
     alone = answer(server, sample_count=2)
     assert answer(server, sample_count=2) == alone
     other = {
@@ -120,13 +122,13 @@ def test_a_seed_gives_the_same_result_alone_or_in_a_batch(server: TestClient) ->
     assert batch["results"][1] == {"symbol": "BTC-USD", "result": alone, "error": None}
 
 
-def test_without_a_seed_one_is_drawn_and_returned(server: TestClient) -> None:
+def test_without_a_seed_one_is_drawn_and_returned(server: TestClient[Any]) -> None:
     first, second = answer(server, seed=None), answer(server, seed=None)
     assert first["seed"] != second["seed"]
     assert answer(server, seed=first["seed"]) == first
 
 
-def test_full_samples_and_repair(server: TestClient) -> None:
+def test_full_samples_and_repair(server: TestClient[Any]) -> None:
     made = answer(server, sample_count=2, return_samples="full", repair=True)
     opens, highs, lows, closes, volume, amount = np.moveaxis(np.array(made["samples"]), 2, 0)
     assert (highs >= np.maximum(opens, closes)).all()
@@ -135,10 +137,10 @@ def test_full_samples_and_repair(server: TestClient) -> None:
     assert (amount >= 0).all()
 
 
-def test_statistics_come_where_they_are_asked_for_and_change_nothing_else(server: TestClient) -> None:
+def test_statistics_come_where_they_are_asked_for_and_change_nothing_else(server: TestClient[Any]) -> None:
     last = ASKED["candles"]["close"][-1]
     prices = {"close_above": [last + 2, last - 2], "touch": [last + 5, last - 5]}
-    fields = {"quantiles": [0.25, 0.75], "probabilities": prices, "realised_volatility": True}
+    fields: dict[str, Any] = {"quantiles": [0.25, 0.75], "probabilities": prices, "realised_volatility": True}
     plain = answer(server, return_samples="full")
     made = answer(server, return_samples="full", **fields)
     statistics = made.pop("statistics")
@@ -172,7 +174,7 @@ def test_kept_paths_answer_other_statistics(tiny_bundle: Path, tmp_path: Path) -
         assert made == plain
 
 
-def test_events_change_the_forecast_and_travel_in_two_ways(server: TestClient) -> None:
+def test_events_change_the_forecast_and_travel_in_two_ways(server: TestClient[Any]) -> None:
     events = np.random.default_rng(0).normal(size=(44, 20)).astype(np.float32)
     plain = answer(server)
     listed = answer(server, events=events.tolist(), event_schema=1)
@@ -182,7 +184,7 @@ def test_events_change_the_forecast_and_travel_in_two_ways(server: TestClient) -
     assert answer(server, events=encoded(events[:40]))["events_used"]
 
 
-def test_a_bundle_without_an_event_encoder_says_that_it_did_without(base_server: TestClient) -> None:
+def test_a_bundle_without_an_event_encoder_says_that_it_did_without(base_server: TestClient[Any]) -> None:
     made = answer(base_server, events=encoded(np.zeros((40, 20))), event_schema=9)
     assert not made["events_used"]
     assert made["warnings"] == [
@@ -191,12 +193,14 @@ def test_a_bundle_without_an_event_encoder_says_that_it_did_without(base_server:
     assert {**made, "warnings": []} == answer(base_server)
 
 
-def test_without_events_both_bundles_agree_to_the_bit(server: TestClient, base_server: TestClient) -> None:
+def test_without_events_both_bundles_agree_to_the_bit(
+    server: TestClient[Any], base_server: TestClient[Any]
+) -> None:
     with_encoder, base = answer(server, sample_count=3), answer(base_server, sample_count=3)
     assert {**with_encoder, "model": None} == {**base, "model": None}
 
 
-def test_candles_not_closed_by_as_of_are_left_out(server: TestClient) -> None:
+def test_candles_not_closed_by_as_of_are_left_out(server: TestClient[Any]) -> None:
     made = answer(server, as_of="2024-03-05T14:30:00Z")
     assert (made["as_of"], made["lookback_used"]) == ("2024-03-05T13:00:00Z", 38)
     assert made["warnings"] == [
@@ -204,7 +208,7 @@ def test_candles_not_closed_by_as_of_are_left_out(server: TestClient) -> None:
     ]
 
 
-def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient) -> None:
+def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient[Any]) -> None:
     future = ["2024-03-05T16:00Z", "2024-03-06T16:00Z", "2024-03-07T16:00Z", "2024-03-08T16:00Z"]
     made = answer(server, symbol="ACME", future_timestamps=future)
     assert made["timestamps"] == [f"{day}:00Z" for day in (moment[:-1] for moment in future)]
@@ -214,7 +218,7 @@ def test_an_unknown_symbol_needs_its_future_timestamps(server: TestClient) -> No
     assert "did you mean" not in refused.json()["detail"]
 
 
-def test_another_writing_of_a_symbol_is_named_and_not_taken(server: TestClient) -> None:
+def test_another_writing_of_a_symbol_is_named_and_not_taken(server: TestClient[Any]) -> None:
     inline = server.post("/predict", json={**ASKED, "symbol": "btc/usd"}).json()
     assert (inline["status"], inline["detail"].endswith("; did you mean BTC-USD or BTCUSDT?")) == (422, True)
     stored = server.post("/predict", json={"symbol": "eurusd"}).json()
@@ -228,7 +232,9 @@ def test_another_writing_of_a_symbol_is_named_and_not_taken(server: TestClient) 
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict-batch"])
-def test_what_is_odd_about_candles_is_said_and_an_unknown_volume_taken(server: TestClient, path: str) -> None:
+def test_what_is_odd_about_candles_is_said_and_an_unknown_volume_taken(
+    server: TestClient[Any], path: str
+) -> None:
     odd = candles()
     odd["volume"][3], odd["high"][5] = None, -1.0
     fields: dict[str, Any] = {"candles": odd}
@@ -249,7 +255,7 @@ def quarters(count: int) -> list[str]:
     return [f"{START + row * np.timedelta64(15, 'm')}Z" for row in range(count)]
 
 
-def test_quarters_of_an_hour_are_refused_or_taken_with_the_callers_future(server: TestClient) -> None:
+def test_quarters_of_an_hour_are_refused_or_taken_with_the_callers_future(server: TestClient[Any]) -> None:
     odd = {**candles(), "timestamp": quarters(40)}
     refused = server.post("/predict", json={**ASKED, "candles": odd})
     assert refused.status_code == 422
@@ -261,14 +267,14 @@ def test_quarters_of_an_hour_are_refused_or_taken_with_the_callers_future(server
     assert made["lookback_used"] == 40
 
 
-def test_hours_without_a_timeframe_are_no_days(server: TestClient) -> None:
+def test_hours_without_a_timeframe_are_no_days(server: TestClient[Any]) -> None:
     asked = {name: value for name, value in ASKED.items() if name != "timeframe"}
     refused = server.post("/predict", json=asked)
     assert refused.status_code == 422
     assert "did you mean timeframe 1h?" in refused.json()["detail"]
 
 
-def test_a_sliding_context_is_said(server: TestClient) -> None:
+def test_a_sliding_context_is_said(server: TestClient[Any]) -> None:
     (warning,) = answer(server, candles=candles(520), pred_len=2)["warnings"]
     assert "lookback of at most 510" in warning
     assert answer(server, candles=candles(520), pred_len=2, context_stride=32)["warnings"] == []
@@ -299,7 +305,9 @@ def test_a_sliding_context_is_said(server: TestClient) -> None:
         ({"candles": None, "symbol": "WAT"}, 404, "unknown-symbol"),
     ],
 )
-def test_refusals_are_problems(server: TestClient, fields: dict[str, Any], status: int, name: str) -> None:
+def test_refusals_are_problems(
+    server: TestClient[Any], fields: dict[str, Any], status: int, name: str
+) -> None:
     response = server.post("/predict", json={**ASKED, **fields})
     problem = response.json()
     assert (response.status_code, problem["type"]) == (status, TYPE_PREFIX + name)
@@ -321,7 +329,7 @@ def test_refusals_are_problems(server: TestClient, fields: dict[str, Any], statu
     ],
 )
 def test_what_never_reaches_a_forecast_is_a_problem_too(
-    server: TestClient, method: str, path: str, content: bytes, status: int
+    server: TestClient[Any], method: str, path: str, content: bytes, status: int
 ) -> None:
     response = server.request(method, path, content=content, headers=AS_JSON)
     assert (response.status_code, response.json()["status"]) == (status, status)
@@ -329,7 +337,7 @@ def test_what_never_reaches_a_forecast_is_a_problem_too(
     assert response.json()["type"].startswith(TYPE_PREFIX)
 
 
-def test_one_bad_symbol_never_fails_the_others(server: TestClient) -> None:
+def test_one_bad_symbol_never_fails_the_others(server: TestClient[Any]) -> None:
     batch = {
         **{name: ASKED[name] for name in ("timeframe", "pred_len", "seed")},
         "symbols": ["BTC-USD", "SPY", "ACME", "ETH-USD", "WAT"],
@@ -349,12 +357,14 @@ def test_one_bad_symbol_never_fails_the_others(server: TestClient) -> None:
     assert [item["error"] and item["error"]["status"] for item in results] == [None, 422, 422]
 
 
-def test_a_setting_that_all_share_fails_the_batch(server: TestClient) -> None:
+def test_a_setting_that_all_share_fails_the_batch(server: TestClient[Any]) -> None:
     response = server.post("/predict-batch", json={"symbols": ["BTC-USD"], "pred_len": 10**9})
     assert (response.status_code, response.json()["type"]) == (422, TYPE_PREFIX + "beyond-limit")
 
 
-def test_the_model_tells_what_a_caller_must_know(server: TestClient, base_server: TestClient) -> None:
+def test_the_model_tells_what_a_caller_must_know(
+    server: TestClient[Any], base_server: TestClient[Any]
+) -> None:
     info = server.get("/model").json()
     assert (info["max_context"], info["event_schema"], info["event_alignment"]) == (512, 1, "next")
     assert len(info["event_channels"]) == 20
@@ -383,7 +393,7 @@ def test_before_the_model_is_loaded_the_server_lives_and_is_not_ready(
 
 
 def test_an_unforeseen_error_tells_nothing_and_is_logged(
-    server: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: TestClient[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: object) -> None:
         raise RuntimeError("secret of /etc")
@@ -415,7 +425,7 @@ ODD_FIELDS = st.dictionaries(
     values=st.lists(ANY_JSON, min_size=40, max_size=40),
 )
 def test_no_json_makes_the_server_fail(
-    server: TestClient, fields: dict[str, Any], column: str, values: list[Any]
+    server: TestClient[Any], fields: dict[str, Any], column: str, values: list[Any]
 ) -> None:
     for one in (fields, {**fields, "candles": {**candles(), column: values}}):
         body = {**ASKED, "symbols": ["BTC-USD"], **one}
@@ -429,7 +439,7 @@ def test_no_json_makes_the_server_fail(
 @pytest.mark.parametrize(
     "column", [[0.0] * 40, [1e17] * 40, [-1e17, 1e17] * 20, [1e-300] * 40, [5e-324, 1e17] * 20]
 )
-def test_extreme_candles_are_answered(server: TestClient, column: list[float]) -> None:
+def test_extreme_candles_are_answered(server: TestClient[Any], column: list[float]) -> None:
     extreme = dict.fromkeys(("open", "high", "low", "close"), column)
     made = answer(server, candles={**candles(), **extreme, "volume": [0.0] * 40})
     assert np.isfinite(made["p50"]).all()

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ ASKED = PredictRequest(symbol="SPY")
 ANSWER = PredictAnswer(
     symbol="SPY",
     timeframe="1d",
-    as_of="2024-06-28T00:00:00Z",
+    as_of=datetime(2024, 6, 28, tzinfo=UTC),
     timestamps=[],
     p10=[1.5],
     p50=[2.5],
@@ -54,6 +55,7 @@ class Scripted(BaseHTTPRequestHandler):
 
     answer: ClassVar[tuple[int, dict[str, str], bytes]]
     seen: ClassVar[list[tuple[str, dict[str, str], bytes]]]
+    url: ClassVar[str]
 
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -73,13 +75,16 @@ class Scripted(BaseHTTPRequestHandler):
 
 @contextmanager
 def answering(status: int, content: bytes, headers: dict[str, str] | None = None) -> Iterator[type[Scripted]]:
-    handler = type("Handler", (Scripted,), {"answer": (status, headers or {}, content), "seen": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    class Handler(Scripted):
+        answer = (status, headers or {}, content)
+        seen: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    handler.url = f"http://127.0.0.1:{server.server_address[1]}"
+    Handler.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        yield handler
+        yield Handler
     finally:
         server.shutdown()
         thread.join()
@@ -184,7 +189,11 @@ def test_nobody_on_the_port() -> None:
 def test_a_server_that_does_not_answer_in_time() -> None:
     with answering(200, b"") as server, Client(server.url, timeout_s=0.2) as client:
         release = threading.Event()
-        server.do_POST = lambda self: release.wait(10)  # type: ignore[method-assign]
+
+        def hang(self: Scripted) -> None:
+            release.wait(10)
+
+        server.do_POST = hang  # type: ignore[method-assign]
         with pytest.raises(ServerTimeout, match=r"/predict within 0\.2 s: .* hangs"):
             client.predict(ASKED)
         release.set()

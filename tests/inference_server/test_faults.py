@@ -33,7 +33,7 @@ def check(response: Any, status: int) -> None:
 
 
 @pytest.fixture
-def server(tiny_bundle: Path, database_url: str, database: psycopg.Connection) -> Iterator[TestClient]:
+def server(tiny_bundle: Path, database_url: str, database: psycopg.Connection) -> Iterator[TestClient[Any]]:
     insert(database, "BTC-USD", candles(50))
     with ready_client(
         tiny_bundle, database_url=database_url, database_timeout_s=1.0, api_keys=(KEY,), max_body_bytes=50_000
@@ -43,7 +43,7 @@ def server(tiny_bundle: Path, database_url: str, database: psycopg.Connection) -
 
 
 def test_a_database_that_breaks_in_one_way_after_the_other(
-    server: TestClient, database: psycopg.Connection, caplog: pytest.LogCaptureFixture
+    server: TestClient[Any], database: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert server.post("/predict", json=ASKED).status_code == 200
     with database.transaction():  # a migration that takes its time
@@ -91,7 +91,7 @@ def test_a_password_that_is_refused(
 
 
 def test_the_unforeseen(
-    server: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: TestClient[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError(f"SELECT of {PASSWORD} in /tmp/place")
@@ -117,7 +117,7 @@ def test_the_unforeseen(
     ],
 )
 def test_bodies_that_cannot_be_used(
-    server: TestClient, content: bytes, status: int, caplog: pytest.LogCaptureFixture
+    server: TestClient[Any], content: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     response = server.post("/predict", content=content, headers=AS_JSON)

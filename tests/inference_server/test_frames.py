@@ -114,6 +114,7 @@ class TestPolars:
         assert forecast.samples.columns == ["symbol", "path", "timestamp", "close"]
         for symbol, candles in (("ETH-USD", one), ("BTC-USD", other)):
             alone = client.forecast(candles, symbol=symbol, return_samples=True, **SETTINGS)
+            assert alone.samples is not None
             assert forecast.frame.filter(symbol=symbol).drop("symbol").equals(alone.frame)
             assert forecast.samples.filter(symbol=symbol).drop("symbol").equals(alone.samples)
             assert forecast.answers[symbol].lookback_used == len(candles)
@@ -125,6 +126,7 @@ class TestPolars:
         full = client.forecast(frame, symbol="BTC-USD", return_samples="full", **SETTINGS)
         closes = client.forecast(frame, symbol="BTC-USD", return_samples=True, **SETTINGS)
         assert full.samples is not None
+        assert closes.samples is not None
         assert full.samples.columns == [
             "path",
             "timestamp",

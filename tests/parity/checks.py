@@ -24,6 +24,7 @@ def assert_same(pair: Pair, job: ForecastJob, columns: int = 6, *, guess: bool =
     while not batching.idle:
         batching.step()
     ours, history = group.paths, group.encoded
+    assert history is not None
     guesses = [
         (np.append(history.s1, group.s1[k])[None], np.append(history.s2, group.s2[k])[None])
         for k in range(job.sample_count)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from tests.parity.conftest import Pair
 # The open of every five-minute candle of an A-share's day, as upstream's own fixture has them: local, naive.
 SESSION = np.concatenate(
     [
-        np.arange(start, end, np.timedelta64(5, "m"), "datetime64[m]") - np.datetime64("2024-06-03", "m")
+        np.arange(start, end, np.timedelta64(5, "m"), dtype="datetime64[m]")
+        - np.datetime64("2024-06-03", "m")
         for start, end in (("2024-06-03T09:35", "2024-06-03T11:35"), ("2024-06-03T13:05", "2024-06-03T15:05"))
     ]
 )
@@ -34,14 +36,14 @@ def tiny(pair: Callable[[str], Pair]) -> Pair:
     return pair("tiny")
 
 
-def a_share(seed: int = 2, length: int = 120, **settings: object) -> ForecastJob:
+def a_share(seed: int = 2, length: int = 120, **settings: Any) -> ForecastJob:
     """Five-minute candles of a share around 6 yuan, in Shanghai's time without a zone."""
     rng = np.random.default_rng(seed)
     close = 6 * np.exp(rng.normal(0, 2e-3, length).cumsum()).round(3)
     open_ = np.concatenate([close[:1], close[:-1]])
     high, low = np.maximum(open_, close) + 0.01, np.minimum(open_, close) - 0.01
     candles = candle_features(open_, high, low, close, rng.integers(100, 9_000, length).astype(float))
-    return ForecastJob(candles, LOCAL[:length], LOCAL[length : length + 10], **settings)  # type: ignore[arg-type]
+    return ForecastJob(candles, LOCAL[:length], LOCAL[length : length + 10], **settings)
 
 
 def test_a_naive_local_series_is_upstream_s_as_it_stands(tiny: Pair) -> None:
@@ -70,7 +72,8 @@ def test_the_same_series_with_its_zone_is_upstream_s_on_the_exchange_s_clock(tin
 
 def test_tiny_prices_are_upstream_s_where_upstream_s_scale_is_asked_for(tiny: Pair) -> None:
     job = a_share(top_k=1)
-    small = replace(job, candles=candle_features(*(job.candles[:, :4] * 1e-6).T, job.candles[:, 4]))
+    opens, highs, lows, closes = (job.candles[:, :4] * 1e-6).T
+    small = replace(job, candles=candle_features(opens, highs, lows, closes, job.candles[:, 4]))
     assert_same(tiny, replace(small, upstream_scale=True))
 
 
@@ -80,8 +83,8 @@ def test_scaled_prices_are_what_upstream_makes_of_them_in_the_larger_unit(
 ) -> None:
     ordinary = real_job(market_data, symbol, 3_000, 392, 12, top_k=1)
     assert not scale_exponents(ordinary.candles).any()
-    tiny_prices = ordinary.candles[:, :4] * 1e-9
-    small = replace(ordinary, candles=candle_features(*tiny_prices.T, ordinary.candles[:, 4]))
+    opens, highs, lows, closes = (ordinary.candles[:, :4] * 1e-9).T
+    small = replace(ordinary, candles=candle_features(opens, highs, lows, closes, ordinary.candles[:, 4]))
     exponents = scale_exponents(small.candles)
     scaled = replace(small, candles=np.ldexp(small.candles, exponents))
     (ours,) = tiny.engine.forecast([small])

@@ -1,5 +1,7 @@
 """The numbers that an answer will hold, and the refusal of more than one answer may."""
 
+from typing import Any, Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from inference_server.schemas import ForecastSettings
 from inference_server.settings import Settings
 
 LIMITS = Settings.from_environment({"KRONOS_BUNDLE": "b"}).limits
-ONE_SYMBOL = {"pred_len": 512, "sample_count": 256}
+ONE_SYMBOL: dict[str, Any] = {"pred_len": 512, "sample_count": 256}
 
 
 @pytest.mark.parametrize(
@@ -25,13 +27,13 @@ ONE_SYMBOL = {"pred_len": 512, "sample_count": 256}
     ],
 )
 def test_numbers_are_counted_by_symbol_candle_and_path(
-    settings: dict[str, object], symbols: int, values: int
+    settings: dict[str, Any], symbols: int, values: int
 ) -> None:
     assert answer_values(ForecastSettings(**settings), symbols) == values
 
 
 @pytest.mark.parametrize("samples", [False, True, "full"])
-def test_any_one_symbol_within_the_other_limits_may_have_its_samples(samples: bool | str) -> None:
+def test_any_one_symbol_within_the_other_limits_may_have_its_samples(samples: bool | Literal["full"]) -> None:
     check_answer_size(ForecastSettings(return_samples=samples, **ONE_SYMBOL), 1, LIMITS)
     check_answer_size(ForecastSettings(**ONE_SYMBOL), LIMITS.max_batch_symbols, LIMITS)
 
@@ -65,7 +67,9 @@ def test_only_what_would_help_is_said(samples: bool, symbols: int, ways: str) ->
 
 
 @given(st.integers(1, 600), st.integers(1, 300), st.integers(1, 100), st.sampled_from([False, True, "full"]))
-def test_the_limit_itself_is_taken(pred_len: int, paths: int, symbols: int, samples: bool | str) -> None:
+def test_the_limit_itself_is_taken(
+    pred_len: int, paths: int, symbols: int, samples: bool | Literal["full"]
+) -> None:
     settings = ForecastSettings(pred_len=pred_len, sample_count=paths, return_samples=samples)
     values = answer_values(settings, symbols)
     if values <= 2_000_000:

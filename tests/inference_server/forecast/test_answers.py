@@ -1,6 +1,7 @@
 """From paths to answers: envelope, mean, samples, repair and the warning about a sliding context."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ PATHS = np.random.default_rng(0).normal(100, 1, (19, 3, 6)).astype(np.float32)
 MODEL = ModelName(name="tiny", version="abc")
 
 
-def answer(paths: np.ndarray = PATHS, **fields: object) -> PredictAnswer:
+def answer(paths: np.ndarray = PATHS, **fields: Any) -> PredictAnswer:
     times = np.datetime64("2024-06-28T20:00", "us") + np.arange(35) * np.timedelta64(1, "h")
     job = ForecastJob(np.ones((32, 6)), times[:32], times[32:], sample_count=len(paths), seed=7)
     asked = PredictRequest(symbol="BTC-USD", timeframe="1h", pred_len=3, **fields)
@@ -58,7 +59,7 @@ def test_repaired_candles_are_consistent(paths: np.ndarray) -> None:
 
 
 def test_repair_reaches_samples_and_mean_and_is_off_by_default() -> None:
-    paths = np.tile(np.float32([10, 9, 11, 10, -5, -5]), (2, 3, 1))
+    paths = np.tile(np.array([10, 9, 11, 10, -5, -5], np.float32), (2, 3, 1))
     assert answer(paths).mean.volume == [-5.0] * 3
     made = answer(paths, repair=True, return_samples="full")
     assert np.asarray(made.samples).tolist() == [[[10.0, 11.0, 9.0, 10.0, 0.0, 0.0]] * 3] * 2

@@ -1,6 +1,7 @@
 """What an answer says of its inputs, from requests and windows alone."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def window(*last: float, quiet: float = 2.0, count: int = 397) -> np.ndarray:
         ({}, [WarningCode.FEW_PATHS, WarningCode.CUT_TAILS], "sample_count of 9"),
     ],
 )
-def test_few_paths_and_cut_tails_are_said(fields: dict[str, float], codes: list[str], words: str) -> None:
+def test_few_paths_and_cut_tails_are_said(fields: dict[str, Any], codes: list[str], words: str) -> None:
     found = sampling_warnings(ForecastSettings(**fields))
     assert [code_of(text) for text in found] == codes
     assert words in " ".join(found)

@@ -29,7 +29,7 @@ def engine(tiny_bundle: Path) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KRONOS_DATA_DIR", str(tmp_path_factory.mktemp("none") / "no-database"))
         with ready_client(tiny_bundle) as client:
@@ -42,7 +42,7 @@ def quoted(factor: float, count: int = 60) -> dict[str, list[Any]]:
     return columns | {name: [value / 100 * factor for value in columns[name]] for name in PRICES}
 
 
-def ask(server: TestClient, **fields: Any) -> dict[str, Any]:
+def ask(server: TestClient[Any], **fields: Any) -> dict[str, Any]:
     response = server.post("/predict", json={**ASKED, **fields})
     assert response.status_code == 200, response.text
     made: dict[str, Any] = response.json()
@@ -54,15 +54,16 @@ def codes(made: dict[str, Any]) -> list[str]:
 
 
 def of_prices(job: ForecastJob, factor: float) -> ForecastJob:
-    prices, volume = job.candles[:, :4] * factor, np.abs(job.candles[:, 4])
-    return replace(job, candles=candle_features(*prices.T, volume))
+    opens, highs, lows, closes = (job.candles[:, :4] * factor).T
+    volume = np.abs(job.candles[:, 4])
+    return replace(job, candles=candle_features(opens, highs, lows, closes, volume))
 
 
 @pytest.mark.parametrize("power", [-20, -27, -40])
 def test_paths_of_small_prices_are_the_same_bits_between_powers_of_two(engine: Engine, power: int) -> None:
     job = hourly_job(sample_count=3, seed=5)
     small, smaller = engine.forecast([of_prices(job, 2.0**-17), of_prices(job, 2.0 ** (power - 17))])
-    factor = np.float32([2.0**power] * 4 + [1.0, 2.0**power])
+    factor = np.array([2.0**power] * 4 + [1.0, 2.0**power], np.float32)
     np.testing.assert_array_equal(small * factor, smaller)
 
 
@@ -87,7 +88,7 @@ def test_paths_of_small_prices_stay_as_near_their_own_as_those_of_ordinary_ones(
     assert envelope(upstreams).p10.min() < 0  # what the scale is for
 
 
-def test_a_coin_quoted_in_small_units_is_forecast_the_same_in_smaller_ones(server: TestClient) -> None:
+def test_a_coin_quoted_in_small_units_is_forecast_the_same_in_smaller_ones(server: TestClient[Any]) -> None:
     small = ask(server, candles=quoted(2.0**-20))
     smaller = ask(server, candles=quoted(2.0**-30))
     assert "prices-scaled" in codes(small)
@@ -98,7 +99,9 @@ def test_a_coin_quoted_in_small_units_is_forecast_the_same_in_smaller_ones(serve
     assert small["mean"]["low"] == [value * 2.0**10 for value in smaller["mean"]["low"]]
 
 
-def test_upstream_s_scale_is_an_option_and_changes_nothing_for_ordinary_prices(server: TestClient) -> None:
+def test_upstream_s_scale_is_an_option_and_changes_nothing_for_ordinary_prices(
+    server: TestClient[Any],
+) -> None:
     ordinary = quoted(100.0)
     assert ask(server, candles=ordinary, upstream_scale=True) == ask(server, candles=ordinary)
     drowned = ask(server, candles=quoted(1e-8), upstream_scale=True)
@@ -107,7 +110,7 @@ def test_upstream_s_scale_is_an_option_and_changes_nothing_for_ordinary_prices(s
 
 
 def test_quantiles_of_a_positive_price_are_never_below_zero_and_the_paths_are_the_model_s(
-    server: TestClient,
+    server: TestClient[Any],
 ) -> None:
     falling = quoted(1.0)
     for name in PRICES:
@@ -123,7 +126,7 @@ def test_quantiles_of_a_positive_price_are_never_below_zero_and_the_paths_are_th
     assert "envelope-floor" not in codes(negative)
 
 
-def test_the_clock_is_the_instrument_s_unless_the_request_says_another(server: TestClient) -> None:
+def test_the_clock_is_the_instrument_s_unless_the_request_says_another(server: TestClient[Any]) -> None:
     given = {
         "candles": quoted(100.0),
         "future_timestamps": candles(8, np.datetime64("2024-03-07"))["timestamp"],
@@ -139,7 +142,7 @@ def test_the_clock_is_the_instrument_s_unless_the_request_says_another(server: T
 
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "utc+8"])
-def test_a_clock_that_nobody_knows_is_refused(server: TestClient, zone: str) -> None:
+def test_a_clock_that_nobody_knows_is_refused(server: TestClient[Any], zone: str) -> None:
     response = server.post("/predict", json={**ASKED, "candles": candles(), "time_zone": zone})
     assert response.status_code == 422
     assert "time_zone is" in response.json()["detail"]

@@ -184,10 +184,9 @@ def test_time_zones_may_be_mixed(zones: list[int]) -> None:
     stamps = [
         f"{local}{offset}" for local, offset in zip(moments + np.array(zones, "m8[m]"), offsets, strict=True)
     ]
-    mixed = parse_candles(
-        parse_predict(json.dumps({**ASKED, "candles": {**plain, "timestamp": stamps}}).encode())[0].candles
-    )
-    np.testing.assert_array_equal(mixed.timestamps, moments)
+    request, _ = parse_predict(json.dumps({**ASKED, "candles": {**plain, "timestamp": stamps}}).encode())
+    assert request.candles is not None
+    np.testing.assert_array_equal(parse_candles(request.candles).timestamps, moments)
 
 
 @pytest.mark.parametrize(("order", "row"), [([0, 2, 1], 2), ([0, 0, 1], 1), ([2, 1, 0], 1), ([0, 1, 1], 2)])
@@ -203,6 +202,7 @@ def test_unsorted_and_repeated_timestamps_name_their_row(order: list[int], row: 
         }
     )
     request, _ = parse_predict(body.encode())
+    assert request.candles is not None
     with pytest.raises(ServiceError, match=rf"candles\.timestamp\[{row}\] .* is not after the one before"):
         parse_candles(request.candles)
 

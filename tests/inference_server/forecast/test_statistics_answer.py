@@ -20,7 +20,7 @@ TIMES = np.datetime64("2024-06-28T20:00", "us") + np.arange(36) * np.timedelta64
 LAST = 100.0
 JOB = ForecastJob(np.full((32, 6), LAST), TIMES[:32], TIMES[32:], sample_count=19, seed=7)
 PATHS = np.random.default_rng(0).normal(LAST, 1, (19, 4, 6)).astype(np.float32)
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "quantiles": [0.95, 0.05, 0.5],
     "probabilities": ProbabilityRequest(close_above=[101.0, 99.5], touch=[101.0, 99.0, LAST]),
     "realised_volatility": True,

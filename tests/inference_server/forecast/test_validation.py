@@ -1,5 +1,7 @@
 """Checks of settings against the limits of the server and its bundle."""
 
+from typing import Any
+
 import pytest
 
 from inference_server.errors import BeyondLimit, InvalidEvents
@@ -20,7 +22,7 @@ LIMITS = Settings.from_environment({"KRONOS_BUNDLE": "b"}).limits
         ({"context_stride": 2048}, "context_stride is 2048; expected 1 … 2047"),
     ],
 )
-def test_limits_name_field_and_range(fields: dict[str, int], message: str) -> None:
+def test_limits_name_field_and_range(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(BeyondLimit, match=message):
         check_limits(ForecastSettings(**fields), LIMITS, max_context=2048)
 

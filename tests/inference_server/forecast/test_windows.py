@@ -35,7 +35,7 @@ def request_for(**fields: Any) -> PredictRequest:
 
 
 def test_inline_candles_become_a_window() -> None:
-    columns = {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")}
+    columns: dict[str, Any] = {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")}
     made = parse_candles(Candles(timestamp=["2024-06-03", "2024-06-04"], **columns))
     np.testing.assert_array_equal(without_gaps(made).features, [[1, 1, 1, 1, 1, 1], [2, 2, 2, 2, 2, 4]])
     np.testing.assert_array_equal(made.timestamps, START + np.arange(2) * 24 * HOUR)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
 from inference_server.app import create_app
@@ -17,7 +19,7 @@ ASKED = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 2, "candles": candl
 
 
 @pytest.fixture(scope="module")
-def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KRONOS_DATA_DIR", str(tmp_path_factory.mktemp("access") / "no-database"))
         with ready_client(tiny_bundle, api_keys=(KEY, OTHER_KEY), admin_keys=(OPERATOR,)) as client:
@@ -33,7 +35,7 @@ def test_only_health_the_documentation_and_the_empty_page_are_open() -> None:
     opened = {
         route.path
         for route in routes
-        for handler in getattr(route, "route_handlers", None) or [route.route_handler]
+        for handler in (route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler])
         if handler.opt.items() >= OPEN.items()
     }
     prefixes = {"/" + path.split("/")[1] for path in opened}
@@ -42,13 +44,15 @@ def test_only_health_the_documentation_and_the_empty_page_are_open() -> None:
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/docs", "/docs/openapi.json"])
-def test_open_routes_answer_anybody(server: TestClient, path: str) -> None:
+def test_open_routes_answer_anybody(server: TestClient[Any], path: str) -> None:
     for key in (None, "wrong"):
         assert server.get(path, headers=bearer(key)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict-batch", "/model", "/metrics"])
-def test_closed_routes_ask_for_a_key_before_they_look_at_anything_else(server: TestClient, path: str) -> None:
+def test_closed_routes_ask_for_a_key_before_they_look_at_anything_else(
+    server: TestClient[Any], path: str
+) -> None:
     method = "POST" if path.startswith("/predict") else "GET"
     for key in (None, "wrong"):
         refused = server.request(method, path, content=b"{" * 100_000, headers=bearer(key))
@@ -59,7 +63,7 @@ def test_closed_routes_ask_for_a_key_before_they_look_at_anything_else(server: T
         assert server.request(method, path, json=ASKED, headers=bearer(key)).status_code != 401
 
 
-def test_a_key_gets_a_forecast_and_the_figures(server: TestClient) -> None:
+def test_a_key_gets_a_forecast_and_the_figures(server: TestClient[Any]) -> None:
     answer = server.post("/predict", json=ASKED, headers={**bearer(KEY), "X-Request-ID": "run-7"})
     assert answer.status_code == 200, answer.text
     assert answer.headers["X-Request-ID"] == "run-7"
@@ -68,7 +72,7 @@ def test_a_key_gets_a_forecast_and_the_figures(server: TestClient) -> None:
     assert 'kronos_requests_total{outcome="200",route="/predict"}' in figures.text
 
 
-def test_the_document_says_that_a_key_may_be_asked_for(server: TestClient) -> None:
+def test_the_document_says_that_a_key_may_be_asked_for(server: TestClient[Any]) -> None:
     document = server.get("/docs/openapi.json").json()
     assert document["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
     assert {"key": []} in document["security"]

@@ -59,7 +59,7 @@ def by_server(value: Any, kind: Any) -> Any:
         return REFUSED
 
 
-NUMBERS = [
+NUMBERS: list[Any] = [
     *("4", " 4 ", "4\n", "+4", "-4", "04", "1_000", "4.0", "4.000", "1_000.0", "-0"),
     *(
         "0.9",

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -38,13 +39,13 @@ async def body(data: bytes) -> int:
 
 
 @post("/gone")
-async def gone(request: Request) -> None:
+async def gone(request: Request[Any, Any, Any]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def observed(metrics: Metrics) -> Litestar:
-    def answer(request: Request, error: Exception) -> Response[str]:
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
         problem = problem_of(error)
         return Response(problem.title, status_code=problem.status, headers=headers_of(error))
 
@@ -65,7 +66,7 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def client(metrics: Metrics) -> Iterator[TestClient]:
+def client(metrics: Metrics) -> Iterator[TestClient[Any]]:
     with TestClient(observed(metrics)) as client:
         yield client
 
@@ -87,14 +88,14 @@ def listening(app: Litestar) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("name", ["run-7", "0192f0c1-7e2b-7c1a-9d40-3d5f2b0f4b11", "a" * 128, "a.b_c:d/e"])
-def test_a_sane_id_is_kept(client: TestClient, name: str) -> None:
+def test_a_sane_id_is_kept(client: TestClient[Any], name: str) -> None:
     answer = client.get("/id", headers={"X-Request-ID": name})
     assert (answer.text, answer.headers["X-Request-ID"]) == (name, name)
 
 
 @pytest.mark.parametrize("name", [None, "", "a" * 129, "two words", "a\tb", 'x"}', "ü", "<script>"])
-def test_any_other_id_is_replaced(client: TestClient, name: str | None) -> None:
-    headers = {} if name is None else {"X-Request-ID": name.encode("utf-8")}
+def test_any_other_id_is_replaced(client: TestClient[Any], name: str | None) -> None:
+    headers = {} if name is None else {b"X-Request-ID": name.encode("utf-8")}
     answers = [client.get("/id", headers=headers) for _ in range(2)]
     made = [answer.headers["X-Request-ID"] for answer in answers]
     assert [answer.text for answer in answers] == made
@@ -103,7 +104,9 @@ def test_any_other_id_is_replaced(client: TestClient, name: str | None) -> None:
     assert all(len(one) == 32 for one in made)
 
 
-def test_requests_are_counted_by_the_template_of_their_route(client: TestClient, metrics: Metrics) -> None:
+def test_requests_are_counted_by_the_template_of_their_route(
+    client: TestClient[Any], metrics: Metrics
+) -> None:
     for path in ("/symbols/BTC-USD", "/symbols/SPY", "/nowhere/1", "/nowhere/2", "/id"):
         client.get(path)
     client.post("/id")
@@ -118,7 +121,7 @@ def test_requests_are_counted_by_the_template_of_their_route(client: TestClient,
 
 
 def test_a_line_tells_of_each_request_but_not_of_probes(
-    client: TestClient, caplog: pytest.LogCaptureFixture
+    client: TestClient[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="inference_server")
     client.get("/nowhere?key=secret", headers={"Authorization": "Bearer secret"})

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from litestar.testing import TestClient
@@ -12,12 +13,12 @@ from tests.helpers.serving import LOOPBACK
 
 
 @pytest.fixture(scope="module")
-def client() -> TestClient:
+def client() -> TestClient[Any]:
     """A client of an application that was not started, and so needs no bundle."""
     return TestClient(create_app(Settings(bundle=Path("none"))), base_url=LOOPBACK)
 
 
-def test_the_page_loads_only_what_the_server_serves(client: TestClient) -> None:
+def test_the_page_loads_only_what_the_server_serves(client: TestClient[Any]) -> None:
     page = client.get("/docs")
     assert page.status_code == 200
     loaded = re.findall(r"(?:src|href)=['\"]([^'\"]+)", page.text)
@@ -28,13 +29,13 @@ def test_the_page_loads_only_what_the_server_serves(client: TestClient) -> None:
     assert "://" not in page.text.replace('"openapi":"3.1.0"', "")
 
 
-def test_scripts_and_styles_fetch_nothing_by_themselves(client: TestClient) -> None:
+def test_scripts_and_styles_fetch_nothing_by_themselves(client: TestClient[Any]) -> None:
     styles = client.get("/docs-files/swagger-ui.css").text
     assert not re.search(r"url\(['\"]?(?:https?:)?//", styles)
     assert "@import" not in styles
 
 
-def test_the_document_describes_the_requests(client: TestClient) -> None:
+def test_the_document_describes_the_requests(client: TestClient[Any]) -> None:
     document = client.get("/docs/openapi.json").json()
     assert {"/predict", "/predict-batch", "/model", "/health/live", "/health/ready"} <= set(document["paths"])
     predict = document["paths"]["/predict"]["post"]
@@ -51,7 +52,7 @@ def test_the_document_describes_the_requests(client: TestClient) -> None:
     assert {"symbols", "events", "candles", "future_timestamps"} <= set(batch)
 
 
-def test_the_document_describes_statistics_with_examples(client: TestClient) -> None:
+def test_the_document_describes_statistics_with_examples(client: TestClient[Any]) -> None:
     schemas = client.get("/docs/openapi.json").json()["components"]["schemas"]
     assert schemas["PredictRequest"]["required"] == ["symbol"]
     for field in ("quantiles", "probabilities"):
@@ -64,7 +65,7 @@ def test_the_document_describes_statistics_with_examples(client: TestClient) -> 
     assert {one["type"] for one in nullable["oneOf"]} == {"number", "null"}
 
 
-def test_the_document_describes_what_the_page_reads(client: TestClient) -> None:
+def test_the_document_describes_what_the_page_reads(client: TestClient[Any]) -> None:
     document = client.get("/docs/openapi.json").json()
     stored = ("", "/history", "/inputs", "/chart.png")
     described = {

@@ -32,7 +32,7 @@ HOURLY = {"timeframe": "1h"}
 
 
 @pytest.fixture
-def client(database_url: str) -> Iterator[TestClient]:
+def client(database_url: str) -> Iterator[TestClient[Any]]:
     """A server without a model: none of these routes needs one."""
     with TestClient(
         create_app(Settings(bundle=Path("none"), database_url=database_url)), base_url=LOOPBACK
@@ -40,21 +40,21 @@ def client(database_url: str) -> Iterator[TestClient]:
         yield client
 
 
-def answer(client: TestClient, path: str, **query: Any) -> dict[str, Any]:
+def answer(client: TestClient[Any], path: str, **query: Any) -> dict[str, Any]:
     response = client.get(path, params=query)
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
     return body
 
 
-def refusal(client: TestClient, path: str, **query: Any) -> tuple[int, str]:
+def refusal(client: TestClient[Any], path: str, **query: Any) -> tuple[int, str]:
     response = client.get(path, params=query)
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     return response.status_code, problem["detail"]
 
 
-def test_symbols_are_those_with_candles(client: TestClient, database: psycopg.Connection[Any]) -> None:
+def test_symbols_are_those_with_candles(client: TestClient[Any], database: psycopg.Connection[Any]) -> None:
     assert answer(client, "/symbols") == {"symbols": []}
     add_candles(database, "SPY", "1d", 2)
     add_candles(database, "EURUSD", "1h", 4)
@@ -83,7 +83,9 @@ def test_symbols_are_those_with_candles(client: TestClient, database: psycopg.Co
     ]  # fmt: skip
 
 
-def test_the_last_candles_before_an_instant(client: TestClient, database: psycopg.Connection[Any]) -> None:
+def test_the_last_candles_before_an_instant(
+    client: TestClient[Any], database: psycopg.Connection[Any]
+) -> None:
     add_candles(database, "EURUSD", "1h", 10)
     database.execute("UPDATE ohlcv_1h SET close = 'NaN', volume = NULL WHERE ts = %s", (NOW - HOUR,))
     found = answer(client, "/candles/EURUSD", **HOURLY, limit=3, before=NOW.isoformat())
@@ -94,7 +96,7 @@ def test_the_last_candles_before_an_instant(client: TestClient, database: psycop
 
 
 def test_the_calendar_lists_what_concerns_a_symbol(
-    client: TestClient, database: psycopg.Connection[Any]
+    client: TestClient[Any], database: psycopg.Connection[Any]
 ) -> None:
     add_event(database, NOW + 7 * HOUR, "Federal Funds Rate", forecast=4.5, previous=4.75)
     add_event(database, NOW + 8 * HOUR, "Beige Book", impact="low")
@@ -118,7 +120,7 @@ def test_the_calendar_lists_what_concerns_a_symbol(
 
 
 def test_the_calendar_shows_nothing_that_was_withdrawn_and_minds_no_case(
-    client: TestClient, database: psycopg.Connection[Any]
+    client: TestClient[Any], database: psycopg.Connection[Any]
 ) -> None:
     add_event(database, NOW + 7 * HOUR, "CPI m/m", withdrawn_at=NOW)
     add_event(database, NOW + 8 * HOUR, "CPI m/m", currency="usd")
@@ -128,7 +130,7 @@ def test_the_calendar_shows_nothing_that_was_withdrawn_and_minds_no_case(
 
 
 def test_the_newest_forecast_has_every_column_of_its_row(
-    client: TestClient, database: psycopg.Connection[Any]
+    client: TestClient[Any], database: psycopg.Connection[Any]
 ) -> None:
     store_row(database, prediction_row(as_of=NOW - 2 * HOUR, p50=[1.0, 1.0]))
     told = ["candles-late: newer ones had closed"]
@@ -150,7 +152,7 @@ def test_the_newest_forecast_has_every_column_of_its_row(
 
 
 def test_of_two_models_the_last_to_write_or_the_one_asked_for(
-    client: TestClient, database: psycopg.Connection[Any]
+    client: TestClient[Any], database: psycopg.Connection[Any]
 ) -> None:
     store_row(database, prediction_row(model_name="new"))
     store_row(database, prediction_row(model_name="old"))
@@ -162,7 +164,7 @@ def test_of_two_models_the_last_to_write_or_the_one_asked_for(
 
 
 def test_the_history_is_newest_first_and_tells_what_can_be_made_again(
-    client: TestClient, database: psycopg.Connection[Any]
+    client: TestClient[Any], database: psycopg.Connection[Any]
 ) -> None:
     for back in (1, 3, 2):
         row = prediction_row(as_of=NOW - back * HOUR)
@@ -176,7 +178,7 @@ def test_the_history_is_newest_first_and_tells_what_can_be_made_again(
 
 
 def test_the_inputs_of_a_forecast_are_as_predict_takes_them(
-    client: TestClient, database: psycopg.Connection[Any]
+    client: TestClient[Any], database: psycopg.Connection[Any]
 ) -> None:
     events = np.random.default_rng(0).normal(size=(42, 20)).astype(np.float32)
     store_row(database, prediction_row())
@@ -213,7 +215,7 @@ def test_inputs_older_than_a_month_go_when_newer_ones_come(database: psycopg.Con
 
 
 def test_the_chart_is_drawn_with_and_without_what_lies_around(
-    client: TestClient, database: psycopg.Connection[Any]
+    client: TestClient[Any], database: psycopg.Connection[Any]
 ) -> None:
     store_row(database, prediction_row())
     bare = client.get("/predictions/EURUSD/chart.png", params=HOURLY)
@@ -258,7 +260,7 @@ def test_the_chart_is_drawn_with_and_without_what_lies_around(
     ],
 )
 def test_refusals_say_what_is_wrong(
-    client: TestClient, path: str, query: dict[str, Any], status: int, said: str
+    client: TestClient[Any], path: str, query: dict[str, Any], status: int, said: str
 ) -> None:
     got, detail = refusal(client, path, **query)
     assert got == status
@@ -296,7 +298,7 @@ def test_the_page_is_open_and_its_data_needs_the_key(database_url: str) -> None:
 
 
 def test_candles_after_a_forecast_do_not_outrun_its_chart(
-    client: TestClient, database_url: str, database: psycopg.Connection[Any]
+    client: TestClient[Any], database_url: str, database: psycopg.Connection[Any]
 ) -> None:
     """The calendar of a long daily forecast still fits the span that the route allows."""
     days = [NOW.replace(hour=0) + timedelta(days=i + 1) for i in range(120)]

@@ -40,7 +40,7 @@ ROUTES = ["/candles/{}", "/predictions/{}", "/predictions/{}/history", "/predict
 
 
 @pytest.fixture
-def client(database: psycopg.Connection[Any], database_url: str) -> Iterator[TestClient]:
+def client(database: psycopg.Connection[Any], database_url: str) -> Iterator[TestClient[Any]]:
     for symbol in SYMBOLS:
         add_symbol(database, symbol)
     with TestClient(
@@ -49,7 +49,7 @@ def client(database: psycopg.Connection[Any], database_url: str) -> Iterator[Tes
         yield client
 
 
-def test_every_route_answers_to_any_symbol(client: TestClient) -> None:
+def test_every_route_answers_to_any_symbol(client: TestClient[Any]) -> None:
     assert {one["symbol"] for one in client.get("/symbols").json()["symbols"]} == set(SYMBOLS)
     for symbol in SYMBOLS:
         encoded = quote(symbol, safe="")
@@ -67,28 +67,28 @@ def test_every_route_answers_to_any_symbol(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "BTC/USDT:USDT", "EUR/USD"])
-def test_a_slash_may_stand_as_it_is(client: TestClient, symbol: str) -> None:
+def test_a_slash_may_stand_as_it_is(client: TestClient[Any], symbol: str) -> None:
     candles, made, history, inputs = (client.get(route.format(symbol), params=HOURLY) for route in ROUTES)
     assert (candles.json()["symbol"], made.json()["symbol"]) == (symbol, symbol)
     assert (len(history.json()["predictions"]), inputs.json()["lookback"]) == (1, 40)
     assert client.get(f"/predictions/{symbol}/chart.png", params=HOURLY).content.startswith(PNG)
 
 
-def test_a_slash_in_an_unknown_symbol_is_named_as_it_is(client: TestClient) -> None:
+def test_a_slash_in_an_unknown_symbol_is_named_as_it_is(client: TestClient[Any]) -> None:
     problem = client.get("/candles/ETH%2FUSDT", params=HOURLY).json()
     assert problem["detail"].startswith("ETH/USDT is no registered symbol")
     assert problem["detail"].endswith("; did you mean ETHUSDT or ETH-USD?")
     assert problem["given"] == "ETH/USDT"
 
 
-def test_the_document_has_the_symbol_as_one_parameter(client: TestClient) -> None:
+def test_the_document_has_the_symbol_as_one_parameter(client: TestClient[Any]) -> None:
     paths = client.get("/docs/openapi.json").json()["paths"]
     for route in (*ROUTES, "/predictions/{}/chart.png"):
         named = [one["name"] for one in paths[route.format("{symbol}")]["get"]["parameters"]]
         assert named.count("symbol") == 1
 
 
-def test_metrics_count_them_under_their_route(client: TestClient) -> None:
+def test_metrics_count_them_under_their_route(client: TestClient[Any]) -> None:
     client.get("/predictions/BTC/USDT/history", params=HOURLY)
     text = client.get("/metrics").text
     assert 'route="/predictions/{symbol}/history"' in text
