@@ -13,7 +13,6 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 
 from flows.events.titles import normal_title
 from market.instruments import Instrument
+from market.times import instants
 from market.types import DatetimeArray
 
 FAMILIES: Final = ("fomc", "cpi", "nfp", "gdp", "pce")
@@ -175,13 +175,9 @@ def _parse(content: dict[str, Any]) -> EventConfig:
         for role, entry in ((role, content["leaders"][role]) for role in LEADERS)
     }
     decisions = {currency: tuple(titles) for currency, titles in content["rate_decisions"].items()}
-    unscheduled = sorted(_utc(moment) for moment in content["unscheduled"]["decisions"])
+    unscheduled = np.sort(instants(content["unscheduled"]["decisions"]))
     aliases = {
         currency: {title: tuple(names) for title, names in entry.items()}
         for currency, entry in content.get("aliases", {}).items()
     }
-    return EventConfig(releases, decisions, leaders, np.array(unscheduled, dtype="datetime64[us]"), aliases)
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return EventConfig(releases, decisions, leaders, unscheduled, aliases)

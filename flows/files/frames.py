@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
 
+from market.times import aware
 from market.unix_time import from_epoch, read_instant
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -187,16 +186,10 @@ def _times(values: pl.Series) -> pl.Series:
 def _time(text: str | None) -> datetime | None:
     """Return the instant of an ISO 8601 text, UTC without a zone, or of a Unix time, else None."""
     instant = None if text is None else read_instant(text)
-    return None if instant is None else _aware(instant)
+    return None if instant is None else aware(instant)
 
 
 def _unix_time(number: float) -> datetime | None:
     """Return the instant of a Unix time, whose unit follows from its size; None for another number."""
     instant = from_epoch(Decimal(number)) if math.isfinite(number) else None
-    return None if instant is None else _aware(instant)
-
-
-def _aware(instant: np.datetime64) -> datetime:
-    moment: Any = instant.item()  # a datetime, which NumPy's type hints don't show
-    aware: datetime = moment.replace(tzinfo=UTC)
-    return aware
+    return None if instant is None else aware(instant)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from market.feed_grid import feed_grid
 from market.instruments import Instrument
 from market.spacing import contradiction, other_spacing
 from market.time_grid import closed_by
+from market.times import aware, instant
 from market.types import DatetimeArray, Float64Array, Int64Array
 from market.warning_codes import WarningCode, warning
 
@@ -53,8 +54,7 @@ class CandleWindow:
     @property
     def as_of(self) -> datetime:
         """Timestamp of the last candle used, aware."""
-        last: datetime = self.timestamps[-1].item()
-        return last.replace(tzinfo=UTC)
+        return aware(self.timestamps[-1])
 
     @property
     def last_close(self) -> float:
@@ -181,8 +181,8 @@ def _window(
     spacing = other_spacing(timestamps[-lookback:], timeframe)
     if spacing is not None:
         raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
-    instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
-    keep = last_closed(timestamps, timeframe, instant, lookback, instrument)
+    now = instant(as_of)
+    keep = last_closed(timestamps, timeframe, now, lookback, instrument)
     if len(keep) < min_candles:
         raise ValueError(
             f"{len(keep)} {timeframe} candles had closed by {as_of:%Y-%m-%d %H:%M} UTC; expected at least "
@@ -190,10 +190,10 @@ def _window(
         )
     timestamps = timestamps[keep]
     grid = feed_grid(instrument, timeframe, timestamps)
-    behind = candles_behind(instrument, grid, timestamps[-1], instant)
+    behind = candles_behind(instrument, grid, timestamps[-1], now)
     if behind > stale_after:
         raise StaleError(
-            f"newest candle {_minute(timestamps[-1])}, {behind} later ones had closed by {_minute(instant)}; "
+            f"newest candle {_minute(timestamps[-1])}, {behind} later ones had closed by {_minute(now)}; "
             f"at most {stale_after} may have"
         )
     missing = grid.missing(timestamps)
@@ -216,7 +216,7 @@ def _window(
             )
         grid = feed_grid(instrument, timeframe, timestamps)  # the grid of the remaining candles alone
     future = grid.after(timestamps[-1], pred_len)
-    late = bool(closed_by(instrument, timeframe, future[:1], instant).any())
+    late = bool(closed_by(instrument, timeframe, future[:1], now).any())
     return CandleWindow(instrument, timestamps, _columns(part, keep), future, late, notes)
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import numpy as np
 import psycopg
 
 from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
@@ -13,6 +12,7 @@ from flows.forecasting.candles import CandleWindow
 from flows.forecasting.event_sources import SourcesOfRun
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
+from market.times import instant
 from market.types import Float32Array
 from sql.errors import one_line
 
@@ -148,11 +148,9 @@ def event_requests(
     windows: Mapping[str, CandleWindow], timeframe: str, as_of: datetime
 ) -> list[EventRequest]:
     """Return what to ask for the event arrays of some windows."""
-    instant = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
+    now = instant(as_of)
     return [
-        EventRequest(
-            symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, instant
-        )
+        EventRequest(symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, now)
         for symbol, window in windows.items()
     ]
 

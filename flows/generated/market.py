@@ -16,6 +16,7 @@ from flows.files.market_folder import FILES
 from flows.generated.releases import generated_releases
 from market.instruments import Instrument, default_instruments
 from market.time_grid import candle_bounds, closed_by, past_timestamps
+from market.times import instant
 from market.types import DatetimeArray, Float64Array
 
 END = datetime(2025, 6, 18, 12, tzinfo=UTC)
@@ -122,12 +123,12 @@ def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hour
         Most daily and hourly candles per symbol; the hourly ones are the last of the same days.
     """
     instruments = default_instruments()
-    until = np.datetime64(end.astimezone(UTC).replace(tzinfo=None), "us")
+    until = instant(end)
     start = end - timedelta(days=days * 1.5 + 20)  # holds this many sessions, with holidays
     calendar = generated_releases(start, end + timedelta(days=200), now=end, seed=seed)
     wide = calendar.filter(currency="USD", impact="high")["event_time"]
     releases = wide.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
-    first_hour = np.datetime64(start.astimezone(UTC).replace(tzinfo=None), "h")
+    first_hour = instant(start).astype("datetime64[h]")
     common = np.random.default_rng(seed).standard_normal(int((end - start) / timedelta(hours=1)) + 2)
     hourly, daily = [], []
     for number, (symbol, character) in enumerate(CHARACTERS.items(), start=1):

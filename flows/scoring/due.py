@@ -7,10 +7,11 @@ from typing import Any
 
 import psycopg
 
-from flows.scoring.forecast_scores import NO_CANDLE, UNKNOWN_INSTRUMENT, instants, matured_at
+from flows.scoring.forecast_scores import NO_CANDLE, UNKNOWN_INSTRUMENT, matured_at
 from flows.scoring.store import ForecastKey
 from market.instruments import Instrument
 from market.timeframes import CANDLE_TABLE
+from market.times import instants
 from sql.loading import load_for_table
 
 

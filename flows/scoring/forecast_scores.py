@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from flows.scoring.metrics import StepScores, score_steps
 from flows.scoring.step_events import ReleaseDays, StepEvents
 from market.instruments import Instrument
 from market.time_grid import candle_bounds
+from market.times import aware, instants
 from market.types import DatetimeArray, Float64Array
 
 UNKNOWN_INSTRUMENT: Final = "no such instrument; add it to the table instruments"
@@ -100,11 +101,6 @@ class Closes:
         return closes
 
 
-def instants(times: Sequence[datetime]) -> DatetimeArray:
-    """Return aware times as datetime64[us] UTC, (n,)."""
-    return np.array([time.astimezone(UTC).replace(tzinfo=None) for time in times], dtype="datetime64[us]")
-
-
 def matured_at(instrument: Instrument, timeframe: str, timestamps: DatetimeArray) -> datetime:
     """Return when the last candle of a forecast closes, aware.
 
@@ -113,8 +109,7 @@ def matured_at(instrument: Instrument, timeframe: str, timestamps: DatetimeArray
     ValueError
         The candle is outside the instrument's calendar.
     """
-    close: datetime = candle_bounds(instrument, timeframe, timestamps[-1:])[1][0].item()
-    return close.replace(tzinfo=UTC)
+    return aware(candle_bounds(instrument, timeframe, timestamps[-1:])[1][0])
 
 
 def score_forecasts(
