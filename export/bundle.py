@@ -163,7 +163,7 @@ def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> 
         max_context=plan.max_context,
         precision=plan.precision,
         opset=OPSET,
-        caches=[layout.CacheLayout(c.heads, c.head_dim) for c in cache_layouts(checkpoint.decoder)],
+        caches=cache_layouts(checkpoint.decoder),
         files=files,
         parity=parity,
         event_channels=list(EVENT_CHANNELS),

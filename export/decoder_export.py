@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from export.branches import join_branches
-from export.graph import CacheLayout, DecoderGraph, cache_layouts, layout_of
+from export.graph import DecoderGraph, cache_layouts, layout_of
 from export.model.adapter import Adapter
 from export.model.decoder import KronosDecoder
 from export.onnx_export import ROWS, TOKENS, export_module
+from inference_server.engine.bundle import CacheLayout
 
 # name, example, dynamic axes
 Input = tuple[str, Tensor, dict[int, Any]]

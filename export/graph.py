@@ -22,16 +22,9 @@ from export.model.adapter import Adapter, LowRank
 from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder, TokenEmbedding
 from export.model.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
 from export.sampling import sample
+from inference_server.engine.bundle import CacheLayout
 
 ROTARY_MULTIPLE = 16  # the attention kernels take rotary halves that are multiples of 16 columns
-
-
-@dataclass(frozen=True)
-class CacheLayout:
-    """Shape of one layer's key or value cache: (rows, heads, max_context, head_dim)."""
-
-    heads: int
-    head_dim: int
 
 
 def padded_head_dim(head_dim: int) -> int:

@@ -22,10 +22,10 @@ import psycopg
 from rich.console import Console
 
 from flows.demonstration.choices import instant_before_a_decision, symbols_to_forecast
+from flows.demonstration.comparison import compare, comparison_lines, event_comparison_table
 from flows.demonstration.output import forecast_table, page_commands, stored_forecasts, warning_lines
 from flows.files.frames import TableError
 from flows.files.market_folder import FILES, unchecked_frames
-from flows.forecasting.comparison import compare, comparison_lines, comparison_table
 from flows.generated.market import generate_market
 from flows.load import load_calendar, load_candles
 from flows.runtime.local_server import local_server
@@ -235,7 +235,7 @@ def show_what_events_change(
     active.sort(key=lambda row: row["symbol"] != "EURUSD")
     comparison = compare(connection, client, active[0]["symbol"], "1h") if active else None
     if comparison is not None:
-        console.print(comparison_table(comparison))
+        console.print(event_comparison_table(comparison))
         for line in comparison_lines(comparison):
             console.print(line)
 

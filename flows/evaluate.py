@@ -17,12 +17,18 @@ import psycopg
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.backtest.history import History, HistoryError, Period, history_from_database, history_from_files
+from flows.backtest.history import (
+    HistoryError,
+    MarketHistory,
+    Period,
+    history_from_database,
+    history_from_files,
+)
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
 from flows.backtest.walk_forward import RANDOM_WALK, WalkResult, made_at_instants, walk
 from flows.events import EventError
 from flows.files.frames import TableError
-from flows.forecasting.forecasts import Order, Sampling, build_request, usable_lookback
+from flows.forecasting.forecasts import Order, SamplingSettings, build_request, usable_lookback
 from flows.runtime.arguments import instant, names_in, positive
 from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
@@ -65,7 +71,7 @@ def evaluate(args: argparse.Namespace) -> int:
     HistoryError
         There is no history, or no forecast was made.
     """
-    with server(args.bundle, args.server) as address, open_client(address) as client:
+    with server(args.bundle, args.server) as address, client_of(address) as client:
         model = client.model()
         lookback = usable_lookback(args.lookback, args.pred_len, model.max_context, model.limits.min_candles)
         period = Period(args.timeframe, args.symbols, args.start, args.end, lookback, args.pred_len)
@@ -89,13 +95,13 @@ def server(bundle: Path | None, address: str | None) -> Iterator[str]:
             yield started
 
 
-def open_client(address: str) -> Client:
+def client_of(address: str) -> Client:
     """Return a client of a server, with the timeout and the key of the environment."""
     settings = FlowSettings.from_env()
     return Client(address, settings.timeout_s, api_key=settings.api_key)
 
 
-def read_history(data: Path | None, period: Period) -> History:
+def read_history(data: Path | None, period: Period) -> MarketHistory:
     """Read candles and calendar from a folder, or from the database for None."""
     if data is not None:
         return history_from_files(data, period)
@@ -104,10 +110,10 @@ def read_history(data: Path | None, period: Period) -> History:
 
 
 def walk_over(
-    client: Client, model: ModelInfo, history: History, period: Period, args: argparse.Namespace
+    client: Client, model: ModelInfo, history: MarketHistory, period: Period, args: argparse.Namespace
 ) -> WalkResult:
     """Forecast instant by instant; return the forecasts made until then if the user interrupts."""
-    sampling = Sampling(args.timeframe, args.pred_len, args.samples, 1.0, 1.0, 0, None)
+    sampling = SamplingSettings(args.timeframe, args.pred_len, args.samples, 1.0, 1.0, 0, None)
     instants = made_at_instants(args.start, args.end, args.timeframe, args.every or args.pred_len)
 
     timeout_s = FlowSettings.from_env().timeout_s
@@ -140,7 +146,7 @@ def walk_over(
 
 
 def report(
-    result: WalkResult, model: ModelInfo, history: History, period: Period, args: argparse.Namespace
+    result: WalkResult, model: ModelInfo, history: MarketHistory, period: Period, args: argparse.Namespace
 ) -> None:
     """Print the tables and write the Parquet file."""
     forecasts = [forecast for forecast in result.scored if forecast.model != RANDOM_WALK]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 import psycopg
 
-from flows.events.arrays import instants
+from flows.events.arrays import column_instants
 from flows.events.config import FAMILIES, EventConfig, EventError, load_config
 from flows.events.dates import at_midnight
 from flows.events.titles import currency_of, normal_title
@@ -60,7 +60,7 @@ def mend_calendar(
 
 def dates_among(rows: pl.DataFrame, config: EventConfig) -> pl.DataFrame:
     """Return the rows at midnight whose time of day is unknown (see the module)."""
-    midnight = pl.Series(at_midnight(instants(rows["event_time"])))
+    midnight = pl.Series(at_midnight(column_instants(rows["event_time"])))
     family = [
         any(
             membership.series < len(FAMILIES)

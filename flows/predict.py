@@ -14,10 +14,10 @@ from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.forecasting.blocks import RunSettings, forecast_all
-from flows.forecasting.forecasts import Sampling
+from flows.forecasting.forecasts import SamplingSettings
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import (
-    Outcome,
+    SymbolOutcome,
     failure_message,
     notices,
     outcome_line,
@@ -65,7 +65,7 @@ def predict_batch(
     quantiles: list[float] | None = None,
     moves: list[float] | None = None,
     realised_volatility: bool = False,
-) -> list[Outcome] | State[Any]:
+) -> list[SymbolOutcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
     Parameters
@@ -103,7 +103,7 @@ def predict_batch(
 
     Returns
     -------
-    list of Outcome or State
+    list of SymbolOutcome or State
         An outcome for each symbol; a failed state that names the symbols if any failed. The forecasts of the
         others are stored all the same.
     """
@@ -112,7 +112,7 @@ def predict_batch(
     except ValueError as error:
         return Failed(message=str(error))
     settings = RunSettings(
-        Sampling(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed),
+        SamplingSettings(timeframe, pred_len, sample_count, top_p, temperature, top_k, seed),
         as_utc(as_of),
         lookback,
         with_events,
@@ -136,7 +136,7 @@ predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
 
 def forecast_with_changing_models(
     model: ModelInfo, settings: RunSettings, symbols: list[str] | None
-) -> list[Outcome]:
+) -> list[SymbolOutcome]:
     """Forecast symbols; those for which the server changed its model during the run are forecast again.
 
     Parameters
@@ -148,7 +148,7 @@ def forecast_with_changing_models(
 
     Returns
     -------
-    list of Outcome
+    list of SymbolOutcome
         Sorted by symbol. Symbols that the last of `MODELS_PER_RUN` models did not forecast have failed.
     """
     failure = _UNSTABLE
@@ -170,7 +170,7 @@ def forecast_with_changing_models(
             break
         more, remaining = forecast_all(model, settings, remaining)
         outcomes += more
-    outcomes += [Outcome(symbol, error=failure) for symbol in remaining]
+    outcomes += [SymbolOutcome(symbol, error=failure) for symbol in remaining]
     return sorted(outcomes, key=lambda outcome: outcome.symbol)
 
 
@@ -183,8 +183,8 @@ def no_model_message(error: ClientError) -> str:
 
 
 def conclude(
-    outcomes: Sequence[Outcome], timeframe: Timeframe, as_of: datetime
-) -> list[Outcome] | State[Any]:
+    outcomes: Sequence[SymbolOutcome], timeframe: Timeframe, as_of: datetime
+) -> list[SymbolOutcome] | State[Any]:
     """Publish the summary of a run; return a failed state that names the symbols if any symbol failed."""
     logger = get_run_logger()
     failure = failure_message(outcomes)

@@ -23,7 +23,7 @@ OPTIONAL_TENSORS = re.compile(r"(\.rotary\.inv_freq|^tokenizer\.bsq\.(basis|grou
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointSource:
     """Origin of a checkpoint: its directory or id, the resolved revision, and the local folder."""
 
     name: str
@@ -37,8 +37,8 @@ class Checkpoint:
 
     decoder: KronosDecoder
     tokenizer: KronosTokenizer
-    decoder_source: Source
-    tokenizer_source: Source
+    decoder_source: CheckpointSource
+    tokenizer_source: CheckpointSource
 
 
 def load_checkpoint(
@@ -70,13 +70,13 @@ def load_checkpoint(
     return Checkpoint(decoder.eval(), kronos_tokenizer.eval(), decoder_source, tokenizer_source)
 
 
-def resolve(name: str, revision: str | None) -> Source:
+def resolve(name: str, revision: str | None) -> CheckpointSource:
     """Find the folder of a checkpoint; a Hugging Face id is downloaded into the cache of the hub."""
     folder = Path(name)
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"revision {revision!r} was given for {name}, which is a local directory")
-        return Source(name, None, folder)
+        return CheckpointSource(name, None, folder)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise CheckpointError(f"{name!r} is neither a directory nor a Hugging Face id of the form owner/name")
     try:
@@ -88,7 +88,7 @@ def resolve(name: str, revision: str | None) -> Source:
         raise CheckpointError(
             f"there is no directory {name!r} here, and it could not be fetched from Hugging Face: {reason}"
         ) from e
-    return Source(name, snapshot.name, snapshot)
+    return CheckpointSource(name, snapshot.name, snapshot)
 
 
 def trained_clock(folder: Path) -> str | None:

@@ -26,7 +26,7 @@ class HistoryError(ValueError):
 
 
 @dataclass(frozen=True)
-class History:
+class MarketHistory:
     """Data of a past period.
 
     Attributes
@@ -79,7 +79,7 @@ class Period:
         return candles * CANDLE_DURATION[self.timeframe] * _SLACK + timedelta(days=10)
 
 
-def history_from_files(folder: Path, period: Period) -> History:
+def history_from_files(folder: Path, period: Period) -> MarketHistory:
     """Read the history from a folder with ``candles_1h``, ``candles_1d`` and ``economic_calendar``.
 
     The candles of the other timeframe and the calendar are for the event arrays, and may be missing.
@@ -102,10 +102,10 @@ def history_from_files(folder: Path, period: Period) -> History:
     rows = calendar.filter(pl.col("event_time").is_between(period.first - BEFORE, period.last + AHEAD))
     recent = pl.col("ts").is_between(period.first - YEAR_OF_VIX, period.last)
     leaders = Leaders({key: frame.filter(recent) for key, frame in frames.items() if frame is not None})
-    return History(history.candles, history.instruments, EventSources(rows, pl.DataFrame(), leaders))
+    return MarketHistory(history.candles, history.instruments, EventSources(rows, pl.DataFrame(), leaders))
 
 
-def history_from_database(connection: psycopg.Connection[Any], period: Period) -> History:
+def history_from_database(connection: psycopg.Connection[Any], period: Period) -> MarketHistory:
     """Read the history from the tables of the database.
 
     Raises
@@ -123,10 +123,12 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
     # The hourly leaders are read for daily candles too, as `history_from_files` does.
     span = Span(period.first, as_of=period.last, end=period.last, timeframes=frozenset(TIMEFRAMES))
     sources = read_sources(connection, span, load_config())
-    return History(history.candles, history.instruments, None if sources.calendar.is_empty() else sources)
+    return MarketHistory(
+        history.candles, history.instruments, None if sources.calendar.is_empty() else sources
+    )
 
 
-def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, place: str) -> History:
+def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, place: str) -> MarketHistory:
     """Return the candles of the period and its symbols, without sources of events.
 
     Raises
@@ -150,7 +152,7 @@ def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, pl
             f"the trading hours of {', '.join(unknown)} are unknown: use the database with its table "
             "instruments"
         )
-    return History(
+    return MarketHistory(
         inside.filter(pl.col("symbol").is_in(symbols)).sort("symbol", "ts"),
         {symbol: known[symbol] for symbol in symbols},
         None,

@@ -14,12 +14,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.backtest.history import History, HistoryError
+from flows.backtest.history import HistoryError, MarketHistory
 from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
 from flows.events.source import EventSources
 from flows.forecasting.candles import CandleWindow, closed_windows
 from flows.forecasting.event_plan import EventPlan, plan_with
-from flows.forecasting.forecasts import Order, Sampling, build_row
+from flows.forecasting.forecasts import Order, SamplingSettings, build_row
 from flows.forecasting.lookback import shortened
 from flows.runtime.settings import WORKERS
 from flows.scoring.forecast_scores import Closes, matured_at
@@ -88,10 +88,10 @@ class WalkResult:
 
 
 def walk(
-    history: History,
+    history: MarketHistory,
     model: ModelInfo,
     ask: Ask,
-    sampling: Sampling,
+    sampling: SamplingSettings,
     lookback: int,
     made_at: Sequence[datetime],
     *,
@@ -166,9 +166,9 @@ def made_at_instants(start: datetime, end: datetime, timeframe: str, every: int)
 
 
 def _windows(
-    history: History,
+    history: MarketHistory,
     model: ModelInfo,
-    sampling: Sampling,
+    sampling: SamplingSettings,
     lookback: int,
     instant: datetime,
     skipped: Counter[str],
@@ -196,7 +196,7 @@ def _windows(
 
 
 def _plan(
-    history: History,
+    history: MarketHistory,
     model: ModelInfo,
     windows: Mapping[str, CandleWindow],
     timeframe: str,
@@ -219,7 +219,7 @@ def _event_arrays(
     return build_event_arrays(requests, sources.calendar, sources.leaders, load_config(), sources.rates)
 
 
-def _release_days(history: History) -> ReleaseDays | None:
+def _release_days(history: MarketHistory) -> ReleaseDays | None:
     """Return the lookup of releases on predicted candles, or None without a calendar."""
     if history.sources is None:
         return None

@@ -9,7 +9,7 @@ import polars as pl
 from market.types import BoolArray, DatetimeArray, Float64Array
 
 
-def instants(column: pl.Series) -> DatetimeArray:
+def column_instants(column: pl.Series) -> DatetimeArray:
     """Return a column of instants as datetime64[us] UTC, (n,); NaT where it is null."""
     return column.cast(pl.Datetime("us")).to_numpy().astype("datetime64[us]")
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.events.arrays import instants
+from flows.events.arrays import column_instants
 from flows.events.config import FAMILIES, RATE, EventConfig
 from flows.events.merging import Merged
 from flows.events.releases import SCORED
@@ -81,7 +81,7 @@ def missing_decisions(
     if not missing:
         return
     titles: list[str] = []
-    times = instants(frame["event_time"])
+    times = column_instants(frame["event_time"])
     recent = pl.Series((times >= since) & (times <= until))
     for currency in missing:
         wanted = [

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.events.arrays import instants
+from flows.events.arrays import column_instants
 from flows.events.config import EventConfig
 from flows.events.surprises import level_z
 from market.event_channels import EVENT_CHANNELS
@@ -125,7 +125,7 @@ def _closes(candles: pl.DataFrame | None, symbol: str) -> tuple[DatetimeArray, F
     if candles is None:
         return np.zeros(0, dtype="datetime64[us]"), np.zeros(0)
     of_symbol = candles["symbol"] == symbol
-    stamps = instants(candles["ts"].filter(of_symbol))
+    stamps = column_instants(candles["ts"].filter(of_symbol))
     closes = candles["close"].filter(of_symbol).cast(pl.Float64).to_numpy()
     valid = np.isfinite(closes) & (closes > 0)
     if valid.all() and (stamps[1:] > stamps[:-1]).all():

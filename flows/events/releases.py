@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flows.events.arrays import instants
+from flows.events.arrays import column_instants
 from flows.events.config import EARNINGS, FAMILIES, KINDS, EventConfig
 from flows.events.merging import Merged, leave_out_frequent, one_per_release
 from flows.events.rows import NEVER, SeriesRows, read_rows
@@ -188,7 +188,7 @@ def parse_calendar(
 
 
 def _sorted_times(calendar: pl.DataFrame) -> DatetimeArray:
-    times = instants(calendar["event_time"])
+    times = column_instants(calendar["event_time"])
     return np.sort(times[~np.isnat(times)], kind="stable")  # the stable sort is fast on nearly sorted input
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from flows.events.arrays import instants, numbers, texts, true, true_or_null
+from flows.events.arrays import column_instants, numbers, texts, true, true_or_null
 from flows.events.config import EARNINGS, FAMILIES, RATE, EventConfig, EventError, Membership
 from flows.events.dates import DatedRows, Origin, as_dates, midnight_of
 from flows.events.title_hints import closest_to_family
@@ -281,7 +281,7 @@ def _schedule(
 ) -> tuple[DatetimeArray, BoolArray, BoolArray]:
     """Return times, whether each is more than a date, and whether it was announced ahead; (n,) each."""
     timed = true_or_null(columns["time_known"])
-    times = instants(columns[time_column])
+    times = column_instants(columns[time_column])
     is_unscheduled = (times[:, None] == config.unscheduled).any(axis=1)
     scheduled = true_or_null(columns["scheduled"]) & ~is_unscheduled
     return np.where(timed, times, midnight_of(times)), timed, scheduled
@@ -292,5 +292,5 @@ def _withdrawn_at(columns: Mapping[str, pl.Series]) -> DatetimeArray:
     column = columns.get("withdrawn_at")
     if column is None:
         return np.full(len(columns["title"]), NEVER)
-    times = instants(column)
+    times = column_instants(column)
     return np.where(np.isnat(times), NEVER, times)

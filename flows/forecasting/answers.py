@@ -9,9 +9,9 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from flows.forecasting.forecasts import Order, build_row
-from flows.forecasting.run_summary import Horizon, Outcome, other_warnings, outcome_line
+from flows.forecasting.run_summary import Horizon, SymbolOutcome, other_warnings, outcome_line
 from flows.forecasting.store import PredictionRow
-from flows.forecasting.stored_inputs import PredictionInputs, build_inputs
+from flows.forecasting.stored_inputs import StoredInputs, build_inputs
 from flows.forecasting.tasks import store
 from flows.runtime.database import StatementTimeout
 from flows.runtime.run_database import RunDatabase
@@ -48,7 +48,7 @@ def store_answers(
     database: RunDatabase,
     answers: Sequence[tuple[Order, PrefectFuture[PredictAnswer]]],
     without_events: Mapping[str, str],
-) -> tuple[list[Outcome], list[str]]:
+) -> tuple[list[SymbolOutcome], list[str]]:
     """Store the answers for some symbols; the failure of one symbol is its own outcome.
 
     Parameters
@@ -62,9 +62,9 @@ def store_answers(
         Outcomes of the symbols, and the symbols that another model answered than the one that their orders
         were made for: nothing of these is stored.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[SymbolOutcome] = []
     superseded: list[str] = []
-    built: list[tuple[Order, PredictionRow, PredictionInputs, str | None]] = []
+    built: list[tuple[Order, PredictionRow, StoredInputs, str | None]] = []
     for order, future in answers:
         try:
             answer = future.result()
@@ -91,7 +91,7 @@ def store_answers(
 
 
 def _store(
-    database: RunDatabase, forecasts: list[tuple[PredictionRow, PredictionInputs]]
+    database: RunDatabase, forecasts: list[tuple[PredictionRow, StoredInputs]]
 ) -> list[PredictionRow | Exception]:
     """Store forecasts together; after a statement timeout one by one, so that one locked row fails alone."""
     try:
@@ -104,8 +104,8 @@ def _store(
         return [error] * len(forecasts)
 
 
-def _failed(order: Order, error: Exception) -> Outcome:
-    return Outcome(order.symbol, error=f"{type(error).__name__}: {error}")
+def _failed(order: Order, error: Exception) -> SymbolOutcome:
+    return SymbolOutcome(order.symbol, error=f"{type(error).__name__}: {error}")
 
 
 def _log(order: Order, row: PredictionRow, without_events: str | None) -> None:
@@ -118,11 +118,11 @@ def _log(order: Order, row: PredictionRow, without_events: str | None) -> None:
 
 def outcome_of(
     order: Order, row: PredictionRow, without_events: str | None, *, unchanged: bool = False
-) -> Outcome:
+) -> SymbolOutcome:
     """Return the outcome of a symbol that has a row."""
     window = order.window
     codes = {code_of(text) for text in row.warnings or ()}
-    return Outcome(
+    return SymbolOutcome(
         order.symbol,
         Horizon.of(row),
         last_close=window.last_close,

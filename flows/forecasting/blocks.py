@@ -13,10 +13,10 @@ from flows.forecasting.candles import CandleWindow, Windows, closed_windows
 from flows.forecasting.event_plan import EventPlan, event_requests, unreadable, why_unusable
 from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.fingerprint import with_fingerprint
-from flows.forecasting.forecasts import Order, Sampling, usable_lookback
+from flows.forecasting.forecasts import Order, SamplingSettings, usable_lookback
 from flows.forecasting.lookback import shortened
 from flows.forecasting.path_statistics import WantedStatistics
-from flows.forecasting.run_summary import Outcome
+from flows.forecasting.run_summary import SymbolOutcome
 from flows.forecasting.tasks import (
     build_events,
     forecast,
@@ -49,7 +49,7 @@ more than blocks of 250 and hardly less time (10.1 and 10.8 ms of this process f
 class RunSettings:
     """The settings of a run, the same for every symbol; `flows.predict.predict_batch` describes them."""
 
-    sampling: Sampling
+    sampling: SamplingSettings
     as_of: datetime
     lookback: int | None
     with_events: bool
@@ -91,13 +91,13 @@ class Prepared:
     """The orders of a block that are to be sent, and the outcomes of its other symbols."""
 
     orders: list[Order]
-    outcomes: list[Outcome]
+    outcomes: list[SymbolOutcome]
     without_events: Mapping[str, str]
 
 
 def forecast_all(
     model: ModelInfo, settings: RunSettings, symbols: list[str] | None
-) -> tuple[list[Outcome], list[str]]:
+) -> tuple[list[SymbolOutcome], list[str]]:
     """Forecast symbols with the model that the server serves.
 
     Returns
@@ -125,7 +125,7 @@ def forecast_all(
             client,
             SourcesOfRun(),
         )
-        outcomes = [Outcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
+        outcomes = [SymbolOutcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
         superseded: list[str] = []
         blocks = list(_blocks(universe.instruments))
         if len(blocks) > 1 and settings.with_events and why_unusable(model) is None:
@@ -160,7 +160,9 @@ def include_all_windows(context: RunContext, blocks: Sequence[Mapping[str, Instr
         context.sources.include(event_requests(windows, settings.sampling.timeframe, settings.as_of))
 
 
-def forecast_block(context: RunContext, block: Mapping[str, Instrument]) -> tuple[list[Outcome], list[str]]:
+def forecast_block(
+    context: RunContext, block: Mapping[str, Instrument]
+) -> tuple[list[SymbolOutcome], list[str]]:
     """Forecast a block of symbols and store the answers; returns what `forecast_all` returns.
 
     A block that can't be read or prepared is a failure of its symbols alone.
@@ -170,7 +172,7 @@ def forecast_block(context: RunContext, block: Mapping[str, Instrument]) -> tupl
     except Exception as error:  # a failure of any kind must not stop the other blocks
         failure = f"{type(error).__name__}: {error}"
         get_run_logger().exception("a block of %d symbols can't be forecast", len(block))
-        return [Outcome(symbol, error=failure) for symbol in block], []
+        return [SymbolOutcome(symbol, error=failure) for symbol in block], []
     outcomes = prepared.outcomes
     superseded: list[str] = []
     client = quoted(context.client)
@@ -200,9 +202,9 @@ def prepare(context: RunContext, block: Mapping[str, Instrument]) -> Prepared:
         for order in orders
         if order.symbol in unchanged
     ]
-    outcomes += [Outcome(symbol, error=reason) for symbol, reason in unusable.items()]
-    outcomes += [Outcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
-    outcomes += [Outcome(symbol, stale=reason) for symbol, reason in stale.items()]
+    outcomes += [SymbolOutcome(symbol, error=reason) for symbol, reason in unusable.items()]
+    outcomes += [SymbolOutcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
+    outcomes += [SymbolOutcome(symbol, stale=reason) for symbol, reason in stale.items()]
     changed = [order for order in orders if order.symbol not in unchanged]
     return Prepared(changed, outcomes, events.reasons)
 

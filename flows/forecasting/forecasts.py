@@ -22,7 +22,7 @@ LONGEST_LOOKBACK = 512
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingSettings:
     """How the sample paths of a run are drawn; with `seed` None each symbol has a hash as its seed."""
 
     timeframe: Timeframe
@@ -58,7 +58,7 @@ class Order:
 
     symbol: str
     window: CandleWindow
-    sampling: Sampling
+    sampling: SamplingSettings
     model_version: str
     events: Float32Array | None = field(default=None, repr=False)
     event_context: dict[str, Any] | None = None

@@ -48,7 +48,7 @@ class Horizon:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SymbolOutcome:
     """The outcome of a run for one symbol: a stored row, or the reason why there is none.
 
     Attributes
@@ -88,12 +88,12 @@ class Outcome:
     shorter_lookback: int | None = None
 
 
-def summary_table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def summary_table(outcomes: Sequence[SymbolOutcome]) -> list[dict[str, Any]]:
     """Return one row per symbol, in the order given: what was forecast for the last step, or what failed."""
     return [_table_row(outcome) for outcome in outcomes]
 
 
-def _table_row(outcome: Outcome) -> dict[str, Any]:
+def _table_row(outcome: SymbolOutcome) -> dict[str, Any]:
     row = outcome.row
     if row is None:
         left_out = f"skipped: {outcome.skipped}" if outcome.stale is None else f"STALE: {outcome.stale}"
@@ -113,7 +113,7 @@ def _table_row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _last_close(outcome: Outcome, value: float) -> str:
+def _last_close(outcome: SymbolOutcome, value: float) -> str:
     marks = [
         *(["clipped"] if outcome.clipped else []),
         *([] if outcome.shorter_lookback is None else [f"lookback {outcome.shorter_lookback}"]),
@@ -140,7 +140,7 @@ def event_words(context: dict[str, Any] | None, without_events: str | None = Non
     return ", ".join(f"{name} ({directions[name]})" if name in directions else name for name in names)
 
 
-def outcome_line(outcome: Outcome) -> str:
+def outcome_line(outcome: SymbolOutcome) -> str:
     """Return one symbol's part of the run as a line of the log."""
     row = _table_row(outcome)
     if outcome.row is None:
@@ -152,7 +152,7 @@ def outcome_line(outcome: Outcome) -> str:
     )
 
 
-def notices(outcomes: Sequence[Outcome]) -> list[str]:
+def notices(outcomes: Sequence[SymbolOutcome]) -> list[str]:
     """Return the notices of a run: stale, late and clipped candles, and why forecasts have no events."""
     stored = [outcome for outcome in outcomes if outcome.row is not None]
     lines = [
@@ -191,7 +191,7 @@ def notices(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def warning_lines(outcomes: Sequence[Outcome]) -> list[str]:
+def warning_lines(outcomes: Sequence[SymbolOutcome]) -> list[str]:
     """Return the warnings of the rows that are not in the notices, each once with its symbols."""
     by_text: dict[str, list[str]] = {}
     for outcome in outcomes:
@@ -205,7 +205,7 @@ def other_warnings(warnings: Iterable[str]) -> list[str]:
     return [text for text in warnings if code_of(text) not in _NOTICED]
 
 
-def failure_message(outcomes: Sequence[Outcome]) -> str | None:
+def failure_message(outcomes: Sequence[SymbolOutcome]) -> str | None:
     """Return the symbols that failed and why, or None where none did and at least one was stored."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     rows = [outcome for outcome in outcomes if outcome.row is not None]

@@ -16,7 +16,7 @@ from sql.loading import load
 
 
 @dataclass(frozen=True)
-class PredictionInputs:
+class StoredInputs:
     """One row of ``prediction_inputs``.
 
     Attributes
@@ -41,11 +41,11 @@ class PredictionInputs:
     events: bytes | None = field(repr=False)  # Prefect shows arguments in its messages
 
 
-def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
+def build_inputs(order: Order, answer: PredictAnswer) -> StoredInputs:
     """Return the inputs of a forecast, without the events if the server did not use them."""
     sampling = order.sampling
     events = order.events if answer.events_used else None
-    return PredictionInputs(
+    return StoredInputs(
         symbol=order.symbol,
         timeframe=sampling.timeframe,
         as_of=order.window.as_of,
@@ -60,13 +60,13 @@ def build_inputs(order: Order, answer: PredictAnswer) -> PredictionInputs:
     )
 
 
-def keep_all_inputs(connection: psycopg.Connection[Any], inputs: Sequence[PredictionInputs]) -> None:
+def keep_all_inputs(connection: psycopg.Connection[Any], inputs: Sequence[StoredInputs]) -> None:
     """Write the inputs of some forecasts, over those of earlier runs."""
     with connection.cursor() as cursor:
         cursor.executemany(load("upsert_prediction_inputs"), [vars(row) for row in inputs])
 
 
-def keep_inputs(connection: psycopg.Connection[Any], inputs: PredictionInputs) -> str | None:
+def keep_inputs(connection: psycopg.Connection[Any], inputs: StoredInputs) -> str | None:
     """Write the inputs of one forecast, over those of an earlier run.
 
     Within a transaction of the caller's, a refusal undoes only this statement.

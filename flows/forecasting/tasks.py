@@ -19,7 +19,7 @@ from flows.forecasting.store import (
     unchanged_predictions,
     upsert_predictions,
 )
-from flows.forecasting.stored_inputs import PredictionInputs, keep_all_inputs, keep_inputs
+from flows.forecasting.stored_inputs import StoredInputs, keep_all_inputs, keep_inputs
 from flows.forecasting.universe import Universe, read_universe
 from flows.runtime.retries import RETRIED
 from flows.runtime.run_database import RunDatabase
@@ -106,7 +106,7 @@ def read_unchanged(
 
 @task(name="store", **RETRIED)
 def store(
-    database: RunDatabase, forecasts: Sequence[tuple[PredictionRow, PredictionInputs]]
+    database: RunDatabase, forecasts: Sequence[tuple[PredictionRow, StoredInputs]]
 ) -> list[PredictionRow | psycopg.Error]:
     """Write some forecasts with their inputs, and commit them together.
 
@@ -134,7 +134,7 @@ def store(
 
 
 def _stored(
-    connection: psycopg.Connection[Any], row: PredictionRow, inputs: PredictionInputs
+    connection: psycopg.Connection[Any], row: PredictionRow, inputs: StoredInputs
 ) -> PredictionRow | psycopg.Error:
     try:
         with connection.transaction():

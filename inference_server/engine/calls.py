@@ -12,7 +12,7 @@ from market.types import Float32Array
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GeneratedPaths:
     """A job's sample paths (sample_count, pred_len, 6), the bundle that made them, and how it went.
 
     `batch_size` is the most rows that any step of the job had.
@@ -25,7 +25,7 @@ class Outcome:
     batch_size: int
 
 
-Result = Outcome | EngineError
+Result = GeneratedPaths | EngineError
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ from functools import partial
 
 from inference_server.engine.admission import Admission
 from inference_server.engine.batching import Batching
-from inference_server.engine.calls import Call, Outcome, Result
+from inference_server.engine.calls import Call, GeneratedPaths, Result
 from inference_server.engine.device import DeviceMemoryError
 from inference_server.engine.engine import Engine
 from inference_server.engine.lanes import Observer
@@ -214,7 +214,7 @@ class EngineThread:
             assert group.finished_at is not None
             inference_s = group.finished_at - group.started_at
             self._admission.record_duration(inference_s / max(1, len(served.calls) + 1))
-            outcome = Outcome(
+            outcome = GeneratedPaths(
                 group.paths,
                 served.engine.manifest,
                 group.started_at - group.submitted_at,

@@ -16,7 +16,7 @@ from inference_server.engine.bundle import (
 from inference_server.engine.decoder import Decoder, token_bytes
 from inference_server.engine.device import Device, DeviceMemoryError
 from inference_server.engine.jobs import ForecastJob
-from inference_server.engine.sequence import History, SequenceGroup
+from inference_server.engine.sequence import EncodedHistory, SequenceGroup
 from inference_server.engine.slots import BURST
 from inference_server.engine.step_loop import Buckets
 from market.event_channels import align_events
@@ -149,11 +149,11 @@ class Model:
                 f"({length + pred_len}, {channels})"
             )
 
-    def encode(self, job: ForecastJob) -> History:
+    def encode(self, job: ForecastJob) -> EncodedHistory:
         """Turn a job's history into tokens, and its times and events into what goes with them."""
         scale = normalise(job.candles, upstream_scale=job.upstream_scale)
         s1, s2 = self._encode.run(["s1", "s2"], {"candles": scale.values[None]})
-        return History(s1[0], s2[0], self._conditioning(job), job.events is not None, scale)
+        return EncodedHistory(s1[0], s2[0], self._conditioning(job), job.events is not None, scale)
 
     def detokenise(self, group: SequenceGroup, first: int, count: int) -> Float32Array:
         """Return candles (count, pred_len, 6) of a job's paths, made of their tokens and the history's.

@@ -28,7 +28,7 @@ class Status(Enum):
 
 
 @dataclass(frozen=True)
-class History:
+class EncodedHistory:
     """A job's history as the decoder sees it.
 
     s1, s2 are its tokens (T,). `conditioning` (T + pred_len, d_model) is what time and, with `has_events`,
@@ -88,7 +88,7 @@ class SequenceGroup:
     status: Status = Status.WAITING
     s1: Int64Array = field(init=False)
     s2: Int64Array = field(init=False)
-    encoded: History | None = None
+    encoded: EncodedHistory | None = None
     started_at: float | None = None
     finished_at: float | None = None
     paths_begun: int = 0
@@ -101,7 +101,7 @@ class SequenceGroup:
         self.s1, self.s2 = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
 
     @property
-    def history(self) -> History:
+    def history(self) -> EncodedHistory:
         """The encoded history; there is one from the status PREFILL on."""
         assert self.encoded is not None
         return self.encoded

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from inference_server.engine.decoder import Decoder, Sampling, Tokens
-from inference_server.engine.sequence import History, SamplePath, SequenceGroup
+from inference_server.engine.sequence import EncodedHistory, SamplePath, SequenceGroup
 from inference_server.engine.step_loop import Buckets, Caches, StepLoop
 from market.types import Float32Array, Int64Array
 
@@ -186,7 +186,9 @@ class Slots:
         return rows
 
 
-def prefill_history(decoder: Decoder, history: History, count: int, capacity: int, first_token: int) -> None:
+def prefill_history(
+    decoder: Decoder, history: EncodedHistory, count: int, capacity: int, first_token: int
+) -> None:
     """Cache the `count` tokens before a history's last one: the first step takes that one in."""
     end = len(history) - 1
     at = slice(end - count, end)

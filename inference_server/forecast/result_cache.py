@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from inference_server.engine.calls import Outcome
+from inference_server.engine.calls import GeneratedPaths
 from inference_server.engine.jobs import ForecastJob
 
 
@@ -43,17 +43,17 @@ class ResultCache:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._outcomes: OrderedDict[bytes, Outcome] = OrderedDict()
+        self._outcomes: OrderedDict[bytes, GeneratedPaths] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: bytes) -> Outcome | None:
+    def get(self, key: bytes) -> GeneratedPaths | None:
         """Return the outcome that is stored for a job, or None."""
         outcome = self._outcomes.get(key)
         if outcome is not None:
             self._outcomes.move_to_end(key)
         return outcome
 
-    def put(self, key: bytes, outcome: Outcome) -> None:
+    def put(self, key: bytes, outcome: GeneratedPaths) -> None:
         """Store an outcome, unless it alone is larger than the cache."""
         if outcome.paths.nbytes > self.size or key in self._outcomes:
             return

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from inference_server.engine.bundle import Manifest
-from inference_server.engine.calls import Outcome, Result
+from inference_server.engine.calls import GeneratedPaths, Result
 from inference_server.engine.model import EngineError
 from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import InvalidRequest, ServiceError
@@ -34,7 +34,7 @@ LARGE_WINDOWS = 1024
 
 @dataclass(frozen=True)
 class TimedAnswer:
-    """An answer with the times and the batch size that its headers name; see `Outcome`."""
+    """An answer with the times and the batch size that its headers name; see `GeneratedPaths`."""
 
     answer: PredictAnswer
     queue_s: float
@@ -140,7 +140,7 @@ class Forecasts:
         for symbol, outcome in zip(jobs, outcomes, strict=True):
             results[symbol] = outcome
             key = keys[symbol]
-            if key is not None and isinstance(outcome, Outcome):
+            if key is not None and isinstance(outcome, GeneratedPaths):
                 self._cache.put(key, replace(outcome, queue_s=0.0, inference_s=0.0, batch_size=0))
         return results
 

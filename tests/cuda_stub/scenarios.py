@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from inference_server.engine.bundle import MANIFEST_FILE, Manifest, load_manifest
-from inference_server.engine.calls import Outcome
+from inference_server.engine.calls import GeneratedPaths
 from inference_server.engine.decoder import Decoder
 from inference_server.engine.device import CpuDevice
 from inference_server.engine.devices import DeviceChoice, gpu, load_engine
@@ -135,7 +135,7 @@ def recover(bundle: str, fault: str) -> Any:
     async def ask(scheduler: Scheduler, length: int = 64) -> None:
         try:
             (outcome,) = await scheduler.forecast([hourly_job(length, 8, sample_count=2)], 60)
-            told.append("a forecast" if isinstance(outcome, Outcome) else str(outcome))
+            told.append("a forecast" if isinstance(outcome, GeneratedPaths) else str(outcome))
         except EngineFailed as error:
             told.append(f"{error.status} {error.name}")
 

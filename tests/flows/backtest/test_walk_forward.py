@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.backtest.history import History, HistoryError
+from flows.backtest.history import HistoryError, MarketHistory
 from flows.backtest.walk_forward import RANDOM_WALK, Scored, WalkResult, made_at_instants, walk
 from flows.events import Leaders
 from flows.events.source import EventSources
 from flows.files import feeds
-from flows.forecasting.forecasts import Order, Sampling, build_request
+from flows.forecasting.forecasts import Order, SamplingSettings, build_request
 from flows.generated.market import generate_market
 from flows.runtime.table_columns import CANDLES
 from inference_server.schemas import PredictAnswer
@@ -23,16 +23,16 @@ from market.instruments import default_instruments
 from tests.helpers.stand_in_server import MODEL, answer_of
 
 END = datetime(2025, 6, 18, 12, tzinfo=UTC)
-SAMPLING = Sampling("1h", 4, 3, 1.0, 1.0, 0, None)
+SAMPLING = SamplingSettings("1h", 4, 3, 1.0, 1.0, 0, None)
 SYMBOLS = ("BTC-USD", "EURUSD", "SPY")
 
 
 @cache
-def history() -> History:
+def history() -> MarketHistory:
     market = generate_market(end=END, days=60, hours=400)
     candles = feeds.candles(market.candles_1h, "1h")
     sources = EventSources(feeds.calendar(market.calendar), pl.DataFrame(), Leaders({"1h": candles}))
-    return History(
+    return MarketHistory(
         candles.filter(pl.col("symbol").is_in(SYMBOLS)),
         {symbol: default_instruments()[symbol] for symbol in SYMBOLS},
         sources,
@@ -51,7 +51,7 @@ class RecordingAsk:
 
 
 def walked(
-    past: History, start: datetime, end: datetime, every: int = 4, **options: object
+    past: MarketHistory, start: datetime, end: datetime, every: int = 4, **options: object
 ) -> tuple[WalkResult, RecordingAsk]:
     ask, result = RecordingAsk(), WalkResult()
     instants = made_at_instants(start, end, "1h", every)
@@ -134,7 +134,7 @@ def test_later_candles_and_figures_change_no_request() -> None:
     later = pl.col("event_time") > START
     calendar = sources.calendar.with_columns(actual=pl.when(later).then(99.0).otherwise("actual"))
     leaders = Leaders({"1h": sources.leaders.candles["1h"].with_columns(changed)})
-    past = History(
+    past = MarketHistory(
         history().candles.with_columns(changed),
         history().instruments,
         EventSources(calendar, sources.rates, leaders),
@@ -163,7 +163,7 @@ def test_candles_on_the_clock_hour_are_forecast_and_scored_there() -> None:
     assert np.isfinite(spy.scores.actual).all()
 
 
-def without(*spans: tuple[datetime, datetime]) -> History:
+def without(*spans: tuple[datetime, datetime]) -> MarketHistory:
     kept = history().candles
     for start, end in spans:
         kept = kept.filter((pl.col("symbol") != "BTC-USD") | ~pl.col("ts").is_between(start, end))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flows.forecasting.candles import PRICES, CandleWindow
-from flows.forecasting.forecasts import Order, Sampling, build_request, build_row
+from flows.forecasting.forecasts import Order, SamplingSettings, build_request, build_row
 from flows.forecasting.seeds import forecast_seed
 from flows.scoring.calibration import Calibration
 from inference_server.forecast.answers import predict_answer
@@ -34,7 +34,7 @@ CONTEXT = {"events_active": ["fomc"]}
 ORDER = Order(
     symbol="BTC-USD",
     window=WINDOW,
-    sampling=Sampling("1h", 2, 3, 1.0, 0.9, 0, None),
+    sampling=SamplingSettings("1h", 2, 3, 1.0, 0.9, 0, None),
     model_version="abc",
     events=np.zeros((36, 20), dtype=np.float32),
     event_context=CONTEXT,

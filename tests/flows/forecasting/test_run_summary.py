@@ -8,7 +8,7 @@ import pytest
 
 from flows.forecasting.run_summary import (
     Horizon,
-    Outcome,
+    SymbolOutcome,
     event_words,
     failure_message,
     notices,
@@ -34,11 +34,11 @@ ROW = PredictionRow(
     event_context=None,
 )
 HORIZON = Horizon.of(ROW)
-STORED = Outcome("EURUSD", HORIZON, last_close=1.05)
-UNCHANGED = Outcome("GBPUSD", HORIZON, last_close=1.05, unchanged=True)
-FAILED = Outcome("SPY", error="PredictionRefused: Bad Request (400): no")
-SKIPPED = Outcome("SPX", skipped="no 1h candles")
-STALE = Outcome("SQ", stale="newest candle 2024-08-30 19:30 UTC, 500 later ones had closed")
+STORED = SymbolOutcome("EURUSD", HORIZON, last_close=1.05)
+UNCHANGED = SymbolOutcome("GBPUSD", HORIZON, last_close=1.05, unchanged=True)
+FAILED = SymbolOutcome("SPY", error="PredictionRefused: Bad Request (400): no")
+SKIPPED = SymbolOutcome("SPX", skipped="no 1h candles")
+STALE = SymbolOutcome("SQ", stale="newest candle 2024-08-30 19:30 UTC, 500 later ones had closed")
 
 
 def test_the_table_shows_the_horizon_and_names_what_failed() -> None:
@@ -121,8 +121,8 @@ def test_a_row_that_was_there_already_is_shown_as_unchanged() -> None:
 def test_warnings_are_codes_in_the_table_and_words_below_it() -> None:
     texts = ["split: a step of 2:1", "split: another", "candles-late: newer ones had closed"]
     outcomes = [
-        Outcome("A", replace(HORIZON, warnings=tuple(texts))),
-        Outcome("B", replace(HORIZON, warnings=(texts[0],))),
+        SymbolOutcome("A", replace(HORIZON, warnings=tuple(texts))),
+        SymbolOutcome("B", replace(HORIZON, warnings=(texts[0],))),
         FAILED,
     ]
     assert [row.get("warnings") for row in summary_table(outcomes)] == ["split, candles-late", "split", None]
@@ -131,7 +131,7 @@ def test_warnings_are_codes_in_the_table_and_words_below_it() -> None:
 
 def test_the_notices_gather_symbols_by_reason() -> None:
     outcomes = [
-        Outcome(name, HORIZON, without_events=reason, late=late)
+        SymbolOutcome(name, HORIZON, without_events=reason, late=late)
         for name, reason, late in [
             ("A", "calendar empty", True),
             ("B", None, True),
@@ -148,7 +148,7 @@ def test_the_notices_gather_symbols_by_reason() -> None:
 
 
 def test_a_late_candle_is_marked() -> None:
-    (row,) = summary_table([Outcome("EURUSD", HORIZON, last_close=1.05, late=True)])
+    (row,) = summary_table([SymbolOutcome("EURUSD", HORIZON, last_close=1.05, late=True)])
     assert row["last candle"] == "2024-12-18 11:00 (late)"
 
 
@@ -165,7 +165,9 @@ def test_a_late_candle_is_marked() -> None:
         ),
     ],
 )
-def test_a_run_fails_with_the_names_of_what_failed(outcomes: list[Outcome], message: str | None) -> None:
+def test_a_run_fails_with_the_names_of_what_failed(
+    outcomes: list[SymbolOutcome], message: str | None
+) -> None:
     assert failure_message(outcomes) == message
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from flows.forecasting.candles import CandleWindow
-from flows.forecasting.forecasts import Order, Sampling
+from flows.forecasting.forecasts import Order, SamplingSettings
 from flows.forecasting.stored_inputs import build_inputs, keep_inputs
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer
 from market.event_channels import EVENT_SCHEMA
@@ -16,7 +16,7 @@ from market.instruments import Instrument
 
 AS_OF = datetime(2024, 12, 18, 11, tzinfo=UTC)
 EVENTS = np.random.default_rng(0).normal(size=(5, 20)).astype(np.float32)
-SAMPLING = Sampling("1h", pred_len=2, sample_count=20, top_p=1.0, temperature=0.9, top_k=0, seed=None)
+SAMPLING = SamplingSettings("1h", pred_len=2, sample_count=20, top_p=1.0, temperature=0.9, top_k=0, seed=None)
 
 
 def order(events: np.ndarray | None) -> Order:

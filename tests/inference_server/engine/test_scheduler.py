@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference_server.engine.calls import Outcome
+from inference_server.engine.calls import GeneratedPaths
 from inference_server.engine.engine import Engine
 from inference_server.engine.engine_thread import MOST_FAILURES
 from inference_server.engine.model import EngineError
@@ -91,7 +91,7 @@ def test_many_callers_get_what_they_get_alone(engine: Engine) -> None:
     async def scene(made: Scheduler) -> None:
         answers = await asyncio.gather(*(made.forecast([job], PATIENCE_S) for job in jobs))
         for (outcome,), expected in zip(answers, alone, strict=True):
-            assert isinstance(outcome, Outcome)
+            assert isinstance(outcome, GeneratedPaths)
             np.testing.assert_array_equal(outcome.paths, expected)
             assert outcome.queue_s >= 0
             assert outcome.inference_s > 0
@@ -105,7 +105,7 @@ def test_a_bad_job_fails_alone(engine: Engine) -> None:
         good, bad, other = await made.forecast(
             [hourly_job(), hourly_job(sample_count=0), hourly_job(walk=1)], PATIENCE_S
         )
-        assert [type(one) for one in (good, bad, other)] == [Outcome, EngineError, Outcome]
+        assert [type(one) for one in (good, bad, other)] == [GeneratedPaths, EngineError, GeneratedPaths]
 
     play(scene, engine)
 
@@ -162,7 +162,7 @@ def test_draining_finishes_what_runs_and_takes_nothing_new(engine: Engine) -> No
         with pytest.raises(Draining):
             await made.forecast([hourly_job()], PATIENCE_S)
         await draining
-        assert isinstance((await running)[0], Outcome)
+        assert isinstance((await running)[0], GeneratedPaths)
 
     play(scene, engine)
 
@@ -186,7 +186,7 @@ def test_a_fault_of_the_engine_fails_what_ran_and_nothing_after(
             patch.setattr(Engine, "detokenise", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await made.forecast([hourly_job(), hourly_job(walk=1)], PATIENCE_S)
-        assert isinstance((await made.forecast([hourly_job()], PATIENCE_S))[0], Outcome)
+        assert isinstance((await made.forecast([hourly_job()], PATIENCE_S))[0], GeneratedPaths)
 
     play(scene, engine)
 
@@ -219,7 +219,7 @@ def test_a_fault_before_a_job_is_queued_fails_its_caller_alone(
             patch.setattr(Engine, "check", lambda *_: [][0])
             with pytest.raises(IndexError):
                 await made.forecast([hourly_job(), hourly_job()], PATIENCE_S)
-        assert isinstance((await made.forecast([hourly_job()], PATIENCE_S))[0], Outcome)
+        assert isinstance((await made.forecast([hourly_job()], PATIENCE_S))[0], GeneratedPaths)
 
     play(scene, engine)
 
@@ -254,8 +254,8 @@ def test_a_reload_lets_what_runs_finish_on_the_old_bundle(engine: Engine, tiny_b
             assert new is made.engine is not old
             (after,) = await made.forecast([hourly_job()], PATIENCE_S)
             (before,) = await running
-            assert isinstance(before, Outcome)
-            assert isinstance(after, Outcome)
+            assert isinstance(before, GeneratedPaths)
+            assert isinstance(after, GeneratedPaths)
             assert (before.manifest, after.manifest) == (old.manifest, new.manifest)
             await made.forecast([hourly_job()], PATIENCE_S)
             assert [one.engine for one in made._thread.served] == [new]

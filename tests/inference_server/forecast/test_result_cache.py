@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inference_server.engine.bundle import Manifest
-from inference_server.engine.calls import Outcome
+from inference_server.engine.calls import GeneratedPaths
 from inference_server.forecast.result_cache import ResultCache, job_key
 from tests.helpers.jobs import hourly_job
 
@@ -39,8 +39,8 @@ def test_equal_jobs_share_a_key() -> None:
     assert job_key("v", replace(JOB, candles=JOB.candles.copy())) == job_key("v", JOB)
 
 
-def outcome(paths: int) -> Outcome:
-    return Outcome(np.zeros((paths, 10, 6), np.float32), cast("Manifest", None), 1.0, 1.0, 1)
+def outcome(paths: int) -> GeneratedPaths:
+    return GeneratedPaths(np.zeros((paths, 10, 6), np.float32), cast("Manifest", None), 1.0, 1.0, 1)
 
 
 def test_the_least_recently_used_goes_first() -> None:

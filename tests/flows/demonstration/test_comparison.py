@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 from rich.console import Console
 
-from flows.forecasting import comparison
-from flows.forecasting.comparison import Comparison, comparison_lines, comparison_table
+from flows.demonstration import comparison
+from flows.demonstration.comparison import Comparison, comparison_lines, event_comparison_table
 from inference_server.schemas import FeatureColumns, ModelName, PredictAnswer
 
 
@@ -34,7 +34,7 @@ def test_both_envelopes_stand_below_each_other_in_80_columns() -> None:
     found = Comparison("EURUSD", wide, narrow, {1: ["fomc"]})
     console = Console(width=80)
     with console.capture() as printed:
-        console.print(comparison_table(found))
+        console.print(event_comparison_table(found))
     lines = [
         line.split() for line in printed.get().splitlines() if {"with", "without"} & set(line.split()[:4])
     ]

@@ -66,7 +66,7 @@ def compare(
     return Comparison(symbol, client.predict(request, events), without, _releases(events, row["pred_len"]))
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def event_comparison_table(comparison: Comparison) -> Table:
     """Return both envelopes at the first step, at each release and at the horizon; it fits 80 columns."""
     timeframe = comparison.with_events.timeframe
     title = f"With its events and without, from one seed: {comparison.symbol} {timeframe}"
