@@ -16,7 +16,7 @@ from flows.events.config import EventConfig, EventError
 from flows.events.context import event_context
 from flows.events.leaders import Leaders, Signal, is_known, leader_signals
 from flows.events.placing import event_array
-from flows.events.releases import Calendar, parse_calendar
+from flows.events.releases import EconomicCalendar, parse_calendar
 from flows.events.remarks import calendar_remarks
 from flows.events.request import EventRequest, Grid
 from flows.events.window import EventWindow, Reach, closed_window
@@ -69,7 +69,7 @@ class _Inputs:
     """
 
     windows: Mapping[Grid, EventWindow]
-    calendar: Calendar
+    calendar: EconomicCalendar
     signals: Mapping[str, Sequence[Signal]]
     remarks: tuple[str, ...]
 
@@ -180,7 +180,7 @@ def _inputs(
     return _Inputs(windows, parsed, signals, calendar_remarks(parsed, config, reach, as_of))
 
 
-def _groups(requests: Sequence[EventRequest], calendar: Calendar) -> list[list[EventRequest]]:
+def _groups(requests: Sequence[EventRequest], calendar: EconomicCalendar) -> list[list[EventRequest]]:
     """Group the requests that have equal arrays: those of one grid, each symbol with earnings apart."""
     groups: dict[tuple[Grid, str | None], list[EventRequest]] = {}
     for request in requests:
@@ -204,7 +204,7 @@ def _build(request: EventRequest, inputs: _Inputs) -> EventResult:
     return EventResult(array, context, warnings=(*_warnings(window, calendar, signals), *inputs.remarks))
 
 
-def _check_coverage(calendar: Calendar, reach: Reach) -> None:
+def _check_coverage(calendar: EconomicCalendar, reach: Reach) -> None:
     if not calendar.covers(reach.first, reach.last):
         raise EventError(
             f"no calendar rows between {reach.first} and {reach.last}; "
@@ -212,7 +212,7 @@ def _check_coverage(calendar: Calendar, reach: Reach) -> None:
         )
 
 
-def _warnings(window: EventWindow, calendar: Calendar, signals: Sequence[Signal]) -> list[str]:
+def _warnings(window: EventWindow, calendar: EconomicCalendar, signals: Sequence[Signal]) -> list[str]:
     first, last = window.opens[0], window.opens[window.history]
     warnings = [signal.warning for signal in signals if not is_known(signal, first, last)]
     if calendar.rows[-1] < window.closes[-1]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.events.config import KINDS
 from flows.events.leaders import VIX_CHANNEL, Signal, last_known
-from flows.events.releases import Calendar, Releases
+from flows.events.releases import EconomicCalendar, Releases
 from flows.events.window import EventWindow, as_ticks
 from market.event_channels import CPI_COUNTDOWN, EVENT_CHANNELS, FOMC_COUNTDOWN, channels
 from market.types import DatetimeArray, Float32Array, Int64Array
@@ -31,7 +31,7 @@ _DAY_US: Final = 86_400e6
 
 def event_array(
     window: EventWindow,
-    calendar: Calendar,
+    calendar: EconomicCalendar,
     releases: Releases,
     release_rows: Int64Array,
     signals: Sequence[Signal],

@@ -69,7 +69,7 @@ class Releases:
 
 
 @dataclass(frozen=True)
-class Calendar:
+class EconomicCalendar:
     """The releases of a calendar, for all symbols of a run.
 
     Attributes
@@ -106,7 +106,7 @@ class Calendar:
         start, end = self.rows.view(np.int64).searchsorted(span.view(np.int64))
         return bool(start < end)
 
-    def seen_at(self, instant: np.datetime64, as_of: np.datetime64) -> "Calendar":
+    def seen_at(self, instant: np.datetime64, as_of: np.datetime64) -> "EconomicCalendar":
         """Return the calendar with the releases that are valid at `instant` and `as_of`."""
         every = (self.releases, *self.with_earnings.values())
         if all(bool(releases.are_valid(instant, as_of).all()) for releases in every):
@@ -121,14 +121,14 @@ class Calendar:
             self.source,
         )
 
-    def as_known_today(self) -> "Calendar":
+    def as_known_today(self) -> "EconomicCalendar":
         """Return the calendar without the releases that were never published or were ever withdrawn."""
         return self.seen_at(NEVER - _TICK, NEVER - _TICK)
 
 
 @dataclass(frozen=True)
 class CalendarSource:
-    """The rows from which a `Calendar` was read.
+    """The rows from which an `EconomicCalendar` was read.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class CalendarSource:
 
 def parse_calendar(
     calendar: pl.DataFrame, rates: pl.DataFrame | None, symbols: Collection[str], config: EventConfig
-) -> Calendar:
+) -> EconomicCalendar:
     """Read the releases of a calendar and score their surprises.
 
     Parameters
@@ -194,9 +194,9 @@ def _sorted_times(calendar: pl.DataFrame) -> DatetimeArray:
 
 def _calendar(
     releases: Releases, with_earnings: Mapping[str, Releases], rows: DatetimeArray, source: CalendarSource
-) -> Calendar:
+) -> EconomicCalendar:
     scheduled = releases.take(releases.scheduled)
-    return Calendar(
+    return EconomicCalendar(
         releases,
         releases.take(np.isfinite(releases.score)),
         {kind: scheduled.times[scheduled.kind == KINDS.index(kind)] for kind in FAMILIES},

@@ -5,12 +5,12 @@ import numpy as np
 from flows.events import checks
 from flows.events.config import RATE, EventConfig
 from flows.events.coverage import missing_data, missing_decisions
-from flows.events.releases import Calendar
+from flows.events.releases import EconomicCalendar
 from flows.events.window import Reach
 
 
 def calendar_remarks(
-    calendar: Calendar, config: EventConfig, reach: Reach, as_of: np.datetime64
+    calendar: EconomicCalendar, config: EventConfig, reach: Reach, as_of: np.datetime64
 ) -> tuple[str, ...]:
     """Return warnings about impossible, doubtful or missing releases in the reach of a run's windows.
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from flows.events.config import KINDS, EventConfig
-from flows.events.releases import Calendar, Releases, parse_calendar
+from flows.events.releases import EconomicCalendar, Releases, parse_calendar
 from flows.events.window import event_window
 from market.instruments import Instrument
 from market.types import BoolArray, DatetimeArray
@@ -56,7 +56,7 @@ class ReleaseDays:
     def __init__(
         self, calendar: pl.DataFrame, rates: pl.DataFrame | None, symbols: Sequence[str], config: EventConfig
     ) -> None:
-        self._calendar: Calendar = parse_calendar(calendar, rates, symbols, config).as_known_today()
+        self._calendar: EconomicCalendar = parse_calendar(calendar, rates, symbols, config).as_known_today()
 
     def of(self, instrument: Instrument, timeframe: str, timestamps: DatetimeArray) -> StepEvents | None:
         """Return the events of a forecast's steps, or None where the calendar does not cover them.

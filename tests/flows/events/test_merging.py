@@ -9,14 +9,16 @@ import polars as pl
 import pytest
 
 from flows.events import EventConfig
-from flows.events.releases import Calendar, parse_calendar
+from flows.events.releases import EconomicCalendar, parse_calendar
 from tests.helpers.event_markets import Market, at, calendar_rows
 
 CPI, FOMC, EARNED = "CPI m/m", "Federal Funds Rate", "NVDA Earnings"
 FAR = np.datetime64("2100-01-01", "us")
 
 
-def parsed_of(config: EventConfig, rows: pl.DataFrame | Iterable[dict[str, Any]], **columns: Any) -> Calendar:
+def parsed_of(
+    config: EventConfig, rows: pl.DataFrame | Iterable[dict[str, Any]], **columns: Any
+) -> EconomicCalendar:
     frame = rows if isinstance(rows, pl.DataFrame) else calendar_rows(*rows, **columns)
     return parse_calendar(frame, None, ["NVDA"], config)
 

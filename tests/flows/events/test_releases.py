@@ -3,13 +3,13 @@ import polars as pl
 import pytest
 
 from flows.events import EventConfig, EventError
-from flows.events.releases import Calendar, parse_calendar
+from flows.events.releases import EconomicCalendar, parse_calendar
 from tests.helpers.event_markets import Market, calendar_rows
 
 FOMC, CPI = "Federal Funds Rate", "CPI m/m"
 
 
-def times_of(calendar: Calendar, kind: str = "cpi") -> list[str]:
+def times_of(calendar: EconomicCalendar, kind: str = "cpi") -> list[str]:
     return [str(time) for time in calendar.countdowns[kind].astype("datetime64[m]")]
 
 
