@@ -136,6 +136,8 @@ def _number(value: Any) -> Any:
         return float(value)
     if not isinstance(value, str) or len(value) > _LONGEST_NUMBER or not value.isascii():
         return value
+    if "_" in value and value != value.strip():
+        return value  # pydantic takes underscores and blanks, but not both
     try:
         number = float(value)
     except ValueError:

@@ -128,16 +128,17 @@ def test_a_number_in_any_writing_is_taken_as_pydantic_takes_it(
 )
 @example(text="nan", kind=float)
 @example(text="-Infinity", kind=float)
+@example(text="1_1 ", kind=float)
 def test_no_text_is_taken_that_pydantic_refuses(text: str, kind: type) -> None:
-    ours = by_server(text, kind)
-    assert ours == REFUSED or repr(ours) == repr(by_pydantic(text, kind))
+    coerced = by_server(text, kind)
+    assert coerced == REFUSED or repr(coerced) == repr(by_pydantic(text, kind))
 
 
 @pytest.mark.parametrize(
     "text", ["nan", "NaN", "inf", "Infinity", "-inf", "1e400", "-_1", "1._0", "\u00a05", "1" * 401]
 )
 def test_pydantic_takes_more_texts_for_a_float(text: str) -> None:
-    """Not finite, of no use in a forecast, or written as nobody writes a number."""
+    """Not finite, of no use in a forecast, or in an unusual notation."""
     assert by_pydantic(text, float) != REFUSED
     assert by_server(text, float) == REFUSED
 
