@@ -294,6 +294,9 @@ class CpuDevice(Device):
     ) -> ort.InferenceSession:
         """Load a graph; see `Device`."""
         options = session_options(threads or self._threads, steady)
+        # ONNX Runtime keeps a memory pattern for every shape that it has seen, without end: requests whose
+        # lookback and paths all differ took 3 % more memory in 125 forecasts. Steps are as fast without.
+        options.enable_mem_pattern = False
         return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def buffer(self, nbytes: int) -> Buffer:

@@ -1,10 +1,13 @@
 """Memory, packed arrays and copies on the CPU; `test_cuda.py` has the GPU's."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference_server.engine.bundle import ENCODE_FILE
 from inference_server.engine.device import ALIGNMENT, CpuDevice, DeviceError, Packed, Span
 
 
@@ -73,3 +76,8 @@ def test_an_exception_tells_of_the_device_only_if_it_is_the_device_s(device: Cpu
     lost = DeviceError("lost")
     assert device.fault(lost) is lost
     assert device.fault(ValueError("out of memory")) is None
+
+
+def test_a_session_keeps_no_memory_pattern_per_shape(device: CpuDevice, tiny_base_bundle: Path) -> None:
+    options = device.session(tiny_base_bundle / ENCODE_FILE).get_session_options()
+    assert not options.enable_mem_pattern
