@@ -8,7 +8,7 @@ import pytest
 from benchmarks.market import data_folder, hourly_candles, market_frames
 from tests.market_data import FILES, ROOT, market_folder, missing
 
-PRODUCT = ("export", "flows", "inference_server", "sql")
+PRODUCT = ("export", "flows", "inference_server", "market", "sql", "training")
 
 
 def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +48,8 @@ def test_one_file_knows_where_it_lies() -> None:
                 )
                 assert folder not in PRODUCT or not re.search(r"\bKRONOS_DATA\b", text), file
                 assert not re.search(r"environ(\.get\(|\[).KRONOS_DATA\b", text), file
+
+
+def test_no_page_names_a_folder_outside_the_repository() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    assert [page.name for page in pages if "shared/data" in page.read_text(encoding="utf-8")] == []
