@@ -65,3 +65,14 @@ def test_the_hooks_are_local_and_run_the_linters_of_make() -> None:
     hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
     assert {hook["language"] for hook in hooks} == {"system"}
     assert [hook["name"] for hook in hooks] == ["ruff check", "ruff format", "mypy"]
+
+
+def test_every_test_file_is_in_the_suite() -> None:
+    """`make test` runs `testpaths` only, in an order of its own."""
+    paths = [ROOT / path for path in PROJECT["tool"]["pytest"]["ini_options"]["testpaths"]]
+    left_out = [
+        str(file.relative_to(ROOT))
+        for file in sorted((ROOT / "tests").rglob("test_*.py"))
+        if not any(file == path or path in file.parents for path in paths)
+    ]
+    assert left_out == []
