@@ -16,6 +16,7 @@ from flows.forecasting.fingerprint import with_fingerprint
 from flows.forecasting.forecasts import Order, SamplingSettings, usable_lookback
 from flows.forecasting.lookback import shortened
 from flows.forecasting.path_statistics import WantedStatistics
+from flows.forecasting.progress import RunProgress
 from flows.forecasting.run_summary import SymbolOutcome
 from flows.forecasting.tasks import (
     build_events,
@@ -73,6 +74,8 @@ class RunContext:
         Whether the symbols were requested by name; one without candles is then a failure.
     sources
         The calendar and the leaders, read once.
+    progress
+        Counts the symbols that are done.
     """
 
     model: ModelInfo
@@ -84,6 +87,7 @@ class RunContext:
     database: RunDatabase
     client: Client
     sources: SourcesOfRun
+    progress: RunProgress
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def forecast_all(
             database,
             client,
             SourcesOfRun(),
+            RunProgress(f"predict-batch-{settings.sampling.timeframe}-progress", len(universe.instruments)),
         )
         outcomes = [SymbolOutcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
         superseded: list[str] = []
@@ -172,8 +177,10 @@ def forecast_block(
     except Exception as error:  # a failure of any kind must not stop the other blocks
         failure = f"{type(error).__name__}: {error}"
         get_run_logger().exception("a block of %d symbols can't be forecast", len(block))
+        context.progress.advance(len(block))
         return [SymbolOutcome(symbol, error=failure) for symbol in block], []
     outcomes = prepared.outcomes
+    context.progress.advance(len(outcomes))
     superseded: list[str] = []
     client = quoted(context.client)
     orders = {forecast.submit(client, quoted(order)): order for order in prepared.orders}
@@ -183,6 +190,7 @@ def forecast_block(
         batch_outcomes, batch_superseded = store_answers(context.database, answers, prepared.without_events)
         outcomes += batch_outcomes
         superseded += batch_superseded
+        context.progress.advance(len(answers))
     return outcomes, superseded
 
 

@@ -27,8 +27,8 @@ from flows.runtime.server_calls import ask
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
 from flows.scoring.calibration_store import read_calibrations
-from inference_server.client import Client
-from inference_server.schemas import ModelInfo, PredictAnswer
+from inference_server.client import Client, TimedAnswer
+from inference_server.schemas import ModelInfo
 from market.timeframes import Timeframe
 from market.warning_codes import WarningCode, warning
 
@@ -82,10 +82,10 @@ def read_widenings(
 
 
 @task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
-def forecast(client: Client, order: Order) -> PredictAnswer:
+def forecast(client: Client, order: Order) -> TimedAnswer:
     """Send one symbol's candles, future timestamps and events to the server."""
     request = build_request(order)
-    return ask(lambda limited: limited.predict(request, order.events), client=client)
+    return ask(lambda limited: limited.predict_timed(request, order.events), client=client)
 
 
 @task(name="look for what is stored already", **RETRIED)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from flows.runtime.arguments import names_in
-from inference_server.addresses import server_address
+from inference_server.addresses import server_address, without_credentials
 from inference_server.client import LONGEST_DEADLINE_S
 from market.timeframes import TIMEFRAMES
 
@@ -45,6 +45,15 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     """`KRONOS_STATEMENT_TIMEOUT_S`: seconds after which the database cancels a statement of a run. Raise it
     where reading a large history takes longer."""
 
+    page_url: str | None = None
+    """`KRONOS_PAGE_URL`: address of the page for the links in a run's table; the server's own unless set. Set
+    it where browsers reach the server by another address than the flows do."""
+
+    @property
+    def page_address(self) -> str:
+        """Address of the page that shows forecasts, without a user or a password."""
+        return without_credentials(self.page_url or self.server_url)
+
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
         return f"FlowSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
@@ -56,13 +65,15 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
         Raises
         ------
         ValueError
-            ``KRONOS_SERVER`` is not the address of a server, a timeout is not a number of seconds up to a
-            day, or ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
+            ``KRONOS_SERVER`` or ``KRONOS_PAGE_URL`` is not the address of a server, a timeout is not a number
+            of seconds up to a day, or ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
         """
         values: dict[str, Any] = {name: text.strip() for name, text in os.environ.items()}
         if "KRONOS_SERVER" in values:
-            values["KRONOS_SERVER"] = _address(os.environ["KRONOS_SERVER"])
-        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK"):
+            values["KRONOS_SERVER"] = _address("KRONOS_SERVER", os.environ["KRONOS_SERVER"])
+        if values.get("KRONOS_PAGE_URL"):
+            values["KRONOS_PAGE_URL"] = _address("KRONOS_PAGE_URL", os.environ["KRONOS_PAGE_URL"])
+        for name in ("KRONOS_API_KEY", "KRONOS_PAGE_URL", "KRONOS_SHORTER_LOOKBACK"):
             if not values.get(name):
                 values.pop(name, None)  # an empty one counts as absent
         if "KRONOS_SHORTER_LOOKBACK" in values:
@@ -73,11 +84,11 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
             raise _no_seconds(values, str(error)) from None
 
 
-def _address(text: str) -> str:
+def _address(variable: str, text: str) -> str:
     try:
         return server_address(text)
     except ValueError as error:
-        raise ValueError(f"KRONOS_SERVER cannot be used: {error}") from None
+        raise ValueError(f"{variable} cannot be used: {error}") from None
 
 
 def _timeframes(text: str) -> frozenset[str]:
