@@ -72,11 +72,12 @@ def ask(url: str, body: bytes, packed: bool) -> tuple[int, float, int]:
 
 
 def _requests(limit: int) -> list[tuple[str, str, bytes, bool]]:
-    """Title, route and body of each request, and whether the body is packed; `limit` is the largest body's bytes."""
+    """Title, route and body, of `limit` bytes at most, of each request, and whether it is packed."""
     largest = batch(SYMBOLS, PATHS, PRED_LEN) | {"return_samples": "full", "seed": 1}
     one = forecast(PRED_LEN, sample_count=PATHS, return_samples="full", seed=1)
     full = _filled_batch()
-    zeros = b'{"symbol":"BTC-USD","events":[' + b",".join([b"[" + b"0," * 19 + b"0]"] * (limit // 43)) + b"]}"
+    rows = (limit - len(encoded(one))) // 43
+    zeros = encoded(one)[:-1] + b',"events":[' + b",".join([b"[" + b"0," * 19 + b"0]"] * rows) + b"]}"
     return [
         ("largest answer of one symbol", "/predict", encoded(one), False),
         ("largest answer of a batch", "/predict-batch", encoded(largest), False),
