@@ -27,6 +27,7 @@ from flows.forecasting.run_summary import (
 from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.run_notices import take_notices
 from flows.runtime.settings import WORKERS, FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
@@ -178,7 +179,7 @@ def no_model_message(error: ClientError) -> str:
     """Return why a run can't start or continue, and what to do."""
     return (
         f"the inference server does not answer which model it serves: {error}; start it with "
-        "python -m inference_server, or set KRONOS_SERVER to its address"
+        "python -m inference_server, or set KRONOS_SERVER (KRONOS_SERVERS for several) to its address"
     )
 
 
@@ -194,6 +195,7 @@ def conclude(
     remarks = notices(outcomes)
     for remark in remarks:
         logger.warning(remark)
+    remarks += take_notices()
     heading = f"{timeframe} forecasts as of {as_of:%Y-%m-%d %H:%M} UTC"
     create_table_artifact(
         key=f"predict-batch-{timeframe}",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.forecasting import tasks as predict_tasks
 from flows.forecasting.forecasts import usable_lookback
 from flows.forecasting.seeds import forecast_seed
+from flows.forecasting.store import upsert_predictions
 from flows.forecasting.stored_inputs import keep_all_inputs
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
@@ -188,6 +190,37 @@ def test_a_killed_run_leaves_whole_rows_that_a_rerun_does_not_change(
     for symbol, row in stored(market).items():
         if symbol in others:
             assert {**row, "updated_at": None} == {**rows[symbol], "updated_at": None}
+
+
+def test_two_runs_at_once_store_each_row_once(market: psycopg.Connection[Any], script: Script) -> None:
+    script.slow_s = dict.fromkeys(SYMBOLS, 0.1)
+    with ThreadPoolExecutor(2) as threads:
+        states = list(threads.map(lambda _: run(force=True), range(2)))
+    assert [state.name for state in states] == ["Completed"] * 2
+    assert set(script.calls.values()) == {2}
+    keys = market.execute("SELECT symbol FROM ml_predictions ORDER BY symbol").fetchall()
+    assert keys == market.execute("SELECT symbol FROM prediction_inputs ORDER BY symbol").fetchall()
+    assert [symbol for (symbol,) in keys] == sorted(SYMBOLS)
+
+
+@pytest.mark.parametrize("kind", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
+def test_a_transaction_that_lost_against_another_is_tried_again(
+    market: psycopg.Connection[Any],
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[psycopg.Error],
+) -> None:
+    tried: list[int] = []
+
+    def lose_once(connection: psycopg.Connection[Any], rows: Any) -> None:
+        upsert_predictions(connection, rows)
+        tried.append(len(rows))
+        if len(tried) == 1:
+            raise kind("another transaction went first")
+
+    monkeypatch.setattr(predict_tasks, "upsert_predictions", lose_once)
+    assert run().is_completed()
+    assert sorted(stored(market)) == sorted(SYMBOLS)
 
 
 def add_releases(database: psycopg.Connection[Any]) -> None:
