@@ -36,6 +36,7 @@ COLUMNS = {
     "prediction_calibration": "timeframe model_name model_version asset_class as_of low high counts",
     "scored_closes": "timeframe symbol ts close forecasts_from",
     "scored_releases": "timeframe symbol day releases",
+    "feed_loads": "target source symbol version days day_rows loaded_at",
 }
 
 
