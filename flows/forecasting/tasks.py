@@ -24,7 +24,7 @@ from flows.forecasting.stored_inputs import StoredInputs, keep_all_inputs, keep_
 from flows.forecasting.universe import Universe, read_universe
 from flows.runtime.retries import RETRIED
 from flows.runtime.run_database import RunDatabase
-from flows.runtime.server_calls import ask, served_model
+from flows.runtime.server_calls import ask, model_for_run
 from flows.runtime.server_pool import ServerPool
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
@@ -37,7 +37,7 @@ from market.warning_codes import WarningCode, warning
 @task(name="read the model", **RETRIED)
 def read_model() -> ModelInfo:
     """Ask the servers which model they serve and what its limits are."""
-    return served_model(MODEL_S)
+    return model_for_run(MODEL_S)
 
 
 @task(name="read instruments", **RETRIED)
