@@ -6,7 +6,7 @@ of a calendar single contradictory events may be left out, which a note names.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -146,6 +146,32 @@ def _withdrawal_notes(plan: Withdrawal, *, dry_run: bool) -> list[str]:
             for row in plan.rows.to_dicts()
         ),
     ]
+
+
+def load_market(connection: psycopg.Connection[Any], frames: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Load candles and a calendar by the names of `flows.files.market_folder.FILES`; return notes on them.
+
+    Parameters
+    ----------
+    connection
+        In autocommit mode. Each frame is loaded in a transaction of its own.
+
+    Raises
+    ------
+    TableError
+        Rows are refused.
+    psycopg.Error
+        The database fails.
+    """
+    notes = []
+    for timeframe in TIMEFRAMES:
+        name = f"candles_{timeframe}"
+        if name in frames:
+            load_candles(connection, frames[name], timeframe)
+    if "economic_calendar" in frames:
+        loaded = load_calendar(connection, frames["economic_calendar"])
+        notes += [f"economic_calendar: {note}" for note in loaded.notes]
+    return notes
 
 
 def load_rows(connection: psycopg.Connection[Any], rows: pl.DataFrame, query: str) -> Loaded:
