@@ -1,12 +1,12 @@
 """Stores the answers of the server to the orders of a run, and returns the outcome of each symbol."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.utilities.annotations import quote
 
 from flows.forecasting.forecasts import Order, build_row
 from flows.forecasting.run_summary import Horizon, SymbolOutcome, other_warnings, outcome_line
@@ -18,24 +18,28 @@ from flows.runtime.run_database import RunDatabase
 from inference_server.schemas import PredictAnswer
 from market.warning_codes import WarningCode, code_of
 
-T = TypeVar("T")
+F = TypeVar("F", bound=PrefectFuture[Any] | Future[Any])
 
 
-def quoted(argument: T) -> T:
-    """Mark an argument of a task so that Prefect does not search it for results of other tasks."""
-    return cast("T", quote(argument))
+def in_batches(futures: Iterable[F], left_s: Callable[[], float] | None = None) -> Iterator[list[F]]:
+    """Yield futures as they complete: together all that completed since the batch before.
 
-
-def in_batches(futures: Iterable[PrefectFuture[Any]]) -> Iterator[list[PrefectFuture[Any]]]:
-    """Yield futures as they complete: together all that completed since the batch before."""
-    completed: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+    Parameters
+    ----------
+    left_s
+        Returns the seconds that are left to wait, and raises where none are; without it the wait has no end.
+    """
+    completed: SimpleQueue[Any] = SimpleQueue()
     pending = list(futures)
     for future in pending:
         future.add_done_callback(completed.put)
     remaining = len(pending)
     del pending  # so that the caller can free each future once its answer is stored
     while remaining:
-        batch = [completed.get()]
+        try:
+            batch = [completed.get(timeout=None if left_s is None else left_s())]
+        except Empty:
+            continue  # `left_s` raises
         try:
             while True:
                 batch.append(completed.get_nowait())
@@ -46,7 +50,7 @@ def in_batches(futures: Iterable[PrefectFuture[Any]]) -> Iterator[list[PrefectFu
 
 def store_answers(
     database: RunDatabase,
-    answers: Sequence[tuple[Order, PrefectFuture[PredictAnswer]]],
+    answers: Sequence[tuple[Order, Future[PredictAnswer]]],
     without_events: Mapping[str, str],
 ) -> tuple[list[SymbolOutcome], list[str]]:
     """Store the answers for some symbols; the failure of one symbol is its own outcome.
@@ -60,7 +64,7 @@ def store_answers(
     -------
     outcomes, superseded
         Outcomes of the symbols, and the symbols that another model answered than the one that their orders
-        were made for: nothing of these is stored.
+        were made for, or whose request was cancelled for that reason: nothing of these is stored.
     """
     outcomes: list[SymbolOutcome] = []
     superseded: list[str] = []
@@ -76,6 +80,8 @@ def store_answers(
                 reason = "the server left them out"
             row = build_row(order, answer, late=order.window.late, without_events=reason)
             built.append((order, row, build_inputs(order, answer), reason))
+        except CancelledError:
+            superseded.append(order.symbol)
         except Exception as error:  # a failure of one symbol, of any kind, must not stop the others
             outcomes.append(_failed(order, error))
     if not built:
@@ -95,7 +101,7 @@ def _store(
 ) -> list[PredictionRow | Exception]:
     """Store forecasts together; after a statement timeout one by one, so that one locked row fails alone."""
     try:
-        return list(store(database, quoted(forecasts)))
+        return list(store(database, forecasts))
     except StatementTimeout as error:
         if len(forecasts) == 1:
             return [error]

@@ -19,6 +19,7 @@ RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 WORKERS = 4
 """Symbols that are sent to the server at once: enough to keep it busy, few enough not to fill its queue."""
 
+Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
 
 
@@ -44,6 +45,12 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     statement_timeout_s: Seconds = 120.0
     """`KRONOS_STATEMENT_TIMEOUT_S`: seconds after which the database cancels a statement of a run. Raise it
     where reading a large history takes longer."""
+    requests_at_once: Count = WORKERS
+    """`KRONOS_REQUESTS_AT_ONCE`: symbols that a block of a run sends to a server at once. Raise it for a
+    server on a GPU, which forecasts more of them together."""
+    dask_address: str | None = None
+    """`KRONOS_DASK_ADDRESS`: set it to the address of a Dask scheduler, such as `tcp://scheduler:8786`, and
+    forecasts are made by its workers, a block of symbols at a time; otherwise by the process of the run."""
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
@@ -56,21 +63,24 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
         Raises
         ------
         ValueError
-            ``KRONOS_SERVER`` is not the address of a server, a timeout is not a number of seconds up to a
-            day, or ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
+            ``KRONOS_SERVER`` is not the address of a server, ``KRONOS_DASK_ADDRESS`` not that of a Dask
+            scheduler, a number is out of its range, or ``KRONOS_SHORTER_LOOKBACK`` lists something else
+            than timeframes.
         """
         values: dict[str, Any] = {name: text.strip() for name, text in os.environ.items()}
         if "KRONOS_SERVER" in values:
             values["KRONOS_SERVER"] = _address(os.environ["KRONOS_SERVER"])
-        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK"):
+        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK", "KRONOS_DASK_ADDRESS"):
             if not values.get(name):
                 values.pop(name, None)  # an empty one counts as absent
         if "KRONOS_SHORTER_LOOKBACK" in values:
             values["KRONOS_SHORTER_LOOKBACK"] = _timeframes(values["KRONOS_SHORTER_LOOKBACK"])
+        if "KRONOS_DASK_ADDRESS" in values:
+            values["KRONOS_DASK_ADDRESS"] = _scheduler(values["KRONOS_DASK_ADDRESS"])
         try:
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise _no_seconds(values, str(error)) from None
+            raise _no_number(values, str(error)) from None
 
 
 def _address(text: str) -> str:
@@ -78,6 +88,15 @@ def _address(text: str) -> str:
         return server_address(text)
     except ValueError as error:
         raise ValueError(f"KRONOS_SERVER cannot be used: {error}") from None
+
+
+def _scheduler(text: str) -> str:
+    if re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", text) is None:
+        raise ValueError(
+            f"KRONOS_DASK_ADDRESS is {text!r}; give the address that the scheduler logs when it starts, such "
+            "as tcp://127.0.0.1:8786, or tls://scheduler:8786"
+        )
+    return text
 
 
 def _timeframes(text: str) -> frozenset[str]:
@@ -91,11 +110,13 @@ def _timeframes(text: str) -> frozenset[str]:
     return names
 
 
-def _no_seconds(variables: Mapping[str, str], message: str) -> ValueError:
-    """Return the error for a number of seconds that msgspec refuses, which its message names by its path."""
+def _no_number(variables: Mapping[str, str], message: str) -> ValueError:
+    """Return the error for a number that msgspec refuses, which its message names by its path."""
     variable = re.split(r"at `\$\.", message)[-1].rstrip("`")
     (field,) = (field for field in msgspec.structs.fields(FlowSettings) if field.encode_name == variable)
-    return ValueError(
-        f"{variable} is {variables[variable]!r}; give a number of seconds above 0 and up to a day, such as "
-        f"{field.default:g}"
+    expected = (
+        "a whole number from 1 to 1000"
+        if field.type == Count
+        else "a number of seconds above 0 and up to a day"
     )
+    return ValueError(f"{variable} is {variables[variable]!r}; give {expected}, such as {field.default:g}")
