@@ -100,6 +100,7 @@ def demonstrate(data: Path | None, folder: Path, started: ExitStack) -> int:
     os.environ["DATABASE_URL"] = database_url  # for the server and the flow
     with step("Starting the inference server"):
         address = started.enter_context(local_server(bundle, folder / "server.log"))
+    os.environ.pop("KRONOS_SERVERS", None)
     os.environ["KRONOS_SERVER"] = address  # for the flow
     with step(
         f"Forecasting {len(symbols)} of {count} symbols from {as_of:%Y-%m-%d %H:%M} UTC, {HORIZON} hours"

@@ -114,7 +114,7 @@ def report(connection: psycopg.Connection[Any], symbols: int, logs: Path) -> Non
 
 @contextmanager
 def _model(log: Path) -> Iterator[tuple[str, psutil.Process]]:
-    environment = {**os.environ, "KRONOS_BUNDLE": str(bundle("tiny", "events")), "KRONOS_THREADS": "1"}
+    environment = {**os.environ, "KRONOS_BUNDLE": str(bundle("mini", "events")), "KRONOS_THREADS": "1"}
     with server_process("inference_server", "/health/ready", environment, log) as server:
         yield server.address, psutil.Process(server.process.pid)
 

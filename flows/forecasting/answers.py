@@ -1,12 +1,14 @@
 """Stores the answers of the server to the orders of a run, and returns the outcome of each symbol."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
+from prefect.utilities.annotations import quote
 
 from flows.forecasting.forecasts import Order, build_row
 from flows.forecasting.run_summary import Horizon, SymbolOutcome, other_warnings, outcome_line
@@ -18,7 +20,13 @@ from flows.runtime.run_database import RunDatabase
 from inference_server.schemas import PredictAnswer
 from market.warning_codes import WarningCode, code_of
 
+T = TypeVar("T")
 F = TypeVar("F", bound=PrefectFuture[Any] | Future[Any])
+
+
+def quoted(argument: T) -> T:
+    """Mark an argument of a task so that Prefect does not search it for results of other tasks."""
+    return cast("T", quote(argument))
 
 
 def in_batches(futures: Iterable[F], left_s: Callable[[], float] | None = None) -> Iterator[list[F]]:
@@ -52,6 +60,7 @@ def store_answers(
     database: RunDatabase,
     answers: Sequence[tuple[Order, Future[PredictAnswer]]],
     without_events: Mapping[str, str],
+    level: int = logging.INFO,
 ) -> tuple[list[SymbolOutcome], list[str]]:
     """Store the answers for some symbols; the failure of one symbol is its own outcome.
 
@@ -59,6 +68,8 @@ def store_answers(
     ----------
     without_events
         By symbol, why its forecast was requested without events.
+    level
+        Of the lines of the log about each symbol.
 
     Returns
     -------
@@ -89,7 +100,7 @@ def store_answers(
     results = _store(database, [(row, inputs) for _, row, inputs, _ in built])
     for (order, _, _, reason), result in zip(built, results, strict=True):
         if isinstance(result, PredictionRow):
-            _log(order, result, reason)
+            _log(order, result, reason, level)
             outcomes.append(outcome_of(order, result, reason))
         else:
             outcomes.append(_failed(order, result))
@@ -114,12 +125,15 @@ def _failed(order: Order, error: Exception) -> SymbolOutcome:
     return SymbolOutcome(order.symbol, error=f"{type(error).__name__}: {error}")
 
 
-def _log(order: Order, row: PredictionRow, without_events: str | None) -> None:
+def _log(order: Order, row: PredictionRow, without_events: str | None, level: int) -> None:
+    logger = get_run_logger()
+    if not logger.isEnabledFor(level):
+        return
     logged = set(order.warnings) - set(order.window.warnings)  # when the event arrays were built
     for text in other_warnings(row.warnings or ()):
         if text not in logged:
-            get_run_logger().warning("%s: %s", order.symbol, text)
-    get_run_logger().info(outcome_line(outcome_of(order, row, without_events)))
+            logger.log(logging.WARNING if level == logging.INFO else level, "%s: %s", order.symbol, text)
+    logger.log(level, outcome_line(outcome_of(order, row, without_events)))
 
 
 def outcome_of(

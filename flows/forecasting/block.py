@@ -1,9 +1,12 @@
 """Forecasts one block of symbols and stores the answers: the task of Prefect's that a run consists of."""
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg
 from prefect import task
@@ -18,15 +21,23 @@ from flows.forecasting.forecasts import Order
 from flows.forecasting.lookback import shortened
 from flows.forecasting.run_plan import Block, BlockOutcome, RunPlan
 from flows.forecasting.run_summary import SymbolOutcome
-from flows.forecasting.tasks import build_events, forecast, read_block, read_unchanged, served_model
-from flows.runtime.dask_cluster import check_environment, watch_for_release
+from flows.forecasting.tasks import build_events, forecast, model_of, read_block, read_unchanged
+from flows.runtime.dask_cluster import check_environment, is_on_worker, watch_for_release
 from flows.runtime.run_database import RunDatabase
+from flows.runtime.run_notices import take_notices
 from flows.runtime.server_calls import open_client
+from flows.runtime.server_pool import ServerPool
 from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import within_run_of_another_process
-from inference_server.client import Client
 from inference_server.schemas import PredictAnswer
 from sql.errors import DatabaseError
+
+LOGGED: Final = 100
+"""Symbols of a block up to which each has lines in the log of the run.
+
+Prefect stores every line as a row of its database, and a run of 10,000 symbols every hour would add 240,000 a
+day. The run's table has what became of each symbol, with its warnings.
+"""
 
 Answers = list[tuple[Order, Future[PredictAnswer]]]
 
@@ -46,16 +57,22 @@ def forecast_block(plan: RunPlan, block: Block) -> BlockOutcome:
 
     A block that can't be read or prepared is a failure of its symbols alone.
     """
-    with within_run_of_another_process(plan.time), RunDatabase() as database, open_client() as client:
+    with (
+        within_run_of_another_process(plan.time),
+        RunDatabase() as database,
+        open_client(plan.model) as servers,
+    ):
         try:
             check_environment()
-            if served_model(client).version != plan.model.version:
+            if model_of(servers).version != plan.model.version:
                 return BlockOutcome([], list(block.instruments))
             prepared = prepare(database, plan, block)
         except Exception as error:  # a failure of any kind must not stop the other blocks
             get_run_logger().exception("a block of %d symbols can't be forecast", len(block.instruments))
             return failed(block, error)
-        return _send_and_store(database, client, prepared)
+        outcome = _send_and_store(database, servers, prepared)
+    get_run_logger().info("%s: %s", block, counts(outcome))
+    return outcome._replace(notices=tuple(take_notices())) if is_on_worker() else outcome
 
 
 def failed(block: Block, error: BaseException) -> BlockOutcome:
@@ -64,13 +81,28 @@ def failed(block: Block, error: BaseException) -> BlockOutcome:
     return BlockOutcome([SymbolOutcome(symbol, error=failure) for symbol in block.instruments], [])
 
 
-def _send_and_store(database: RunDatabase, client: Client, prepared: Prepared) -> BlockOutcome:
+def counts(block: BlockOutcome) -> str:
+    """Return in a few words what became of the symbols of a block."""
+    found = Counter(
+        "failed" if each.error is not None
+        else "left out" if each.row is None
+        else "unchanged" if each.unchanged
+        else "stored"
+        for each in block.outcomes
+    )  # fmt: skip
+    found["to be forecast again with another model"] = len(block.superseded)
+    return ", ".join(f"{count} {what}" for what, count in found.items() if count)
+
+
+def _send_and_store(database: RunDatabase, servers: ServerPool, prepared: Prepared) -> BlockOutcome:
     """Send the orders, and store the answers as they come."""
     outcomes, superseded = prepared.outcomes, list[str]()
     released = watch_for_release()
-    with _Requests(client, FlowSettings.from_env().requests_at_once) as requests:
+    settings = FlowSettings.from_env()
+    level = logging.INFO if len(prepared.orders) <= LOGGED else logging.DEBUG
+    with _Requests(servers, settings.requests_at_once * len(settings.servers)) as requests:
         for answers in requests.answers(prepared.orders):
-            stored, newer = store_answers(database, answers, prepared.without_events)
+            stored, newer = store_answers(database, answers, prepared.without_events, level)
             outcomes += stored
             superseded += newer
             if newer or released():
@@ -81,8 +113,8 @@ def _send_and_store(database: RunDatabase, client: Client, prepared: Prepared) -
 class _Requests:
     """The requests of a block, some of them under way at once; leaving the context cancels the others."""
 
-    def __init__(self, client: Client, at_once: int) -> None:
-        self._client = client
+    def __init__(self, servers: ServerPool, at_once: int) -> None:
+        self._servers = servers
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="forecast")
         self._orders: dict[Future[PredictAnswer], Order] = {}
 
@@ -103,7 +135,7 @@ class _Requests:
         Each order is forgotten once its answer was given.
         """
         for order in orders:
-            future = self._pool.submit(copy_context().run, forecast, self._client, order)
+            future = self._pool.submit(copy_context().run, forecast, self._servers, order)
             self._orders[future] = order
         orders.clear()
         for futures in in_batches(self._orders):

@@ -4,34 +4,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import Final
 
-import msgspec
-import psycopg
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.utilities.annotations import quote
 
-from flows.forecasting.answers import in_batches
+from flows.forecasting.answers import in_batches, quoted
 from flows.forecasting.block import failed, forecast_block
-from flows.forecasting.event_sources import SourcesOfRun
-from flows.forecasting.forecasts import usable_lookback
-from flows.forecasting.run_plan import Block, BlockOutcome, RunPlan, RunSettings, blocks_of, window_cut
+from flows.forecasting.late_candles import arrivals
+from flows.forecasting.planning import late_symbols, plan_run, with_reach
+from flows.forecasting.run_plan import Block, BlockOutcome, RunPlan, RunSettings, blocks_of
 from flows.forecasting.run_summary import SymbolOutcome
-from flows.forecasting.tasks import read_instruments, read_reach, read_widenings
-from flows.forecasting.universe import Universe, skip_without_candles
 from flows.runtime.dask_cluster import dask_runner, part_size
 from flows.runtime.run_database import RunDatabase
+from flows.runtime.run_notices import add_notice
 from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import SUMMARY_S, OutOfTime, time_of_run
-from flows.scoring.calibration import Calibration
 from inference_server.schemas import ModelInfo
 from market.instruments import Instrument
-from market.timeframes import Timeframe
-from market.warning_codes import WarningCode, warning
-from sql.errors import DatabaseError, one_line
-
-T = TypeVar("T")
 
 BLOCK: Final = 250
 """Symbols whose candles, event arrays and answers are in memory at once.
@@ -51,29 +41,57 @@ def forecast_all(
     outcomes, superseded
         See `BlockOutcome`.
     """
-    lookback = usable_lookback(
-        settings.lookback, settings.sampling.pred_len, model.max_context, model.limits.min_candles
-    )
     with RunDatabase() as database:
-        universe = read_instruments(database, symbols)
-        calibrations, warnings = calibrations_or_warning(
-            database, model, settings.sampling.timeframe, settings.as_of
-        )
-        universe, sources = with_candles(database, universe, model, settings, lookback, symbols is not None)
-    plan = RunPlan(
-        msgspec.structs.replace(model, manifest={}), settings, lookback, calibrations, warnings, sources
-    )
-    outcomes = [SymbolOutcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
+        plan, universe = plan_run(database, model, settings, symbols)
+        late = late_symbols(database, plan, universe.instruments, BLOCK)
+        in_time = {name: known for name, known in universe.instruments.items() if name not in late}
+        outcomes, superseded = forecast_blocks(plan, in_time)
+        if superseded:
+            superseded += late
+        else:
+            late_outcomes, superseded = forecast_late(database, plan, universe.instruments, late)
+            outcomes += late_outcomes
+    outcomes += [SymbolOutcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
     outcomes += [SymbolOutcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
-    superseded: list[str] = []
-    for block in forecast_blocks(plan, universe.instruments):
-        outcomes += block.outcomes
-        superseded += block.superseded
     return outcomes, sorted(superseded)
 
 
-def forecast_blocks(plan: RunPlan, instruments: Mapping[str, Instrument]) -> Iterator[BlockOutcome]:
+def forecast_late(
+    database: RunDatabase, plan: RunPlan, instruments: Mapping[str, Instrument], late: Mapping[str, datetime]
+) -> tuple[list[SymbolOutcome], list[str]]:
+    """Forecast symbols as their newest candles arrive, and at last those whose candles have not.
+
+    Returns what `forecast_all` returns. Each time calendar and leaders are read again: those may be newer,
+    too.
+    """
+    settings = plan.settings
+    if late:
+        get_run_logger().info(
+            "waiting up to %g s from the beginning of the run for the newest candles of %s",
+            settings.wait_for_candles_s,
+            ", ".join(late),
+        )
+    outcomes: list[SymbolOutcome] = []
+    remaining = set(late)
+    for symbols in arrivals(
+        database, settings.sampling.timeframe, late, settings.as_of, settings.wait_for_candles_s
+    ):
+        arrived = {symbol: instruments[symbol] for symbol in symbols}
+        _, newer = with_reach(database, plan, arrived)
+        more, superseded = forecast_blocks(newer, arrived)
+        outcomes += more
+        remaining -= set(symbols)
+        if superseded:
+            return outcomes, [*superseded, *remaining]
+    return outcomes, []
+
+
+def forecast_blocks(
+    plan: RunPlan, instruments: Mapping[str, Instrument]
+) -> tuple[list[SymbolOutcome], list[str]]:
     """Forecast symbols block by block, in this process or on the Dask cluster of ``KRONOS_DASK_ADDRESS``.
+
+    Returns what `forecast_all` returns.
 
     Raises
     ------
@@ -81,15 +99,24 @@ def forecast_blocks(plan: RunPlan, instruments: Mapping[str, Instrument]) -> Ite
         There is no such cluster.
     """
     address = FlowSettings.from_env().dask_address
-    if address is not None:
-        yield from _on_dask(replace(plan, time=time_of_run()), instruments, address)
-        return
+    if not instruments:
+        return [], []
+    outcomes: list[SymbolOutcome] = []
+    superseded: list[str] = []
+    for block in _here(plan, instruments) if address is None else _on_dask(plan, instruments, address):
+        outcomes += block.outcomes
+        superseded += block.superseded
+    return outcomes, superseded
+
+
+def _here(plan: RunPlan, instruments: Mapping[str, Instrument]) -> Iterator[BlockOutcome]:
     for block in blocks_of(instruments, BLOCK):
         yield forecast_block(quoted(plan), quoted(block))
 
 
 def _on_dask(plan: RunPlan, instruments: Mapping[str, Instrument], address: str) -> Iterator[BlockOutcome]:
     """Forecast symbols on a Dask cluster; a block that is not done before the end of the run has failed."""
+    plan = replace(plan, time=time_of_run())
     with dask_runner(address) as runner:
         blocks = blocks_of(instruments, part_size(runner, len(instruments), BLOCK))
         futures = {runner.submit(forecast_block, {"plan": plan, "block": block}): block for block in blocks}
@@ -105,53 +132,10 @@ def _on_dask(plan: RunPlan, instruments: Mapping[str, Instrument], address: str)
 
 def _outcome(block: Block, future: PrefectFuture[BlockOutcome]) -> BlockOutcome:
     try:
-        return future.result()
+        outcome = future.result()
     except Exception as error:  # a block that was lost must not stop the others
         get_run_logger().error("the block of %s is lost: %s", block, error)
         return failed(block, error)
-
-
-def quoted(argument: T) -> T:
-    """Mark an argument of a task so that Prefect does not search it for results of other tasks."""
-    return cast("T", quote(argument))
-
-
-def with_candles(
-    database: RunDatabase,
-    universe: Universe,
-    model: ModelInfo,
-    settings: RunSettings,
-    lookback: int,
-    requested_by_name: bool,
-) -> tuple[Universe, SourcesOfRun]:
-    """Skip the instruments without candles, and find the time for which the calendar is to be read.
-
-    The calendar is read for the windows of all blocks, so that a symbol's row is the same in whatever block
-    it is. Symbols that were requested by name are not skipped: without candles they fail. Where the times
-    can't be read, each block finds out by itself.
-    """
-    try:
-        present, sources = read_reach(
-            database, quoted(universe.instruments), window_cut(model, settings, lookback)
-        )
-    except (DatabaseError, psycopg.Error):
-        return universe, SourcesOfRun()
-    if not requested_by_name:
-        universe = skip_without_candles(universe, present, settings.sampling.timeframe)
-    return universe, sources
-
-
-def calibrations_or_warning(
-    database: RunDatabase, model: ModelInfo, timeframe: Timeframe, as_of: datetime
-) -> tuple[dict[str, Calibration], tuple[str, ...]]:
-    """Read the calibrations; where they can't be read, return none and a warning for every row."""
-    try:
-        return read_widenings(database, model, timeframe, as_of), ()
-    except (DatabaseError, psycopg.Error) as error:
-        reason = one_line(error) if isinstance(error, psycopg.Error) else error
-        text = warning(
-            WarningCode.CALIBRATION_NOT_READ,
-            f"there is no calibrated envelope, as none can be read: {reason}",
-        )
-        get_run_logger().warning(text)
-        return {}, (text,)
+    for text in outcome.notices:
+        add_notice(text)
+    return outcome

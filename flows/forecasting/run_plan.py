@@ -28,6 +28,7 @@ class RunSettings:
     stale_after: int | None
     force: bool
     statistics: WantedStatistics
+    wait_for_candles_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,13 @@ class BlockOutcome(NamedTuple):
     superseded
         Symbols that another model than the plan's answered or would answer. Nothing of these is stored, since
         seed, lookback, events and calibration of their rows would be those of the plan's model.
+    notices
+        What a block in another process has to say in the summary of the run, beside the outcomes.
     """
 
     outcomes: list[SymbolOutcome]
     superseded: list[str]
+    notices: tuple[str, ...] = ()
 
 
 def window_cut(model: ModelInfo, settings: RunSettings, lookback: int) -> WindowCut:

@@ -18,6 +18,7 @@ from flows.forecasting.candles import CandleWindow, read_candles
 from flows.forecasting.event_plan import EventPlan, plan_events, requests_of_times
 from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.forecasts import Order, build_request
+from flows.forecasting.late_candles import newest_candles
 from flows.forecasting.run_plan import parts_of
 from flows.forecasting.store import (
     PredictionRow,
@@ -30,7 +31,8 @@ from flows.forecasting.window_times import WindowCut
 from flows.runtime.candle_columns import last_times
 from flows.runtime.retries import RETRIED, with_retries
 from flows.runtime.run_database import RunDatabase
-from flows.runtime.server_calls import ask
+from flows.runtime.server_calls import ask, served_model
+from flows.runtime.server_pool import ServerPool
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
 from flows.scoring.calibration_store import read_calibrations
@@ -47,13 +49,13 @@ TIMES_AT_ONCE: Final = 1000
 
 @task(name="read the model", **RETRIED)
 def read_model() -> ModelInfo:
-    """Ask the server which model it serves and what its limits are."""
-    return ask(Client.model, MODEL_S)
+    """Ask the servers which model they serve and what its limits are."""
+    return served_model(MODEL_S)
 
 
-def served_model(client: Client) -> ModelInfo:
-    """Ask the server which model it serves, for a block of symbols."""
-    return with_retries("asking for the model", lambda: ask(Client.model, MODEL_S, client))
+def model_of(servers: ServerPool) -> ModelInfo:
+    """Ask a server of the run for its model: that of the run, if any server still holds it."""
+    return with_retries("asking for the model", lambda: ask(Client.model, servers))
 
 
 @task(name="read instruments", **RETRIED)
@@ -61,6 +63,15 @@ def read_instruments(database: RunDatabase, symbols: list[str] | None) -> Univer
     """Read the instruments of the run."""
     with database.connection() as connection:
         return read_universe(connection, symbols)
+
+
+@task(name="read the newest candles", **RETRIED)
+def read_newest(
+    database: RunDatabase, symbols: Sequence[str], timeframe: Timeframe, as_of: datetime
+) -> dict[str, datetime]:
+    """Read the open of each symbol's newest candle, in one query."""
+    with database.connection() as connection:
+        return newest_candles(connection, timeframe, symbols, as_of)
 
 
 @task(name="read the times of the candles", **RETRIED)
@@ -118,12 +129,12 @@ def read_widenings(
         return read_calibrations(connection, timeframe, model.name, model.version, as_of)
 
 
-def forecast(client: Client, order: Order) -> PredictAnswer:
-    """Send one symbol's candles, future timestamps and events to the server."""
+def forecast(servers: ServerPool, order: Order) -> PredictAnswer:
+    """Send one symbol's candles, future timestamps and events to a server."""
     request = build_request(order)
     return with_retries(
         f"the forecast of {order.symbol}",
-        lambda: ask(lambda limited: limited.predict(request, order.events), client=client),
+        lambda: ask(lambda client: client.predict(request, order.events), servers),
     )
 
 

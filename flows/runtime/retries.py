@@ -3,6 +3,7 @@
 Timeouts are retried less often than immediate failures. A forecast that timed out is not retried: the server
 would start it from the beginning and need as long again, while other symbols wait. A statement that timed out
 is retried once: the lock that it waited for may be released, and if it is not, each try delays the run.
+A deadlock and a failed serialization are errors of psycopg's class OperationalError, and so retried.
 """
 
 import random
@@ -19,15 +20,14 @@ from prefect.logging import get_run_logger
 from flows.runtime.database import StatementTimeout
 from flows.runtime.settings import RETRY_DELAYS_S
 from inference_server.client import ServerTimeout, ServerUnavailable
-from sql.errors import DatabaseError
+from sql.errors import DatabaseError, UnusableUrl
 
 STATEMENT_TRIES: Final = 2
 """Tries of a task whose statement timed out in the database."""
 
+RETRY_JITTER: Final = 0.3
+"""Share of a wait by which it varies: tasks that failed together are not tried again at the same moment."""
 
-LONGER_BY: Final = 0.3
-"""The most by which a wait before another try of a step is longer, as a share of it, so that symbols that
-failed together are not tried again together."""
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def can_heal(failure: object, tries: int) -> bool:
 
     Refusals and faults are final.
     """
-    if isinstance(failure, ServerTimeout):
+    if isinstance(failure, ServerTimeout | UnusableUrl):
         return False
     if isinstance(failure, StatementTimeout):
         return tries < STATEMENT_TRIES
@@ -70,7 +70,7 @@ def with_retries(name: str, step: Callable[[], T]) -> T:
         except Exception as failure:
             if not can_heal(failure, tries):
                 raise
-            wait_s *= 1 + random.uniform(0, LONGER_BY)
+            wait_s *= random.uniform(1 - RETRY_JITTER, 1 + RETRY_JITTER)
             get_run_logger().warning(
                 "%s failed and is tried again in %.1f s: %s: %s",
                 name,
@@ -85,6 +85,7 @@ def with_retries(name: str, step: Callable[[], T]) -> T:
 RETRIED: dict[str, Any] = {
     "retries": len(RETRY_DELAYS_S),
     "retry_delay_seconds": list(RETRY_DELAYS_S),
+    "retry_jitter_factor": RETRY_JITTER,
     "retry_condition_fn": worth_another_try,
     "cache_policy": NO_CACHE,
 }
