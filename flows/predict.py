@@ -11,13 +11,13 @@ from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Failed
-from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.forecasting.blocks import RunSettings, forecast_all
+from flows.forecasting.blocks import forecast_all
 from flows.forecasting.forecasts import SamplingSettings
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_figures import run_figures
+from flows.forecasting.run_plan import RunSettings
 from flows.forecasting.run_summary import (
     SymbolOutcome,
     failure_message,
@@ -29,9 +29,10 @@ from flows.forecasting.run_summary import (
 from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.dask_cluster import DaskError
 from flows.runtime.run_notices import take_notices
 from flows.runtime.run_records import RECORDED, keep_figures
-from flows.runtime.settings import WORKERS, FlowSettings
+from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo
@@ -46,12 +47,7 @@ _UNSTABLE: Final = (
 )
 
 
-@flow(
-    name="predict-batch",
-    timeout_seconds=DAILY_RUN_S,
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
-    **RECORDED,
-)
+@flow(name="predict-batch", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def predict_batch(
     symbols: list[str] | None = None,
     timeframe: Timeframe = "1d",
@@ -137,7 +133,11 @@ def predict_batch(
         model = read_model()
     except ClientError as error:
         return Failed(message=no_model_message(error))
-    return conclude(forecast_with_changing_models(model, settings, symbols), timeframe, settings.as_of)
+    try:
+        outcomes = forecast_with_changing_models(model, settings, symbols)
+    except DaskError as error:
+        return Failed(message=str(error))
+    return conclude(outcomes, timeframe, settings.as_of)
 
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
