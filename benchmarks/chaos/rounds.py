@@ -68,7 +68,9 @@ class Round:
 
 
 def plan(seed: int, rounds: int, faults: Callable[[random.Random], int]) -> list[list[Fault]]:
-    """The faults of some rounds: kinds are dealt like cards, so that each comes up as often as any other.
+    """The faults of some rounds, each of another kind within a round.
+
+    Kinds are dealt like cards, so that each comes up about as often as any other.
 
     Parameters
     ----------
@@ -79,12 +81,14 @@ def plan(seed: int, rounds: int, faults: Callable[[random.Random], int]) -> list
     deck: list[str] = []
     planned = []
     for _ in range(rounds):
-        hand = []
+        hand: dict[str, Fault] = {}
         for _ in range(faults(chance)):
-            if not deck:
-                deck = chance.sample(KINDS, len(KINDS))
-            hand.append(Fault(deck.pop(), chance.uniform(0, SPAN_S), chance.uniform(*DOWN_S)))
-        planned.append(sorted(hand, key=lambda fault: fault.after_s))
+            if set(deck) <= set(hand):
+                deck += chance.sample(KINDS, len(KINDS))
+            kind = next(kind for kind in deck if kind not in hand)
+            deck.remove(kind)
+            hand[kind] = Fault(kind, chance.uniform(0, SPAN_S), chance.uniform(*DOWN_S))
+        planned.append(sorted(hand.values(), key=lambda fault: fault.after_s))
     return planned
 
 
