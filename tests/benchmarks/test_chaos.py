@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos.installation import KINDS
+from benchmarks.chaos.market import SYMBOLS
 from benchmarks.chaos.reader import faults_of
-from benchmarks.chaos.rounds import DOWN_S, SPAN_S, plan
+from benchmarks.chaos.rounds import DOWN_S, plan
 
 AS_OF = datetime(2025, 6, 18, 16, tzinfo=UTC)
 FOMC = {"events_active": ["fomc"], "surprise_directions": {}}
@@ -58,8 +59,8 @@ def test_every_kind_of_part_is_killed_in_three_rounds_of_two_faults() -> None:
         rounds = plan(seed, 3, lambda _: 2)
         assert {fault.kind for hand in rounds for fault in hand} == set(KINDS)
         for hand in rounds:
-            assert [fault.after_s for fault in hand] == sorted(fault.after_s for fault in hand)
-            assert all(0 <= fault.after_s <= SPAN_S for fault in hand)
+            assert [fault.rows for fault in hand] == sorted(fault.rows for fault in hand)
+            assert all(0 <= fault.rows < len(SYMBOLS) for fault in hand)
             assert all(DOWN_S[0] <= fault.down_s <= DOWN_S[1] for fault in hand)
 
 
