@@ -1,7 +1,7 @@
 """Forecasts the symbols of a run in blocks, so that memory does not grow with their number."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +14,7 @@ from flows.forecasting.event_plan import EventPlan, event_requests, unreadable, 
 from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.fingerprint import with_fingerprint
 from flows.forecasting.forecasts import Order, SamplingSettings, usable_lookback
+from flows.forecasting.late_candles import arrivals, expected_candles, may_be_late, waiting_ends_in_s
 from flows.forecasting.lookback import shortened
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import SymbolOutcome
@@ -22,6 +23,7 @@ from flows.forecasting.tasks import (
     forecast,
     read_block,
     read_instruments,
+    read_newest,
     read_unchanged,
     read_widenings,
 )
@@ -57,6 +59,7 @@ class RunSettings:
     stale_after: int | None
     force: bool
     statistics: WantedStatistics
+    wait_for_candles_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,19 +128,82 @@ def forecast_all(
             servers,
             SourcesOfRun(),
         )
-        outcomes = [SymbolOutcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
-        superseded: list[str] = []
-        blocks = list(_blocks(universe.instruments))
-        if len(blocks) > 1 and settings.with_events and why_unusable(model) is None:
-            include_all_windows(context, blocks)
-        for block in blocks:
-            if superseded:
-                superseded += block
-                continue
-            block_outcomes, block_superseded = forecast_block(context, block)
-            outcomes += block_outcomes
-            superseded += block_superseded
+        late = late_symbols(context, universe.instruments)
+        in_time = {name: known for name, known in universe.instruments.items() if name not in late}
+        outcomes, superseded = forecast_blocks(context, in_time)
+        if superseded:
+            superseded += late
+        else:
+            late_outcomes, superseded = forecast_late(context, universe.instruments, late)
+            outcomes += late_outcomes
+        outcomes += [SymbolOutcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
     return outcomes, sorted(superseded)
+
+
+def forecast_blocks(
+    context: RunContext, instruments: Mapping[str, Instrument]
+) -> tuple[list[SymbolOutcome], list[str]]:
+    """Forecast symbols block by block; returns what `forecast_all` returns."""
+    outcomes: list[SymbolOutcome] = []
+    superseded: list[str] = []
+    blocks = list(_blocks(instruments))
+    if len(blocks) > 1 and context.settings.with_events and why_unusable(context.model) is None:
+        include_all_windows(context, blocks)
+    for block in blocks:
+        if superseded:
+            superseded += block
+            continue
+        block_outcomes, block_superseded = forecast_block(context, block)
+        outcomes += block_outcomes
+        superseded += block_superseded
+    return outcomes, superseded
+
+
+def late_symbols(context: RunContext, instruments: Mapping[str, Instrument]) -> dict[str, datetime]:
+    """Return the symbols whose newest candle the run waits for, with its open; none where it doesn't wait."""
+    settings = context.settings
+    timeframe = settings.sampling.timeframe
+    if waiting_ends_in_s(settings.as_of, settings.wait_for_candles_s) <= 0:
+        return {}
+    late: dict[str, datetime] = {}
+    try:
+        newest = read_newest(context.database, quoted(list(instruments)), timeframe, settings.as_of)
+        candidates = may_be_late(instruments, newest, timeframe, settings.as_of)
+        for block in _blocks({symbol: instruments[symbol] for symbol in candidates}):
+            windows = read_windows(context, block)[1].windows
+            late |= expected_candles(windows, timeframe, settings.as_of)
+    except (DatabaseError, psycopg.Error):
+        return {}  # the blocks are read again, and report a failure
+    return late
+
+
+def forecast_late(
+    context: RunContext, instruments: Mapping[str, Instrument], late: Mapping[str, datetime]
+) -> tuple[list[SymbolOutcome], list[str]]:
+    """Forecast symbols as their newest candles arrive, and at last those whose candles have not.
+
+    Returns what `forecast_all` returns. Each time calendar and leaders are read again: those may be newer,
+    too.
+    """
+    settings = context.settings
+    if late:
+        get_run_logger().info(
+            "waiting up to %g s from the beginning of the run for the newest candles of %s",
+            settings.wait_for_candles_s,
+            ", ".join(late),
+        )
+    outcomes: list[SymbolOutcome] = []
+    remaining = set(late)
+    for symbols in arrivals(
+        context.database, settings.sampling.timeframe, late, settings.as_of, settings.wait_for_candles_s
+    ):
+        newer = replace(context, sources=SourcesOfRun())
+        more, superseded = forecast_blocks(newer, {symbol: instruments[symbol] for symbol in symbols})
+        outcomes += more
+        remaining -= set(symbols)
+        if superseded:
+            return outcomes, [*superseded, *remaining]
+    return outcomes, []
 
 
 def _blocks(instruments: Mapping[str, Instrument]) -> Iterator[dict[str, Instrument]]:

@@ -14,6 +14,7 @@ from flows.forecasting.candles import CandleWindow, read_candles
 from flows.forecasting.event_plan import EventPlan, plan_events
 from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.forecasts import Order, build_request
+from flows.forecasting.late_candles import newest_candles
 from flows.forecasting.store import (
     PredictionRow,
     unchanged_predictions,
@@ -53,6 +54,15 @@ def read_block(
     """Read the last candles of a block of symbols, in one query."""
     with database.connection() as connection:
         return read_candles(connection, timeframe, symbols, lookback, as_of)
+
+
+@task(name="read the newest candles", **RETRIED)
+def read_newest(
+    database: RunDatabase, symbols: Sequence[str], timeframe: Timeframe, as_of: datetime
+) -> dict[str, datetime]:
+    """Read the open of each symbol's newest candle, in one query."""
+    with database.connection() as connection:
+        return newest_candles(connection, timeframe, symbols, as_of)
 
 
 @task(name="build event arrays", **RETRIED)

@@ -20,6 +20,7 @@ WORKERS = 4
 """Symbols that are sent to the server at once: enough to keep it busy, few enough not to fill its queue."""
 
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_DEADLINE_S)]
 
 _ONE_SERVER: Final = "KRONOS_SERVER"
 _SERVERS: Final = "KRONOS_SERVERS"
@@ -48,6 +49,10 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     statement_timeout_s: Seconds = 120.0
     """`KRONOS_STATEMENT_TIMEOUT_S`: seconds after which the database cancels a statement of a run. Raise it
     where reading a large history takes longer."""
+    wait_for_candles_s: SecondsOrNone = 300.0
+    """`KRONOS_WAIT_FOR_CANDLES_S`: seconds from the beginning of a run within which it waits for newest
+    candles that have closed and are not in the database, after it has forecast the other symbols; 0 waits for
+    none. The default gives a loader that runs every five minutes one more turn."""
 
     @property
     def server_url(self) -> str:
@@ -119,8 +124,9 @@ def _timeframes(text: str) -> frozenset[str]:
 def _no_seconds(variables: Mapping[str, str], message: str) -> ValueError:
     """Return the error for a number of seconds that msgspec refuses, which its message names by its path."""
     variable = re.split(r"at `\$\.", message)[-1].rstrip("`")
+    least = "from 0" if variable == "KRONOS_WAIT_FOR_CANDLES_S" else "above 0"
     (field,) = (field for field in msgspec.structs.fields(FlowSettings) if field.encode_name == variable)
     return ValueError(
-        f"{variable} is {variables[variable]!r}; give a number of seconds above 0 and up to a day, such as "
+        f"{variable} is {variables[variable]!r}; give a number of seconds {least} and up to a day, such as "
         f"{field.default:g}"
     )

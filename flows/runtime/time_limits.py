@@ -62,6 +62,19 @@ def statement_limit_s() -> float:
     return _within_run(FlowSettings.from_env().statement_timeout_s, SUMMARY_S)
 
 
+def waiting_limit_s(longest_s: float) -> float:
+    """Return for how many seconds a run may wait for something that it can do without, at most `longest_s`.
+
+    Time for one more request is left after it.
+
+    Raises
+    ------
+    OutOfTime
+        The run has to end before.
+    """
+    return _within_run(longest_s, CLOSING_S + FlowSettings.from_env().timeout_s)
+
+
 def _within_run(limit_s: float, kept_s: float) -> float:
     """Return a limit, or what is left of the run without the seconds kept for its end where that is less."""
     context = FlowRunContext.get()

@@ -49,10 +49,10 @@ def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     return database
 
 
-def add_candles(database: psycopg.Connection[Any], symbol: str, count: int) -> None:
+def add_candles(database: psycopg.Connection[Any], symbol: str, count: int, until: datetime = AS_OF) -> None:
     instrument = default_instruments()[symbol]
     database.execute(load("upsert_instruments"), {**vars(instrument), "active": True})
-    times = past_timestamps(instrument, "1h", np.datetime64(AS_OF.replace(tzinfo=None), "us"), count)
+    times = past_timestamps(instrument, "1h", np.datetime64(until.replace(tzinfo=None), "us"), count)
     rows = [(symbol, time.item().replace(tzinfo=UTC), 100.0 + i) for i, time in enumerate(times)]
     with database.cursor() as cursor:
         cursor.executemany(
@@ -667,3 +667,17 @@ def test_a_row_stands_where_its_inputs_can_not_be_kept_and_says_so(
     assert run(symbols=["SPY"]).is_completed()
     (text,) = [text for text in stored(market)["SPY"]["warnings"] if text.startswith("inputs-not-kept")]
     assert "prediction_inputs" in text
+
+
+def test_a_run_is_recorded_for_the_metrics(database: psycopg.Connection[Any], script: Script) -> None:
+    for symbol in ("BTC-USD", "ETH-USD"):
+        add_candles(database, symbol, 50, datetime.now(UTC))
+    script.statuses["ETH-USD"] = [422]
+    assert run(as_of=None).is_failed()
+    with database.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        (row,) = cursor.execute("SELECT * FROM flow_runs").fetchall()
+    assert (row["deployment"], row["flow"], row["timeframe"]) == ("command line", "predict-batch", "1h")
+    assert row["counts"] == {"stored": 1, "unchanged": 0, "skipped": 0, "stale": 0, "failed": 1}
+    assert (row["succeeded_at"], row["without_events"]) == (None, 1)
+    symbols = database.execute("SELECT symbol, succeeded_at, with_events FROM symbol_runs").fetchall()
+    assert symbols == [("BTC-USD", row["ended_at"], False)]
