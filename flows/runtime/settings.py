@@ -48,7 +48,7 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     wait_for_candles_s: SecondsOrNone = 300.0
     """`KRONOS_WAIT_FOR_CANDLES_S`: seconds from the beginning of a run within which it waits for newest
     candles that have closed and are not in the database, after it has forecast the other symbols; 0 waits for
-    none. The default gives a loader that runs every five minutes one more turn."""
+    none. The default lets a load of candles that began before the run, and is tried again, end."""
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}

@@ -24,6 +24,7 @@ from flows.runtime.time_limits import (
     OutOfTime,
     request_limit_s,
     statement_limit_s,
+    waiting_limit_s,
 )
 from flows.score import score, score_hourly
 from inference_server.client import DEADLINE_SHARE
@@ -74,7 +75,8 @@ def test_a_run_of_a_deployment_ends_before_its_next_one(name: str) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     assert flow.timeout_seconds is not None
     for schedule in deployment["schedules"]:
-        dates = CronSchedule(**schedule).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
+        cron = {name: value for name, value in schedule.items() if name != "active"}
+        dates = CronSchedule(**cron).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
         first, second, third = asyncio.run(dates)
         assert flow.timeout_seconds < min(second - first, third - second).total_seconds()
 
@@ -100,7 +102,14 @@ def test_what_is_begun_ends_within_the_run(
     assert request_limit_s(50.0) == pytest.approx(50.0, abs=1)
 
 
-@pytest.mark.parametrize(("limit", "kept_s"), zip(LIMITS, (CLOSING_S, SUMMARY_S), strict=True))
+@pytest.mark.parametrize(
+    ("limit", "kept_s"),
+    [
+        *zip(LIMITS, (CLOSING_S, SUMMARY_S), strict=True),
+        (lambda: waiting_limit_s(HOURLY_RUN_S), CLOSING_S + DEFAULTS.timeout_s),
+    ],
+    ids=["request", "statement", "wait"],
+)
 def test_nothing_is_begun_that_would_outlast_the_run(
     monkeypatch: pytest.MonkeyPatch, limit: Callable[[], float], kept_s: float
 ) -> None:
