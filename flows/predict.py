@@ -17,6 +17,7 @@ from pydantic import Field
 from flows.forecasting.blocks import RunSettings, forecast_all
 from flows.forecasting.forecasts import SamplingSettings
 from flows.forecasting.path_statistics import WantedStatistics
+from flows.forecasting.run_figures import run_figures
 from flows.forecasting.run_summary import (
     SymbolOutcome,
     failure_message,
@@ -28,6 +29,8 @@ from flows.forecasting.run_summary import (
 from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.run_notices import take_notices
+from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.settings import WORKERS, FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
@@ -47,6 +50,7 @@ _UNSTABLE: Final = (
     name="predict-batch",
     timeout_seconds=DAILY_RUN_S,
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
+    **RECORDED,
 )
 def predict_batch(
     symbols: list[str] | None = None,
@@ -184,7 +188,7 @@ def no_model_message(error: ClientError) -> str:
     """Return why a run can't start or continue, and what to do."""
     return (
         f"the inference server does not answer which model it serves: {error}; start it with "
-        "python -m inference_server, or set KRONOS_SERVER to its address"
+        "python -m inference_server, or set KRONOS_SERVER (KRONOS_SERVERS for several) to its address"
     )
 
 
@@ -193,6 +197,7 @@ def conclude(
 ) -> list[SymbolOutcome] | State[Any]:
     """Publish the summary of a run; return a failed state that names the symbols if any symbol failed."""
     logger = get_run_logger()
+    keep_figures(run_figures(outcomes))
     failure = failure_message(outcomes)
     for outcome in outcomes:
         if outcome.skipped is not None or outcome.stale is not None:
@@ -200,6 +205,7 @@ def conclude(
     remarks = notices(outcomes)
     for remark in remarks:
         logger.warning(remark)
+    remarks += take_notices()
     heading = f"{timeframe} forecasts as of {as_of:%Y-%m-%d %H:%M} UTC"
     create_table_artifact(
         key=f"predict-batch-{timeframe}",

@@ -30,9 +30,9 @@ from flows.forecasting.tasks import (
 from flows.forecasting.universe import Universe, skip_without_candles
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.server_calls import open_client
+from flows.runtime.server_pool import ServerPool
 from flows.runtime.settings import FlowSettings
 from flows.scoring.calibration import Calibration
-from inference_server.client import Client
 from inference_server.schemas import ModelInfo
 from market.instruments import Instrument
 from market.timeframes import Timeframe
@@ -85,7 +85,7 @@ class RunContext:
     warnings: tuple[str, ...]
     requested_by_name: bool
     database: RunDatabase
-    client: Client
+    servers: ServerPool
     sources: SourcesOfRun
 
 
@@ -112,7 +112,7 @@ def forecast_all(
     lookback = usable_lookback(
         settings.lookback, settings.sampling.pred_len, model.max_context, model.limits.min_candles
     )
-    with RunDatabase() as database, open_client() as client:
+    with RunDatabase() as database, open_client(model) as servers:
         universe = read_instruments(database, symbols)
         calibrations, warnings = calibrations_or_warning(
             database, model, settings.sampling.timeframe, settings.as_of
@@ -125,7 +125,7 @@ def forecast_all(
             warnings,
             symbols is not None,
             database,
-            client,
+            servers,
             SourcesOfRun(),
         )
         late = late_symbols(context, universe.instruments)
@@ -241,8 +241,8 @@ def forecast_block(
         return [SymbolOutcome(symbol, error=failure) for symbol in block], []
     outcomes = prepared.outcomes
     superseded: list[str] = []
-    client = quoted(context.client)
-    orders = {forecast.submit(client, quoted(order)): order for order in prepared.orders}
+    servers = quoted(context.servers)
+    orders = {forecast.submit(servers, quoted(order)): order for order in prepared.orders}
     prepared.orders.clear()
     for futures in in_batches(orders):
         answers = [(orders.pop(future), future) for future in futures]

@@ -24,11 +24,11 @@ from flows.forecasting.stored_inputs import StoredInputs, keep_all_inputs, keep_
 from flows.forecasting.universe import Universe, read_universe
 from flows.runtime.retries import RETRIED
 from flows.runtime.run_database import RunDatabase
-from flows.runtime.server_calls import ask
+from flows.runtime.server_calls import ask, model_for_run
+from flows.runtime.server_pool import ServerPool
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
 from flows.scoring.calibration_store import read_calibrations
-from inference_server.client import Client
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.timeframes import Timeframe
 from market.warning_codes import WarningCode, warning
@@ -36,8 +36,8 @@ from market.warning_codes import WarningCode, warning
 
 @task(name="read the model", **RETRIED)
 def read_model() -> ModelInfo:
-    """Ask the server which model it serves and what its limits are."""
-    return ask(Client.model, MODEL_S)
+    """Ask the servers which model they serve and what its limits are."""
+    return model_for_run(MODEL_S)
 
 
 @task(name="read instruments", **RETRIED)
@@ -92,10 +92,10 @@ def read_widenings(
 
 
 @task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
-def forecast(client: Client, order: Order) -> PredictAnswer:
-    """Send one symbol's candles, future timestamps and events to the server."""
+def forecast(servers: ServerPool, order: Order) -> PredictAnswer:
+    """Send one symbol's candles, future timestamps and events to a server."""
     request = build_request(order)
-    return ask(lambda limited: limited.predict(request, order.events), client=client)
+    return ask(lambda client: client.predict(request, order.events), servers)
 
 
 @task(name="look for what is stored already", **RETRIED)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,9 @@ WORKERS = 4
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_DEADLINE_S)]
 
+_ONE_SERVER: Final = "KRONOS_SERVER"
+_SERVERS: Final = "KRONOS_SERVERS"
+
 
 def _variable(field: str) -> str:
     """Return the environment variable of a field."""
@@ -29,10 +32,11 @@ def _variable(field: str) -> str:
 
 
 class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
-    """Where the flows find the inference server, and how long they wait for it and for the database."""
+    """Where the flows find the inference servers, and how long they wait for these and for the database."""
 
-    server_url: str = msgspec.field(default="http://127.0.0.1:8200", name="KRONOS_SERVER")
-    """`KRONOS_SERVER`: change it when the server runs on another machine or port."""
+    servers: tuple[str, ...] = ("http://127.0.0.1:8200",)
+    """`KRONOS_SERVERS`, or `KRONOS_SERVER` for one: change it when the server runs on another machine or
+    port, or several servers share the work."""
     timeout_s: Seconds = 600.0
     """`KRONOS_TIMEOUT_S`: seconds for one symbol's answer. A request waits in the server's queue behind the
     other symbols of the run, so raise it for large models, many sample paths or a context that slides."""
@@ -50,6 +54,11 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     candles that have closed and are not in the database, after it has forecast the other symbols; 0 waits for
     none. The default lets a load of candles that began before the run, and is tried again, end."""
 
+    @property
+    def server_url(self) -> str:
+        """The first server of the list: for what one server answers, such as a link to its page."""
+        return self.servers[0]
+
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
         return f"FlowSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
@@ -61,12 +70,13 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
         Raises
         ------
         ValueError
-            ``KRONOS_SERVER`` is not the address of a server, a timeout is not a number of seconds up to a
-            day, or ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
+            ``KRONOS_SERVER`` or ``KRONOS_SERVERS`` is not the address of a server or a list of them, or both
+            are set; a timeout is not a number of seconds up to a day, or ``KRONOS_SHORTER_LOOKBACK`` lists
+            something else than timeframes.
         """
         values: dict[str, Any] = {name: text.strip() for name, text in os.environ.items()}
-        if "KRONOS_SERVER" in values:
-            values["KRONOS_SERVER"] = _address(os.environ["KRONOS_SERVER"])
+        if _ONE_SERVER in values or _SERVERS in values:
+            values[_SERVERS] = _addresses(os.environ.get(_ONE_SERVER), os.environ.get(_SERVERS))
         for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK"):
             if not values.get(name):
                 values.pop(name, None)  # an empty one counts as absent
@@ -78,11 +88,26 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
             raise _no_seconds(values, str(error)) from None
 
 
-def _address(text: str) -> str:
+def _addresses(one: str | None, several: str | None) -> tuple[str, ...]:
+    """Return the addresses of the variables for one server and for several, of which one is set."""
+    if one is not None and several is not None:
+        raise ValueError(
+            f"{_ONE_SERVER} and {_SERVERS} are both set; set one of them: "
+            f"{_SERVERS} takes a single address too"
+        )
+    if several is None:
+        return (_address(_ONE_SERVER, one or ""),)
+    addresses = tuple(_address(_SERVERS, part) for part in several.split(","))
+    if len(set(addresses)) < len(addresses):
+        raise ValueError(f"{_SERVERS} cannot be used: it lists an address twice; expected each server once")
+    return addresses
+
+
+def _address(variable: str, text: str) -> str:
     try:
         return server_address(text)
     except ValueError as error:
-        raise ValueError(f"KRONOS_SERVER cannot be used: {error}") from None
+        raise ValueError(f"{variable} cannot be used: {error}") from None
 
 
 def _timeframes(text: str) -> frozenset[str]:

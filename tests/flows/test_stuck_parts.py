@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from flows.runtime.time_limits import CLOSING_S, HOURLY_RUN_S, request_limit_s, 
 from market.warning_codes import WarningCode
 from sql.connect import connect
 from tests.flows.test_predict import SYMBOLS, add_candles, market, run, stored
-from tests.helpers.stand_in_server import Script
+from tests.helpers.stand_in_server import Script, silent_server
 
 __all__ = ["market"]
 
@@ -33,13 +32,6 @@ def held(url: str, lock: str) -> Iterator[None]:
     with connect(url) as other:
         other.execute(lock)
         yield
-
-
-@contextmanager
-def stuck_server() -> Iterator[str]:
-    """An address where connections are taken and nothing is ever answered."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +107,7 @@ def test_a_stuck_server_is_one_clear_failure(
     market: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KRONOS_TIMEOUT_S", "0.3")
-    with stuck_server() as address:
+    with silent_server() as address:
         monkeypatch.setenv("KRONOS_SERVER", address)
         state = run()
     assert state.is_failed()

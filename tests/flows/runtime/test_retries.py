@@ -1,18 +1,20 @@
 """Which failures of a task are tried again: what failed at once rather than what took too long."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from prefect import flow, task
 from prefect.states import Failed
 
 from flows.runtime.database import StatementTimeout
-from flows.runtime.retries import worth_another_try
+from flows.runtime.retries import RETRIED, RETRY_JITTER, worth_another_try
 from flows.runtime.time_limits import OutOfTime
 from inference_server.client import PredictionRefused, ServerTimeout, ServerUnavailable
 from inference_server.schemas import Problem
-from sql.errors import DatabaseError
+from sql.errors import DatabaseError, UnusableUrl
 
 
 @pytest.mark.parametrize(
@@ -21,10 +23,16 @@ from sql.errors import DatabaseError
         (ServerUnavailable("no connection"), {1, 2, 3}),
         (DatabaseError("no connection"), {1, 2, 3}),
         (psycopg.OperationalError("the connection was lost"), {1, 2, 3}),
+        (psycopg.errors.DeadlockDetected("deadlock detected"), {1, 2, 3}),
+        (psycopg.errors.SerializationFailure("could not serialize access"), {1, 2, 3}),
+        (psycopg.errors.AdminShutdown("terminating connection"), {1, 2, 3}),
         (StatementTimeout("a lock"), {1}),
         (ServerTimeout("Deadline exceeded", 504), set()),
         (OutOfTime("the run has to end"), set()),
         (PredictionRefused(422, Problem(title="No", status=422, detail="no")), set()),
+        (UnusableUrl("DATABASE_URL is not a Postgres URL"), set()),
+        (psycopg.errors.UndefinedColumn("no such column"), set()),
+        (psycopg.errors.NotNullViolation("a null"), set()),
         (ValueError("a fault"), set()),
     ],
     ids=lambda value: type(value).__name__,
@@ -35,3 +43,27 @@ def test_what_is_tried_again(failure: Exception, after_tries: set[int]) -> None:
         return worth_another_try(None, run, Failed(data=failure))
 
     assert {tries for tries in (1, 2, 3) if another(tries)} == after_tries
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_waits_vary_by_a_share_of_each_delay(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect applies the factor to a list of delays too."""
+    delays = [0.02, 0.05, 0.08]
+
+    @task(**RETRIED | {"retry_delay_seconds": delays})
+    def fail() -> None:
+        raise ServerUnavailable("no connection")
+
+    @flow
+    def failing() -> None:
+        fail()
+
+    assert failing(return_state=True).is_failed()
+    said = [re.search(r"will start (\S+) second", record.getMessage()) for record in caplog.records]
+    waits = [float(match[1]) for match in said if match]
+    assert len(waits) == len(delays)
+    for wait, delay in zip(waits, delays, strict=True):
+        assert (1 - RETRY_JITTER) * delay <= wait <= (1 + RETRY_JITTER) * delay
+    assert waits != delays
