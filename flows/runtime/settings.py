@@ -53,7 +53,7 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     wait_for_candles_s: SecondsOrNone = 300.0
     """`KRONOS_WAIT_FOR_CANDLES_S`: seconds from the beginning of a run within which it waits for newest
     candles that have closed and are not in the database, after it has forecast the other symbols; 0 waits for
-    none. The default gives a loader that runs every five minutes one more turn."""
+    none. The default lets a load of candles that began before the run, and is tried again, end."""
     requests_at_once: Count = WORKERS
     """`KRONOS_REQUESTS_AT_ONCE`: symbols that a block of a run sends to a server at once. Raise it for a
     server on a GPU, which forecasts more of them together."""
