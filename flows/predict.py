@@ -10,17 +10,19 @@ from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Failed
-from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.forecasting.blocks import RunSettings, forecast_all
+from flows.forecasting.blocks import forecast_all
 from flows.forecasting.forecasts import SamplingSettings
 from flows.forecasting.path_statistics import WantedStatistics
+from flows.forecasting.run_figures import run_figures
+from flows.forecasting.run_plan import RunSettings
 from flows.forecasting.run_state import final_state
 from flows.forecasting.run_summary import SymbolOutcome, notices, warning_lines, without_events
 from flows.forecasting.run_table import outcome_line, summary_table
 from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_command
+from flows.runtime.dask_cluster import DaskError
 from flows.runtime.parameters import (
     AsOf,
     Force,
@@ -38,11 +40,14 @@ from flows.runtime.parameters import (
     TimeframeParameter,
     TopK,
     TopP,
+    WaitForCandles,
     WithEvents,
 )
 from flows.runtime.run_events import STALE_SYMBOLS, WITHOUT_EVENTS, emit_remark
+from flows.runtime.run_notices import take_notices
+from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.sentences import listed
-from flows.runtime.settings import WORKERS, FlowSettings
+from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo
@@ -56,11 +61,7 @@ _UNSTABLE: Final = (
 )
 
 
-@flow(
-    name="predict-batch",
-    timeout_seconds=DAILY_RUN_S,
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
-)
+@flow(name="predict-batch", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def predict_batch(
     symbols: Symbols = None,
     timeframe: TimeframeParameter = "1d",
@@ -79,6 +80,7 @@ def predict_batch(
     quantiles: Quantiles = None,
     moves: Moves = None,
     realised_volatility: RealisedVolatility = False,
+    wait_for_candles: WaitForCandles = None,
 ) -> list[SymbolOutcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -114,6 +116,9 @@ def predict_batch(
         and close; changes of the last close to prices whose probabilities are given beside P(up) (0.02: two
         per cent up; empty: P(up) alone); whether quantiles of realised volatility are given. See
         docs/statistics.md.
+    wait_for_candles
+        Seconds from `as_of` within which the run waits for newest candles that have closed and are not in the
+        database, after it has forecast the other symbols; None for ``KRONOS_WAIT_FOR_CANDLES_S``.
 
     Returns
     -------
@@ -122,7 +127,7 @@ def predict_batch(
         names the symbols if any failed. The forecasts of the others are stored all the same.
     """
     try:
-        page_url = FlowSettings.from_env().page_address
+        flow_settings = FlowSettings.from_env()
     except ValueError as error:
         return Failed(message=str(error))
     settings = RunSettings(
@@ -136,12 +141,17 @@ def predict_batch(
         WantedStatistics(
             tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
         ),
+        flow_settings.wait_for_candles_s if wait_for_candles is None else wait_for_candles,
     )
     try:
         model = read_model()
     except ClientError as error:
         return Failed(message=no_model_message(error))
-    return conclude(forecast_with_changing_models(model, settings, symbols), settings, page_url)
+    try:
+        outcomes = forecast_with_changing_models(model, settings, symbols)
+    except DaskError as error:
+        return Failed(message=str(error))
+    return conclude(outcomes, settings, flow_settings.page_address)
 
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
@@ -192,19 +202,21 @@ def no_model_message(error: ClientError) -> str:
     """Return why a run can't start or continue, and what to do."""
     return (
         f"the inference server does not answer which model it serves: {error}; start it with "
-        "python -m inference_server, or set KRONOS_SERVER to its address"
+        "python -m inference_server, or set KRONOS_SERVER (KRONOS_SERVERS for several) to its address"
     )
 
 
 def conclude(outcomes: Sequence[SymbolOutcome], settings: RunSettings, page_url: str) -> State[Any]:
     """Publish the summary of a run, emit what an operator may be notified of, and return the run's state."""
     timeframe, logger = settings.sampling.timeframe, get_run_logger()
+    keep_figures(run_figures(outcomes))
     for outcome in outcomes:
         if outcome.row is None:
             logger.info(outcome_line(outcome))
     remarks = notices(outcomes)
     for remark in remarks:
         logger.warning(remark)
+    remarks += take_notices()
     state = final_state(outcomes, with_events=settings.with_events)
     table, left_out = summary_table(outcomes, timeframe, page_url)
     heading = f"{timeframe} forecasts as of {settings.as_of:%Y-%m-%d %H:%M} UTC"
@@ -243,6 +255,12 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.predic
     )
     parser.add_argument(
         "--force", action="store_true", help="make forecasts again that are stored already from the same data"
+    )
+    parser.add_argument(
+        "--wait-for-candles",
+        type=float,
+        metavar="SECONDS",
+        help="time to wait for newest candles that are not in the database yet (KRONOS_WAIT_FOR_CANDLES_S)",
     )
     args = parser.parse_args(arguments)
     args.symbols = args.symbols or None

@@ -29,12 +29,14 @@ from flows.runtime.parameters import (
     TimeframeParameter,
 )
 from flows.runtime.retries import RETRIED
+from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from flows.scoring.calibration_store import LearnedCalibration, learn_calibrations
 from flows.scoring.changes import CALENDAR_MARGIN, mark_all, mark_changes
 from flows.scoring.due import due_forecasts, scorable
 from flows.scoring.forecast_scores import Closes, StoredForecast, score_forecasts
 from flows.scoring.picture import data_url, reliability_picture
+from flows.scoring.recent_coverage import refresh_recent_coverage
 from flows.scoring.score_tables import calibration_lines, score_table
 from flows.scoring.splits import summary
 from flows.scoring.step_events import ReleaseDays
@@ -55,7 +57,7 @@ CHUNK: Final = 500
 """Forecasts scored at once, so that a backlog of years needs no more memory than an hour's."""
 
 
-@flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S)
+@flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def score(
     timeframe: TimeframeParameter = "1d",
     as_of: AsOf = None,
@@ -89,9 +91,12 @@ def score(
     """
     instant = as_utc(as_of)
     tally = score_due(timeframe, instant, timedelta(days=recheck_days), score_all)
+    keep_figures(tally.figures())
     learned = learn(timeframe, instant)
     forget(timeframe, instant - timedelta(days=keep_samples_days))
     publish(timeframe, instant, timedelta(days=summary_days), tally, learned)
+    if as_of is None:  # a repeated past instant says nothing about the last week
+        refresh_recent_coverage(timeframe, instant)
     return final_state(tally)
 
 

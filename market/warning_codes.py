@@ -99,6 +99,11 @@ class WarningCode(StrEnum):
     CALIBRATION_NOT_READ = "calibration-not-read"
     """The calibrated envelope is missing, since the stored calibration cannot be read."""
 
+    SERVER_LEFT_OUT = "server-left-out"
+    """A run made no forecasts with a server of its list, which has another model or refuses its calls."""
+    SERVER_UNAVAILABLE = "server-unavailable"
+    """A server of a run's list failed during the run, and the others made its forecasts meanwhile."""
+
 
 def warning(code: WarningCode, sentence: str) -> str:
     """Return a warning as it appears in answers, rows and logs."""

@@ -1,7 +1,9 @@
 """Stores the answers of the server to the orders of a run, and returns the outcome of each symbol."""
 
+import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
@@ -22,6 +24,7 @@ from inference_server.client import TimedAnswer
 from market.warning_codes import WarningCode, code_of
 
 T = TypeVar("T")
+F = TypeVar("F", bound=PrefectFuture[Any] | Future[Any])
 
 
 def quoted(argument: T) -> T:
@@ -29,16 +32,25 @@ def quoted(argument: T) -> T:
     return cast("T", quote(argument))
 
 
-def in_batches(futures: Iterable[PrefectFuture[Any]]) -> Iterator[list[PrefectFuture[Any]]]:
-    """Yield futures as they complete: together all that completed since the batch before."""
-    completed: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+def in_batches(futures: Iterable[F], left_s: Callable[[], float] | None = None) -> Iterator[list[F]]:
+    """Yield futures as they complete: together all that completed since the batch before.
+
+    Parameters
+    ----------
+    left_s
+        Returns the seconds that are left to wait, and raises where none are; without it the wait has no end.
+    """
+    completed: SimpleQueue[Any] = SimpleQueue()
     pending = list(futures)
     for future in pending:
         future.add_done_callback(completed.put)
     remaining = len(pending)
     del pending  # so that the caller can free each future once its answer is stored
     while remaining:
-        batch = [completed.get()]
+        try:
+            batch = [completed.get(timeout=None if left_s is None else left_s())]
+        except Empty:
+            continue  # `left_s` raises
         try:
             while True:
                 batch.append(completed.get_nowait())
@@ -49,8 +61,9 @@ def in_batches(futures: Iterable[PrefectFuture[Any]]) -> Iterator[list[PrefectFu
 
 def store_answers(
     database: RunDatabase,
-    answers: Sequence[tuple[Order, PrefectFuture[TimedAnswer]]],
+    answers: Sequence[tuple[Order, Future[TimedAnswer]]],
     without_events: Mapping[str, str],
+    level: int = logging.INFO,
 ) -> tuple[list[SymbolOutcome], list[str]]:
     """Store the answers for some symbols; the failure of one symbol is its own outcome.
 
@@ -58,12 +71,14 @@ def store_answers(
     ----------
     without_events
         By symbol, why its forecast was requested without events.
+    level
+        Of the lines of the log about each symbol.
 
     Returns
     -------
     outcomes, superseded
         Outcomes of the symbols, and the symbols that another model answered than the one that their orders
-        were made for: nothing of these is stored.
+        were made for, or whose request was cancelled for that reason: nothing of these is stored.
     """
     outcomes: list[SymbolOutcome] = []
     superseded: list[str] = []
@@ -79,6 +94,8 @@ def store_answers(
                 reason = "the server left them out"
             row = build_row(order, answer, late=order.window.late, without_events=reason)
             built.append((order, answer, row, build_inputs(order, answer), reason))
+        except CancelledError:
+            superseded.append(order.symbol)
         except Exception as error:  # a failure of one symbol, of any kind, must not stop the others
             outcomes.append(_failed(order, error))
     if not built:
@@ -92,7 +109,7 @@ def store_answers(
                 outcome_of(order, result, reason),
                 took=Milliseconds(answer.queue_ms, answer.model_ms, store_ms),
             )
-            _log(order, result, outcome)
+            _log(order, result, outcome, level)
             outcomes.append(outcome)
         else:
             outcomes.append(_failed(order, result))
@@ -104,7 +121,7 @@ def _store(
 ) -> list[PredictionRow | Exception]:
     """Store forecasts together; after a statement timeout one by one, so that one locked row fails alone."""
     try:
-        return list(store(database, quoted(forecasts)))
+        return list(store(database, forecasts))
     except StatementTimeout as error:
         if len(forecasts) == 1:
             return [error]
@@ -117,12 +134,15 @@ def _failed(order: Order, error: Exception) -> SymbolOutcome:
     return SymbolOutcome(order.symbol, error=f"{type(error).__name__}: {error}")
 
 
-def _log(order: Order, row: PredictionRow, outcome: SymbolOutcome) -> None:
+def _log(order: Order, row: PredictionRow, outcome: SymbolOutcome, level: int) -> None:
+    logger = get_run_logger()
+    if not logger.isEnabledFor(level):
+        return
     logged = set(order.warnings) - set(order.window.warnings)  # when the event arrays were built
     for text in other_warnings(row.warnings or ()):
         if text not in logged:
-            get_run_logger().warning("%s: %s", order.symbol, text)
-    get_run_logger().info(outcome_line(outcome))
+            logger.log(logging.WARNING if level == logging.INFO else level, "%s: %s", order.symbol, text)
+    logger.log(level, outcome_line(outcome))
 
 
 def outcome_of(

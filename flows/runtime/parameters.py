@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from flows.runtime.time_limits import DAILY_RUN_S
 from market.timeframes import Timeframe
 
 LARGEST_CONTEXT = 2048
@@ -71,6 +72,13 @@ StaleAfter = Annotated[
 ]
 Force = Annotated[
     bool, parameter("Whether forecasts are made again that are stored already from the same data.")
+]
+WaitForCandles = Annotated[
+    Annotated[float, Field(ge=0, le=DAILY_RUN_S)] | None,
+    parameter(
+        "Seconds from the beginning within which the run waits for newest candles that are not in the "
+        "database yet. None: KRONOS_WAIT_FOR_CANDLES_S."
+    ),
 ]
 Quantiles = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]] | None,

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import State
 from prefect.states import Completed
 
+from flows.runtime.run_records import RunFigures
 from flows.runtime.sentences import listed
 from flows.runtime.state_names import COMPLETED_WITHOUT_EVENTS
 from market.warning_codes import WarningCode, warning
@@ -41,6 +42,13 @@ class Tally:
     def counts(self) -> str:
         """Return the numbers of scores in a few words."""
         return f"{self.new} newly scored, {self.changed} changed, {self.unchanged} unchanged."
+
+    def figures(self) -> RunFigures:
+        """Return the counts for the record of the run."""
+        unscored = sum(symbols.total() for symbols in self.unscored.values())
+        return RunFigures(
+            {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "unscored": unscored}
+        )
 
     def remarks(self) -> list[str]:
         """Return what the scores lack, as warnings."""
