@@ -29,6 +29,7 @@ from flows.forecasting.run_summary import (
 from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.disk_space import warn_of_low_space
 from flows.runtime.run_notices import take_notices
 from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.settings import WORKERS, FlowSettings
@@ -118,6 +119,7 @@ def predict_batch(
     """
     try:
         flow_settings = FlowSettings.from_env()
+        warn_of_low_space(get_run_logger())
     except ValueError as error:
         return Failed(message=str(error))
     settings = RunSettings(
