@@ -20,7 +20,7 @@ def report(health: Health, now: datetime) -> Iterator[RenderableType]:
         Aware instant, for the ages of what is shown.
     """
     yield program_table(health.programs, now)
-    yield f"logs in {health.logs}"
+    yield f"logs: {health.logs}/PROCESS.log"
     if health.deployments is None:
         yield "The Prefect server does not answer, so nothing is known of the runs."
     else:
@@ -32,8 +32,8 @@ def report(health: Health, now: datetime) -> Iterator[RenderableType]:
 
 
 def program_table(found: Sequence[ProgramHealth], now: datetime) -> Table:
-    """Return the programs with state, age, process id, address and log."""
-    table = _table("process", "state", "since", "pid", "address", "log")
+    """Return the programs with state, age, process id and address."""
+    table = _table("process", "state", "since", "pid", "address")
     for item in found:
         process = item.process
         table.add_row(
@@ -42,7 +42,6 @@ def program_table(found: Sequence[ProgramHealth], now: datetime) -> Table:
             "" if process is None or process.since is None else _age(now - process.since),
             "" if process is None or process.pid is None else str(process.pid),
             item.program.address,
-            item.log.name,
         )
     return table
 

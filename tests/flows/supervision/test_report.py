@@ -73,7 +73,7 @@ def shown(health: Health) -> str:
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        (program(), "server ready 5 min 77 http://127.0.0.1:8200/ server.log"),
+        (program(), "server ready 5 min 77 http://127.0.0.1:8200/"),
         (program(ready=False), "server not ready 5 min 77"),
         (program(ready=None), "server running 5 min"),
         (program("BACKOFF"), "server backoff"),
