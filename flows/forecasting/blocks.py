@@ -25,6 +25,7 @@ from flows.forecasting.tasks import (
     read_unchanged,
     read_widenings,
 )
+from flows.forecasting.training_span import span_warnings, training_span
 from flows.forecasting.universe import Universe, skip_without_candles
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.server_calls import open_client
@@ -233,7 +234,7 @@ def read_windows(context: RunContext, block: Mapping[str, Instrument]) -> tuple[
 
 
 def _orders(context: RunContext, windows: Mapping[str, CandleWindow], events: EventPlan) -> list[Order]:
-    event_warnings = events.warnings_by_symbol()
+    event_warnings, span = events.warnings_by_symbol(), training_span(context.model)
     return [
         with_fingerprint(
             Order(
@@ -245,7 +246,12 @@ def _orders(context: RunContext, windows: Mapping[str, CandleWindow], events: Ev
                 events.contexts.get(symbol),
                 context.calibrations.get(window.instrument.asset_class),
                 context.settings.store_samples,
-                (*window.warnings, *event_warnings.get(symbol, ()), *context.warnings),
+                (
+                    *window.warnings,
+                    *event_warnings.get(symbol, ()),
+                    *context.warnings,
+                    *span_warnings(span, window),
+                ),
                 statistics=context.settings.statistics,
             ),
             settled=events.settled or symbol in events.arrays,
