@@ -68,13 +68,38 @@ def upsert_predictions(connection: psycopg.Connection[Any], rows: Sequence[Predi
     In one transaction, so that readers and a killed run see whole rows or none. Within a transaction of the
     caller's it is part of that, else it is committed.
     """
-    values = [dict(vars(row)) for row in rows]  # asdict would copy every list
-    for columns in values:
-        for name in ("event_context", "statistics"):
-            if columns[name] is not None:
-                columns[name] = Jsonb(columns[name])
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(load("upsert_prediction"), values)
+        cursor.executemany(load("upsert_prediction"), [_parameters(row) for row in rows])
+
+
+def insert_backfilled(connection: psycopg.Connection[Any], rows: Sequence[PredictionRow]) -> list[bool]:
+    """Write forecasts of past instants, made afterwards, in one transaction.
+
+    Returns
+    -------
+    list of bool
+        For each row whether it was written: not where a live forecast is stored, nor where no live forecast
+        of the same symbol, timeframe and model has a later as_of.
+    """
+    written = []
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            load("upsert_backfilled_prediction"), [_parameters(row) for row in rows], returning=True
+        )
+        while rows:
+            written.append(cursor.fetchone() is not None)
+            if not cursor.nextset():
+                break
+    return written
+
+
+def _parameters(row: PredictionRow) -> dict[str, Any]:
+    """Return the parameters of a query that writes a row."""
+    columns = dict(vars(row))  # asdict would copy every list
+    for name in ("event_context", "statistics"):
+        if columns[name] is not None:
+            columns[name] = Jsonb(columns[name])
+    return columns
 
 
 def unchanged_predictions(

@@ -32,6 +32,20 @@ def test_runs_the_flow_on_its_schedule(name: str, flow_name: str, cron: str, tim
     assert flow.validate_parameters(deployment["parameters"])["timeframe"] == timeframe
 
 
+@pytest.mark.parametrize(
+    ("name", "schedules"), [("backfill", None), ("retention", [{"cron": "50 3 * * *", "timezone": "UTC"}])]
+)
+def test_a_second_run_is_cancelled(name: str, schedules: list[dict[str, str]] | None) -> None:
+    deployment = DEPLOYMENTS[name]
+    assert deployment.get("schedules") == schedules
+    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+    assert flow.name == name
+    assert flow.timeout_seconds is not None
+    required = {"start": "2024-01-01T00:00:00Z"} if name == "backfill" else {}
+    assert flow.validate_parameters(required)
+
+
 def test_names_no_folder_of_whoever_deploys() -> None:
     (step,) = CONTENT["pull"]
     assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $PROJECT_ROOT }}"}}
