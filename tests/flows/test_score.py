@@ -383,6 +383,6 @@ def test_a_run_and_the_coverage_of_the_last_week_are_recorded(market: psycopg.Co
     assert score(timeframe="1h", return_state=True).is_completed()
     (counts,) = market.execute("SELECT flow, timeframe, state, counts FROM flow_runs").fetchall()
     expected = {"new": 1, "changed": 0, "unchanged": 0, "unscored": 0}
-    assert counts == ("score-forecasts", "1h", "Completed", expected)
+    assert counts == ("score-forecasts", "1h", "CompletedWithoutEvents", expected)  # there is no calendar
     (coverage,) = market.execute("SELECT asset_class, model_name, closes FROM recent_coverage").fetchall()
     assert coverage == ("crypto", "tiny", 4)
