@@ -33,10 +33,13 @@ from sql.errors import DatabaseError, one_line
 LEAST_SHARE: Final = 0.9
 """Share of the rows before that a feed must give again: a tenth may go, as with `--replace`."""
 
+CALENDAR_RUN_S: Final = 25 * 60.0
+"""A load of the calendar: five minutes before the next one is due."""
+
 Days = Annotated[int, Field(ge=0, le=36_500)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Megabytes = Annotated[float, Field(gt=0, le=10_000)]
-Seconds = Annotated[float, Field(gt=0, le=1800)]
+Seconds = Annotated[float, Field(gt=0, le=1200)]
 
 
 def feed_worth_another_try(_task: Any, run: TaskRun, state: State[Any]) -> bool:
@@ -71,7 +74,7 @@ def read_symbols(symbols: list[str] | None) -> list[str]:
         return list(read_universe(connection, None).instruments)
 
 
-@flow(name="load-calendar", timeout_seconds=HOURLY_RUN_S)
+@flow(name="load-calendar", timeout_seconds=CALENDAR_RUN_S)
 def load_calendar_feed(
     location: str,
     headers: dict[str, str] | None = None,

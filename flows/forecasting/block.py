@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from flows.runtime.server_calls import open_client
 from flows.runtime.server_pool import ServerPool
 from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import within_run_of_another_process
-from inference_server.schemas import PredictAnswer
+from inference_server.client import TimedAnswer
 from sql.errors import DatabaseError
 
 LOGGED: Final = 100
@@ -39,7 +39,7 @@ Prefect stores every line as a row of its database, and a run of 10,000 symbols 
 day. The run's table has what became of each symbol, with its warnings.
 """
 
-Answers = list[tuple[Order, Future[PredictAnswer]]]
+Answers = list[tuple[Order, Future[TimedAnswer]]]
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,17 @@ class Prepared:
 
 
 @task(name="forecast a block", task_run_name="forecast {block}", cache_policy=NO_CACHE)
-def forecast_block(plan: RunPlan, block: Block) -> BlockOutcome:
+def forecast_block(
+    plan: RunPlan, block: Block, advance: Callable[[int], object] = lambda _: None
+) -> BlockOutcome:
     """Forecast a block of symbols and store the answers, with connections of its own.
 
     A block that can't be read or prepared is a failure of its symbols alone.
+
+    Parameters
+    ----------
+    advance
+        Takes the number of symbols that are done since its last call.
     """
     with (
         within_run_of_another_process(plan.time),
@@ -69,8 +76,9 @@ def forecast_block(plan: RunPlan, block: Block) -> BlockOutcome:
             prepared = prepare(database, plan, block)
         except Exception as error:  # a failure of any kind must not stop the other blocks
             get_run_logger().exception("a block of %d symbols can't be forecast", len(block.instruments))
+            advance(len(block.instruments))
             return failed(block, error)
-        outcome = _send_and_store(database, servers, prepared)
+        outcome = _send_and_store(database, servers, prepared, advance)
     get_run_logger().info("%s: %s", block, counts(outcome))
     return outcome._replace(notices=tuple(take_notices())) if is_on_worker() else outcome
 
@@ -94,8 +102,11 @@ def counts(block: BlockOutcome) -> str:
     return ", ".join(f"{count} {what}" for what, count in found.items() if count)
 
 
-def _send_and_store(database: RunDatabase, servers: ServerPool, prepared: Prepared) -> BlockOutcome:
+def _send_and_store(
+    database: RunDatabase, servers: ServerPool, prepared: Prepared, advance: Callable[[int], object]
+) -> BlockOutcome:
     """Send the orders, and store the answers as they come."""
+    advance(len(prepared.outcomes))
     outcomes, superseded = prepared.outcomes, list[str]()
     released = watch_for_release()
     settings = FlowSettings.from_env()
@@ -105,6 +116,7 @@ def _send_and_store(database: RunDatabase, servers: ServerPool, prepared: Prepar
             stored, newer = store_answers(database, answers, prepared.without_events, level)
             outcomes += stored
             superseded += newer
+            advance(len(answers))
             if newer or released():
                 requests.cancel()
     return BlockOutcome(outcomes, superseded)
@@ -116,7 +128,7 @@ class _Requests:
     def __init__(self, servers: ServerPool, at_once: int) -> None:
         self._servers = servers
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="forecast")
-        self._orders: dict[Future[PredictAnswer], Order] = {}
+        self._orders: dict[Future[TimedAnswer], Order] = {}
 
     def __enter__(self) -> "_Requests":
         return self

@@ -35,7 +35,7 @@ def newest_candles(
     psycopg.Error
         The table can't be read.
     """
-    query = load_for_table("newest_candles_before", CANDLE_TABLE[timeframe])
+    query = load_for_table("newest_candle_opens", CANDLE_TABLE[timeframe])
     rows = connection.execute(query, {"symbols": list(symbols), "before": before}).fetchall()
     return {symbol: ts for symbol, ts in rows if ts is not None}
 

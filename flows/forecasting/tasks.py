@@ -31,13 +31,13 @@ from flows.forecasting.window_times import WindowCut
 from flows.runtime.candle_columns import last_times
 from flows.runtime.retries import RETRIED, with_retries
 from flows.runtime.run_database import RunDatabase
-from flows.runtime.server_calls import ask, served_model
+from flows.runtime.server_calls import ask, model_for_run
 from flows.runtime.server_pool import ServerPool
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
 from flows.scoring.calibration_store import read_calibrations
-from inference_server.client import Client
-from inference_server.schemas import ModelInfo, PredictAnswer
+from inference_server.client import Client, TimedAnswer
+from inference_server.schemas import ModelInfo
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument
 from market.timeframes import Timeframe
@@ -50,7 +50,7 @@ TIMES_AT_ONCE: Final = 1000
 @task(name="read the model", **RETRIED)
 def read_model() -> ModelInfo:
     """Ask the servers which model they serve and what its limits are."""
-    return served_model(MODEL_S)
+    return model_for_run(MODEL_S)
 
 
 def model_of(servers: ServerPool) -> ModelInfo:
@@ -129,12 +129,12 @@ def read_widenings(
         return read_calibrations(connection, timeframe, model.name, model.version, as_of)
 
 
-def forecast(servers: ServerPool, order: Order) -> PredictAnswer:
+def forecast(servers: ServerPool, order: Order) -> TimedAnswer:
     """Send one symbol's candles, future timestamps and events to a server."""
     request = build_request(order)
     return with_retries(
         f"the forecast of {order.symbol}",
-        lambda: ask(lambda client: client.predict(request, order.events), servers),
+        lambda: ask(lambda client: client.predict_timed(request, order.events), servers),
     )
 
 

@@ -31,12 +31,12 @@ def open_client(model: ModelInfo) -> ServerPool:
     Parameters
     ----------
     model
-        The model that the run forecasts with, from `served_model`: servers with another one are left out.
+        The model that the run forecasts with, from `model_for_run`: servers with another one are left out.
     """
     return ServerPool(_clients(), model, add_notice, get_run_logger().info)
 
 
-def served_model(longest_s: float) -> ModelInfo:
+def model_for_run(longest_s: float) -> ModelInfo:
     """Return the model for a run: that of the first server of the list that names one.
 
     Busy servers are waited for, as `ask` does.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from inference_server.addresses import without_credentials
 from inference_server.client import Client, ClientError, ServerUnavailable
 from inference_server.schemas import ModelInfo
 from market.warning_codes import WarningCode, warning
@@ -55,7 +56,8 @@ def first_model(
 
 def unavailable(address: str, failure: ClientError) -> str:
     """Return the warning about a server whose work the others do."""
-    text = f"SERVER UNAVAILABLE: {address}: the other servers make its forecasts: {failure}"
+    name = without_credentials(address)
+    text = f"SERVER UNAVAILABLE: {name}: the other servers make its forecasts: {failure}"
     return warning(WarningCode.SERVER_UNAVAILABLE, text)
 
 

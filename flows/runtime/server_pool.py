@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from flows.runtime.server_list import CHECK_S, SHORTEST_CALL_S, all_failed, unavailable
+from inference_server.addresses import without_credentials
 from inference_server.client import Client, PredictionRefused, ServerTimeout, ServerUnavailable
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.warning_codes import WarningCode, warning
@@ -25,6 +26,8 @@ class _Server:
 
     Attributes
     ----------
+    address
+        Without user and password, for messages.
     checked
         Whether it holds the run's model, as far as is known since its last failure.
     left_out
@@ -84,7 +87,7 @@ class ServerPool:
         add_notice: Callable[[str], object],
         report: Callable[[str], object],
     ) -> None:
-        self._servers = [_Server(address, client) for address, client in clients.items()]
+        self._servers = [_Server(without_credentials(address), client) for address, client in clients.items()]
         self._model = model
         self._add_notice = add_notice
         self._report = report

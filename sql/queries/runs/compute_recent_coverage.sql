@@ -6,12 +6,9 @@ INSERT INTO recent_coverage (
 )
 SELECT
     s.timeframe, coalesce(i.asset_class, packaged.asset_class), s.model_name, %(matured_by)s::timestamptz,
-    sum(cardinality(array_positions(s.covered, true)) + cardinality(array_positions(s.covered, false))),
+    sum(cardinality(array_remove(s.covered, NULL))),
     sum(cardinality(array_positions(s.covered, true))),
-    coalesce(sum(
-        cardinality(array_positions(s.covered_calibrated, true))
-        + cardinality(array_positions(s.covered_calibrated, false))
-    ), 0),
+    coalesce(sum(cardinality(array_remove(s.covered_calibrated, NULL))), 0),
     coalesce(sum(cardinality(array_positions(s.covered_calibrated, true))), 0)
 FROM prediction_scores AS s
 LEFT JOIN instruments AS i USING (symbol)

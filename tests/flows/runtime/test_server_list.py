@@ -57,6 +57,15 @@ def test_a_server_that_hangs_keeps_the_others_waiting_for_a_short_time_only(
     assert f"{hanging}: the other servers make its forecasts: no answer from {hanging}/model" in notices[0]
 
 
+def test_no_message_shows_a_password(servers: ExitStack) -> None:
+    down = "http://user:secret@127.0.0.1:1"
+    serving = servers.enter_context(stand_in_server(Script()))
+    notices: list[str] = []
+    first_model(clients([down, serving]), 5.0, notices.append)
+    assert "http://127.0.0.1:1/model" in notices[0]
+    assert "secret" not in notices[0]
+
+
 def test_where_none_names_a_model_each_is_named() -> None:
     with pytest.raises(ServerUnavailable, match=r"no server of the list can be used: .*:1/model.*:2/model"):
         first_model(clients([DOWN, "http://127.0.0.1:2"]), 5.0, lambda _: None)

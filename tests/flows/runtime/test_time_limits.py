@@ -25,6 +25,7 @@ from flows.runtime.time_limits import (
     request_limit_s,
     statement_limit_s,
     time_of_run,
+    waiting_limit_s,
     within_run_of_another_process,
 )
 from flows.score import score, score_hourly
@@ -76,7 +77,8 @@ def test_a_run_of_a_deployment_ends_before_its_next_one(name: str) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     assert flow.timeout_seconds is not None
     for schedule in deployment["schedules"]:
-        dates = CronSchedule(**schedule).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
+        cron = {name: value for name, value in schedule.items() if name != "active"}
+        dates = CronSchedule(**cron).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
         first, second, third = asyncio.run(dates)
         assert flow.timeout_seconds < min(second - first, third - second).total_seconds()
 
@@ -102,7 +104,14 @@ def test_what_is_begun_ends_within_the_run(
     assert request_limit_s(50.0) == pytest.approx(50.0, abs=1)
 
 
-@pytest.mark.parametrize(("limit", "kept_s"), zip(LIMITS, (CLOSING_S, SUMMARY_S), strict=True))
+@pytest.mark.parametrize(
+    ("limit", "kept_s"),
+    [
+        *zip(LIMITS, (CLOSING_S, SUMMARY_S), strict=True),
+        (lambda: waiting_limit_s(HOURLY_RUN_S), CLOSING_S + DEFAULTS.timeout_s),
+    ],
+    ids=["request", "statement", "wait"],
+)
 def test_nothing_is_begun_that_would_outlast_the_run(
     monkeypatch: pytest.MonkeyPatch, limit: Callable[[], float], kept_s: float
 ) -> None:
