@@ -218,7 +218,7 @@ def _conclude(outcomes: Sequence[CandleOutcome], timeframe: Timeframe) -> list[C
     """Publish the summary of a load of candles, and return its state."""
     for outcome in outcomes:
         for note in () if outcome.loaded is None else outcome.loaded.notes:
-            get_run_logger().warning("%s: %s", outcome.symbol, note)
+            get_run_logger().warning(note if outcome.symbol in note else f"{outcome.symbol}: {note}")
     failure = failure_message(outcomes)
     heading = f"{timeframe} candles into {CANDLE_TABLE[timeframe]}"
     create_table_artifact(
