@@ -41,6 +41,9 @@ COMMANDS: Final = {
     "predict": Command("flows.predict", "flows", "Forecast from the stored candles and store the envelopes."),
     "score": Command("flows.score", "flows", "Score stored forecasts and learn the calibration from them."),
     "evaluate": Command("flows.evaluate", "flows", "Back-test a bundle on the candles of a period."),
+    "deploy": Command(
+        "flows.deploy", "flows", "Install work pool, deployments and automations on the Prefect server."
+    ),
     "train": Command("training.__main__", "train", "Train or evaluate a tokenizer, a decoder or its events."),
     "db": Command("sql.__main__", "flows", "Migrate, start or stop the database, or print its URL."),
     "demo": Command("flows.demo", "all", "Run everything once on a generated market or a folder of files."),

@@ -14,10 +14,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/kronos/bin/python install --constraint constraints.txt --editable ".[flows]"
 
 FROM ${PYTHON_IMAGE}
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin kronos
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin kronos && \
+    install --directory --owner=kronos --group=kronos --mode=700 /var/lib/prefect
 COPY --from=build /opt/kronos /opt/kronos
 COPY --from=build /app /app
-# The root file system may be read-only: only /tmp is written to.
+# The root file system may be read-only: only /tmp is written to, and a Prefect server's PREFECT_HOME, /var/lib/prefect.
 ENV PATH=/opt/kronos/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

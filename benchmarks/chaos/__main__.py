@@ -67,7 +67,7 @@ def page(seed: int, undisturbed: Round, played: Sequence[Round], reader: Reader)
         "|---|---|---|",
         *recovery(played),
         "",
-        "| round | killed, seconds after the run's process began | disturbed run | second run | rows | "
+        "| round | killed, at so many rows stored | disturbed run | second run | rows | "
         "all rows stored, after the last kill |",
         "|---|---|---|---|---|---|",
         *(row(number, each) for number, each in enumerate(played, start=1)),
@@ -80,7 +80,7 @@ def page(seed: int, undisturbed: Round, played: Sequence[Round], reader: Reader)
 
 def row(number: int, played: Round) -> str:
     """A round's row of the table."""
-    kills = ", ".join(f"{fault.kind} {fault.after_s:.1f}" for fault in played.faults)
+    kills = ", ".join(f"{fault.kind} at {fault.rows}" for fault in played.faults)
     rows = len(SYMBOLS) - len(played.missing)
     return (
         f"| {number} | {kills} | {played.disturbed.name} | {played.repeated.name} | {rows} | "

@@ -59,6 +59,9 @@ class Reader:
             except (DatabaseError, psycopg.OperationalError):
                 self.failed_reads += 1
                 self._stop.wait(PAUSE_S)
+            except Exception as error:  # a thread that dies in silence would have seen no fault
+                self.faults[f"the reader failed: {error!r}"] = None
+                raise
 
     def _read(self, connection: psycopg.Connection[Any], known: set[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
         rows = stored(connection)
@@ -82,10 +85,10 @@ def stored(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:
 
 def faults_of(row: dict[str, Any]) -> list[str]:
     """What is not whole in a forecast, or contradicts itself."""
-    faults = []
+    faults: list[str] = []
     lengths = {name: len(row[name]) for name in ("timestamps", "p10", "p50", "p90")}
     if set(lengths.values()) != {row["pred_len"]}:
-        faults.append(f"pred_len {row['pred_len']} and lengths {lengths}")
+        return [f"pred_len {row['pred_len']} and lengths {lengths}"]
     values = [value for name in ("p10", "p50", "p90") for value in row[name]]
     if not all(map(math.isfinite, values)):
         faults.append("a quantile is not finite")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from flows.runtime.arguments import names_in
-from inference_server.addresses import server_address
+from inference_server.addresses import server_address, without_credentials
 from inference_server.client import LONGEST_DEADLINE_S
 from market.timeframes import TIMEFRAMES
 
@@ -19,6 +19,7 @@ RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 WORKERS = 4
 """Symbols that are sent to the server at once: enough to keep it busy, few enough not to fill its queue."""
 
+Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_DEADLINE_S)]
 
@@ -53,11 +54,26 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     """`KRONOS_WAIT_FOR_CANDLES_S`: seconds from the beginning of a run within which it waits for newest
     candles that have closed and are not in the database, after it has forecast the other symbols; 0 waits for
     none. The default lets a load of candles that began before the run, and is tried again, end."""
+    requests_at_once: Count = WORKERS
+    """`KRONOS_REQUESTS_AT_ONCE`: symbols that a block of a run sends to a server at once. Raise it for a
+    server on a GPU, which forecasts more of them together."""
+    dask_address: str | None = None
+    """`KRONOS_DASK_ADDRESS`: set it to the address of a Dask scheduler, such as `tcp://scheduler:8786`, and
+    forecasts are made by its workers, a block of symbols at a time; otherwise by the process of the run."""
+
+    page_url: str | None = None
+    """`KRONOS_PAGE_URL`: address of the page for the links in a run's table; the server's own unless set. Set
+    it where browsers reach the server by another address than the flows do."""
 
     @property
     def server_url(self) -> str:
         """The first server of the list: for what one server answers, such as a link to its page."""
         return self.servers[0]
+
+    @property
+    def page_address(self) -> str:
+        """Address of the page that shows forecasts, without a user or a password."""
+        return without_credentials(self.page_url or self.server_url)
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
@@ -71,21 +87,26 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
         ------
         ValueError
             ``KRONOS_SERVER`` or ``KRONOS_SERVERS`` is not the address of a server or a list of them, or both
-            are set; a timeout is not a number of seconds up to a day, or ``KRONOS_SHORTER_LOOKBACK`` lists
-            something else than timeframes.
+            are set; ``KRONOS_PAGE_URL`` is not the address of a server; ``KRONOS_DASK_ADDRESS`` is not that
+            of a Dask scheduler; a number is out of its range, or ``KRONOS_SHORTER_LOOKBACK`` lists something
+            else than timeframes.
         """
         values: dict[str, Any] = {name: text.strip() for name, text in os.environ.items()}
         if _ONE_SERVER in values or _SERVERS in values:
             values[_SERVERS] = _addresses(os.environ.get(_ONE_SERVER), os.environ.get(_SERVERS))
-        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK"):
+        if values.get("KRONOS_PAGE_URL"):
+            values["KRONOS_PAGE_URL"] = _address("KRONOS_PAGE_URL", os.environ["KRONOS_PAGE_URL"])
+        for name in ("KRONOS_API_KEY", "KRONOS_PAGE_URL", "KRONOS_SHORTER_LOOKBACK", "KRONOS_DASK_ADDRESS"):
             if not values.get(name):
                 values.pop(name, None)  # an empty one counts as absent
         if "KRONOS_SHORTER_LOOKBACK" in values:
             values["KRONOS_SHORTER_LOOKBACK"] = _timeframes(values["KRONOS_SHORTER_LOOKBACK"])
+        if "KRONOS_DASK_ADDRESS" in values:
+            values["KRONOS_DASK_ADDRESS"] = _scheduler(values["KRONOS_DASK_ADDRESS"])
         try:
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise _no_seconds(values, str(error)) from None
+            raise _no_number(values, str(error)) from None
 
 
 def _addresses(one: str | None, several: str | None) -> tuple[str, ...]:
@@ -110,6 +131,15 @@ def _address(variable: str, text: str) -> str:
         raise ValueError(f"{variable} cannot be used: {error}") from None
 
 
+def _scheduler(text: str) -> str:
+    if re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", text) is None:
+        raise ValueError(
+            f"KRONOS_DASK_ADDRESS is {text!r}; give the address that the scheduler logs when it starts, such "
+            "as tcp://127.0.0.1:8786, or tls://scheduler:8786"
+        )
+    return text
+
+
 def _timeframes(text: str) -> frozenset[str]:
     if text == "none":
         return frozenset()
@@ -121,12 +151,14 @@ def _timeframes(text: str) -> frozenset[str]:
     return names
 
 
-def _no_seconds(variables: Mapping[str, str], message: str) -> ValueError:
-    """Return the error for a number of seconds that msgspec refuses, which its message names by its path."""
+def _no_number(variables: Mapping[str, str], message: str) -> ValueError:
+    """Return the error for a number that msgspec refuses, which its message names by its path."""
     variable = re.split(r"at `\$\.", message)[-1].rstrip("`")
     least = "from 0" if variable == "KRONOS_WAIT_FOR_CANDLES_S" else "above 0"
     (field,) = (field for field in msgspec.structs.fields(FlowSettings) if field.encode_name == variable)
-    return ValueError(
-        f"{variable} is {variables[variable]!r}; give a number of seconds {least} and up to a day, such as "
-        f"{field.default:g}"
+    expected = (
+        "a whole number from 1 to 1000"
+        if field.type == Count
+        else f"a number of seconds {least} and up to a day"
     )
+    return ValueError(f"{variable} is {variables[variable]!r}; give {expected}, such as {field.default:g}")

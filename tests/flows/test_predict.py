@@ -251,6 +251,9 @@ def test_events_travel_with_the_candles_and_are_told_in_the_row(
     description, table = artifact()
     assert "WITHOUT EVENTS" not in description
     assert "fomc" in table[0]["events"]
+    assert (table[0]["queue ms"], table[0]["model ms"]) == ("2", "30")
+    assert float(table[0]["store ms"]) >= 0
+    assert "/#symbol=BTC-USD&timeframe=1h&as_of=2024-12-18T11%3A00%3A00Z)" in table[0]["page"]
 
 
 @pytest.mark.parametrize(
@@ -274,10 +277,12 @@ def test_forecasts_without_events_are_made_and_said_loudly(
     script.model = msgspec.structs.replace(script.model, **model)
     if calendar:
         add_releases(market)
-    assert run(with_events=with_events).is_completed()
+    state = run(with_events=with_events)
+    assert state.is_completed()
+    assert state.name == ("CompletedWithoutEvents" if with_events else "Completed")
     assert all(request.events is None for request in script.requests)
     assert [row["event_context"] for row in stored(market).values()] == [None] * len(SYMBOLS)
-    said = [record.message for record in caplog.records if "WITHOUT EVENTS: " in record.message]
+    said = [record.message for record in caplog.records if record.message.startswith("events-not-used: WITH")]
     assert len(said) == 1
     assert said[0].startswith("events-not-used: WITHOUT EVENTS: BTC-USD, ETH-USD, EURUSD, SPY: ")
     assert reason in said[0]
@@ -394,7 +399,8 @@ def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(
         "SPY: not forecast: newest candle 2024-12-03 20:30 UTC, 70 later ones had closed by 2024-12-18 12:00"
     )
     assert f"STALE: {named}" in description
-    assert table[-1]["result"].startswith("STALE: newest candle 2024-12-03 20:30 UTC")
+    assert table[0]["result"].startswith("STALE: newest candle 2024-12-03 20:30 UTC")
+    assert str(state.message).startswith("4 symbols: 3 stored, stale SPY. WITHOUT EVENTS: ")
     assert run(stale_after=70).is_completed()
     assert "SPY" in stored(market)
 

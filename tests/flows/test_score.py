@@ -10,18 +10,28 @@ import numpy as np
 import psycopg
 import pytest
 from prefect.artifacts import Artifact
+from prefect.client.schemas.objects import StateType
 from psycopg import sql
 
 from flows import score as module
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from flows.runtime.database import StatementTimeout
-from flows.score import Tally, score
+from flows.score import score
+from flows.scoring.tally import Tally
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
 from sql.connect import connect
 from sql.loading import load_for_table
-from tests.helpers.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
+from tests.helpers.forecasts_in_store import (
+    START,
+    add_closes,
+    add_forecast,
+    add_instrument,
+    score_rows,
+    tally_of,
+    walk,
+)
 
 CLOSES = walk(60)
 
@@ -46,9 +56,7 @@ def _no_prefect_server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
 
 
 def run(hour: float, **parameters: Any) -> Tally:
-    tally = score.fn(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
-    assert isinstance(tally, Tally)
-    return tally
+    return tally_of(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
 
 
 def test_a_forecast_is_scored_once_its_last_candle_has_closed(market: psycopg.Connection[Any]) -> None:
@@ -277,8 +285,8 @@ def test_daily_candles_mature_when_their_session_closes(database: psycopg.Connec
     changed: dict[str, Any] = {"symbol": "EURUSD", "timeframe": "1d", "pred_len": 2, "timestamps": times}
     add_forecast(database, CLOSES, 0, as_of=friday.item().replace(tzinfo=UTC), **changed)
     closing = datetime(2024, 1, 9, 22, tzinfo=UTC)  # Tuesday 17:00 New York
-    assert score.fn(timeframe="1d", as_of=closing - timedelta(minutes=1)).new == 0
-    assert score.fn(timeframe="1d", as_of=closing).new == 1
+    assert tally_of(timeframe="1d", as_of=closing - timedelta(minutes=1)).new == 0
+    assert tally_of(timeframe="1d", as_of=closing).new == 1
     assert score_rows(database)[0]["matured_at"] == closing
 
 
@@ -295,8 +303,10 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
         add_forecast(market, CLOSES, hour, p10_calibrated=[1.0] * 4, p90_calibrated=[9999.0] * 4)
     as_of = START + timedelta(hours=40)
     state = score(timeframe="1h", as_of=as_of, return_state=True)
-    assert state.is_completed()
-    assert state.result().new == 30
+    assert (state.type, state.name) == (StateType.COMPLETED, "CompletedWithoutEvents")
+    tally = state.result()
+    assert isinstance(tally, Tally)
+    assert tally.new == 30
     table, picture = Artifact.get("score-1h"), Artifact.get("score-1h-reliability")
     assert table is not None
     assert not isinstance(table, Coroutine)
@@ -310,7 +320,7 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
     assert "30 newly scored" in str(table.description)
     assert "SCORES WITHOUT EVENTS" in str(table.description)
     assert str(picture.data).startswith("data:image/png;base64,")
-    assert score(timeframe="1h", as_of=as_of, return_state=True).result() == Tally()
+    assert score(timeframe="1h", as_of=as_of) == Tally()
 
 
 @pytest.mark.usefixtures("prefect_server")

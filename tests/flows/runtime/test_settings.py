@@ -30,6 +30,32 @@ def test_a_wrong_timeout_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
         FlowSettings.from_env()
 
 
+@pytest.mark.parametrize("given", ["some", "", "0", "-5", "1001", "2.5"])
+def test_a_wrong_number_of_requests_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("KRONOS_REQUESTS_AT_ONCE", given)
+    expected = f"KRONOS_REQUESTS_AT_ONCE is '{given}'; give a whole number from 1 to 1000, such as 4"
+    with pytest.raises(ValueError, match=expected):
+        FlowSettings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [("", None), (" tcp://127.0.0.1:8786 ", "tcp://127.0.0.1:8786"), ("tls://[::1]:9", "tls://[::1]:9")],
+)
+def test_a_dask_cluster_is_used_where_there_is_an_address(
+    monkeypatch: pytest.MonkeyPatch, given: str, address: str | None
+) -> None:
+    monkeypatch.setenv("KRONOS_DASK_ADDRESS", given)
+    assert FlowSettings.from_env().dask_address == address
+
+
+@pytest.mark.parametrize("given", ["dask", "127.0.0.1:8786", "http://scheduler:8786", "tcp://scheduler"])
+def test_another_dask_address_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("KRONOS_DASK_ADDRESS", given)
+    with pytest.raises(ValueError, match=r"KRONOS_DASK_ADDRESS is .* such as tcp://127\.0\.0\.1:8786"):
+        FlowSettings.from_env()
+
+
 @pytest.mark.parametrize("given", ["", " ", "localhost:8200", "ftp://models", "http://models/predict"])
 def test_an_unusable_server_is_named_with_an_example(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("KRONOS_SERVER", given)
@@ -93,4 +119,26 @@ def test_timeframes_of_a_shorter_lookback_are_listed(
 def test_another_shorter_lookback_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("KRONOS_SHORTER_LOOKBACK", given)
     with pytest.raises(ValueError, match=r"KRONOS_SHORTER_LOOKBACK is .*1h,1d, or none"):
+        FlowSettings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("server", "page", "address"),
+    [
+        ("http://models:9000", "", "http://models:9000"),
+        ("http://user:secret@models:9000/kronos", "", "http://models:9000/kronos"),
+        ("http://models:9000", "https://forecasts.example.com/", "https://forecasts.example.com"),
+    ],
+)
+def test_links_lead_to_the_page(
+    monkeypatch: pytest.MonkeyPatch, server: str, page: str, address: str
+) -> None:
+    monkeypatch.setenv("KRONOS_SERVER", server)
+    monkeypatch.setenv("KRONOS_PAGE_URL", page)
+    assert FlowSettings.from_env().page_address == address
+
+
+def test_an_unusable_page_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRONOS_PAGE_URL", "forecasts.example.com")
+    with pytest.raises(ValueError, match=r"KRONOS_PAGE_URL cannot be used: 'forecasts"):
         FlowSettings.from_env()

@@ -24,7 +24,9 @@ from flows.runtime.time_limits import (
     OutOfTime,
     request_limit_s,
     statement_limit_s,
+    time_of_run,
     waiting_limit_s,
+    within_run_of_another_process,
 )
 from flows.score import score, score_hourly
 from inference_server.client import DEADLINE_SHARE
@@ -118,6 +120,19 @@ def test_nothing_is_begun_that_would_outlast_the_run(
     begun(monkeypatch, HOURLY_RUN_S, HOURLY_RUN_S - kept_s + 1)
     with pytest.raises(OutOfTime, match=r"3,300 s in which it has to end.* the next run"):
         limit()
+
+
+def test_a_part_in_another_process_keeps_to_the_time_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There Prefect's own context says that the run began when the part did."""
+    began_ago = HOURLY_RUN_S - CLOSING_S - 100
+    begun(monkeypatch, HOURLY_RUN_S, began_ago)
+    given = time_of_run()
+    assert given is not None
+    begun(monkeypatch, HOURLY_RUN_S, 0.0)
+    with within_run_of_another_process(given):
+        assert time_of_run() == given
+        assert request_limit_s() == pytest.approx(100.0, abs=1)
+    assert request_limit_s() == 600.0
 
 
 def test_outside_a_run_the_settings_alone_count(monkeypatch: pytest.MonkeyPatch) -> None:
