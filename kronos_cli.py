@@ -40,6 +40,8 @@ COMMANDS: Final = {
     ),
     "predict": Command("flows.predict", "flows", "Forecast from the stored candles and store the envelopes."),
     "score": Command("flows.score", "flows", "Score stored forecasts and learn the calibration from them."),
+    "backfill": Command("flows.backfill", "flows", "Make the forecasts that a range of the past lacks."),
+    "retention": Command("flows.retention", "flows", "Delete what is no longer needed of old forecasts."),
     "evaluate": Command("flows.evaluate", "flows", "Back-test a bundle on the candles of a period."),
     "deploy": Command(
         "flows.deploy", "flows", "Install work pool, deployments and automations on the Prefect server."
