@@ -245,6 +245,6 @@ def _read_web(
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if same_address and known.get("sha256") == sha256:
             return None
-        frame = read_content(received.path, complete=received.complete)
+        frame = read_content(received.path, complete=received.complete, size_limit_bytes=limits.size_bytes)
     version = {"address": address, "sha256": sha256, "validators": dict(received.validators)}
     return Content(frame, version, requested_at)
