@@ -160,6 +160,18 @@ def test_a_file_is_loaded_again_once_it_changes(database: psycopg.Connection[Any
     assert load(str(file)) == Loaded(1, 0, 20)
 
 
+def test_an_unchanged_calendar_is_read_again_with_another_time_zone(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "calendar.json"
+    file.write_text(json.dumps(finnhub(20)))
+    load(str(file))
+    new_york = CalendarFeed("America/New_York", None, True, 0.9, FEED.limits, False)
+    assert load(str(file), new_york) == Loaded(20, 0, 0)
+    assert load(str(file), new_york) is None
+    assert stored(database)[1][0] == START + timedelta(hours=5)
+
+
 def test_rows_without_a_source_get_that_of_the_feed(database: psycopg.Connection[Any], server: Feeds) -> None:
     rows = b"2030-01-07T13:30Z,other,Claims,\n2030-01-08T13:30Z,other,PPI,mine\n"
     csv = b"event_time,event_type,title,source\n" + rows
