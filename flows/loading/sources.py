@@ -12,7 +12,7 @@ from urllib.parse import quote
 import polars as pl
 
 from flows.files.contents import read_content
-from flows.files.errors import TableError
+from flows.files.errors import TableError, hiding
 from flows.files.market_folder import data_file
 from flows.loading.addresses import SourceError, check_web_address, is_web_address, placeholders, shown
 from flows.loading.credentials import Credentials
@@ -178,9 +178,12 @@ def read_item(
         It is something else than a table with rows, or beyond the limits.
     """
     file = known.get("file", {}) if known.get("read_as") == read_as else {}
-    content = (
-        _read_file(item.path, file) if item.path is not None else _read_web(item, credentials, limits, file)
-    )
+    with hiding(credentials.secrets):
+        content = (
+            _read_file(item.path, file)
+            if item.path is not None
+            else _read_web(item, credentials, limits, file)
+        )
     if content is None:
         return None
     return replace(content, version={"file": content.version, "read_as": read_as})
