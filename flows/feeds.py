@@ -26,6 +26,7 @@ from flows.loading.sources import Item, Span, candle_items, single_item
 from flows.runtime.parameters import TimeframeParameter
 from flows.runtime.retries import RETRIED, worth_another_try
 from flows.runtime.run_database import RunDatabase
+from flows.runtime.run_records import RECORDED
 from flows.runtime.settings import WORKERS
 from flows.runtime.time_limits import HOURLY_RUN_S
 from market.timeframes import CANDLE_TABLE, Timeframe
@@ -70,7 +71,7 @@ def read_symbols(symbols: list[str] | None) -> list[str]:
         return list(read_universe(connection, None).instruments)
 
 
-@flow(name="load-calendar", timeout_seconds=CALENDAR_RUN_S)
+@flow(name="load-calendar", timeout_seconds=CALENDAR_RUN_S, **RECORDED)
 def load_calendar_feed(
     location: parameters.Location,
     headers: parameters.Headers = None,
@@ -142,6 +143,7 @@ def load_calendar_feed(
     name="load-candles",
     timeout_seconds=HOURLY_RUN_S,
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
+    **RECORDED,
 )
 def load_candles_feed(
     location: parameters.Location,

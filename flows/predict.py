@@ -23,6 +23,7 @@ from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_command
 from flows.runtime.dask_cluster import DaskError
+from flows.runtime.disk_space import warn_of_low_space
 from flows.runtime.parameters import (
     AsOf,
     Force,
@@ -128,6 +129,7 @@ def predict_batch(
     """
     try:
         flow_settings = FlowSettings.from_env()
+        warn_of_low_space(get_run_logger())
     except ValueError as error:
         return Failed(message=str(error))
     settings = RunSettings(

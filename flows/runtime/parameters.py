@@ -16,11 +16,13 @@ LARGEST_CONTEXT = 2048
 
 
 def parameter(description: str, **limits: Any) -> Any:
-    """Return the field of a parameter with a text for the form.
+    """Return the field of a parameter with a text for the form, which does not show the limits by itself.
 
     The text is an extra of the JSON schema: Prefect replaces a field's own description by that of the flow's
     docstring, which it can read in Google style alone.
     """
+    if "ge" in limits and "le" in limits:
+        description += f" {limits['ge']:,} to {limits['le']:,}."
     return Field(json_schema_extra={"description": description}, **limits)
 
 
@@ -39,7 +41,7 @@ SampleCount = Annotated[
     int, parameter("Number of sample paths that p10, p50 and p90 are taken over.", ge=1, le=10_000)
 ]
 TopP = Annotated[
-    float, parameter("Probability that is sampled from. Less than 1 narrows p10 to p90.", gt=0, le=1)
+    float, parameter("Probability that is sampled from, up to 1. Less than 1 narrows p10 to p90.", gt=0, le=1)
 ]
 Temperature = Annotated[
     float, parameter("Above 1 the sample paths spread wider, below 1 less wide.", ge=0.001, le=1000)
@@ -101,6 +103,10 @@ SummaryDays = Annotated[
     int, parameter("Table and picture show forecasts whose horizon passed within so many days.", **DAYS)
 ]
 KeepSamplesDays = Annotated[
-    int, parameter("Sample paths of scored forecasts are deleted so many days after the horizon.", **DAYS)
+    Annotated[int, Field(**DAYS)] | None,
+    parameter(
+        "Sample paths of scored forecasts are deleted so many days after the horizon. None: the flow "
+        "retention deletes them."
+    ),
 ]
 ScoreAll = Annotated[bool, parameter("Whether every forecast is scored again.")]

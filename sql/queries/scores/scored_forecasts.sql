@@ -1,7 +1,16 @@
--- Scores with their envelopes, ordered by the time at which the forecast matured. Parameters: timeframe, matured_after
--- (excluded) and matured_by (included) timestamptz.
+-- Scores with their envelopes, ordered by the time at which the forecast matured. The model of backfilled forecasts has
+-- a note, so that figures of live ones are of these alone; so has that of forecasts of candles that it was trained on.
+-- Of the forecasts the share that the threshold says is returned, of 2^20, chosen by a hash of symbol and as_of.
+-- Parameters: timeframe, matured_after (excluded) and matured_by (included) timestamptz, threshold.
 SELECT
-    s.model_name AS model, s.symbol, s.as_of, s.last_close,
+    s.model_name
+        || CASE WHEN p.backfilled THEN ' (backfilled)' ELSE '' END
+        || CASE
+            WHEN EXISTS (SELECT FROM unnest(p.warnings) AS warning WHERE warning LIKE 'in-training-span:%%')
+                THEN ' (in training span)'
+            ELSE ''
+        END AS model,
+    s.symbol, s.as_of, s.last_close,
     p.p10::float8[], p.p50::float8[], p.p90::float8[], p.p10_calibrated, p.p90_calibrated,
     s.actual, s.covered, s.covered_calibrated, s.pinball, s.abs_error, s.direction_hit, s.crps,
     s.events_active, s.step_events, s.event_day
@@ -9,4 +18,5 @@ FROM prediction_scores AS s
 JOIN ml_predictions AS p USING (symbol, timeframe, as_of, model_name)
 WHERE s.timeframe = %(timeframe)s::text
     AND s.matured_at > %(matured_after)s::timestamptz AND s.matured_at <= %(matured_by)s::timestamptz
-ORDER BY s.matured_at, s.symbol, s.model_name
+    AND (hashtextextended(s.symbol, extract(epoch FROM s.as_of)::bigint) & 1048575) < %(threshold)s::integer
+ORDER BY s.matured_at, s.symbol, model
