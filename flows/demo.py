@@ -23,20 +23,19 @@ from rich.console import Console
 
 from flows.demonstration.choices import instant_before_a_decision, symbols_to_forecast
 from flows.demonstration.comparison import compare, comparison_lines, event_comparison_table
+from flows.demonstration.demo_model import export_command
 from flows.demonstration.output import forecast_table, page_commands, stored_forecasts, warning_lines
 from flows.files.frames import TableError
 from flows.files.market_folder import FILES, unchecked_frames
 from flows.generated.market import generate_market
-from flows.load import load_calendar, load_candles
+from flows.loading.market import load_market
 from flows.runtime.local_server import local_server
 from inference_server.client import Client
-from market.timeframes import TIMEFRAMES
 from market.warning_codes import code_of
 from sql.connect import connect
 from sql.embedded import server as embedded
 from sql.migrate import migrate
 
-CHECKPOINT: Final = Path(__file__).resolve().parents[1] / "export" / "kronos_demo"
 FOLDER: Final = Path(".data") / "demo"
 BUNDLE: Final = "kronos-demo"
 POSTGRES: Final = "postgres"
@@ -100,6 +99,7 @@ def demonstrate(data: Path | None, folder: Path, started: ExitStack) -> int:
     os.environ["DATABASE_URL"] = database_url  # for the server and the flow
     with step("Starting the inference server"):
         address = started.enter_context(local_server(bundle, folder / "server.log"))
+    os.environ.pop("KRONOS_SERVERS", None)
     os.environ["KRONOS_SERVER"] = address  # for the flow
     with step(
         f"Forecasting {len(symbols)} of {count} symbols from {as_of:%Y-%m-%d %H:%M} UTC, {HORIZON} hours"
@@ -168,30 +168,22 @@ def step(title: str) -> Iterator[None]:
 
 
 def export_demo_model(bundle: Path) -> Path:
-    """Export the checkpoint that comes with the product, by the users' command; return the bundle."""
-    run_module(
-        "export",
-        *("--model", str(CHECKPOINT / "model")),
-        *("--tokenizer", str(CHECKPOINT / "tokenizer")),
-        *("--events", str(CHECKPOINT / "events.safetensors")),
-        *("--adapter", str(CHECKPOINT / "adapter")),
-        *("--out", str(bundle)),
-    )
+    """Export the checkpoint that comes with the product; return the bundle."""
+    run_command(export_command(bundle))
     return bundle
 
 
-def run_module(name: str, *arguments: str) -> None:
-    """Run ``python -m name`` to its end; its output is shown only if it fails.
+def run_command(command: Sequence[str]) -> None:
+    """Run ``python -m …`` to its end; its output is shown only if it fails.
 
     Raises
     ------
     DemoError
         It failed.
     """
-    command = [sys.executable, "-m", name, *arguments]
     ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if ended.returncode:
-        raise DemoError(f"python -m {name} failed:\n{ended.stdout}")
+        raise DemoError(f"python {' '.join(command[1:3])} failed:\n{ended.stdout}")
 
 
 def fill_database(connection: psycopg.Connection[Any], frames: Mapping[str, pl.DataFrame]) -> None:
@@ -203,12 +195,8 @@ def fill_database(connection: psycopg.Connection[Any], frames: Mapping[str, pl.D
         Rows are refused.
     """
     migrate(connection)
-    for timeframe in TIMEFRAMES:
-        if f"candles_{timeframe}" in frames:
-            load_candles(connection, frames[f"candles_{timeframe}"], timeframe)
-    if "economic_calendar" in frames:
-        for note in load_calendar(connection, frames["economic_calendar"]).notes:
-            print(f"economic_calendar: {note}")
+    for note in load_market(connection, frames):
+        print(note)
 
 
 def run_flow(symbols: list[str], as_of: datetime) -> tuple[list[str], list[str]]:

@@ -184,7 +184,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--bundle", type=Path, help="start a server for this bundle")
-    where.add_argument("--server", help="a running server's address; KRONOS_SERVER unless given")
+    where.add_argument(
+        "--server",
+        help="a running server's address; unless given, KRONOS_SERVER or the first of KRONOS_SERVERS",
+    )
     parser.add_argument(
         "--data",
         type=Path,

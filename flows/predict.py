@@ -5,17 +5,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
-from flows.forecasting.blocks import RunSettings, forecast_all
+from flows.forecasting.blocks import forecast_all
 from flows.forecasting.forecasts import SamplingSettings
 from flows.forecasting.path_statistics import WantedStatistics
+from flows.forecasting.run_figures import run_figures
+from flows.forecasting.run_plan import RunSettings
 from flows.forecasting.run_summary import (
     SymbolOutcome,
     failure_message,
@@ -27,7 +29,10 @@ from flows.forecasting.run_summary import (
 from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_once
-from flows.runtime.settings import WORKERS, FlowSettings
+from flows.runtime.dask_cluster import DaskError
+from flows.runtime.run_notices import take_notices
+from flows.runtime.run_records import RECORDED, keep_figures
+from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo
@@ -42,11 +47,7 @@ _UNSTABLE: Final = (
 )
 
 
-@flow(
-    name="predict-batch",
-    timeout_seconds=DAILY_RUN_S,
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
-)
+@flow(name="predict-batch", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def predict_batch(
     symbols: list[str] | None = None,
     timeframe: Timeframe = "1d",
@@ -65,6 +66,7 @@ def predict_batch(
     quantiles: list[float] | None = None,
     moves: list[float] | None = None,
     realised_volatility: bool = False,
+    wait_for_candles: Annotated[float, Field(ge=0, le=DAILY_RUN_S)] | None = None,
 ) -> list[SymbolOutcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -100,6 +102,9 @@ def predict_batch(
         and close; changes of the last close to prices whose probabilities are given beside P(up) (0.02: two
         per cent up; empty: P(up) alone); whether quantiles of realised volatility are given. See
         docs/statistics.md.
+    wait_for_candles
+        Seconds from `as_of` within which the run waits for newest candles that have closed and are not in the
+        database, after it has forecast the other symbols; None for ``KRONOS_WAIT_FOR_CANDLES_S``.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def predict_batch(
         others are stored all the same.
     """
     try:
-        FlowSettings.from_env()
+        flow_settings = FlowSettings.from_env()
     except ValueError as error:
         return Failed(message=str(error))
     settings = RunSettings(
@@ -122,12 +127,17 @@ def predict_batch(
         WantedStatistics(
             tuple(quantiles or ()), None if moves is None else tuple(moves), realised_volatility
         ),
+        flow_settings.wait_for_candles_s if wait_for_candles is None else wait_for_candles,
     )
     try:
         model = read_model()
     except ClientError as error:
         return Failed(message=no_model_message(error))
-    return conclude(forecast_with_changing_models(model, settings, symbols), timeframe, settings.as_of)
+    try:
+        outcomes = forecast_with_changing_models(model, settings, symbols)
+    except DaskError as error:
+        return Failed(message=str(error))
+    return conclude(outcomes, timeframe, settings.as_of)
 
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
@@ -178,7 +188,7 @@ def no_model_message(error: ClientError) -> str:
     """Return why a run can't start or continue, and what to do."""
     return (
         f"the inference server does not answer which model it serves: {error}; start it with "
-        "python -m inference_server, or set KRONOS_SERVER to its address"
+        "python -m inference_server, or set KRONOS_SERVER (KRONOS_SERVERS for several) to its address"
     )
 
 
@@ -187,6 +197,7 @@ def conclude(
 ) -> list[SymbolOutcome] | State[Any]:
     """Publish the summary of a run; return a failed state that names the symbols if any symbol failed."""
     logger = get_run_logger()
+    keep_figures(run_figures(outcomes))
     failure = failure_message(outcomes)
     for outcome in outcomes:
         if outcome.skipped is not None or outcome.stale is not None:
@@ -194,6 +205,7 @@ def conclude(
     remarks = notices(outcomes)
     for remark in remarks:
         logger.warning(remark)
+    remarks += take_notices()
     heading = f"{timeframe} forecasts as of {as_of:%Y-%m-%d %H:%M} UTC"
     create_table_artifact(
         key=f"predict-batch-{timeframe}",
@@ -216,6 +228,12 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.predic
     )
     parser.add_argument(
         "--force", action="store_true", help="make forecasts again that are stored already from the same data"
+    )
+    parser.add_argument(
+        "--wait-for-candles",
+        type=float,
+        metavar="SECONDS",
+        help="time to wait for newest candles that are not in the database yet (KRONOS_WAIT_FOR_CANDLES_S)",
     )
     args = parser.parse_args(arguments)
     args.symbols = args.symbols or None

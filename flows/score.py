@@ -23,6 +23,7 @@ from flows.runtime.arguments import as_utc
 from flows.runtime.commands import flow_arguments, run_once
 from flows.runtime.database import database, limited_transaction
 from flows.runtime.retries import RETRIED
+from flows.runtime.run_records import RECORDED, RunFigures, keep_figures
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from flows.scoring.calibration_store import LearnedCalibration, learn_calibrations
 from flows.scoring.changes import CALENDAR_MARGIN, mark_all, mark_changes
@@ -30,6 +31,7 @@ from flows.scoring.due import MOST_DUE, due_forecasts, scorable
 from flows.scoring.forecast_scores import Closes, StoredForecast, score_forecasts
 from flows.scoring.outdated import Outdated, delete_outdated
 from flows.scoring.picture import data_url, reliability_picture
+from flows.scoring.recent_coverage import refresh_recent_coverage
 from flows.scoring.score_tables import calibration_lines, score_table
 from flows.scoring.splits import summary
 from flows.scoring.step_events import ReleaseDays
@@ -80,8 +82,15 @@ class Tally:
         for symbol, reason in forecasts:
             self.unscored.setdefault(reason, Counter())[symbol] += 1
 
+    def figures(self) -> RunFigures:
+        """Return the counts for the record of the run."""
+        unscored = sum(symbols.total() for symbols in self.unscored.values())
+        return RunFigures(
+            {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "unscored": unscored}
+        )
 
-@flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S)
+
+@flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def score(
     timeframe: Timeframe = "1d",
     as_of: datetime | None = None,
@@ -111,10 +120,13 @@ def score(
     """
     instant = as_utc(as_of)
     tally = score_due(timeframe, instant, timedelta(days=recheck_days), score_all)
+    keep_figures(tally.figures())
     learned = learn(timeframe, instant)
     if keep_samples_days is not None:
         forget(timeframe, instant - timedelta(days=keep_samples_days))
     publish(timeframe, instant, timedelta(days=summary_days), tally, learned)
+    if as_of is None:  # a repeated past instant says nothing about the last week
+        refresh_recent_coverage(timeframe, instant)
     return tally
 
 

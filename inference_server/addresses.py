@@ -36,6 +36,11 @@ def server_address(address: str) -> str:
     return text.rstrip("/")
 
 
+def without_credentials(address: str) -> str:
+    """Return a server's address without the user and the password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
 def host_of(address: str) -> str:
     """Return the name or the IP address in a server's address."""
     return urlsplit(address).hostname or ""

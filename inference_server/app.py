@@ -19,6 +19,7 @@ from inference_server.engine.devices import load_engine
 from inference_server.engine.engine import Engine
 from inference_server.engine.memory import usable_memory
 from inference_server.engine.scheduler import Scheduler
+from inference_server.flow_metrics import FlowMetrics
 from inference_server.forecast.candle_store import CandleStore, find_database
 from inference_server.forecast.result_cache import ResultCache
 from inference_server.forecast.service import Forecasts
@@ -62,6 +63,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         settings.database_connections,
         metrics,
     )
+    flow_metrics = FlowMetrics(store, settings.metrics_symbols)
     forecasts = Forecasts(scheduler, store, settings.limits, ResultCache(settings.result_cache_bytes))
     app = Litestar(
         route_handlers=[
@@ -76,6 +78,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
             "scheduler": Provide(lambda: scheduler, sync_to_thread=False, use_cache=True),
             "timeout_s": Provide(time_allowed(settings.request_timeout_s), sync_to_thread=False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False, use_cache=True),
+            "flow_metrics": Provide(lambda: flow_metrics, sync_to_thread=False, use_cache=True),
         },
         # With keys no HostGuard is needed: a foreign page in a user's browser has no key.
         guards=[

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inference_server.addresses import host_of, is_loopback, server_address
+from inference_server.addresses import host_of, is_loopback, server_address, without_credentials
 from inference_server.frames import Forecast, Frame, forecast_of, plain, read_candles, to_instants, to_wire
 from inference_server.schemas import (
     EncodedArray,
@@ -120,6 +120,7 @@ class Client:
         api_key: str | None = None,
     ) -> None:
         self._base_url = server_address(base_url)
+        self._shown_url = without_credentials(self._base_url)  # in messages
         self._timeout_s = timeout_s
         headers = {
             "X-Request-ID": request_id,
@@ -350,12 +351,12 @@ class Client:
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             seconds = round(self._timeout_s, 2)
             raise ServerTimeout(
-                f"no answer from {self._base_url}{path} within {seconds:g} s: it accepted the "
+                f"no answer from {self._shown_url}{path} within {seconds:g} s: it accepted the "
                 "connection and sent nothing, so that it hangs or is overloaded"
             ) from error
         except httpx.HTTPError as error:
             raise ServerUnavailable(
-                f"no answer from {self._base_url}{path}: {error or type(error).__name__}"
+                f"no answer from {self._shown_url}{path}: {error or type(error).__name__}"
             ) from error
         if not response.is_success:
             raise _failure(response)
@@ -363,7 +364,7 @@ class Client:
             return msgspec.json.decode(response.content, type=answer)
         except msgspec.DecodeError as error:
             raise ServerUnavailable(
-                f"{self._base_url}{path} gave an answer that is not a {answer.__name__}: {error}; "
+                f"{self._shown_url}{path} gave an answer that is not a {answer.__name__}: {error}; "
                 "is this an inference server of the same version?"
             ) from error
 

@@ -56,6 +56,9 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        # A counter that begins at 1 does not look like an increase: those that alerts watch begin at 0.
+        for reason in ("internal-error", "queue-full", "deadline-exceeded"):
+            self._refusals.labels(reason)
         self._queue_s = Histogram(
             "kronos_queue_seconds",
             "Time that a forecast waited before its first prefill",
@@ -99,6 +102,8 @@ class Metrics:
             buckets=_DATABASE_S,
             registry=registry,
         )
+        for outcome in ("ok", "failed"):
+            self._database_s.labels(outcome)
         self._bundle = Info("kronos_bundle", "The bundle being served and its device", registry=registry)
         self._fallback = Gauge(
             "kronos_device_fallback",

@@ -101,6 +101,9 @@ class Settings(msgspec.Struct, frozen=True, rename=_variable):
     result_cache_bytes: Annotated[int, Meta(ge=0, le=_LARGEST)] = 0
     """`KRONOS_RESULT_CACHE_BYTES`: memory for sample paths of requests with a seed, so that a repeated
     request does not run the model; 0, the default, stores none, since scheduled requests seldom repeat."""
+    metrics_symbols: Annotated[int, Meta(ge=0, le=_LARGEST)] = 1000
+    """`KRONOS_METRICS_SYMBOLS`: /metrics/flows has three series for each symbol and timeframe, and for
+    more active symbols than these only series of their asset classes; raise it where Prometheus has room."""
 
     def __post_init__(self) -> None:
         if not self.api_keys and not is_loopback(self.host):

@@ -101,6 +101,11 @@ class WarningCode(StrEnum):
     IN_TRAINING_SPAN = "in-training-span"
     """The model was trained on candles of the time that is forecast."""
 
+    SERVER_LEFT_OUT = "server-left-out"
+    """A run made no forecasts with a server of its list, which has another model or refuses its calls."""
+    SERVER_UNAVAILABLE = "server-unavailable"
+    """A server of a run's list failed during the run, and the others made its forecasts meanwhile."""
+
 
 def warning(code: WarningCode, sentence: str) -> str:
     """Return a warning as it appears in answers, rows and logs."""

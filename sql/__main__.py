@@ -1,4 +1,4 @@
-"""Runs ``python -m sql migrate | status | start | stop | url``, the commands for the database."""
+"""Runs ``python -m sql migrate | status | start | stop | run | url``, the commands for the database."""
 
 import argparse
 import os
@@ -67,6 +67,14 @@ def _stop() -> None:
     print("stopped" if embedded.stop() else f"no Postgres is running in {embedded.data_folder()}")
 
 
+def _run() -> None:
+    """Run the embedded Postgres until SIGTERM, for a process manager; exit with an error when it dies."""
+    _require_embedded("run")
+    from sql.embedded import keeper
+
+    keeper.keep_running()
+
+
 def _url() -> None:
     """Print the URL of the database without a password; starts the embedded Postgres if need be."""
     print(without_password(database_url()))
@@ -84,6 +92,7 @@ _COMMANDS: dict[str, Callable[[], None]] = {
     "status": _status,
     "start": _start,
     "stop": _stop,
+    "run": _run,
     "url": _url,
 }
 

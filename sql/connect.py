@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from sql.errors import DatabaseError, one_line
+from sql.errors import DatabaseError, UnusableUrl, one_line
 
 # Settings in URLs that other drivers read and libpq rejects; none concerns the security of the connection.
 _FOREIGN_SETTINGS = frozenset(
@@ -50,12 +50,12 @@ def normalise_url(url: str) -> str:
 
     Raises
     ------
-    DatabaseError
+    UnusableUrl
         If it is not a Postgres URL. The message omits the URL, because it may contain a password.
     """
     url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
     if not url.startswith("postgresql://"):
-        raise DatabaseError(
+        raise UnusableUrl(
             "DATABASE_URL is not a Postgres URL: expected postgresql://user:password@host:port/database"
         )
     try:
@@ -68,7 +68,7 @@ def normalise_url(url: str) -> str:
         ):
             raise ValueError(url)
     except (psycopg.ProgrammingError, ValueError):
-        raise DatabaseError(
+        raise UnusableUrl(
             "DATABASE_URL can't be read: expected postgresql://user:password@host:port/database, "
             "with special characters of the password percent-encoded"
         ) from None

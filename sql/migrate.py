@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -23,6 +23,11 @@ from sql.errors import DatabaseError, one_line
 from sql.loading import load
 
 _FILE = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
+_RELATION = re.compile(
+    r"^ *CREATE (?:OR REPLACE )?(?:TABLE|VIEW)(?: IF NOT EXISTS)? (\w+)", re.MULTILINE | re.IGNORECASE
+)
+RECORDS: Final = "kronos_migrations"
+"""Table of the migrations that were applied."""
 _LOCK_KEY = int.from_bytes(b"kronos")
 # A migration that waits 30 ms for a lock fails (migration_settings.sql) and is tried again after a pause.
 _ATTEMPTS = 60
@@ -68,6 +73,12 @@ def migrations() -> list[Migration]:
         text = file.read_text(encoding="utf-8")
         by_version[match["version"]] = Migration(match["version"], match["name"], text)
     return [by_version[version] for version in sorted(by_version)]
+
+
+def relation_names() -> list[str]:
+    """Return the names of the tables and views that the migrations make, and of their record."""
+    found = (name for migration in migrations() for name in _RELATION.findall(migration.text))
+    return list(dict.fromkeys([RECORDS, *found]))
 
 
 def status(connection: psycopg.Connection[Any]) -> list[Status]:

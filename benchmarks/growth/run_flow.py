@@ -6,20 +6,19 @@ import sys
 import time
 from typing import Any
 
-from prefect.settings import temporary_settings
-
 from benchmarks.growth.market import AS_OF, names
 from flows.predict import predict_batch
-from flows.runtime.commands import local_prefect_defaults
 
 
-def figures(count: int) -> dict[str, Any]:
+def figures(count: int, parameters: dict[str, Any]) -> dict[str, Any]:
     """Run the flow for the market's symbols; return seconds, CPU seconds and the peak of memory."""
-    with temporary_settings(local_prefect_defaults()):
-        predict_batch(symbols=names(1), timeframe="1h", as_of=AS_OF)  # the temporary Prefect server starts
-        before, start = time.process_time(), time.perf_counter()
-        state = predict_batch(symbols=names(count), timeframe="1h", as_of=AS_OF, return_state=True)
-        seconds = time.perf_counter() - start
+    parameters = {"timeframe": "1h", "as_of": AS_OF, **parameters}
+    predict_batch(symbols=names(1), **parameters)  # everything is imported and connected
+    print("READY", flush=True)
+    sys.stdin.readline()
+    before, start = time.process_time(), time.perf_counter()
+    state = predict_batch(symbols=names(count), **parameters, force=True, return_state=True)
+    seconds = time.perf_counter() - start
     return {
         "symbols": count,
         "state": state.name,
@@ -31,4 +30,4 @@ def figures(count: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print("FIGURES", json.dumps(figures(int(sys.argv[1]))), flush=True)
+    print("FIGURES", json.dumps(figures(int(sys.argv[1]), json.loads(sys.argv[2]))), flush=True)

@@ -1,10 +1,11 @@
 """An inference server that answers at once: what a run costs without the model.
 
-``python -m benchmarks.growth.stand_in PORT`` serves in one process, so that its memory is not the flow's.
+``KRONOS_PORT=8200 python -m benchmarks.growth.stand_in`` serves in one process, so that its memory is not the
+flow's.
 """
 
 import asyncio
-import sys
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,7 +117,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def main() -> None:
     """Serve until the process is ended."""
-    server = await asyncio.start_server(_serve, "127.0.0.1", int(sys.argv[1]), limit=2**25)
+    server = await asyncio.start_server(_serve, "127.0.0.1", int(os.environ["KRONOS_PORT"]), limit=2**25)
     await server.serve_forever()
 
 

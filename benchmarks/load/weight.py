@@ -22,7 +22,6 @@ from benchmarks.load import servers
 from benchmarks.load.bodies import LOOKBACK, batch, encoded, forecast
 from benchmarks.load.steady import HEADERS
 from benchmarks.models import bundle
-from inference_server.settings import Settings
 from market.event_channels import EVENT_CHANNELS
 
 PATHS, PRED_LEN, SYMBOLS = 256, 120, 10
@@ -44,7 +43,8 @@ def measure(size: str, repeats: int) -> str:
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as client,
     ):
         rows.append(_row("idle", [], _probes(running.url, lambda: time.sleep(2))))
-        for title, path, body, packed in _requests():
+        limit = httpx.get(f"{running.url}/model").json()["limits"]["max_body_bytes"]
+        for title, path, body, packed in _requests(limit):
             for first in (True, False):  # the first time the model runs as well, unless the body is refused
                 count = 1 if first else repeats
                 asking = [client.submit(ask, running.url + path, body, packed) for _ in range(count)]
@@ -71,13 +71,13 @@ def ask(url: str, body: bytes, packed: bool) -> tuple[int, float, int]:
     return answer.status_code, time.perf_counter() - start, len(answer.content)
 
 
-def _requests() -> list[tuple[str, str, bytes, bool]]:
-    """Title, route and body of each request, and whether the body is packed."""
+def _requests(limit: int) -> list[tuple[str, str, bytes, bool]]:
+    """Title, route and body, of `limit` bytes at most, of each request, and whether it is packed."""
     largest = batch(SYMBOLS, PATHS, PRED_LEN) | {"return_samples": "full", "seed": 1}
     one = forecast(PRED_LEN, sample_count=PATHS, return_samples="full", seed=1)
     full = _filled_batch()
-    limit = Settings.max_body_bytes
-    zeros = b'{"symbol":"BTC-USD","events":[' + b",".join([b"[" + b"0," * 19 + b"0]"] * (limit // 43)) + b"]}"
+    rows = (limit - len(encoded(one))) // 43
+    zeros = encoded(one)[:-1] + b',"events":[' + b",".join([b"[" + b"0," * 19 + b"0]"] * rows) + b"]}"
     return [
         ("largest answer of one symbol", "/predict", encoded(one), False),
         ("largest answer of a batch", "/predict-batch", encoded(largest), False),

@@ -15,13 +15,14 @@ from flows.backfilling.orders import BackfillSettings, LeftOut, PastOrder, past_
 from flows.backfilling.past_market import read_past_market
 from flows.backfilling.past_range import TimeSlice
 from flows.backfilling.progress import BackfillCount, ProgressArtifact
-from flows.forecasting.forecasts import Order, build_request, build_row
+from flows.forecasting.forecasts import build_row
 from flows.forecasting.store import PredictionRow, insert_backfilled
+from flows.forecasting.tasks import forecast
 from flows.runtime.retries import RETRIED
 from flows.runtime.run_database import RunDatabase
-from flows.runtime.server_calls import ask
-from flows.runtime.settings import WORKERS
-from inference_server.client import Client, PredictionRefused, ServerTimeout
+from flows.runtime.server_pool import ServerPool
+from flows.runtime.settings import FlowSettings
+from inference_server.client import PredictionRefused, ServerTimeout
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.instruments import Instrument
 from market.warning_codes import WarningCode, code_of
@@ -29,8 +30,8 @@ from market.warning_codes import WarningCode, code_of
 STORED_AT_ONCE: Final = 100
 """Forecasts of one transaction: a run that is killed loses less than these."""
 
-UNDER_WAY: Final = 4 * WORKERS
-"""Forecasts that are requested or wait for it, so that the server has work while rows are stored."""
+WAITING: Final = 3
+"""Forecasts that wait for each that is requested, so that the servers have work while rows are stored."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Backfill:
     settings: BackfillSettings
     wanted: Wanted
     database: RunDatabase
-    client: Client
+    servers: ServerPool
     count: BackfillCount
     progress: ProgressArtifact
 
@@ -131,12 +132,14 @@ def _answers(
     without
         Takes the candles that have no answer.
     """
-    with ThreadPoolExecutor(WORKERS) as pool:
+    settings = FlowSettings.from_env()
+    at_once = settings.requests_at_once * len(settings.servers)
+    with ThreadPoolExecutor(at_once) as pool:
         under_way: deque[tuple[PastOrder, Future[PredictAnswer]]] = deque()
         failure: Exception | None = None
         remaining = iter(orders)
         while True:
-            while failure is None and len(under_way) < UNDER_WAY:
+            while failure is None and len(under_way) < (1 + WAITING) * at_once:
                 past_order = next(remaining, None)
                 if past_order is None:
                     break
@@ -144,7 +147,7 @@ def _answers(
                     without.append(past_order)
                     continue
                 # The context carries the flow run, to which the call's limits and log lines belong.
-                future = pool.submit(copy_context().run, _ask, run.client, past_order.order)
+                future = pool.submit(copy_context().run, forecast, run.servers, past_order.order)
                 under_way.append((past_order, future))
             if not under_way:
                 break
@@ -160,11 +163,6 @@ def _answers(
                 under_way = deque(each for each in under_way if not each[1].cancelled())
     if failure is not None:
         raise failure
-
-
-def _ask(client: Client, order: Order) -> PredictAnswer:
-    request = build_request(order)
-    return ask(lambda limited: limited.predict(request, order.events), client=client)
 
 
 def _checked(model: ModelInfo, answer: PredictAnswer) -> PredictAnswer:

@@ -114,7 +114,7 @@ def read_missing(
     """
     timeframe = wanted.past.timeframe
     bounds = {"first": part.after - LONGEST_CANDLE, "last": part.until + LONGEST_CANDLE}
-    query = load_for_table("candle_times", CANDLE_TABLE[timeframe])
+    query = load_for_table("candle_times_between", CANDLE_TABLE[timeframe])
     with column_cursor(connection) as cursor:
         rows = cursor.execute(query, {"symbols": list(instruments), **bounds}).fetchall()
     stored = _read_stored(connection, wanted, list(instruments), bounds)

@@ -76,7 +76,7 @@ def fill_range(
     LookupError
         No symbols were requested and none is active.
     """
-    with RunDatabase() as database, open_client() as client:
+    with RunDatabase() as database, open_client(model) as servers:
         universe = read_instruments(database, symbols)
         if not universe.instruments:
             raise ValueError("; ".join(f"{symbol}: {reason}" for symbol, reason in universe.unknown.items()))
@@ -84,7 +84,7 @@ def fill_range(
         for symbol, reason in universe.unknown.items():
             plan.count.add_symbol_without_forecasts(symbol, reason, failed=True)
         progress = ProgressArtifact(f"backfill-{past.timeframe}", plan.count)
-        run = Backfill(model, settings, plan.wanted, database, client, plan.count, progress)
+        run = Backfill(model, settings, plan.wanted, database, servers, plan.count, progress)
         progress.show(at_once=True)
         try:
             for block in plan.blocks:

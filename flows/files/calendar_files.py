@@ -13,6 +13,7 @@ from flows.events.config import EventError, load_config
 from flows.events.releases import parse_calendar
 from flows.files.calendar_times import are_unix_times, dates_of_midnights, with_known_times
 from flows.files.frames import UTC_TIME, TableError, conform, refuse
+from flows.files.providers import calendar_provider, provider_calendar
 from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from market.warning_codes import WarningCode, warning
 
@@ -68,6 +69,9 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
     Earnings". Decisions listed as unscheduled in flows/events/events.toml get `scheduled` false unless the
     file has a value. Dates without a time get `time_known` false, see `flows.files.calendar_times`.
 
+    Rows of Finnhub, FMP, Trading Economics and ForexFactory are recognised by their columns, see
+    `flows.files.providers`.
+
     Several rows of one event are merged if they agree. If they contradict each other, the figures published
     first are kept, by a column of `DATING`; without one the event is left out and named in a note.
 
@@ -82,6 +86,9 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
         For missing values of event_time, event_type or title, values of a wrong type, an unknown time zone,
         and earnings without a symbol.
     """
+    provider, provider_notes = calendar_provider(frame), list[str]()
+    if provider is not None:
+        frame, provider_notes = provider_calendar(frame, provider)
     figures = [name for name in ("actual", "forecast", "previous") if f"{name}_value" in frame.columns]
     frame = frame.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
     unix = "event_time" in frame.columns and are_unix_times(frame["event_time"])
@@ -103,7 +110,7 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
     rows, left_out = _one_per_event(frame, dating[0] if dating else None)
     decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
     rows = mark_unscheduled(rows, "event_time", decision)
-    return CalendarFile(rows, (*left_out, *_warnings(rows)))
+    return CalendarFile(rows, (*provider_notes, *left_out, *_warnings(rows)))
 
 
 def mark_unscheduled(frame: pl.DataFrame, time: str, decision: pl.Expr) -> pl.DataFrame:

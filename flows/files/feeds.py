@@ -8,6 +8,7 @@ import polars as pl
 from flows.files.calendar_files import calendar, mark_unscheduled
 from flows.files.calendar_times import with_known_times
 from flows.files.frames import TableError, conform, refuse
+from flows.files.providers import provider_candles
 from flows.runtime.table_columns import CANDLES, CENTRAL_BANK_RATES, ECONOMIC_INDICATORS, INSTRUMENTS
 from market.candle_checks import impossible
 from market.candle_checks import nonpositive as not_above_zero
@@ -31,7 +32,8 @@ def candles(
     Parameters
     ----------
     frame
-        symbol, timestamp or ts, open, high, low, close; volume and amount are optional.
+        symbol, timestamp or ts, open, high, low, close; volume and amount are optional. Other providers'
+        names are taken too, see `flows.files.providers`.
     timeframe
         "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
     symbols
@@ -46,6 +48,7 @@ def candles(
         volume or amount, a daily timestamp that is not a date, two candles at one time, and candles spaced
         for another timeframe; the message names symbol and timestamp.
     """
+    frame = provider_candles(frame)
     if "symbol" not in frame.columns and symbols is not None and len(symbols) == 1:
         frame = frame.with_columns(symbol=pl.lit(symbols[0]))
     frame = frame.rename({"timestamp": "ts"}, strict=False) if "ts" not in frame.columns else frame

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import polars as pl
 
+from flows.files.errors import TableError
+from flows.files.json_rows import json_frame
 from market.times import aware
 from market.unix_time import from_epoch, read_instant
+
+__all__ = ["UTC_TIME", "TableError", "conform", "read_file", "refuse"]
 
 UTC_TIME = pl.Datetime("us", "UTC")
 _SHOWN = 10  # rows that an error lists
 
 
-class TableError(ValueError):
-    """A file can't be loaded; the message names rows or columns, and what was expected."""
-
-
 def read_file(path: Path) -> pl.DataFrame:
     """Read a CSV file as text columns, or a Parquet or JSON file with its types.
 
-    JSON is a list of objects, or one object per line (.jsonl, .ndjson).
+    JSON has one of the shapes of `flows.files.json_rows`, or one object per line (.jsonl, .ndjson).
 
     Raises
     ------
@@ -36,10 +36,8 @@ def read_file(path: Path) -> pl.DataFrame:
             return pl.read_parquet(path)
         if path.suffix.lower() == ".csv":
             return pl.read_csv(path, infer_schema=False)
-        if path.suffix.lower() == ".json":
-            return pl.read_json(path, infer_schema_length=None)
-        if path.suffix.lower() in (".jsonl", ".ndjson"):
-            return pl.read_ndjson(path, infer_schema_length=None)
+        if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+            return json_frame(path.read_bytes(), lines=path.suffix.lower() != ".json")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TableError(f"it can't be read: {str(error).splitlines()[0]}") from None
     raise TableError("expected a file that ends in .csv or .parquet, or in .json, .jsonl or .ndjson")

@@ -1,6 +1,8 @@
 """Stores the answers of the server to the orders of a run, and returns the outcome of each symbol."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
@@ -19,6 +21,7 @@ from inference_server.schemas import PredictAnswer
 from market.warning_codes import WarningCode, code_of
 
 T = TypeVar("T")
+F = TypeVar("F", bound=PrefectFuture[Any] | Future[Any])
 
 
 def quoted(argument: T) -> T:
@@ -26,16 +29,25 @@ def quoted(argument: T) -> T:
     return cast("T", quote(argument))
 
 
-def in_batches(futures: Iterable[PrefectFuture[Any]]) -> Iterator[list[PrefectFuture[Any]]]:
-    """Yield futures as they complete: together all that completed since the batch before."""
-    completed: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+def in_batches(futures: Iterable[F], left_s: Callable[[], float] | None = None) -> Iterator[list[F]]:
+    """Yield futures as they complete: together all that completed since the batch before.
+
+    Parameters
+    ----------
+    left_s
+        Returns the seconds that are left to wait, and raises where none are; without it the wait has no end.
+    """
+    completed: SimpleQueue[Any] = SimpleQueue()
     pending = list(futures)
     for future in pending:
         future.add_done_callback(completed.put)
     remaining = len(pending)
     del pending  # so that the caller can free each future once its answer is stored
     while remaining:
-        batch = [completed.get()]
+        try:
+            batch = [completed.get(timeout=None if left_s is None else left_s())]
+        except Empty:
+            continue  # `left_s` raises
         try:
             while True:
                 batch.append(completed.get_nowait())
@@ -46,8 +58,9 @@ def in_batches(futures: Iterable[PrefectFuture[Any]]) -> Iterator[list[PrefectFu
 
 def store_answers(
     database: RunDatabase,
-    answers: Sequence[tuple[Order, PrefectFuture[PredictAnswer]]],
+    answers: Sequence[tuple[Order, Future[PredictAnswer]]],
     without_events: Mapping[str, str],
+    level: int = logging.INFO,
 ) -> tuple[list[SymbolOutcome], list[str]]:
     """Store the answers for some symbols; the failure of one symbol is its own outcome.
 
@@ -55,12 +68,14 @@ def store_answers(
     ----------
     without_events
         By symbol, why its forecast was requested without events.
+    level
+        Of the lines of the log about each symbol.
 
     Returns
     -------
     outcomes, superseded
         Outcomes of the symbols, and the symbols that another model answered than the one that their orders
-        were made for: nothing of these is stored.
+        were made for, or whose request was cancelled for that reason: nothing of these is stored.
     """
     outcomes: list[SymbolOutcome] = []
     superseded: list[str] = []
@@ -76,6 +91,8 @@ def store_answers(
                 reason = "the server left them out"
             row = build_row(order, answer, late=order.window.late, without_events=reason)
             built.append((order, row, build_inputs(order, answer), reason))
+        except CancelledError:
+            superseded.append(order.symbol)
         except Exception as error:  # a failure of one symbol, of any kind, must not stop the others
             outcomes.append(_failed(order, error))
     if not built:
@@ -83,7 +100,7 @@ def store_answers(
     results = _store(database, [(row, inputs) for _, row, inputs, _ in built])
     for (order, _, _, reason), result in zip(built, results, strict=True):
         if isinstance(result, PredictionRow):
-            _log(order, result, reason)
+            _log(order, result, reason, level)
             outcomes.append(outcome_of(order, result, reason))
         else:
             outcomes.append(_failed(order, result))
@@ -95,7 +112,7 @@ def _store(
 ) -> list[PredictionRow | Exception]:
     """Store forecasts together; after a statement timeout one by one, so that one locked row fails alone."""
     try:
-        return list(store(database, quoted(forecasts)))
+        return list(store(database, forecasts))
     except StatementTimeout as error:
         if len(forecasts) == 1:
             return [error]
@@ -108,12 +125,15 @@ def _failed(order: Order, error: Exception) -> SymbolOutcome:
     return SymbolOutcome(order.symbol, error=f"{type(error).__name__}: {error}")
 
 
-def _log(order: Order, row: PredictionRow, without_events: str | None) -> None:
+def _log(order: Order, row: PredictionRow, without_events: str | None, level: int) -> None:
+    logger = get_run_logger()
+    if not logger.isEnabledFor(level):
+        return
     logged = set(order.warnings) - set(order.window.warnings)  # when the event arrays were built
     for text in other_warnings(row.warnings or ()):
         if text not in logged:
-            get_run_logger().warning("%s: %s", order.symbol, text)
-    get_run_logger().info(outcome_line(outcome_of(order, row, without_events)))
+            logger.log(logging.WARNING if level == logging.INFO else level, "%s: %s", order.symbol, text)
+    logger.log(level, outcome_line(outcome_of(order, row, without_events)))
 
 
 def outcome_of(

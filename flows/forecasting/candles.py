@@ -10,17 +10,13 @@ import numpy as np
 import polars as pl
 import psycopg
 
-from flows.runtime.candle_columns import last_candles
+from flows.forecasting.window_times import StaleError, WindowCut, window_times
+from flows.runtime.candle_columns import last_candles, stamps_of
 from inference_server.schemas import Candles
-from market.candle_warnings import LONGEST_GAP, candles_behind
-from market.closed_candles import STILL_OPEN, last_closed
-from market.feed_grid import feed_grid
+from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument
-from market.spacing import contradiction, other_spacing
-from market.time_grid import closed_by
-from market.times import aware, instant
+from market.times import aware
 from market.types import DatetimeArray, Float64Array, Int64Array
-from market.warning_codes import WarningCode, warning
 
 PRICES = ("open", "high", "low", "close")
 
@@ -88,10 +84,6 @@ class Windows(NamedTuple):
     stale: dict[str, str]
 
 
-class StaleError(ValueError):
-    """The newest candle is too far behind the calendar."""
-
-
 def epoch_ms(timestamps: DatetimeArray) -> list[Any]:
     """Return timestamps as the whole milliseconds since 1970 that a request carries."""
     milliseconds: list[Any] = timestamps.astype("datetime64[ms]").astype(np.int64).tolist()
@@ -147,81 +139,27 @@ def closed_windows(
         `LONGEST_GAP` of the timeframe, as many as a window may lack.
     """
     parts = candles.partition_by("symbol", as_dict=True)
-    cut = Windows({}, {}, {})
-    most = LONGEST_GAP[timeframe] if stale_after is None else stale_after
+    found = Windows({}, {}, {})
+    cut = WindowCut(timeframe, as_of, lookback, pred_len, min_candles, stale_after)
     for symbol, instrument in instruments.items():
         part = parts.get((symbol,), candles.clear())
         try:
-            cut.windows[symbol] = _window(
-                part, instrument, timeframe, as_of, lookback, pred_len, min_candles, most
-            )
+            found.windows[symbol] = _window(part, instrument, cut)
         except StaleError as error:
-            cut.stale[symbol] = str(error)
+            found.stale[symbol] = str(error)
         except ValueError as error:
-            cut.unusable[symbol] = str(error)
-    return cut
+            found.unusable[symbol] = str(error)
+    return found
 
 
-def _window(
-    part: pl.DataFrame,
-    instrument: Instrument,
-    timeframe: str,
-    as_of: datetime,
-    lookback: int,
-    pred_len: int,
-    min_candles: int,
-    stale_after: int,
-) -> CandleWindow:
-    """Return one symbol's window, or raise ValueError saying what is missing."""
-    if part.is_empty():
-        raise ValueError(
-            f"no {timeframe} candles before {as_of:%Y-%m-%d %H:%M} UTC in the database; load some"
-        )
-    timestamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
-    spacing = other_spacing(timestamps[-lookback:], timeframe)
-    if spacing is not None:
-        raise ValueError(contradiction(instrument.symbol, spacing, timeframe))
-    now = instant(as_of)
-    keep = last_closed(timestamps, timeframe, now, lookback, instrument)
-    if len(keep) < min_candles:
-        raise ValueError(
-            f"{len(keep)} {timeframe} candles had closed by {as_of:%Y-%m-%d %H:%M} UTC; expected at least "
-            f"{min_candles}: load more history, or raise lookback (now {lookback})"
-        )
-    timestamps = timestamps[keep]
-    grid = feed_grid(instrument, timeframe, timestamps)
-    behind = candles_behind(instrument, grid, timestamps[-1], now)
-    if behind > stale_after:
-        raise StaleError(
-            f"newest candle {_minute(timestamps[-1])}, {behind} later ones had closed by {_minute(now)}; "
-            f"at most {stale_after} may have"
-        )
-    missing = grid.missing(timestamps)
-    holes = np.flatnonzero(missing > LONGEST_GAP[timeframe])
-    notes: tuple[str, ...] = ()
-    if holes.size:
-        before = int(holes[-1]) + 1
-        notes = (
-            warning(
-                WarningCode.SHORTER_HISTORY,
-                f"{before} of {len(keep)} candles are left out: they lie before a hole of "
-                f"{missing[before - 1]} candles after {_minute(timestamps[before - 1])}",
-            ),
-        )
-        keep, timestamps = keep[before:], timestamps[before:]
-        if len(keep) < min_candles:
-            raise ValueError(
-                f"{len(keep)} {timeframe} candles follow the last hole in the feed; expected at least "
-                f"{min_candles} ({notes[0]})"
-            )
-        grid = feed_grid(instrument, timeframe, timestamps)  # the grid of the remaining candles alone
-    future = grid.after(timestamps[-1], pred_len)
-    late = bool(closed_by(instrument, timeframe, future[:1], now).any())
-    return CandleWindow(instrument, timestamps, _columns(part, keep), future, late, notes)
-
-
-def _minute(instant: np.datetime64) -> str:
-    return f"{np.datetime_as_string(instant, unit='m').replace('T', ' ')} UTC"
+def _window(part: pl.DataFrame, instrument: Instrument, cut: WindowCut) -> CandleWindow:
+    """Return one symbol's window; raises what `window_times` raises, and ValueError for a missing price."""
+    timestamps = stamps_of(part["ts"])
+    times = window_times(timestamps, instrument, cut)
+    columns = _columns(part, times.kept)
+    return CandleWindow(
+        instrument, timestamps[times.kept], columns, times.future_timestamps, times.late, times.warnings
+    )
 
 
 def _columns(part: pl.DataFrame, keep: Int64Array) -> dict[str, Float64Array]:

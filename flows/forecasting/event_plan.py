@@ -10,10 +10,12 @@ import psycopg
 from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
 from flows.forecasting.candles import CandleWindow
 from flows.forecasting.event_sources import SourcesOfRun
+from flows.forecasting.window_times import WindowCut, window_times
 from inference_server.schemas import ModelInfo
 from market.event_channels import EVENT_SCHEMA
+from market.instruments import Instrument
 from market.times import instant
-from market.types import Float32Array
+from market.types import DatetimeArray, Float32Array
 from sql.errors import one_line
 
 
@@ -153,6 +155,34 @@ def event_requests(
         EventRequest(symbol, window.instrument, timeframe, window.timestamps, window.future_timestamps, now)
         for symbol, window in windows.items()
     ]
+
+
+def requests_of_times(
+    times: Mapping[str, DatetimeArray], instruments: Mapping[str, Instrument], cut: WindowCut
+) -> list[EventRequest]:
+    """Return one request for each distinct window among symbols whose candles have some times.
+
+    Parameters
+    ----------
+    times
+        By symbol, what `window_times` takes. A symbol that can't be forecast from its candles has no request.
+    """
+    now = instant(cut.as_of)
+    requests: dict[tuple[str, bytes], EventRequest | None] = {}
+    for symbol, timestamps in times.items():
+        instrument = instruments[symbol]
+        key = instrument.calendar, timestamps.tobytes()
+        if key not in requests:
+            try:
+                window = window_times(timestamps, instrument, cut)
+            except ValueError:
+                requests[key] = None
+                continue
+            stamps = timestamps[window.kept]
+            requests[key] = EventRequest(
+                symbol, instrument, cut.timeframe, stamps, window.future_timestamps, now
+            )
+    return [request for request in requests.values() if request is not None]
 
 
 def plan_of(results: Mapping[str, EventResult]) -> EventPlan:

@@ -15,6 +15,9 @@ from flows.events.window import Reach
 class SourcesOfRun:
     """The tables that the event arrays of a run are built from.
 
+    What was read stays in its process: the blocks of one process share it, and a copy that is sent to another
+    process reads the tables there.
+
     Attributes
     ----------
     reach
@@ -25,6 +28,9 @@ class SourcesOfRun:
         self.reach: Reach | None = None
         self._span: Span | None = None
         self._read: tuple[Span, EventSources] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_read": None}
 
     def include(self, requests: Sequence[EventRequest]) -> None:
         """Extend the span by some requests; if it grows, the tables are read again."""

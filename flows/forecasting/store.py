@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from sql.loading import load
+
+BY_KEY: Final = attrgetter("symbol", "timeframe", "as_of", "model_name")
+"""The key of a forecast's row, in whose order rows are written."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,11 @@ def upsert_predictions(connection: psycopg.Connection[Any], rows: Sequence[Predi
     """Write forecasts; a row with the same symbol, timeframe, as_of and model name is replaced.
 
     In one transaction, so that readers and a killed run see whole rows or none. Within a transaction of the
-    caller's it is part of that, else it is committed.
+    caller's it is part of that, else it is committed. Rows are written in the order of their keys: of two
+    runs that write the same rows at once, one waits for the other, and no deadlock ends either.
     """
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(load("upsert_prediction"), [_parameters(row) for row in rows])
+        cursor.executemany(load("upsert_prediction"), [_parameters(row) for row in sorted(rows, key=BY_KEY)])
 
 
 def insert_backfilled(connection: psycopg.Connection[Any], rows: Sequence[PredictionRow]) -> list[bool]:

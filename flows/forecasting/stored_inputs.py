@@ -9,6 +9,7 @@ import numpy as np
 import psycopg
 
 from flows.forecasting.forecasts import Order
+from flows.forecasting.store import BY_KEY
 from inference_server.schemas import PredictAnswer
 from market.event_channels import EVENT_SCHEMA
 from sql.errors import one_line
@@ -61,9 +62,10 @@ def build_inputs(order: Order, answer: PredictAnswer) -> StoredInputs:
 
 
 def keep_all_inputs(connection: psycopg.Connection[Any], inputs: Sequence[StoredInputs]) -> None:
-    """Write the inputs of some forecasts, over those of earlier runs."""
+    """Write the inputs of some forecasts, over those of earlier runs, in the order of their keys."""
     with connection.cursor() as cursor:
-        cursor.executemany(load("upsert_prediction_inputs"), [vars(row) for row in inputs])
+        values = [vars(row) for row in sorted(inputs, key=BY_KEY)]
+        cursor.executemany(load("upsert_prediction_inputs"), values)
 
 
 def keep_inputs(connection: psycopg.Connection[Any], inputs: StoredInputs) -> str | None:

@@ -1,9 +1,13 @@
-"""Defines the tasks of predict-batch that read, request and write; each is retried where that may help."""
+"""Defines what predict-batch reads, requests and writes; each is tried again where that may help.
+
+What is done once in a run is a task of Prefect's; what is done for each block or symbol is a step of the task
+of its block.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import psycopg
@@ -11,9 +15,11 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from flows.forecasting.candles import CandleWindow, read_candles
-from flows.forecasting.event_plan import EventPlan, plan_events
+from flows.forecasting.event_plan import EventPlan, plan_events, requests_of_times
 from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.forecasts import Order, build_request
+from flows.forecasting.late_candles import newest_candles
+from flows.forecasting.run_plan import parts_of
 from flows.forecasting.store import (
     PredictionRow,
     unchanged_predictions,
@@ -21,22 +27,35 @@ from flows.forecasting.store import (
 )
 from flows.forecasting.stored_inputs import StoredInputs, keep_all_inputs, keep_inputs
 from flows.forecasting.universe import Universe, read_universe
-from flows.runtime.retries import RETRIED
+from flows.forecasting.window_times import WindowCut
+from flows.runtime.candle_columns import last_times
+from flows.runtime.retries import RETRIED, with_retries
 from flows.runtime.run_database import RunDatabase
-from flows.runtime.server_calls import ask
+from flows.runtime.server_calls import ask, model_for_run
+from flows.runtime.server_pool import ServerPool
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
 from flows.scoring.calibration_store import read_calibrations
 from inference_server.client import Client
 from inference_server.schemas import ModelInfo, PredictAnswer
+from market.closed_candles import STILL_OPEN
+from market.instruments import Instrument
 from market.timeframes import Timeframe
 from market.warning_codes import WarningCode, warning
+
+TIMES_AT_ONCE: Final = 1000
+"""Symbols whose times are read with one query, 3 kB each with 392 candles."""
 
 
 @task(name="read the model", **RETRIED)
 def read_model() -> ModelInfo:
-    """Ask the server which model it serves and what its limits are."""
-    return ask(Client.model, MODEL_S)
+    """Ask the servers which model they serve and what its limits are."""
+    return model_for_run(MODEL_S)
+
+
+def model_of(servers: ServerPool) -> ModelInfo:
+    """Ask a server of the run for its model: that of the run, if any server still holds it."""
+    return with_retries("asking for the model", lambda: ask(Client.model, servers))
 
 
 @task(name="read instruments", **RETRIED)
@@ -46,16 +65,41 @@ def read_instruments(database: RunDatabase, symbols: list[str] | None) -> Univer
         return read_universe(connection, symbols)
 
 
-@task(name="read candles", **RETRIED)
+@task(name="read the newest candles", **RETRIED)
+def read_newest(
+    database: RunDatabase, symbols: Sequence[str], timeframe: Timeframe, as_of: datetime
+) -> dict[str, datetime]:
+    """Read the open of each symbol's newest candle, in one query."""
+    with database.connection() as connection:
+        return newest_candles(connection, timeframe, symbols, as_of)
+
+
+@task(name="read the times of the candles", **RETRIED)
+def read_reach(
+    database: RunDatabase, instruments: Mapping[str, Instrument], cut: WindowCut
+) -> tuple[frozenset[str], SourcesOfRun]:
+    """Read which symbols have candles, and what calendar the windows of all of them need."""
+    sources, present = SourcesOfRun(), set[str]()
+    for part in parts_of(list(instruments), TIMES_AT_ONCE):
+        with database.connection() as connection:
+            times = last_times(connection, cut.timeframe, part, cut.lookback + STILL_OPEN, cut.as_of)
+        present.update(times)
+        sources.include(requests_of_times(times, instruments, cut))
+    return frozenset(present), sources
+
+
 def read_block(
     database: RunDatabase, symbols: Sequence[str], timeframe: Timeframe, lookback: int, as_of: datetime
 ) -> pl.DataFrame:
     """Read the last candles of a block of symbols, in one query."""
-    with database.connection() as connection:
-        return read_candles(connection, timeframe, symbols, lookback, as_of)
+
+    def read() -> pl.DataFrame:
+        with database.connection() as connection:
+            return read_candles(connection, timeframe, symbols, lookback, as_of)
+
+    return with_retries("reading candles", read)
 
 
-@task(name="build event arrays", **RETRIED)
 def build_events(
     database: RunDatabase,
     model: ModelInfo,
@@ -65,8 +109,12 @@ def build_events(
     sources: SourcesOfRun,
 ) -> EventPlan:
     """Build the event arrays of a block of symbols, or say why there are none."""
-    with database.connection() as connection:
-        plan = plan_events(connection, model, windows, timeframe, as_of, sources)
+
+    def build() -> EventPlan:
+        with database.connection() as connection:
+            return plan_events(connection, model, windows, timeframe, as_of, sources)
+
+    plan = with_retries("building event arrays", build)
     for text, symbols in plan.warnings.items():
         get_run_logger().warning("%s (%s)", text, ", ".join(symbols))
     return plan
@@ -81,14 +129,15 @@ def read_widenings(
         return read_calibrations(connection, timeframe, model.name, model.version, as_of)
 
 
-@task(name="forecast", task_run_name="forecast {order.symbol}", **RETRIED)
-def forecast(client: Client, order: Order) -> PredictAnswer:
-    """Send one symbol's candles, future timestamps and events to the server."""
+def forecast(servers: ServerPool, order: Order) -> PredictAnswer:
+    """Send one symbol's candles, future timestamps and events to a server."""
     request = build_request(order)
-    return ask(lambda limited: limited.predict(request, order.events), client=client)
+    return with_retries(
+        f"the forecast of {order.symbol}",
+        lambda: ask(lambda client: client.predict(request, order.events), servers),
+    )
 
 
-@task(name="look for what is stored already", **RETRIED)
 def read_unchanged(
     database: RunDatabase, model: ModelInfo, orders: Sequence[Order]
 ) -> dict[str, PredictionRow]:
@@ -100,11 +149,14 @@ def read_unchanged(
     }
     if not wanted:
         return {}
-    with database.connection() as connection:
-        return unchanged_predictions(connection, orders[0].sampling.timeframe, model.name, wanted)
+
+    def read() -> dict[str, PredictionRow]:
+        with database.connection() as connection:
+            return unchanged_predictions(connection, orders[0].sampling.timeframe, model.name, wanted)
+
+    return with_retries("looking for what is stored already", read)
 
 
-@task(name="store", **RETRIED)
 def store(
     database: RunDatabase, forecasts: Sequence[tuple[PredictionRow, StoredInputs]]
 ) -> list[PredictionRow | psycopg.Error]:
@@ -118,8 +170,14 @@ def store(
     Raises
     ------
     psycopg.OperationalError
-        The connection was lost, and nothing is written: another try may succeed.
+        The connection was lost in every try, and nothing is written.
     """
+    return with_retries("storing forecasts", lambda: _store(database, forecasts))
+
+
+def _store(
+    database: RunDatabase, forecasts: Sequence[tuple[PredictionRow, StoredInputs]]
+) -> list[PredictionRow | psycopg.Error]:
     with database.connection() as connection:
         try:
             with connection.transaction():

@@ -1,10 +1,9 @@
 """Selects the instruments of a run: the active ones that have candles, or those requested by name."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
 import psycopg
 
 from market.instruments import Instrument, default_instruments
@@ -69,9 +68,8 @@ def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
     return Universe(active, {}, {})
 
 
-def skip_without_candles(universe: Universe, candles: pl.DataFrame, timeframe: str) -> Universe:
-    """Move the instruments that have no candles to `skipped`."""
-    present = set(candles["symbol"].unique())
+def skip_without_candles(universe: Universe, present: Collection[str], timeframe: str) -> Universe:
+    """Move the instruments that have no candles, those that are not `present`, to `skipped`."""
     reason = f"no {timeframe} candles"
     return Universe(
         {symbol: known for symbol, known in universe.instruments.items() if symbol in present},

@@ -79,6 +79,9 @@ CHARACTERS: Mapping[str, Character] = {
     "VIX": Character(17.0, 0.0650, -0.75, 0, 2, reversion=0.004),
 }
 
+SEED = 7
+"""Default seed of every random number."""
+
 RELEASE_WIDTH = 3.0
 """Factor on the width of an hour with a high-impact dollar release: between EURUSD's for CPI and for FOMC."""
 
@@ -110,7 +113,7 @@ class Market:
             frame.write_parquet(folder / f"{name}.parquet")
 
 
-def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hours: int = 1500) -> Market:
+def generate_market(*, seed: int = SEED, end: datetime = END, days: int = 600, hours: int = 1500) -> Market:
     """Generate a market; the same arguments give the same candles.
 
     Parameters
@@ -126,8 +129,7 @@ def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hour
     until = instant(end)
     start = end - timedelta(days=days * 1.5 + 20)  # holds this many sessions, with holidays
     calendar = generated_releases(start, end + timedelta(days=200), now=end, seed=seed)
-    wide = calendar.filter(currency="USD", impact="high")["event_time"]
-    releases = wide.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    releases = widening_releases(calendar)
     first_hour = instant(start).astype("datetime64[h]")
     common = np.random.default_rng(seed).standard_normal(int((end - start) / timedelta(hours=1)) + 2)
     hourly, daily = [], []
@@ -140,8 +142,14 @@ def generate_market(*, seed: int = 7, end: datetime = END, days: int = 600, hour
         common_steps = common[(labels.astype("datetime64[h]") - first_hour).astype(int)]
         candles = _hourly_candles(instrument, character, labels, common_steps, releases, rng)
         hourly.append(_with_symbol(symbol, candles.tail(hours)))
-        daily.append(_with_symbol(symbol, _days_of(instrument, candles, day_labels)))
+        daily.append(_with_symbol(symbol, days_of(instrument, candles, day_labels)))
     return Market(pl.concat(hourly), pl.concat(daily), calendar)
+
+
+def widening_releases(calendar: pl.DataFrame) -> DatetimeArray:
+    """Return the times, (n,) datetime64[us], of the dollar's important releases, sorted."""
+    wide = calendar.filter(currency="USD", impact="high")["event_time"]
+    return np.asarray(wide.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]"))
 
 
 def _closed_grid(instrument: Instrument, timeframe: str, until: np.datetime64, count: int) -> DatetimeArray:
@@ -164,12 +172,7 @@ def _hourly_candles(
 ) -> pl.DataFrame:
     """Return one symbol's hourly candles: timestamp, open, high, low, close, volume."""
     opens, closes = candle_bounds(instrument, "1h", labels)
-    bars_per_day = len(labels) / len(np.unique(labels.astype("datetime64[D]")))
-    width = (
-        character.daily_volatility / np.sqrt(bars_per_day) * _clusters(len(labels), rng) * _busy_hours(labels)
-    )
-    with_release = np.searchsorted(releases, closes) > np.searchsorted(releases, opens)
-    width = width * np.where(with_release, RELEASE_WIDTH, 1.0)
+    width = _clusters(len(labels), rng) * hourly_widths(character, labels, opens, closes, releases)
     own = rng.standard_normal(len(labels))
     returns = width * (character.factor * common + np.sqrt(1 - character.factor**2) * own)
     log_price = np.log(character.price) + _accumulate(returns, character.reversion)
@@ -184,6 +187,32 @@ def _hourly_candles(
     return pl.DataFrame({"timestamp": labels, **rounded, "volume": np.round(busy)}).with_columns(
         pl.col("timestamp").dt.replace_time_zone("UTC")
     )
+
+
+def hourly_widths(
+    character: Character,
+    labels: DatetimeArray,
+    opens: DatetimeArray,
+    closes: DatetimeArray,
+    releases: DatetimeArray,
+    bars_per_day: float | None = None,
+) -> Float64Array:
+    """Return the standard deviation of each hour's log return, (n,): higher in busy hours and at releases.
+
+    Parameters
+    ----------
+    labels, opens, closes
+        (n,) datetime64[us] UTC, of one symbol's hourly candles.
+    releases
+        Times of the releases that widen an hour, sorted.
+    bars_per_day
+        Hourly candles of a day; the mean of the labels' days unless given.
+    """
+    if bars_per_day is None:
+        bars_per_day = len(labels) / len(np.unique(labels.astype("datetime64[D]")))
+    with_release = np.searchsorted(releases, closes) > np.searchsorted(releases, opens)
+    volatility = character.daily_volatility / np.sqrt(bars_per_day)
+    return np.asarray(volatility * _busy_hours(labels) * np.where(with_release, RELEASE_WIDTH, 1.0))
 
 
 def _clusters(count: int, rng: np.random.Generator) -> Float64Array:
@@ -205,7 +234,7 @@ def _busy_hours(labels: DatetimeArray) -> Float64Array:
     return np.asarray(0.8 + 0.5 * np.exp(-(((hour - 14.0) / 4.0) ** 2)))
 
 
-def _days_of(instrument: Instrument, hourly: pl.DataFrame, labels: DatetimeArray) -> pl.DataFrame:
+def days_of(instrument: Instrument, hourly: pl.DataFrame, labels: DatetimeArray) -> pl.DataFrame:
     """Return the daily candles with the given labels, aggregated from hourly ones."""
     opens, closes = candle_bounds(instrument, "1d", labels)
     times = hourly["timestamp"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")

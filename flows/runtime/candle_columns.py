@@ -11,6 +11,7 @@ from psycopg import sql
 from flows.runtime.columns import column_cursor
 from flows.runtime.table_columns import CANDLES
 from market.timeframes import CANDLE_TABLE
+from market.types import DatetimeArray
 from sql.loading import load, load_for_table
 
 
@@ -38,6 +39,27 @@ def last_candles(
     }
     symbol = pl.Series(names, dtype=pl.String()).gather(_repeated(lengths))
     return pl.DataFrame({"symbol": symbol, **whole}, schema=CANDLES)
+
+
+def last_times(
+    connection: psycopg.Connection[Any], timeframe: str, symbols: Sequence[str], count: int, before: datetime
+) -> dict[str, DatetimeArray]:
+    """Read the times of the candles that `last_candles` reads.
+
+    Returns
+    -------
+    dict
+        By symbol, (n,) datetime64[us] UTC, oldest first; a symbol without candles is not in it.
+    """
+    query = load_for_table("candle_times", CANDLE_TABLE[timeframe])
+    with column_cursor(connection) as cursor:
+        rows = cursor.execute(query, {"symbols": list(symbols), "n": count, "before": before})
+        return {symbol: stamps_of(times) for symbol, times in rows}
+
+
+def stamps_of(times: pl.Series) -> DatetimeArray:
+    """Return a column of instants in UTC as datetime64[us]."""
+    return times.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
 
 
 def _repeated(lengths: Sequence[int]) -> pl.Series:

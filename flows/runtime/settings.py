@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -19,7 +19,12 @@ RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 WORKERS = 4
 """Symbols that are sent to the server at once: enough to keep it busy, few enough not to fill its queue."""
 
+Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_DEADLINE_S)]
+
+_ONE_SERVER: Final = "KRONOS_SERVER"
+_SERVERS: Final = "KRONOS_SERVERS"
 
 
 def _variable(field: str) -> str:
@@ -28,10 +33,11 @@ def _variable(field: str) -> str:
 
 
 class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
-    """Where the flows find the inference server, and how long they wait for it and for the database."""
+    """Where the flows find the inference servers, and how long they wait for these and for the database."""
 
-    server_url: str = msgspec.field(default="http://127.0.0.1:8200", name="KRONOS_SERVER")
-    """`KRONOS_SERVER`: change it when the server runs on another machine or port."""
+    servers: tuple[str, ...] = ("http://127.0.0.1:8200",)
+    """`KRONOS_SERVERS`, or `KRONOS_SERVER` for one: change it when the server runs on another machine or
+    port, or several servers share the work."""
     timeout_s: Seconds = 600.0
     """`KRONOS_TIMEOUT_S`: seconds for one symbol's answer. A request waits in the server's queue behind the
     other symbols of the run, so raise it for large models, many sample paths or a context that slides."""
@@ -44,6 +50,21 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     statement_timeout_s: Seconds = 120.0
     """`KRONOS_STATEMENT_TIMEOUT_S`: seconds after which the database cancels a statement of a run. Raise it
     where reading a large history takes longer."""
+    wait_for_candles_s: SecondsOrNone = 300.0
+    """`KRONOS_WAIT_FOR_CANDLES_S`: seconds from the beginning of a run within which it waits for newest
+    candles that have closed and are not in the database, after it has forecast the other symbols; 0 waits for
+    none. The default lets a load of candles that began before the run, and is tried again, end."""
+    requests_at_once: Count = WORKERS
+    """`KRONOS_REQUESTS_AT_ONCE`: symbols that a block of a run sends to a server at once. Raise it for a
+    server on a GPU, which forecasts more of them together."""
+    dask_address: str | None = None
+    """`KRONOS_DASK_ADDRESS`: set it to the address of a Dask scheduler, such as `tcp://scheduler:8786`, and
+    forecasts are made by its workers, a block of symbols at a time; otherwise by the process of the run."""
+
+    @property
+    def server_url(self) -> str:
+        """The first server of the list: for what one server answers, such as a link to its page."""
+        return self.servers[0]
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
@@ -56,28 +77,55 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
         Raises
         ------
         ValueError
-            ``KRONOS_SERVER`` is not the address of a server, a timeout is not a number of seconds up to a
-            day, or ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
+            ``KRONOS_SERVER`` or ``KRONOS_SERVERS`` is not the address of a server or a list of them, or both
+            are set; ``KRONOS_DASK_ADDRESS`` is not that of a Dask scheduler; a number is out of its range, or
+            ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
         """
         values: dict[str, Any] = {name: text.strip() for name, text in os.environ.items()}
-        if "KRONOS_SERVER" in values:
-            values["KRONOS_SERVER"] = _address(os.environ["KRONOS_SERVER"])
-        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK"):
+        if _ONE_SERVER in values or _SERVERS in values:
+            values[_SERVERS] = _addresses(os.environ.get(_ONE_SERVER), os.environ.get(_SERVERS))
+        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK", "KRONOS_DASK_ADDRESS"):
             if not values.get(name):
                 values.pop(name, None)  # an empty one counts as absent
         if "KRONOS_SHORTER_LOOKBACK" in values:
             values["KRONOS_SHORTER_LOOKBACK"] = _timeframes(values["KRONOS_SHORTER_LOOKBACK"])
+        if "KRONOS_DASK_ADDRESS" in values:
+            values["KRONOS_DASK_ADDRESS"] = _scheduler(values["KRONOS_DASK_ADDRESS"])
         try:
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise _no_seconds(values, str(error)) from None
+            raise _no_number(values, str(error)) from None
 
 
-def _address(text: str) -> str:
+def _addresses(one: str | None, several: str | None) -> tuple[str, ...]:
+    """Return the addresses of the variables for one server and for several, of which one is set."""
+    if one is not None and several is not None:
+        raise ValueError(
+            f"{_ONE_SERVER} and {_SERVERS} are both set; set one of them: "
+            f"{_SERVERS} takes a single address too"
+        )
+    if several is None:
+        return (_address(_ONE_SERVER, one or ""),)
+    addresses = tuple(_address(_SERVERS, part) for part in several.split(","))
+    if len(set(addresses)) < len(addresses):
+        raise ValueError(f"{_SERVERS} cannot be used: it lists an address twice; expected each server once")
+    return addresses
+
+
+def _address(variable: str, text: str) -> str:
     try:
         return server_address(text)
     except ValueError as error:
-        raise ValueError(f"KRONOS_SERVER cannot be used: {error}") from None
+        raise ValueError(f"{variable} cannot be used: {error}") from None
+
+
+def _scheduler(text: str) -> str:
+    if re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", text) is None:
+        raise ValueError(
+            f"KRONOS_DASK_ADDRESS is {text!r}; give the address that the scheduler logs when it starts, such "
+            "as tcp://127.0.0.1:8786, or tls://scheduler:8786"
+        )
+    return text
 
 
 def _timeframes(text: str) -> frozenset[str]:
@@ -91,11 +139,14 @@ def _timeframes(text: str) -> frozenset[str]:
     return names
 
 
-def _no_seconds(variables: Mapping[str, str], message: str) -> ValueError:
-    """Return the error for a number of seconds that msgspec refuses, which its message names by its path."""
+def _no_number(variables: Mapping[str, str], message: str) -> ValueError:
+    """Return the error for a number that msgspec refuses, which its message names by its path."""
     variable = re.split(r"at `\$\.", message)[-1].rstrip("`")
+    least = "from 0" if variable == "KRONOS_WAIT_FOR_CANDLES_S" else "above 0"
     (field,) = (field for field in msgspec.structs.fields(FlowSettings) if field.encode_name == variable)
-    return ValueError(
-        f"{variable} is {variables[variable]!r}; give a number of seconds above 0 and up to a day, such as "
-        f"{field.default:g}"
+    expected = (
+        "a whole number from 1 to 1000"
+        if field.type == Count
+        else f"a number of seconds {least} and up to a day"
     )
+    return ValueError(f"{variable} is {variables[variable]!r}; give {expected}, such as {field.default:g}")

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # UUIDs, ULIDs, trace ids and the like; other text could forge a header or fill the log.
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}", re.ASCII)
 _LONGEST_PATH = 200
-_QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+_QUIET = frozenset({"/health/live", "/health/ready", "/metrics", "/metrics/flows"})
 NO_ROUTE = "none"
 
 

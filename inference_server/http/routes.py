@@ -16,6 +16,7 @@ from inference_server.engine.engine import Engine
 from inference_server.engine.model import EngineError
 from inference_server.engine.scheduler import Scheduler
 from inference_server.errors import ReloadFailed
+from inference_server.flow_metrics import FlowMetrics
 from inference_server.forecast.answer_size import is_large_answer
 from inference_server.forecast.service import Forecasts, TimedAnswer
 from inference_server.http.answer_json import answer_pieces, batch_pieces, joined, json_response
@@ -44,6 +45,7 @@ Service = Annotated[Forecasts, Dependency(skip_validation=True)]
 Owner = Annotated[Scheduler, Dependency(skip_validation=True)]
 Allowed = Annotated[float, Dependency(skip_validation=True)]
 Counters = Annotated[Metrics, Dependency(skip_validation=True)]
+FlowCounters = Annotated[FlowMetrics, Dependency(skip_validation=True)]
 T = TypeVar("T")
 
 LARGE_BODY = 2**17
@@ -223,3 +225,8 @@ class ServerController(Controller):
     async def metrics(self, metrics: Counters) -> Response[bytes]:
         """Return the metrics for Prometheus; requires a key, since they show how much the server is used."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+
+    @get("/metrics/flows", include_in_schema=False)
+    async def flow_metrics(self, flow_metrics: FlowCounters) -> Response[bytes]:
+        """Return the metrics of the scheduled flows for Prometheus; requires a key, as /metrics does."""
+        return Response(await flow_metrics.exposition(), media_type=CONTENT_TYPE)

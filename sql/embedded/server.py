@@ -24,13 +24,15 @@ def data_folder() -> Path:
     return Path(os.environ.get("KRONOS_DATA_DIR") or Path(".data") / "postgres").resolve()
 
 
-def start(folder: Path | None = None) -> str:
+def start(folder: Path | None = None, *, same_port: bool = False) -> str:
     """Start the Postgres of a folder unless it runs, and return its URL.
 
     Parameters
     ----------
     folder : Path, optional
         `data_folder()` unless given; made if missing, with a new database.
+    same_port : bool
+        Whether it must have the port of its last start, because its URL is in use.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def start(folder: Path | None = None) -> str:
     with locked(folder) as lock:
         installation = find_installation(folder)
         prepare_database(installation, lock)
-        return _start_and_wait(installation, folder)
+        return _start_and_wait(installation, folder, same_port=same_port)
 
 
 def running(folder: Path | None = None) -> str | None:
@@ -85,13 +87,13 @@ def stop(folder: Path | None = None) -> bool:
         return True
 
 
-def _start_and_wait(installation: Installation, folder: Path) -> str:
+def _start_and_wait(installation: Installation, folder: Path, *, same_port: bool) -> str:
     """Launch the postmaster unless it runs, wait until it accepts connections, and return its URL."""
     data = installation.data
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
         if pid_file.postmaster(data) is None:
-            launch(installation, _TIMEOUT_S, deadline)
+            launch(installation, _TIMEOUT_S, deadline, same_port=same_port)
         port = pid_file.port(data)
         if port is not None and _accepts(database_url(data, port)):
             return database_url(data, port)

@@ -11,7 +11,8 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments, economic_calendar, ml_predictions, prediction_inputs TO kronos_server;
+GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments, economic_calendar, ml_predictions, prediction_inputs, flow_runs,
+    symbol_runs, recent_coverage TO kronos_server;
 
 -- If row level security is on, a role without a policy sees no rows, and gets no error.
 DO $$
@@ -19,7 +20,8 @@ DECLARE
     shown text;
 BEGIN
     FOREACH shown IN ARRAY ARRAY[
-        'ohlcv_1h', 'ohlcv_1d', 'instruments', 'economic_calendar', 'ml_predictions', 'prediction_inputs'
+        'ohlcv_1h', 'ohlcv_1d', 'instruments', 'economic_calendar', 'ml_predictions', 'prediction_inputs', 'flow_runs',
+        'symbol_runs', 'recent_coverage'
     ] LOOP
         EXECUTE format('DROP POLICY IF EXISTS "kronos select kronos_server" ON %I', shown);
         EXECUTE format(

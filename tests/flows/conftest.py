@@ -8,6 +8,8 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.forecasting import tasks as predict_tasks
+from flows.runtime import retries
+from flows.runtime.settings import RETRY_DELAYS_S
 from tests.helpers.stand_in_server import Script, stand_in_server
 
 
@@ -27,6 +29,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for task in vars(predict_tasks).values():
         if isinstance(task, Task) and task.retries:
             monkeypatch.setattr(task, "retry_delay_seconds", [0.0] * task.retries)
+    monkeypatch.setattr(retries, "RETRY_DELAYS_S", tuple(0.0 for _ in RETRY_DELAYS_S))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The demo from its market to the printed tables, with a tiny bundle in place of the exported one."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ def test_a_folder_without_hourly_candles_is_refused(tmp_path: Path) -> None:
 
 def test_a_step_that_fails_shows_what_it_printed() -> None:
     with pytest.raises(demo.DemoError, match=r"python -m flows\.load failed:\n(.|\n)*required: WHAT"):
-        demo.run_module("flows.load")
+        demo.run_command([sys.executable, "-m", "flows.load"])
 
 
 @pytest.fixture

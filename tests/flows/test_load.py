@@ -1,5 +1,6 @@
 """The loader on a real Postgres: what a second load, a correction and a poorer file change; its messages."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from flows.files import feeds
 from flows.files.frames import TableError, read_file
 from flows.load import Loaded, load_calendar, load_candles, load_rows, main
+from tests.helpers.feed_server import Answer, Feeds, feed_server
 
 DAY = datetime(2024, 1, 2, tzinfo=UTC)
 
@@ -228,6 +230,47 @@ class TestCommand:
         monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/db")
         assert main(["candles", str(file), "--timeframe", "1d"]) == 1
         assert capsys.readouterr().err.startswith("error: can't connect to 127.0.0.1:1/db: ")
+
+
+class TestWebAddresses:
+    @pytest.fixture
+    def feeds(self) -> Iterator[Feeds]:
+        with feed_server() as served:
+            yield served
+
+    def test_a_calendar_of_a_provider_behind_a_header(
+        self,
+        database: psycopg.Connection,
+        feeds: Feeds,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        rows = b'{"economicCalendar": [{"time": "2030-01-02 13:30:00", "event": "Claims", "country": "US"}]}'
+        url = feeds.serve("/calendar", Answer(rows))
+        monkeypatch.setenv("FEED_TOKEN", "the-secret")
+        command = ["calendar", f"{url}?from={{from}}&k={{key}}", "--header", "X-Token=FEED_TOKEN"]
+        assert main([*command, "--key", "FEED_TOKEN"]) == 0
+        assert capsys.readouterr().out.startswith(f"{url}?from=…&k={{key}}: 1 rows, 1 new")
+        ((path, headers),) = feeds.requests
+        assert path.endswith("&k=the-secret")
+        assert headers["X-Token"] == "the-secret"
+        feeds.serve("/calendar", Answer(b"the-secret is not valid", 401))
+        assert main([*command, "--key", "FEED_TOKEN"]) == 1
+        assert capsys.readouterr().err == (
+            f"error: {url}?from=…&k=… answers 401 Unauthorized: '… is not valid'\n"
+        )
+
+    def test_candles_of_each_symbol(
+        self, database: psycopg.Connection, feeds: Feeds, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for symbol in ("SPY", "BTC-USD"):
+            frame = candle_frame().filter(pl.col("symbol") == symbol).drop("symbol")
+            feeds.serve(f"/{symbol}.csv", Answer(frame.write_csv().encode()))
+        command = ["candles", feeds.address + "/{symbol}.csv", "--timeframe", "1d"]
+        assert main([*command, "--symbols", "SPY,BTC-USD"]) == 0
+        assert only(database, "SELECT count(DISTINCT symbol) FROM ohlcv_1d") == (2,)
+        assert main(command) == 1
+        assert "name them with --symbols A,B" in capsys.readouterr().err
 
 
 def test_the_shared_data_loads_whole_and_once(database: psycopg.Connection, market_data: Path) -> None:

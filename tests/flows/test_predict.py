@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.forecasting import tasks as predict_tasks
 from flows.forecasting.forecasts import usable_lookback
 from flows.forecasting.seeds import forecast_seed
+from flows.forecasting.store import upsert_predictions
 from flows.forecasting.stored_inputs import keep_all_inputs
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
@@ -47,10 +49,10 @@ def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     return database
 
 
-def add_candles(database: psycopg.Connection[Any], symbol: str, count: int) -> None:
+def add_candles(database: psycopg.Connection[Any], symbol: str, count: int, until: datetime = AS_OF) -> None:
     instrument = default_instruments()[symbol]
     database.execute(load("upsert_instruments"), {**vars(instrument), "active": True})
-    times = past_timestamps(instrument, "1h", np.datetime64(AS_OF.replace(tzinfo=None), "us"), count)
+    times = past_timestamps(instrument, "1h", np.datetime64(until.replace(tzinfo=None), "us"), count)
     rows = [(symbol, time.item().replace(tzinfo=UTC), 100.0 + i) for i, time in enumerate(times)]
     with database.cursor() as cursor:
         cursor.executemany(
@@ -188,6 +190,37 @@ def test_a_killed_run_leaves_whole_rows_that_a_rerun_does_not_change(
     for symbol, row in stored(market).items():
         if symbol in others:
             assert {**row, "updated_at": None} == {**rows[symbol], "updated_at": None}
+
+
+def test_two_runs_at_once_store_each_row_once(market: psycopg.Connection[Any], script: Script) -> None:
+    script.slow_s = dict.fromkeys(SYMBOLS, 0.1)
+    with ThreadPoolExecutor(2) as threads:
+        states = list(threads.map(lambda _: run(force=True), range(2)))
+    assert [state.name for state in states] == ["Completed"] * 2
+    assert set(script.calls.values()) == {2}
+    keys = market.execute("SELECT symbol FROM ml_predictions ORDER BY symbol").fetchall()
+    assert keys == market.execute("SELECT symbol FROM prediction_inputs ORDER BY symbol").fetchall()
+    assert [symbol for (symbol,) in keys] == sorted(SYMBOLS)
+
+
+@pytest.mark.parametrize("kind", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
+def test_a_transaction_that_lost_against_another_is_tried_again(
+    market: psycopg.Connection[Any],
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[psycopg.Error],
+) -> None:
+    tried: list[int] = []
+
+    def lose_once(connection: psycopg.Connection[Any], rows: Any) -> None:
+        upsert_predictions(connection, rows)
+        tried.append(len(rows))
+        if len(tried) == 1:
+            raise kind("another transaction went first")
+
+    monkeypatch.setattr(predict_tasks, "upsert_predictions", lose_once)
+    assert run().is_completed()
+    assert sorted(stored(market)) == sorted(SYMBOLS)
 
 
 def add_releases(database: psycopg.Connection[Any]) -> None:
@@ -634,3 +667,17 @@ def test_a_row_stands_where_its_inputs_can_not_be_kept_and_says_so(
     assert run(symbols=["SPY"]).is_completed()
     (text,) = [text for text in stored(market)["SPY"]["warnings"] if text.startswith("inputs-not-kept")]
     assert "prediction_inputs" in text
+
+
+def test_a_run_is_recorded_for_the_metrics(database: psycopg.Connection[Any], script: Script) -> None:
+    for symbol in ("BTC-USD", "ETH-USD"):
+        add_candles(database, symbol, 50, datetime.now(UTC))
+    script.statuses["ETH-USD"] = [422]
+    assert run(as_of=None).is_failed()
+    with database.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        (row,) = cursor.execute("SELECT * FROM flow_runs").fetchall()
+    assert (row["deployment"], row["flow"], row["timeframe"]) == ("command line", "predict-batch", "1h")
+    assert row["counts"] == {"stored": 1, "unchanged": 0, "skipped": 0, "stale": 0, "failed": 1}
+    assert (row["succeeded_at"], row["without_events"]) == (None, 1)
+    symbols = database.execute("SELECT symbol, succeeded_at, with_events FROM symbol_runs").fetchall()
+    assert symbols == [("BTC-USD", row["ended_at"], False)]

@@ -356,3 +356,23 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
 @pytest.mark.usefixtures("prefect_server")
 def test_with_nothing_to_score_a_run_completes(market: psycopg.Connection[Any]) -> None:
     assert score(timeframe="1d", as_of=START, return_state=True).is_completed()
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_and_the_coverage_of_the_last_week_are_recorded(market: psycopg.Connection[Any]) -> None:
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8) - START
+    shift = "UPDATE ohlcv_1h SET ts = ts + %s::interval"
+    market.execute(shift, (first - timedelta(hours=10),))
+    add_forecast(
+        market,
+        CLOSES,
+        10,
+        as_of=START + first,
+        timestamps=[START + first + timedelta(hours=step) for step in range(1, 5)],
+    )
+    assert score(timeframe="1h", return_state=True).is_completed()
+    (counts,) = market.execute("SELECT flow, timeframe, state, counts FROM flow_runs").fetchall()
+    expected = {"new": 1, "changed": 0, "unchanged": 0, "unscored": 0}
+    assert counts == ("score-forecasts", "1h", "Completed", expected)
+    (coverage,) = market.execute("SELECT asset_class, model_name, closes FROM recent_coverage").fetchall()
+    assert coverage == ("crypto", "tiny", 4)

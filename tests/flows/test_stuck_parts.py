@@ -2,25 +2,26 @@
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from prefect import flow, task
 
+from flows.forecasting.seeds import forecast_seed
 from flows.runtime import server_calls, time_limits
 from flows.runtime.database import StatementTimeout, limited_transaction
 from flows.runtime.database import database as database_transaction
 from flows.runtime.time_limits import CLOSING_S, HOURLY_RUN_S, request_limit_s, statement_limit_s
 from market.warning_codes import WarningCode
 from sql.connect import connect
-from tests.flows.test_predict import SYMBOLS, add_candles, market, run, stored
-from tests.helpers.stand_in_server import Script
+from tests.flows.test_predict import SYMBOLS, add_candles, artifact, market, run, stored
+from tests.helpers.stand_in_server import Script, silent_server, stand_in_server
 
 __all__ = ["market"]
 
@@ -33,13 +34,6 @@ def held(url: str, lock: str) -> Iterator[None]:
     with connect(url) as other:
         other.execute(lock)
         yield
-
-
-@contextmanager
-def stuck_server() -> Iterator[str]:
-    """An address where connections are taken and nothing is ever answered."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +109,7 @@ def test_a_stuck_server_is_one_clear_failure(
     market: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KRONOS_TIMEOUT_S", "0.3")
-    with stuck_server() as address:
+    with silent_server() as address:
         monkeypatch.setenv("KRONOS_SERVER", address)
         state = run()
     assert state.is_failed()
@@ -201,6 +195,48 @@ def test_a_busy_server_is_asked_again_when_it_says(
     assert state.message is not None
     assert "SPY: ServerTimeout: the server asks for another 3600 s" in state.message
     assert script.calls["SPY"] == 9
+
+
+@pytest.fixture
+def second(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """What a second server of the list is to answer; the first one is that of `script`."""
+    second = Script()
+    with stand_in_server(second) as address:
+        monkeypatch.setenv("KRONOS_SERVERS", f"{os.environ['KRONOS_SERVER']},{address}")
+        monkeypatch.delenv("KRONOS_SERVER")
+        yield second
+
+
+def test_a_busy_server_of_several_is_not_waited_for(
+    market: psycopg.Connection[Any], script: Script, second: Script
+) -> None:
+    script.statuses["SPY"], script.retry_after["SPY"] = [429] * 9, "3600"
+    assert run(symbols=["SPY"]).is_completed()
+    assert script.calls == second.calls == {"SPY": 1}
+
+
+def test_a_server_of_several_that_changes_its_model_is_left_out(
+    market: psycopg.Connection[Any], script: Script, second: Script
+) -> None:
+    script.models_after = {1: msgspec.structs.replace(script.model, version="v2")}
+    assert run().is_completed()
+    assert {row["model_version"] for row in stored(market).values()} == {"v1"}
+    assert set(second.calls) == set(SYMBOLS)
+    description, _ = artifact()
+    assert "it has changed its model to stand-in v2" in description
+
+
+def test_where_all_servers_change_their_model_the_rest_is_forecast_with_the_new_one(
+    market: psycopg.Connection[Any], script: Script, second: Script
+) -> None:
+    for each in (script, second):
+        each.models_after = {2: msgspec.structs.replace(each.model, version="v2")}
+    assert run().is_completed()
+    rows = stored(market)
+    assert set(rows) == set(SYMBOLS)
+    assert "v2" in {row["model_version"] for row in rows.values()}
+    for symbol, row in rows.items():
+        assert row["seed"] == forecast_seed(symbol, "1h", row["as_of"], row["model_version"])
 
 
 def timeout_of(connection: psycopg.Connection[Any]) -> str:

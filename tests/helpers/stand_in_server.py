@@ -1,5 +1,6 @@
 """A small HTTP server that answers as the inference server does, and fails as told: for error paths only."""
 
+import socket
 import threading
 import time
 from collections import Counter, defaultdict
@@ -55,6 +56,10 @@ class Script:
     ----------
     model
         Answer of GET /model.
+    model_statuses
+        Statuses of the calls of /model to come; 200 once they are used up.
+    model_calls
+        Number of calls of /model.
     statuses
         By symbol, the statuses of the calls to come; 200 once they are used up.
     retry_after
@@ -74,6 +79,8 @@ class Script:
     """
 
     model: ModelInfo = MODEL
+    model_statuses: list[int] = field(default_factory=list)
+    model_calls: int = 0
     statuses: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     retry_after: dict[str, str] = field(default_factory=dict)
     slow_s: dict[str, float] = field(default_factory=dict)
@@ -90,13 +97,19 @@ class Script:
 
 
 @contextmanager
-def stand_in_server(script: Script) -> Iterator[str]:
-    """Serve a script on a free port and give its address."""
+def stand_in_server(script: Script, port: int = 0) -> Iterator[str]:
+    """Serve a script on a port, a free one unless given, and give its address."""
     counting = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.reply(200, script.model)
+            with counting:
+                script.model_calls += 1
+                status = script.model_statuses.pop(0) if script.model_statuses else 200
+            if status == 200:
+                self.reply(200, script.model)
+            else:
+                self.reply(status, Problem(title="Told to fail", status=status, detail="/model fails"))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -127,14 +140,21 @@ def stand_in_server(script: Script) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """An address where connections are taken and nothing is ever answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 def answer_of(

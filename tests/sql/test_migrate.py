@@ -36,6 +36,11 @@ COLUMNS = {
     "prediction_calibration": "timeframe model_name model_version asset_class as_of low high counts",
     "scored_closes": "timeframe symbol ts close forecasts_from",
     "scored_releases": "timeframe symbol day releases",
+    "feed_loads": "target source symbol version days day_rows loaded_at",
+    "flow_runs": "deployment flow timeframe started_at ended_at state succeeded_at counts without_events",
+    "symbol_runs": "timeframe symbol succeeded_at with_events",
+    "recent_coverage": "timeframe asset_class model_name computed_at closes covered closes_calibrated "
+    "covered_calibrated",
 }
 
 

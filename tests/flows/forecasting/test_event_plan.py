@@ -6,12 +6,21 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 import psycopg
 import pytest
 
 from flows.events import EventResult
-from flows.forecasting.candles import CandleWindow
-from flows.forecasting.event_plan import EventPlan, plan_events, warnings_by_text, why_unusable
+from flows.forecasting.candles import CandleWindow, closed_windows
+from flows.forecasting.event_plan import (
+    EventPlan,
+    event_requests,
+    plan_events,
+    requests_of_times,
+    warnings_by_text,
+    why_unusable,
+)
+from flows.forecasting.window_times import WindowCut
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from market.instruments import Instrument, default_instruments
@@ -28,6 +37,36 @@ def window(symbol: str, count: int = 40) -> CandleWindow:
     prices = np.linspace(100.0, 101.0, count)
     columns = dict.fromkeys(("open", "high", "low", "close"), prices)
     return CandleWindow(instrument, times, columns, future_timestamps(instrument, "1h", times[-1], 24))
+
+
+def test_windows_from_times_alone_are_those_from_the_candles() -> None:
+    """Among them one after a hole, one that is stale, and one that is too short."""
+    instruments = {
+        name: replace(default_instruments()[like], symbol=name)
+        for name, like in {
+            "WHOLE": "EURUSD", "EQUAL": "EURUSD", "OTHER": "BTC-USD", "HOLE": "BTC-USD", "STALE": "BTC-USD",
+            "SHORT": "BTC-USD",
+        }.items()
+    }  # fmt: skip
+    times = {name: past_timestamps(each, "1h", NOW, 200) for name, each in instruments.items()}
+    times["HOLE"] = np.delete(times["HOLE"], slice(60, 100))
+    times["STALE"], times["SHORT"] = times["STALE"][:-50], times["SHORT"][-20:]
+    prices = dict.fromkeys(("open", "high", "low", "close", "volume", "amount"), 1.0)
+    candles = pl.concat(
+        [
+            pl.DataFrame({"symbol": [name] * len(stamps), "ts": stamps})
+            .with_columns(pl.col("ts").dt.replace_time_zone("UTC"))
+            .with_columns(**{column: pl.lit(value) for column, value in prices.items()})
+            for name, stamps in times.items()
+        ]
+    )
+    cut = WindowCut("1h", AS_OF, lookback=150, pred_len=24, min_candles=32)
+    found = closed_windows(candles, instruments, "1h", AS_OF, lookback=150, pred_len=24, min_candles=32)
+    assert set(found.windows) == {"WHOLE", "EQUAL", "OTHER", "HOLE"}
+    expected = {request.grid for request in event_requests(found.windows, "1h", AS_OF)}
+    requests = requests_of_times(times, instruments, cut)
+    assert len(requests) == 3  # equal windows once
+    assert {request.grid for request in requests} == expected
 
 
 WINDOWS = {symbol: window(symbol) for symbol in ("EURUSD", "BTC-USD")}

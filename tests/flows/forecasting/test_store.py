@@ -1,5 +1,7 @@
 """Rows of ml_predictions on a real Postgres: written whole, replaced by a rerun."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from flows.forecasting.store import PredictionRow, upsert_prediction
+from flows.forecasting.store import PredictionRow, upsert_prediction, upsert_predictions
+from flows.forecasting.stored_inputs import StoredInputs, keep_all_inputs
+from sql.connect import connect
 
 AS_OF = datetime(2024, 12, 18, 11, tzinfo=UTC)
 
@@ -86,3 +90,50 @@ def test_is_committed_at_once(database_url: str, database: psycopg.Connection[An
     with psycopg.connect(database_url) as other:
         upsert_prediction(other, ROW)
         assert len(stored(database)) == 1
+
+
+INPUTS = StoredInputs("EURUSD", "1h", AS_OF, "tiny", 40, 4, 1.0, 0, 1.0, None, None)
+
+
+def rows_of(symbols: str) -> list[PredictionRow]:
+    return [replace(ROW, symbol=symbol) for symbol in symbols]
+
+
+def inputs_of(symbols: str) -> list[StoredInputs]:
+    return [replace(INPUTS, symbol=symbol) for symbol in symbols]
+
+
+@pytest.mark.parametrize(
+    ("table", "write", "rows"),
+    [
+        ("ml_predictions", upsert_predictions, rows_of),
+        ("prediction_inputs", keep_all_inputs, inputs_of),
+    ],
+)
+def test_two_runs_that_write_the_same_rows_at_once_do_not_end_in_a_deadlock(
+    database: psycopg.Connection[Any], database_url: str, table: str, write: Any, rows: Any
+) -> None:
+    """Both have to wait for the row in the middle, with the rows on their side of it written."""
+    write(database, rows("AMZ"))
+
+    def run(order: str) -> None:
+        with connect(database_url) as connection, connection.transaction():
+            write(connection, rows(order))
+
+    with connect(database_url) as holding, ThreadPoolExecutor(2) as threads:
+        holding.execute(f"SELECT FROM {table} WHERE symbol = 'M' FOR UPDATE")
+        runs = [threads.submit(run, order) for order in ("AMZ", "ZMA")]
+        wait_for_waiting(database, len(runs))
+        holding.commit()
+        for each in runs:
+            each.result()
+
+
+def wait_for_waiting(database: psycopg.Connection[Any], sessions: int) -> None:
+    """Wait until so many sessions wait for a lock."""
+    waiting = "datname = current_database() AND wait_event_type = 'Lock'"
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}"
+    give_up = time.monotonic() + 30
+    while database.execute(query).fetchone() != (sessions,):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import polars as pl
 import psycopg
 import pytest
 
@@ -63,7 +62,6 @@ def test_nothing_active_says_what_to_do(database: psycopg.Connection[Any]) -> No
 
 
 def test_an_active_symbol_without_candles_is_skipped(instruments: psycopg.Connection[Any]) -> None:
-    candles = pl.DataFrame({"symbol": ["EURUSD", "EURUSD", "BTC-USD"]})
-    universe = skip_without_candles(read_universe(instruments, None), candles, "1h")
+    universe = skip_without_candles(read_universe(instruments, None), {"EURUSD", "BTC-USD"}, "1h")
     assert set(universe.instruments) == {"EURUSD", "BTC-USD"}
     assert universe.skipped == {"SPX": "no 1h candles"}

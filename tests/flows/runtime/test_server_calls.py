@@ -1,11 +1,12 @@
 """Waits for a busy server: as long as it asks for, within the time of the call."""
 
+import random
 from types import SimpleNamespace
 
 import pytest
 
 from flows.runtime import server_calls
-from flows.runtime.server_calls import SHORTEST_WAIT_S, while_busy
+from flows.runtime.server_calls import LONGEST_WAIT_SHARE, SHORTEST_WAIT_S, while_busy
 from inference_server.client import PredictionRefused, ServerTimeout, ServerUnavailable
 from inference_server.schemas import Problem
 
@@ -16,6 +17,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
     clock = SimpleNamespace(monotonic=lambda: sum(waits), sleep=waits.append)
     monkeypatch.setattr(server_calls, "time", clock)
+    monkeypatch.setattr(server_calls, "random", SimpleNamespace(uniform=lambda low, high: low))
     return waits
 
 
@@ -38,6 +40,21 @@ def test_the_wait_is_what_the_server_asks_for(waits: list[float]) -> None:
     assert waits == [20.0, SHORTEST_WAIT_S, 40.0]
     assert left == [100.0, 80.0, 79.5, 39.5]
     assert said[0] == "the server is busy, another call follows in 20 s: Queue full (429)"
+
+
+def test_calls_that_are_refused_together_return_apart_and_none_too_early(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_calls, "random", random)
+    failures = [busy(20.0) for _ in range(20)]
+
+    def call(_: float) -> None:
+        if failures:
+            raise failures.pop()
+
+    while_busy(call, 1e6, lambda _: None)
+    assert len(set(waits)) == 20
+    assert all(20.0 <= wait <= 20.0 * LONGEST_WAIT_SHARE for wait in waits)
 
 
 def test_a_server_that_stays_busy_is_given_up_within_the_time(waits: list[float]) -> None:

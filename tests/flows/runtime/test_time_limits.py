@@ -24,6 +24,9 @@ from flows.runtime.time_limits import (
     OutOfTime,
     request_limit_s,
     statement_limit_s,
+    time_of_run,
+    waiting_limit_s,
+    within_run_of_another_process,
 )
 from flows.score import score, score_hourly
 from inference_server.client import DEADLINE_SHARE
@@ -74,7 +77,8 @@ def test_a_run_of_a_deployment_ends_before_its_next_one(name: str) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     assert flow.timeout_seconds is not None
     for schedule in deployment["schedules"]:
-        dates = CronSchedule(**schedule).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
+        cron = {name: value for name, value in schedule.items() if name != "active"}
+        dates = CronSchedule(**cron).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
         first, second, third = asyncio.run(dates)
         assert flow.timeout_seconds < min(second - first, third - second).total_seconds()
 
@@ -100,7 +104,14 @@ def test_what_is_begun_ends_within_the_run(
     assert request_limit_s(50.0) == pytest.approx(50.0, abs=1)
 
 
-@pytest.mark.parametrize(("limit", "kept_s"), zip(LIMITS, (CLOSING_S, SUMMARY_S), strict=True))
+@pytest.mark.parametrize(
+    ("limit", "kept_s"),
+    [
+        *zip(LIMITS, (CLOSING_S, SUMMARY_S), strict=True),
+        (lambda: waiting_limit_s(HOURLY_RUN_S), CLOSING_S + DEFAULTS.timeout_s),
+    ],
+    ids=["request", "statement", "wait"],
+)
 def test_nothing_is_begun_that_would_outlast_the_run(
     monkeypatch: pytest.MonkeyPatch, limit: Callable[[], float], kept_s: float
 ) -> None:
@@ -109,6 +120,19 @@ def test_nothing_is_begun_that_would_outlast_the_run(
     begun(monkeypatch, HOURLY_RUN_S, HOURLY_RUN_S - kept_s + 1)
     with pytest.raises(OutOfTime, match=r"3,300 s in which it has to end.* the next run"):
         limit()
+
+
+def test_a_part_in_another_process_keeps_to_the_time_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There Prefect's own context says that the run began when the part did."""
+    began_ago = HOURLY_RUN_S - CLOSING_S - 100
+    begun(monkeypatch, HOURLY_RUN_S, began_ago)
+    given = time_of_run()
+    assert given is not None
+    begun(monkeypatch, HOURLY_RUN_S, 0.0)
+    with within_run_of_another_process(given):
+        assert time_of_run() == given
+        assert request_limit_s() == pytest.approx(100.0, abs=1)
+    assert request_limit_s() == 600.0
 
 
 def test_outside_a_run_the_settings_alone_count(monkeypatch: pytest.MonkeyPatch) -> None:

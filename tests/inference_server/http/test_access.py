@@ -49,7 +49,7 @@ def test_open_routes_answer_anybody(server: TestClient[Any], path: str) -> None:
         assert server.get(path, headers=bearer(key)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/predict", "/predict-batch", "/model", "/metrics"])
+@pytest.mark.parametrize("path", ["/predict", "/predict-batch", "/model", "/metrics", "/metrics/flows"])
 def test_closed_routes_ask_for_a_key_before_they_look_at_anything_else(
     server: TestClient[Any], path: str
 ) -> None:

@@ -1,0 +1,2 @@
+-- The database of the Prefect server, made when Postgres starts for the first time.
+CREATE DATABASE prefect;

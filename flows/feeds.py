@@ -1,0 +1,256 @@
+"""The flows load-calendar and load-candles: load files, folders and web addresses on a schedule."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import psycopg
+from prefect import State, flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.blocks.system import Secret
+from prefect.client.schemas.objects import TaskRun
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.files.errors import TableError
+from flows.forecasting.answers import quoted
+from flows.forecasting.universe import read_universe
+from flows.loading.calendar_feed import CalendarFeed, load_calendar_item
+from flows.loading.candle_feed import CandleFeed, CandleOutcome, load_candle_item
+from flows.loading.candle_report import candle_table, failure_message, with_absent
+from flows.loading.credentials import Credentials, read_credentials
+from flows.loading.download import DownloadLimits, SourceUnavailable
+from flows.loading.rows import Loaded
+from flows.loading.sources import Item, Span, candle_items, single_item
+from flows.runtime.retries import RETRIED, worth_another_try
+from flows.runtime.run_database import RunDatabase
+from flows.runtime.settings import WORKERS
+from flows.runtime.time_limits import HOURLY_RUN_S
+from market.timeframes import CANDLE_TABLE, Timeframe
+from sql.errors import DatabaseError, one_line
+
+LEAST_SHARE: Final = 0.9
+"""Share of the rows before that a feed must give again: a tenth may go, as with `--replace`."""
+
+CALENDAR_RUN_S: Final = 25 * 60.0
+"""A load of the calendar: five minutes before the next one is due."""
+
+Days = Annotated[int, Field(ge=0, le=36_500)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Megabytes = Annotated[float, Field(gt=0, le=10_000)]
+Seconds = Annotated[float, Field(gt=0, le=1200)]
+
+
+def feed_worth_another_try(_task: Any, run: TaskRun, state: State[Any]) -> bool:
+    """Return whether a task failed because a feed or the database was unavailable; refusals are final."""
+    failure = state.result(raise_on_failure=False)
+    return isinstance(failure, SourceUnavailable) or worth_another_try(_task, run, state)
+
+
+FEED_RETRIED: Final[dict[str, Any]] = {**RETRIED, "retry_condition_fn": feed_worth_another_try}
+
+
+@task(name="load calendar", **FEED_RETRIED)
+def load_calendar_task(item: Item, feed: CalendarFeed, credentials: Credentials) -> Loaded | None:
+    """Read the calendar and store it; None where it is unchanged."""
+    with RunDatabase() as database:
+        return load_calendar_item(database, item, feed, credentials)
+
+
+@task(name="load candles", task_run_name="load candles {item.name}", **FEED_RETRIED)
+def load_candles_task(item: Item, feed: CandleFeed, credentials: Credentials) -> list[CandleOutcome]:
+    """Read the candles of a file or an address and store them, symbol by symbol."""
+    with RunDatabase() as database:
+        return load_candle_item(database, item, feed, credentials)
+
+
+@task(name="read the symbols of the run", **RETRIED)
+def read_symbols(symbols: list[str] | None) -> list[str]:
+    """Return the symbols requested by name, else the active instruments."""
+    if symbols is not None:
+        return symbols
+    with RunDatabase() as database, database.connection() as connection:
+        return list(read_universe(connection, None).instruments)
+
+
+@flow(name="load-calendar", timeout_seconds=CALENDAR_RUN_S)
+def load_calendar_feed(
+    location: str,
+    headers: dict[str, str] | None = None,
+    key: str | None = None,
+    timezone: str | None = None,
+    source: str | None = None,
+    replace_schedule: bool = True,
+    days_back: Days = 7,
+    days_ahead: Days = 60,
+    least_share: Share = LEAST_SHARE,
+    size_limit_mb: Megabytes = 100.0,
+    time_limit_s: Seconds = 120.0,
+    force: bool = False,
+) -> Loaded | State[Any]:
+    """Load the economic calendar from a file or a web address; a run that fails changes nothing.
+
+    Parameters
+    ----------
+    location
+        Path of a file on the worker's machine, or an address (http, https) that may have the placeholders
+        ``{from}``, ``{to}`` (dates), ``{from_s}``, ``{to_s}`` (Unix times) and ``{key}``.
+    headers
+        Headers of the request: by header, the *name* of the environment variable or Prefect Secret block with
+        its value, such as ``{"X-Finnhub-Token": "FINNHUB_KEY"}``.
+    key
+        Name of the environment variable or Prefect Secret block whose value replaces ``{key}``.
+    timezone
+        Zone of times without one, such as America/New_York; None for UTC.
+    source
+        Value of the column `source` where the feed has none; None for the host of the address.
+    replace_schedule
+        Whether releases without figures that the feed lacks are withdrawn, by the rules of ``--replace``.
+    days_back, days_ahead
+        Days before and after today that ``{from}`` and ``{to}`` stand for.
+    least_share
+        Share of the rows that the feed gave before in the same span that it must give again; 0 accepts any.
+    size_limit_mb, time_limit_s
+        The most that is downloaded, once inflated, and the most time that it may take.
+    force
+        Whether the feed is loaded although it is unchanged.
+
+    Returns
+    -------
+    Loaded or State
+        Numbers of rows; a state named Unchanged; or a failed state that says why nothing was loaded.
+    """
+    try:
+        credentials = read_credentials(headers, key, secret_block)
+        item = single_item(location.strip(), Span(days_back, days_ahead), credentials)
+        feed = CalendarFeed(
+            timezone, source, replace_schedule, least_share, _limits(size_limit_mb, time_limit_s), force
+        )
+        loaded = load_calendar_task(quoted(item), feed, quoted(credentials))
+    except (TableError, DatabaseError, psycopg.Error) as error:
+        return Failed(message=f"nothing was loaded: {_sentence(error)}")
+    if loaded is None:
+        return Completed(name="Unchanged", message=f"{item.name} is unchanged since its last load")
+    for note in loaded.notes:
+        get_run_logger().warning(note)
+    create_table_artifact(
+        key="load-calendar",
+        table=[{"rows": name, "number": getattr(loaded, name)} for name in ("new", "changed", "unchanged")],
+        description="\n\n".join([f"{item.name} into economic_calendar", *loaded.notes]),
+    )
+    return loaded
+
+
+@flow(
+    name="load-candles",
+    timeout_seconds=HOURLY_RUN_S,
+    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
+)
+def load_candles_feed(
+    location: str,
+    timeframe: Timeframe = "1h",
+    symbols: list[str] | None = None,
+    aliases: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    key: str | None = None,
+    days_back: Days = 7,
+    least_share: Share = LEAST_SHARE,
+    size_limit_mb: Megabytes = 500.0,
+    time_limit_s: Seconds = 120.0,
+    force: bool = False,
+) -> list[CandleOutcome] | State[Any]:
+    """Load candles from a file, a folder or a web address; a symbol that fails stops no other.
+
+    Parameters
+    ----------
+    location
+        Path on the worker's machine of a file, of a folder with a file for each symbol, or of one with
+        ``candles_1h`` or ``candles_1d``; or an address (http, https), which is requested for each symbol if
+        it has ``{symbol}``. See `load_calendar_feed` for its other placeholders.
+    symbols
+        Load only these; None for all that a file or folder has, and for the active instruments of an address
+        with ``{symbol}``.
+    aliases
+        The provider's names, by symbol: ``{"BTC-USD": "BTCUSDT"}``.
+    headers, key, size_limit_mb, time_limit_s
+        As in `load_calendar_feed`; the limits are those of one download.
+    days_back
+        Days before today that ``{from}`` stands for; ``{to}`` is today.
+    least_share
+        As in `load_calendar_feed`, for each symbol.
+    force
+        Whether files are loaded although they are unchanged.
+
+    Returns
+    -------
+    list of CandleOutcome or State
+        An outcome for each symbol; a state named Unchanged; or a failed state, named PartiallyFailed if any
+        symbol was loaded, that names the symbols that failed.
+    """
+    names = aliases or {}
+    try:
+        credentials = read_credentials(headers, key, secret_block)
+        requested = read_symbols(symbols) if "{symbol}" in location else symbols
+        span = Span(days_back, 0)
+        items = candle_items(location.strip(), timeframe, requested or [], span, credentials, names)
+    except (TableError, LookupError, DatabaseError, psycopg.Error) as error:
+        return Failed(message=f"nothing was loaded: {_sentence(error)}")
+    feed = CandleFeed(
+        timeframe,
+        None if symbols is None else frozenset(symbols),
+        names,
+        least_share,
+        _limits(size_limit_mb, time_limit_s),
+        force,
+    )
+    futures = [(item, load_candles_task.submit(quoted(item), feed, quoted(credentials))) for item in items]
+    outcomes: list[CandleOutcome] = []
+    for item, future in futures:
+        try:
+            outcomes += future.result()
+        except Exception as error:  # a failure of one file, of any kind, must not stop the others
+            outcomes.append(CandleOutcome(item.symbol or item.name, error=_sentence(error)))
+    return _conclude(with_absent(outcomes, symbols, items), timeframe)
+
+
+def _conclude(outcomes: Sequence[CandleOutcome], timeframe: Timeframe) -> list[CandleOutcome] | State[Any]:
+    """Publish the summary of a load of candles, and return its state."""
+    for outcome in outcomes:
+        for note in () if outcome.loaded is None else outcome.loaded.notes:
+            get_run_logger().warning("%s: %s", outcome.symbol, note)
+    failure = failure_message(outcomes)
+    heading = f"{timeframe} candles into {CANDLE_TABLE[timeframe]}"
+    create_table_artifact(
+        key=f"load-candles-{timeframe}",
+        table=candle_table(outcomes),
+        description="\n\n".join([heading, *([] if failure is None else [failure])]),
+    )
+    loaded = any(outcome.error is None for outcome in outcomes)
+    if failure is not None:
+        return Failed(message=failure, name="PartiallyFailed" if loaded else "Failed")
+    if all(outcome.loaded is None for outcome in outcomes):
+        return Completed(name="Unchanged", message="every file is unchanged since its last load")
+    return list(outcomes)
+
+
+def secret_block(name: str) -> str:
+    """Return the value of a Prefect Secret block.
+
+    Raises
+    ------
+    ValueError
+        There is none of that name.
+    """
+    block: Any = Secret.load(name)
+    return str(block.get())
+
+
+def _limits(size_limit_mb: float, time_limit_s: float) -> DownloadLimits:
+    return DownloadLimits(round(size_limit_mb * 1e6), time_limit_s)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, TableError | LookupError | DatabaseError):
+        return str(error)
+    return one_line(error) if isinstance(error, psycopg.Error) else f"{type(error).__name__}: {error}"

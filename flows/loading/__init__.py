@@ -1,0 +1,1 @@
+"""Fetches candles and calendars from files, folders and web addresses, and stores them."""

@@ -1,0 +1,153 @@
+"""Loads the candles of a file or an address symbol by symbol: one that is refused stops no other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from flows.files.errors import TableError
+from flows.files.providers import provider_candles
+from flows.forecasting.universe import known_instruments
+from flows.loading.candles import read_candle_file, store_candles
+from flows.loading.completeness import days_of, why_shortened
+from flows.loading.credentials import Credentials
+from flows.loading.download import DownloadLimits
+from flows.loading.history import FeedKey, FeedLoad, read_load, write_load
+from flows.loading.rows import Loaded
+from flows.loading.sources import Content, Item, named, read_item
+from flows.runtime.run_database import RunDatabase
+from market.instruments import Instrument
+from market.timeframes import CANDLE_TABLE, Timeframe
+
+
+@dataclass(frozen=True)
+class CandleFeed:
+    """How the candles of a feed are read.
+
+    Attributes
+    ----------
+    symbols
+        Only these are loaded; None for all that it has.
+    aliases
+        The provider's names, by symbol.
+    least_share
+        See `flows.loading.completeness.why_shortened`.
+    limits
+        Of each download.
+    force
+        Whether files are loaded although they are unchanged.
+    """
+
+    timeframe: Timeframe
+    symbols: frozenset[str] | None
+    aliases: Mapping[str, str]
+    least_share: float
+    limits: DownloadLimits
+    force: bool
+
+
+@dataclass(frozen=True)
+class CandleOutcome:
+    """What a load made of the candles of a symbol: rows, or the reason why there are none.
+
+    Attributes
+    ----------
+    symbol
+        Name of the file or address where it is not known whose candles it has.
+    loaded
+        None where the file is unchanged, or `error` says why it is refused.
+    last
+        The open of the newest candle that was loaded, in UTC.
+    """
+
+    symbol: str
+    loaded: Loaded | None = None
+    error: str | None = None
+    last: str | None = None
+
+
+def load_candle_item(
+    database: RunDatabase, item: Item, feed: CandleFeed, credentials: Credentials
+) -> list[CandleOutcome]:
+    """Read candles and store those of each symbol in a transaction of their own.
+
+    Raises
+    ------
+    TableError
+        It is no table, or nothing says whose candles they are; nothing is stored then.
+    SourceUnavailable, DatabaseError, psycopg.Error
+        The feed or the database can't be reached; another try may succeed.
+    """
+    key = FeedKey(CANDLE_TABLE[feed.timeframe], item.source, item.symbol or "")
+    with database.connection() as connection:
+        before = read_load(connection, key)
+        known = known_instruments(connection)
+    try:
+        content = read_item(item, credentials, feed.limits, {} if feed.force else before.version)
+        if content is None:
+            return [CandleOutcome(item.symbol or item.name)]
+        frame = _with_symbols(content, item, feed)
+    except TableError as error:
+        raise credentials.without_secrets(named(error, item)) from None
+    outcomes = [
+        _load_symbol(database, item, feed, known, str(symbol), part, content)
+        for (symbol,), part in frame.partition_by("symbol", as_dict=True, maintain_order=True).items()
+        if feed.symbols is None or symbol in feed.symbols
+    ]
+    stored = {outcome.symbol for outcome in outcomes if outcome.error is None}
+    if len(stored) == len(outcomes) and item.symbol not in stored:
+        with database.connection() as connection:
+            write_load(connection, key, FeedLoad(content.version))
+    return outcomes
+
+
+def _with_symbols(content: Content, item: Item, feed: CandleFeed) -> pl.DataFrame:
+    """Return the rows with a column `symbol` that has our names.
+
+    Raises
+    ------
+    TableError
+        Nothing says whose candles they are.
+    """
+    frame = provider_candles(content.frame)
+    if item.url is not None and item.symbol is not None:  # requested for one symbol, by the provider's name
+        return frame.with_columns(symbol=pl.lit(item.symbol))
+    if "symbol" not in frame.columns:
+        symbol = item.symbol
+        if symbol is None and feed.symbols is not None and len(feed.symbols) == 1:
+            (symbol,) = feed.symbols
+        if symbol is None:
+            raise TableError(
+                "it has no column symbol; give one symbol, a folder with a file for each, or an address with "
+                "{symbol}"
+            )
+        return frame.with_columns(symbol=pl.lit(symbol))
+    names = {name: symbol for symbol, name in feed.aliases.items()}
+    return frame.with_columns(pl.col("symbol").cast(pl.String).str.strip_chars().replace(names))
+
+
+def _load_symbol(
+    database: RunDatabase,
+    item: Item,
+    feed: CandleFeed,
+    known: Mapping[str, Instrument],
+    symbol: str,
+    frame: pl.DataFrame,
+    content: Content,
+) -> CandleOutcome:
+    key = FeedKey(CANDLE_TABLE[feed.timeframe], item.source, symbol)
+    try:
+        file = read_candle_file(known, frame, feed.timeframe, closed_by=content.written_at)
+        days = days_of(file.rows["ts"])
+        with database.connection() as connection:
+            shortened = why_shortened(read_load(connection, key).days, days, feed.least_share)
+            if shortened is not None:
+                raise TableError(shortened)
+            loaded = store_candles(connection, file, feed.timeframe, known)
+            version = content.version if symbol == item.symbol else {}
+            write_load(connection, key, FeedLoad(version, days))
+    except TableError as error:
+        return CandleOutcome(symbol, error=f"{item.name}: {error}")
+    last: datetime = file.rows["ts"][-1]
+    return CandleOutcome(symbol, loaded, last=f"{last:%Y-%m-%d %H:%M}")

@@ -1,0 +1,5 @@
+-- Whether there are candles, whether there is a calendar of generated releases alone, and the symbols with candles.
+SELECT
+    EXISTS (SELECT FROM ohlcv_1h) OR EXISTS (SELECT FROM ohlcv_1d) AS has_candles,
+    coalesce((SELECT bool_and(coalesce(source, '') = 'generated') FROM economic_calendar), false) AS is_generated,
+    (SELECT coalesce(array_agg(symbol), '{}') FROM instruments) AS symbols

@@ -1,0 +1,61 @@
+"""Files read by what they contain, whatever their names."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flows.files.contents import read_content
+from flows.files.errors import TableError
+
+FRAME = pl.DataFrame({"a": ["1", "2"], "b": ["x", "y"]})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "without_ending"
+
+
+def test_the_format_follows_from_the_first_bytes(file: Path) -> None:
+    FRAME.write_csv(file)
+    assert read_content(file).equals(FRAME)
+    FRAME.write_parquet(file)
+    assert read_content(file).equals(FRAME)
+    FRAME.write_json(file)
+    assert read_content(file).equals(FRAME)
+    FRAME.write_ndjson(file)
+    assert read_content(file).equals(FRAME)
+    file.write_bytes(b"\xef\xbb\xbfa,b\n1,x\n2,y\n")
+    assert read_content(file).equals(FRAME)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "^it is empty$"),
+        (b" \r\n", "^it is empty$"),
+        (
+            b"\n<!DOCTYPE html><html><head><title> Log\n in</title>",
+            "HTML or XML page with the title 'Log in', not a table",
+        ),
+        (b"<?xml version='1.0'?><Error/>", "HTML or XML page, not a table; it begins with"),
+        (b"a,b\n", "it has no rows; it begins with 'a,b'"),
+        (b"Too many requests", "it has no rows; it begins with 'Too many requests'"),
+        (b"PAR1 and then nothing", "it can't be read: .*; it begins with 'PAR1"),
+        (b'[{"a": 1}, {"a"', "it is not whole JSON"),
+        (b"a,b\n1,x,3\n", "it can't be read"),
+    ],
+)
+def test_what_is_no_table_is_refused(file: Path, content: bytes, message: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(TableError, match=message):
+        read_content(file)
+
+
+def test_a_csv_that_may_be_cut_off_must_end_with_a_line_break(file: Path) -> None:
+    file.write_bytes(b"a,b\n1,x\n2,y")
+    assert read_content(file).equals(FRAME)
+    with pytest.raises(TableError, match="it ends within a line"):
+        read_content(file, complete=False)
+    file.write_bytes(b"a,b\n1,x\n2,y\n")
+    assert read_content(file, complete=False).equals(FRAME)

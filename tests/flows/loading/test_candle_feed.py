@@ -1,0 +1,168 @@
+"""Candles from files, folders and a real server into a real database, symbol by symbol."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+
+from flows.files.errors import TableError
+from flows.loading.candle_feed import CandleFeed, CandleOutcome, load_candle_item
+from flows.loading.credentials import Credentials
+from flows.loading.download import DownloadLimits
+from flows.loading.rows import Loaded
+from flows.loading.sources import Span, candle_items
+from flows.runtime.run_database import RunDatabase
+from tests.helpers.feed_server import Answer, Feeds, feed_server
+
+HOUR = timedelta(hours=1)
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+LIMITS = DownloadLimits(5_000_000, 20.0)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Feeds]:
+    with feed_server() as feeds:
+        yield feeds
+
+
+def candles(count: int, end: datetime = NOW, **columns: Any) -> pl.DataFrame:
+    """Hourly candles of a market around the clock, the last one closing at `end`."""
+    stamps = [end - HOUR * (count - n) for n in range(count)]
+    values: dict[str, Any] = {
+        "timestamp": stamps,
+        "open": 1.0,
+        "high": 2.0,
+        "low": 0.5,
+        "close": 1.5,
+        "volume": 9.0,
+    }
+    return pl.DataFrame({**values, **columns})
+
+
+def load(
+    location: str | Path,
+    symbols: Sequence[str] | None = None,
+    aliases: dict[str, str] | None = None,
+    requested: Sequence[str] = (),
+    force: bool = False,
+) -> list[CandleOutcome]:
+    wanted = None if symbols is None else frozenset(symbols)
+    feed = CandleFeed("1h", wanted, aliases or {}, 0.9, LIMITS, force)
+    items = candle_items(str(location), "1h", requested, Span(7, 0), Credentials(), aliases or {})
+    with RunDatabase() as database:
+        return [
+            outcome for item in items for outcome in load_candle_item(database, item, feed, Credentials())
+        ]
+
+
+def loaded(outcomes: Sequence[CandleOutcome]) -> dict[str, Any]:
+    return {outcome.symbol: outcome.loaded or outcome.error for outcome in outcomes}
+
+
+def test_a_folder_with_a_file_for_each_symbol(database: psycopg.Connection[Any], tmp_path: Path) -> None:
+    candles(40).write_csv(tmp_path / "BTCUSDT.csv")
+    candles(40).write_parquet(tmp_path / "ETH-USD.parquet")
+    (tmp_path / "notes.txt").write_text("no candles")
+    (tmp_path / ".hidden.csv").write_text("no candles")
+    aliases = {"BTC-USD": "BTCUSDT"}
+    assert loaded(load(tmp_path, aliases=aliases)) == {
+        "BTC-USD": Loaded(40, 0, 0),
+        "ETH-USD": Loaded(40, 0, 0),
+    }
+    assert loaded(load(tmp_path, aliases=aliases)) == {"BTC-USD": None, "ETH-USD": None}
+    assert loaded(load(tmp_path, aliases=aliases, force=True))["ETH-USD"] == Loaded(0, 0, 40)
+    candles(41, NOW).write_csv(tmp_path / "BTCUSDT.csv")
+    assert loaded(load(tmp_path, aliases=aliases)) == {"BTC-USD": Loaded(1, 0, 40), "ETH-USD": None}
+
+
+def test_one_bad_symbol_stops_no_other_and_is_read_again(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    frame = pl.concat(
+        [
+            candles(40).with_columns(symbol=pl.lit("BTC-USD")),
+            candles(40).with_columns(symbol=pl.lit("ETH-USD"), high=pl.lit(0.1)),
+            candles(40).with_columns(symbol=pl.lit("ODD")),
+        ]
+    )
+    file = tmp_path / "candles.parquet"
+    frame.write_parquet(file)
+    results = loaded(load(file))
+    assert results["BTC-USD"] == Loaded(40, 0, 0)
+    assert results["ETH-USD"].startswith("candles.parquet: high is below")
+    assert "trading hours of ODD are unknown" in results["ODD"]
+    assert loaded(load(file))["BTC-USD"] == Loaded(0, 0, 40)
+    assert loaded(load(file, ["BTC-USD"])) == {"BTC-USD": Loaded(0, 0, 40)}
+    assert loaded(load(file, ["BTC-USD"])) == {"candles.parquet": None}
+
+
+def test_only_candles_that_had_closed_when_the_file_was_written(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "BTC-USD.csv"
+    candles(40, NOW + HOUR).write_csv(file)
+    (outcome,) = load(tmp_path)
+    assert outcome.loaded == Loaded(39, 0, 0)
+    assert outcome.loaded is not None
+    assert outcome.loaded.notes == ("1 candles that had not closed were left out",)
+    assert outcome.last == f"{NOW - HOUR:%Y-%m-%d %H:%M}"
+    candles(40, NOW).write_csv(file)
+    written = (NOW - 2 * HOUR).timestamp()
+    os.utime(file, (written, written))
+    (outcome,) = load(tmp_path)
+    assert outcome.last == f"{NOW - 3 * HOUR:%Y-%m-%d %H:%M}"
+    os.utime(file, (0, 0))
+    assert "none of its 40 candles had closed by 1970-01-01" in str(load(tmp_path)[0].error)
+
+
+def test_a_market_folder_has_a_file_for_each_timeframe(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    candles(40, symbol="BTC-USD").write_parquet(tmp_path / "candles_1h.parquet")
+    (tmp_path / "candles_1d.csv").write_text("no candles")
+    assert loaded(load(tmp_path)) == {"BTC-USD": Loaded(40, 0, 0)}
+
+
+def test_an_address_is_requested_for_each_symbol(database: psycopg.Connection[Any], server: Feeds) -> None:
+    frame = candles(40)
+    columns = {"t": [int(ts.timestamp()) for ts in frame["timestamp"]], "s": "ok"}
+    prices = {name[0]: frame[name].to_list() for name in ("open", "high", "low", "close", "volume")}
+    server.serve("/BTCUSDT", Answer(json.dumps({**columns, **prices}).encode()))
+    server.serve("/ETH%2FUSD", Answer(frame.with_columns(symbol=pl.lit("ETHUSD")).write_json().encode()))
+    url = server.address + "/{symbol}?from={from}"
+    aliases = {"BTC-USD": "BTCUSDT", "ETH-USD": "ETH/USD"}
+    results = loaded(load(url, aliases=aliases, requested=["BTC-USD", "ETH-USD"]))
+    assert results == {"BTC-USD": Loaded(40, 0, 0), "ETH-USD": Loaded(40, 0, 0)}
+    assert loaded(load(url, aliases=aliases, requested=["BTC-USD"])) == {"BTC-USD": None}
+
+
+def test_a_shortened_symbol_is_refused_alone(database: psycopg.Connection[Any], server: Feeds) -> None:
+    both = [candles(96).with_columns(symbol=pl.lit(symbol)) for symbol in ("BTC-USD", "ETH-USD")]
+    shorter = [both[0], both[1].head(60)]
+    url = server.serve(
+        "/all", *(Answer(pl.concat(frames).write_csv().encode()) for frames in (both, shorter))
+    )
+    load(url)
+    results = loaded(load(url))
+    assert results["BTC-USD"] == Loaded(0, 0, 96)
+    assert "it is shortened: it ends on" in results["ETH-USD"]
+    assert database.execute("SELECT count(*) FROM ohlcv_1h").fetchone() == (192,)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", b"[]", b"a,b\n1,2\n"])
+def test_what_is_no_table_is_refused(
+    database: psycopg.Connection[Any], server: Feeds, content: bytes
+) -> None:
+    with pytest.raises(TableError, match=r"^http://127\.0\.0\.1.*/all: "):
+        load(server.serve("/all", Answer(content)))
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"has no file that ends in \.csv, .*; expected one for each symbol"):
+        load(tmp_path)
