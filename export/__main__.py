@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m export") -> 
             events_name=args.events.name if args.events else None,
             adapter_name=args.adapter.name if args.adapter else None,
             model_clock=args.model_clock,
+            events_folder=args.events.parent if args.events else None,
         )
         with console.status("exporting …"):
             manifest = export_bundle(

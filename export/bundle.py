@@ -14,7 +14,7 @@ from export.decoder_export import export_branches, export_decoder
 from export.errors import ExportError
 from export.graph import cache_layouts
 from export.model.adapter import Adapter
-from export.model.checkpoint import Checkpoint, trained_clock
+from export.model.checkpoint import Checkpoint, trained_clock, training_span
 from export.model.event_encoder import TrainedEvents
 from export.onnx_export import (
     OPSET,
@@ -38,6 +38,7 @@ class Plan:
     """What to export; `events` and `adapter` are optional.
 
     `model_clock` goes into the manifest; None takes it from the checkpoint's record, if there is one.
+    `events_folder` may have the record of the events' training.
     """
 
     checkpoint: Checkpoint
@@ -48,6 +49,7 @@ class Plan:
     events_name: str | None = None
     adapter_name: str | None = None
     model_clock: str | None = None
+    events_folder: Path | None = None
 
 
 def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, seconds: None) -> layout.Manifest:
@@ -172,7 +174,14 @@ def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> 
         has_events=plan.events is not None,
         has_adapter=plan.adapter is not None,
         model_clock=plan.model_clock or trained_clock(checkpoint.decoder_source.folder),
+        training_span=_training_span(plan),
     )
+
+
+def _training_span(plan: Plan) -> layout.TrainingSpan | None:
+    folders = [source.folder for source in (plan.checkpoint.decoder_source, plan.checkpoint.tokenizer_source)]
+    span = training_span(folders if plan.events_folder is None else [*folders, plan.events_folder])
+    return None if span is None else layout.TrainingSpan(*span)
 
 
 def _public_name(name: str) -> str:

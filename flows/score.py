@@ -33,17 +33,18 @@ from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from flows.scoring.calibration_store import LearnedCalibration, learn_calibrations
 from flows.scoring.changes import CALENDAR_MARGIN, mark_all, mark_changes
-from flows.scoring.due import due_forecasts, scorable
+from flows.scoring.due import MOST_DUE, due_forecasts, scorable
 from flows.scoring.forecast_scores import Closes, StoredForecast, score_forecasts
+from flows.scoring.outdated import Outdated, delete_outdated
 from flows.scoring.picture import data_url, reliability_picture
 from flows.scoring.recent_coverage import refresh_recent_coverage
 from flows.scoring.score_tables import calibration_lines, score_table
 from flows.scoring.splits import summary
 from flows.scoring.step_events import ReleaseDays
 from flows.scoring.store import (
+    MOST_SHOWN,
     ForecastKey,
     claim_forecasts,
-    delete_samples,
     read_steps,
     release_forecasts,
     upsert_scores,
@@ -63,7 +64,7 @@ def score(
     as_of: AsOf = None,
     recheck_days: RecheckDays = 7,
     summary_days: SummaryDays = 30,
-    keep_samples_days: KeepSamplesDays = 30,
+    keep_samples_days: KeepSamplesDays = None,
     score_all: ScoreAll = False,
 ) -> Tally | State[Any]:
     """Score the stored forecasts whose horizon has passed, learn calibrations, and publish a summary.
@@ -80,7 +81,8 @@ def score(
     summary_days
         The table and the picture show forecasts whose horizon passed within so many days.
     keep_samples_days
-        Stored sample paths of scored forecasts are deleted so many days after the horizon.
+        Stored sample paths of scored forecasts are deleted so many days after the horizon; None leaves them
+        to the flow retention, which does the same.
     score_all
         Whether every forecast is scored again.
 
@@ -93,7 +95,8 @@ def score(
     tally = score_due(timeframe, instant, timedelta(days=recheck_days), score_all)
     keep_figures(tally.figures())
     learned = learn(timeframe, instant)
-    forget(timeframe, instant - timedelta(days=keep_samples_days))
+    if keep_samples_days is not None:
+        forget(timeframe, instant - timedelta(days=keep_samples_days))
     publish(timeframe, instant, timedelta(days=summary_days), tally, learned)
     if as_of is None:  # a repeated past instant says nothing about the last week
         refresh_recent_coverage(timeframe, instant)
@@ -114,21 +117,29 @@ def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta, score_a
         mark_changes(connection, timeframe, sorted(instruments), as_of, as_of - recheck)
         if score_all:
             mark_all(connection, timeframe, sorted(instruments))
-        with limited_transaction(connection):
-            forecasts = due_forecasts(connection, timeframe, as_of)
-        keys, unscorable = scorable(forecasts, instruments, timeframe, as_of)
-        tally.count_unscored((key.symbol, reason) for key, reason in unscorable)
-        for chunk in _chunks(keys):
+        is_more = True
+        while is_more:
             with limited_transaction(connection):
-                _score_chunk(connection, chunk, instruments, timeframe, as_of, tally)
+                forecasts = due_forecasts(connection, timeframe, as_of)
+            keys, unscorable = scorable(forecasts, instruments, timeframe, as_of)
+            before = tally.scored
+            for chunk in _chunks(keys):
+                with limited_transaction(connection):
+                    _score_chunk(connection, chunk, instruments, timeframe, as_of, tally)
+            is_more = len(forecasts) == MOST_DUE and tally.scored > before
+        tally.count_unscored((key.symbol, reason) for key, reason in unscorable)
     for remark in tally.remarks():
         get_run_logger().warning(remark)
     return tally
 
 
 def _chunks(keys: Sequence[ForecastKey]) -> Iterator[Sequence[ForecastKey]]:
-    for start in range(0, len(keys), CHUNK):
-        yield keys[start : start + CHUNK]
+    """Yield keys some at a time; a chunk ends where the next key is older, as its candles span its keys."""
+    start = 0
+    for end in range(1, len(keys) + 1):
+        if end == len(keys) or end - start == CHUNK or keys[end].as_of < keys[end - 1].as_of:
+            yield keys[start:end]
+            start = end
 
 
 def _score_chunk(
@@ -199,8 +210,8 @@ def learn(timeframe: Timeframe, as_of: datetime) -> list[LearnedCalibration]:
 @task(name="forget sample paths", **RETRIED)
 def forget(timeframe: Timeframe, matured_before: datetime) -> int:
     """Delete stored sample paths that are no longer needed."""
-    with database() as connection:
-        return delete_samples(connection, timeframe, matured_before)
+    with connect() as connection:
+        return delete_outdated(connection, Outdated("samples", timeframe, matured_before))
 
 
 @task(name="publish", **RETRIED)
@@ -213,10 +224,13 @@ def publish(
 ) -> None:
     """Publish the table of splits and the reliability picture of the forecasts that matured in a span."""
     with database() as connection:
-        steps = read_steps(connection, timeframe, as_of - span, as_of)
+        steps, matured = read_steps(connection, timeframe, as_of - span, as_of)
     days = f"{as_of - span:%Y-%m-%d} to {as_of:%Y-%m-%d %H:%M} UTC"
     heading = f"{timeframe} forecasts whose horizon passed from {days}"
-    get_run_logger().info(tally.counts())
+    counts = tally.counts()
+    if matured > MOST_SHOWN:
+        counts += f" The figures are of a sample of about {MOST_SHOWN:,} of {matured:,} forecasts."
+    get_run_logger().info(counts)
     create_table_artifact(
         key=f"score-{timeframe}",
         table=score_table(summary(steps)),

@@ -98,6 +98,8 @@ class WarningCode(StrEnum):
     """The loader withdrew no release, although rows of the table are missing from the file."""
     CALIBRATION_NOT_READ = "calibration-not-read"
     """The calibrated envelope is missing, since the stored calibration cannot be read."""
+    IN_TRAINING_SPAN = "in-training-span"
+    """The model was trained on candles of the time that is forecast."""
 
     SERVER_LEFT_OUT = "server-left-out"
     """A run made no forecasts with a server of its list, which has another model or refuses its calls."""

@@ -1,5 +1,6 @@
 """Generated hourly candles of any number of symbols, made by the database itself."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,15 +34,23 @@ def names(count: int) -> list[str]:
     return [f"S{number:05}" for number in range(count)]
 
 
-def add_market(connection: psycopg.Connection[Any], count: int, candles: int) -> None:
-    """Store instruments, their last candles up to `AS_OF`, the leaders and a calendar."""
+def add_market(
+    connection: psycopg.Connection[Any], count: int, candles: int, classes: Sequence[str] = CLASSES
+) -> None:
+    """Store instruments, their last candles up to `AS_OF`, the leaders and a calendar.
+
+    Parameters
+    ----------
+    classes
+        Symbols whose calendars the instruments have in turn.
+    """
     market = generate_market()
     load_calendar(connection, market.calendar)
     end = np.datetime64(AS_OF.replace(tzinfo=None), "us")
-    for which, like in enumerate(CLASSES):
+    for which, like in enumerate(classes):
         instrument = default_instruments()[like]
         times = [time.item().replace(tzinfo=UTC) for time in past_timestamps(instrument, "1h", end, candles)]
-        numbers = list(range(which, count, len(CLASSES)))
+        numbers = list(range(which, count, len(classes)))
         symbols = [f"S{number:05}" for number in numbers]
         with connection.transaction(), connection.cursor() as cursor:
             rows = [vars(instrument) | {"symbol": symbol, "active": True} for symbol in symbols]

@@ -2,8 +2,11 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -104,6 +107,45 @@ def trained_clock(folder: Path) -> str | None:
     CheckpointError
         The file cannot be read.
     """
+    record = _training_record(folder)
+    # Older records lack the clock: all trainings used UTC then.
+    return None if record is None else str(record.get("model_clock", "UTC"))
+
+
+def training_span(folders: Iterable[Path]) -> tuple[str, str] | None:
+    """Return the timestamps of the first and the last candle of the trainings recorded in some folders.
+
+    Candles of the validation count, too: they decided which weights were kept.
+
+    Returns
+    -------
+    tuple of str or None
+        ISO 8601 to the second, UTC; None where no folder has a `training.json` with candles.
+
+    Raises
+    ------
+    CheckpointError
+        A record cannot be read.
+    """
+    records = [record for folder in folders if (record := _training_record(folder)) is not None]
+    parts = [
+        part
+        for record in records
+        for data in ("training_data", "validation_data")
+        for part in record.get(data, [])
+    ]
+    if not parts:
+        return None
+    first, last = min(part["first"] for part in parts), max(part["last"] for part in parts)
+    return _second(first), _second(last)
+
+
+def _second(timestamp: str) -> str:
+    return f"{datetime.fromisoformat(timestamp).isoformat(timespec='seconds')}Z"
+
+
+def _training_record(folder: Path) -> dict[str, Any] | None:
+    """Return the content of a folder's `training.json`, or None where it is not of `python -m training`."""
     file = folder / RECORD_FILE
     if not file.is_file():
         return None
@@ -111,10 +153,7 @@ def trained_clock(folder: Path) -> str | None:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
         raise CheckpointError(f"cannot read the training record {file}: {e}") from e
-    if not isinstance(record, dict) or "trained" not in record:
-        return None
-    clock = record.get("model_clock", "UTC")  # older records lack it: all trainings used UTC then
-    return str(clock)
+    return record if isinstance(record, dict) and "trained" in record else None
 
 
 def load_weights(module: nn.Module, file: Path) -> None:

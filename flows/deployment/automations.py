@@ -14,7 +14,7 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.runtime.run_events import STALE_SYMBOLS, WITHOUT_EVENTS
+from flows.runtime.run_events import LOW_SPACE, STALE_SYMBOLS, WITHOUT_EVENTS
 from flows.runtime.state_names import COMPLETED_WITHOUT_EVENTS, PARTIALLY_FAILED
 
 TAG: Final = "kronos"
@@ -132,6 +132,7 @@ def notifications(block_id: UUID, ui_url: str | None) -> list[AutomationCore]:
         ),
         notify("without events", _remark(WITHOUT_EVENTS), f"{run}: WITHOUT EVENTS", remark),
         notify("stale", _remark(STALE_SYMBOLS), f"{run}: STALE", remark),
+        notify("disk nearly full", _remark(LOW_SPACE), f"{run}: DISK NEARLY FULL", remark),
     ]
 
 

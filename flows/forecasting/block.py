@@ -22,6 +22,7 @@ from flows.forecasting.lookback import shortened
 from flows.forecasting.run_plan import Block, BlockOutcome, RunPlan
 from flows.forecasting.run_summary import SymbolOutcome
 from flows.forecasting.tasks import build_events, forecast, model_of, read_block, read_unchanged
+from flows.forecasting.training_span import span_warnings
 from flows.runtime.dask_cluster import check_environment, is_on_worker, watch_for_release
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.run_notices import take_notices
@@ -209,7 +210,12 @@ def _orders(plan: RunPlan, windows: Mapping[str, CandleWindow], events: EventPla
                 events.contexts.get(symbol),
                 plan.calibrations.get(window.instrument.asset_class),
                 plan.settings.store_samples,
-                (*window.warnings, *event_warnings.get(symbol, ()), *plan.warnings),
+                (
+                    *window.warnings,
+                    *event_warnings.get(symbol, ()),
+                    *plan.warnings,
+                    *span_warnings(plan.training_span, window),
+                ),
                 statistics=plan.settings.statistics,
             ),
             settled=events.settled or symbol in events.arrays,

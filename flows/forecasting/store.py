@@ -73,13 +73,38 @@ def upsert_predictions(connection: psycopg.Connection[Any], rows: Sequence[Predi
     caller's it is part of that, else it is committed. Rows are written in the order of their keys: of two
     runs that write the same rows at once, one waits for the other, and no deadlock ends either.
     """
-    values = [dict(vars(row)) for row in sorted(rows, key=BY_KEY)]  # asdict would copy every list
-    for columns in values:
-        for name in ("event_context", "statistics"):
-            if columns[name] is not None:
-                columns[name] = Jsonb(columns[name])
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(load("upsert_prediction"), values)
+        cursor.executemany(load("upsert_prediction"), [_parameters(row) for row in sorted(rows, key=BY_KEY)])
+
+
+def insert_backfilled(connection: psycopg.Connection[Any], rows: Sequence[PredictionRow]) -> list[bool]:
+    """Write forecasts of past instants, made afterwards, in one transaction.
+
+    Returns
+    -------
+    list of bool
+        For each row whether it was written: not where a live forecast is stored, nor where no live forecast
+        of the same symbol, timeframe and model has a later as_of.
+    """
+    written = []
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            load("upsert_backfilled_prediction"), [_parameters(row) for row in rows], returning=True
+        )
+        while rows:
+            written.append(cursor.fetchone() is not None)
+            if not cursor.nextset():
+                break
+    return written
+
+
+def _parameters(row: PredictionRow) -> dict[str, Any]:
+    """Return the parameters of a query that writes a row."""
+    columns = dict(vars(row))  # asdict would copy every list
+    for name in ("event_context", "statistics"):
+        if columns[name] is not None:
+            columns[name] = Jsonb(columns[name])
+    return columns
 
 
 def unchanged_predictions(

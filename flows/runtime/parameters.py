@@ -103,6 +103,10 @@ SummaryDays = Annotated[
     int, parameter("Table and picture show forecasts whose horizon passed within so many days.", **DAYS)
 ]
 KeepSamplesDays = Annotated[
-    int, parameter("Sample paths of scored forecasts are deleted so many days after the horizon.", **DAYS)
+    Annotated[int, Field(**DAYS)] | None,
+    parameter(
+        "Sample paths of scored forecasts are deleted so many days after the horizon. None: the flow "
+        "retention deletes them."
+    ),
 ]
 ScoreAll = Annotated[bool, parameter("Whether every forecast is scored again.")]

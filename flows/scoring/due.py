@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -13,6 +13,9 @@ from market.instruments import Instrument
 from market.timeframes import CANDLE_TABLE
 from market.times import instants
 from sql.loading import load_for_table
+
+MOST_DUE: Final = 100_000
+"""Forecasts that one run looks at; the next one goes on. Their scores take some minutes, their keys 60 MB."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,12 @@ class DueForecast:
 
 
 def due_forecasts(connection: psycopg.Connection[Any], timeframe: str, as_of: datetime) -> list[DueForecast]:
-    """Return the forecasts that are due and whose last candle had begun by an instant, oldest first."""
+    """Return the forecasts that are due and whose last candle had begun by an instant, at most `MOST_DUE`.
+
+    Those that may have a close come first, live ones before backfilled ones, and of each the oldest first.
+    """
     query = load_for_table("due_forecasts", CANDLE_TABLE[timeframe])
-    rows = connection.execute(query, {"timeframe": timeframe, "as_of": as_of})
+    rows = connection.execute(query, {"timeframe": timeframe, "as_of": as_of, "n": MOST_DUE})
     return [DueForecast(ForecastKey(*key), last_ts, has_candle) for *key, last_ts, has_candle in rows]
 
 

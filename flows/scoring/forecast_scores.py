@@ -32,6 +32,8 @@ class StoredForecast:
         pred_len entries.
     samples
         Closes of sample_count paths, pred_len each, or None where they are not stored.
+    backfilled
+        Whether it was made afterwards.
     """
 
     symbol: str
@@ -47,6 +49,7 @@ class StoredForecast:
     samples: list[list[float]] | None
     events_active: list[str]
     updated_at: datetime | None
+    backfilled: bool = False
 
 
 @dataclass(frozen=True)

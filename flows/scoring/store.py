@@ -1,8 +1,9 @@
 """Reads stored forecasts and scores, and writes scores."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 import psycopg
@@ -11,6 +12,9 @@ from psycopg.rows import class_row, dict_row
 from flows.scoring.forecast_scores import ForecastScore, StoredForecast
 from flows.scoring.steps import WIDE_SCHEMA, score_lists, steps_of
 from sql.loading import load
+
+MOST_SHOWN: Final = 20_000
+"""Forecasts whose steps a summary is made of: 25 symbols forecast every hour for 30 days are 18,000."""
 
 _ROWS = 1000  # of forecasts held as Python objects at once
 
@@ -87,6 +91,7 @@ def _score_row(timeframe: str, score: ForecastScore) -> dict[str, Any]:
         "last_close": None if score.last_close != score.last_close else score.last_close,  # NaN
         "events_active": forecast.events_active,
         "forecast_updated_at": forecast.updated_at,
+        "backfilled": forecast.backfilled,
         **score_lists(score.scores, score.events),
     }
 
@@ -101,25 +106,33 @@ def _key_columns(timeframe: str, keys: Sequence[ForecastKey]) -> dict[str, Any]:
     }
 
 
+def sample_threshold(count: int, most: int) -> int:
+    """Return the share of `count` forecasts to read, of 2^20, so that they are about `most` or all."""
+    return math.ceil(2**20 * min(1.0, most / count)) if count else 2**20
+
+
 def read_steps(
     connection: psycopg.Connection[Any], timeframe: str, matured_after: datetime, matured_by: datetime
-) -> pl.DataFrame:
-    """Read the scores of the forecasts that matured in a span, one row per step (`flows.scoring.steps`)."""
+) -> tuple[pl.DataFrame, int]:
+    """Read the scores of the forecasts that matured in a span, one row per step (`flows.scoring.steps`).
+
+    Of more than `MOST_SHOWN` forecasts a sample of all symbols and instants is read, of about so many.
+
+    Returns
+    -------
+    steps, count
+        The rows, and how many forecasts matured in the span.
+    """
     span = {"timeframe": timeframe, "matured_after": matured_after, "matured_by": matured_by}
     with connection.cursor(binary=True, row_factory=dict_row) as cursor:
-        cursor.execute(load("scored_forecasts"), span)
+        count: int = cursor.execute(load("count_scores"), span).fetchall()[0]["count"]
+        threshold = sample_threshold(count, MOST_SHOWN)
+        cursor.execute(load("scored_forecasts"), {**span, "threshold": threshold})
         parts = [steps_of(pl.DataFrame(rows, schema=WIDE_SCHEMA)) for rows in batches(cursor)]
-    return pl.concat(parts) if parts else steps_of(pl.DataFrame(schema=WIDE_SCHEMA))
+    return (pl.concat(parts) if parts else steps_of(pl.DataFrame(schema=WIDE_SCHEMA))), count
 
 
 def batches(cursor: psycopg.Cursor[Any]) -> Iterator[list[Any]]:
     """Yield the rows of a cursor a thousand at a time."""
     while rows := cursor.fetchmany(_ROWS):
         yield rows
-
-
-def delete_samples(connection: psycopg.Connection[Any], timeframe: str, matured_before: datetime) -> int:
-    """Delete the sample paths of scored forecasts that matured before an instant; return how many had any."""
-    limits = {"timeframe": timeframe, "matured_before": matured_before}
-    with connection.transaction():
-        return connection.execute(load("delete_samples"), limits).rowcount

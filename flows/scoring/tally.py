@@ -34,6 +34,11 @@ class Tally:
     unscored: dict[str, Counter[str]] = field(default_factory=dict)
     without_events: str | None = None
 
+    @property
+    def scored(self) -> int:
+        """Scores that the run computed."""
+        return self.new + self.changed + self.unchanged
+
     def count_unscored(self, forecasts: Iterable[tuple[str, str]]) -> None:
         """Count forecasts that could not be scored, each by its symbol and the reason."""
         for symbol, reason in forecasts:

@@ -52,6 +52,13 @@ class Sources(msgspec.Struct, frozen=True):
     adapter: str | None
 
 
+class TrainingSpan(msgspec.Struct, frozen=True):
+    """Timestamps of the first and the last candle of a training, ISO 8601 in UTC."""
+
+    first: str
+    last: str
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `manifest.json`."""
 
@@ -77,6 +84,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     has_adapter: bool
     model_clock: str | None = None
     """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where it is unknown."""
+    training_span: TrainingSpan | None = None
+    """The candles that the weights were trained or validated on; None where it is unknown."""
 
 
 def decoder_files(precision: str, *, adapter: bool) -> set[str]:

@@ -95,6 +95,7 @@ class StoredPrediction(Struct, kw_only=True):
         dict[str, Any] | None,
         Meta(description="as /predict answers them (Statistics); null: none were stored"),
     ]
+    backfilled: Annotated[bool, Meta(description="made afterwards, of an instant in the past")]
 
 
 class PastPrediction(Struct, kw_only=True):
@@ -108,6 +109,7 @@ class PastPrediction(Struct, kw_only=True):
     updated_at: datetime | None
     event_context: dict[str, Any] | None
     has_inputs: Annotated[bool, Meta(description="whether …/inputs has its inputs")]
+    backfilled: Annotated[bool, Meta(description="made afterwards, of an instant in the past")]
 
 
 class PredictionHistory(Struct, kw_only=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.model.adapter import load_adapter
-from export.model.checkpoint import Checkpoint, load_checkpoint, trained_clock
+from export.model.checkpoint import Checkpoint, load_checkpoint, trained_clock, training_span
 from export.model.event_encoder import load_events
 from export.model.sizes import SIZES
 
@@ -30,6 +30,11 @@ def test_it_loads_with_its_events_and_adapter(checkpoint: Checkpoint) -> None:
 
 def test_its_clock_is_known() -> None:
     assert trained_clock(DEMO / "model") == "UTC"
+
+
+def test_its_training_span_is_known() -> None:
+    folders = [DEMO, DEMO / "model", DEMO / "tokenizer"]
+    assert training_span(folders) == ("2012-05-17T05:00:00Z", "2021-12-31T23:00:00Z")
 
 
 def test_it_is_small() -> None:

@@ -245,7 +245,7 @@ def test_a_second_deploy_keeps_what_an_operator_changed(client: SyncPrefectClien
     assert {name: after[name] for name in before} == before
     assert after["late, to my phone"].id == renamed.id
     assert not after["kronos: notify stale"].enabled
-    assert len(after) == 8
+    assert len(after) == 9
     (schedule,) = client.read_deployment_by_name("predict-batch/predict-1h").schedules
     assert not schedule.active
 
@@ -256,7 +256,7 @@ def test_notifications_stay_without_the_setting_and_go_with_none(
     monkeypatch.setattr("flows.deploy._deploy_all", lambda: ["predict-batch/predict-1h"])
     monkeypatch.delenv("KRONOS_NOTIFY_URL")
     deploy(lambda _: None)
-    assert sum("kronos: notify" in each.name for each in client.read_automations()) == 5
+    assert sum("kronos: notify" in each.name for each in client.read_automations()) == 6
     monkeypatch.setenv("KRONOS_NOTIFY_URL", "none")
     steps: list[str] = []
     deploy(steps.append)

@@ -88,6 +88,20 @@ def test_a_process_of_its_own_finds_the_flow(name: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "schedules"), [("backfill", None), ("retention", [{"cron": "50 3 * * *", "timezone": "UTC"}])]
+)
+def test_a_second_run_is_cancelled(name: str, schedules: list[dict[str, str]] | None) -> None:
+    deployment = DEPLOYMENTS[name]
+    assert deployment.get("schedules") == schedules
+    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+    assert flow.name == name
+    assert flow.timeout_seconds is not None
+    required = {"start": "2024-01-01T00:00:00Z"} if name == "backfill" else {}
+    assert flow.validate_parameters(required)
+
+
 def test_names_no_folder_of_whoever_deploys() -> None:
     (step,) = CONTENT["pull"]
     assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $PROJECT_ROOT }}"}}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -385,6 +386,20 @@ def test_a_close_that_the_server_says_is_clipped_is_marked(
     assert "CLIPPED: ETH-USD: the last close" in description
     assert [row["last close"].endswith("(clipped)") for row in table] == [False, True]
     assert f"ETH-USD: {said}" in [record.message for record in caplog.records]
+
+
+def test_a_disk_that_is_nearly_full_is_in_the_summary_and_a_wrong_limit_fails_the_run(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=2**40, used=0, free=2**20)
+    monkeypatch.setattr("flows.runtime.disk_space.shutil.disk_usage", lambda folder: usage)
+    assert run(symbols=["BTC-USD"]).is_completed()
+    description, _ = artifact()
+    assert "DISK NEARLY FULL: 1 MiB of 1,048,576 are free where " in description
+    monkeypatch.setenv("KRONOS_MIN_FREE_MB", "many")
+    state = run(symbols=["BTC-USD"])
+    assert state.is_failed()
+    assert str(state.message).startswith("KRONOS_MIN_FREE_MB is 'many'")
 
 
 def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(

@@ -14,10 +14,14 @@ from prefect.client.schemas.objects import StateType
 from psycopg import sql
 
 from flows import score as module
+from flows.forecasting.store import insert_backfilled
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from flows.runtime.database import StatementTimeout
 from flows.score import score
+from flows.scoring import due
+from flows.scoring.forecast_scores import UNKNOWN_INSTRUMENT
+from flows.scoring.store import claim_forecasts
 from flows.scoring.tally import Tally
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
@@ -32,6 +36,7 @@ from tests.helpers.forecasts_in_store import (
     tally_of,
     walk,
 )
+from tests.sql.test_backfilled import row
 
 CLOSES = walk(60)
 
@@ -171,7 +176,7 @@ def test_a_late_candle_is_scored_at_any_age(market: psycopg.Connection[Any], lat
 def test_the_forecasts_that_are_due_are_found_through_an_index(database: psycopg.Connection[Any]) -> None:
     query = load_for_table("due_forecasts", "ohlcv_1h")
     database.execute("SET enable_seqscan = off")
-    parameters = {"timeframe": "1h", "as_of": START}
+    parameters = {"timeframe": "1h", "as_of": START, "n": 100}
     plan = "\n".join(line for (line,) in database.execute(sql.SQL("EXPLAIN ") + query, parameters))
     assert "ml_predictions_due" in plan
 
@@ -223,6 +228,8 @@ def test_samples_give_the_crps_and_are_deleted(market: psycopg.Connection[Any]) 
     stored = "SELECT samples FROM ml_predictions"
     assert market.execute(stored).fetchone() == (paths,)
     run(15 + 24 * 31, recheck_days=40)
+    assert market.execute(stored).fetchone() == (paths,)  # the flow retention deletes them, unless asked to
+    run(15 + 24 * 31, recheck_days=40, keep_samples_days=30)
     assert market.execute(stored).fetchone() == (None,)
     run(15 + 24 * 31, recheck_days=40)
     assert score_rows(market) == [before]  # the CRPS stays, the same forecast and the same closes
@@ -290,6 +297,39 @@ def test_daily_candles_mature_when_their_session_closes(database: psycopg.Connec
     assert score_rows(database)[0]["matured_at"] == closing
 
 
+@pytest.mark.parametrize("most", [2, 3, 100])
+def test_a_run_scores_everything_whatever_it_reads_at_once(
+    market: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    for hour in range(10, 17):
+        add_forecast(market, CLOSES, hour)
+    add_forecast(market, CLOSES, 10, symbol="NONE")
+    monkeypatch.setattr(due, "MOST_DUE", most)
+    monkeypatch.setattr(module, "MOST_DUE", most)
+    tally = run(40)
+    assert tally.new == 7
+    assert tally.unscored == {UNKNOWN_INSTRUMENT: {"NONE": 1}}
+
+
+def test_live_forecasts_are_scored_before_older_backfilled_ones(
+    market: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hour in (20, 21):
+        add_forecast(market, CLOSES, hour)
+    rows = [row(START + timedelta(hours=hour), 1.0, symbol="BTC-USD") for hour in (2, 3)]
+    assert insert_backfilled(market, rows) == [True, True]
+    chunks: list[list[float]] = []
+
+    def noted(connection: Any, timeframe: str, keys: Any) -> Any:
+        chunks.append([(key.as_of - START) / timedelta(hours=1) for key in keys])
+        return claim_forecasts(connection, timeframe, keys)
+
+    monkeypatch.setattr("flows.score.claim_forecasts", noted)
+    run(40)
+    # Each chunk reads the candles between its first and its last forecast.
+    assert chunks == [[20, 21], [2, 3]]
+
+
 def test_the_view_has_one_row_per_step(market: psycopg.Connection[Any]) -> None:
     add_forecast(market, CLOSES, 10)
     run(40)
@@ -343,6 +383,6 @@ def test_a_run_and_the_coverage_of_the_last_week_are_recorded(market: psycopg.Co
     assert score(timeframe="1h", return_state=True).is_completed()
     (counts,) = market.execute("SELECT flow, timeframe, state, counts FROM flow_runs").fetchall()
     expected = {"new": 1, "changed": 0, "unchanged": 0, "unscored": 0}
-    assert counts == ("score-forecasts", "1h", "Completed", expected)
+    assert counts == ("score-forecasts", "1h", "CompletedWithoutEvents", expected)  # there is no calendar
     (coverage,) = market.execute("SELECT asset_class, model_name, closes FROM recent_coverage").fetchall()
     assert coverage == ("crypto", "tiny", 4)

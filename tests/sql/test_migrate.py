@@ -29,10 +29,10 @@ COLUMNS = {
     "economic_indicators": "series_id date value known_on source",
     "ml_predictions": "symbol timeframe as_of model_name model_version pred_len timestamps p10 p50 p90 seed "
     "created_at updated_at event_context p10_calibrated p90_calibrated samples "
-    "warnings fingerprint statistics scored_at",
+    "warnings fingerprint statistics scored_at backfilled",
     "prediction_scores": "symbol timeframe as_of model_name model_version pred_len matured_at last_close "
     "actual covered covered_calibrated pinball abs_error direction_hit crps events_active step_events "
-    "event_day forecast_updated_at",
+    "event_day forecast_updated_at backfilled",
     "prediction_calibration": "timeframe model_name model_version asset_class as_of low high counts",
     "scored_closes": "timeframe symbol ts close forecasts_from",
     "scored_releases": "timeframe symbol day releases",
@@ -71,7 +71,7 @@ def test_an_empty_database_gets_every_table(empty: psycopg.Connection) -> None:
         assert set(columns.split()) <= set(columns_of(empty, table))
     names = columns_of(empty, "ml_predictions")
     assert names[names.index("updated_at") + 1] == "event_context"
-    assert names[-2:] == ["statistics", "scored_at"]
+    assert names[-3:] == ["statistics", "scored_at", "backfilled"]
     assert all(item.applied_at for item in status(empty))
     assert migrate(empty) == []
 

@@ -96,7 +96,7 @@ async function chooseTimeframe(asOf) {
     const several = new Set(predictions.map((one) => one.model_name)).size > 1;
     const options = predictions.map((one, i) => {
       const active = (one.event_context?.events_active ?? []).map((name) => EVENT_NAMES[name] ?? name);
-      const notes = [several ? one.model_name : "", active.join(", ")].filter(Boolean);
+      const notes = [several ? one.model_name : "", one.backfilled ? "backfilled" : "", active.join(", ")].filter(Boolean);
       return new Option([stamp(Date.parse(one.as_of), chosenTimeframe()), ...notes].join(" · "), i);
     });
     $("stored").replaceChildren(...options, new Option(options.length ? "newest candles, nothing stored" : "nothing stored: newest candles", ""));

@@ -5,8 +5,9 @@ SELECT
     EXISTS (
         SELECT FROM prediction_inputs AS i
         WHERE i.symbol = p.symbol AND i.timeframe = p.timeframe AND i.as_of = p.as_of AND i.model_name = p.model_name
-    ) AS has_inputs
+    ) AS has_inputs,
+    backfilled
 FROM ml_predictions AS p
 WHERE symbol = %(symbol)s::text AND timeframe = %(timeframe)s::text AND isfinite(as_of)
-ORDER BY as_of DESC, coalesce(updated_at, created_at) DESC, model_name
+ORDER BY as_of DESC, backfilled, coalesce(updated_at, created_at) DESC, model_name
 LIMIT %(n)s::bigint

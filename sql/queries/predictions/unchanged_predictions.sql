@@ -1,4 +1,4 @@
--- The stored forecasts that have the given fingerprints, without their sample paths. Parameters: timeframe, model_name,
+-- The stored live forecasts that have the given fingerprints, without their sample paths. Parameters: timeframe, model_name,
 -- and symbols text[], as_ofs timestamptz[], fingerprints text[] of equal length.
 SELECT
     p.symbol, p.timeframe, p.as_of, p.model_name, p.model_version, p.pred_len, p.timestamps,
@@ -7,4 +7,4 @@ SELECT
 FROM unnest(%(symbols)s::text[], %(as_ofs)s::timestamptz[], %(fingerprints)s::text[])
     AS wanted (symbol, as_of, fingerprint)
 JOIN ml_predictions AS p USING (symbol, as_of, fingerprint)
-WHERE p.timeframe = %(timeframe)s::text AND p.model_name = %(model_name)s::text
+WHERE p.timeframe = %(timeframe)s::text AND p.model_name = %(model_name)s::text AND NOT p.backfilled

@@ -1,7 +1,8 @@
--- One forecast; a rerun overwrites the row of the same symbol, timeframe, as_of and model_name and keeps created_at.
--- Parameters: all columns except created_at and updated_at; event_context as Jsonb or NULL, p10_calibrated,
+-- One live forecast; a rerun overwrites the row of the same symbol, timeframe, as_of and model_name and keeps created_at.
+-- A backfilled row becomes a live one, created now. Parameters: all columns except created_at, updated_at, scored_at and
+-- backfilled; event_context as Jsonb or NULL, p10_calibrated,
 -- p90_calibrated, samples, warnings and fingerprint may be NULL; statistics as Jsonb or NULL.
-INSERT INTO ml_predictions (
+INSERT INTO ml_predictions AS stored (
     symbol, timeframe, as_of, model_name, model_version, pred_len, timestamps, p10, p50, p90, seed, event_context,
     p10_calibrated, p90_calibrated, samples, warnings, fingerprint, statistics
 )
@@ -26,5 +27,7 @@ ON CONFLICT (symbol, timeframe, as_of, model_name) DO UPDATE SET
     warnings = excluded.warnings,
     fingerprint = excluded.fingerprint,
     statistics = excluded.statistics,
+    backfilled = false,
+    created_at = CASE WHEN stored.backfilled THEN now() ELSE stored.created_at END,
     updated_at = now(),
     scored_at = NULL

@@ -1,10 +1,4 @@
--- The inputs of one forecast; a rerun overwrites them. Also deletes the inputs of the same symbol, timeframe and model
--- that were stored more than a month ago. Parameters: all columns except stored_at.
-WITH outdated AS (
-    DELETE FROM prediction_inputs
-    WHERE symbol = %(symbol)s AND timeframe = %(timeframe)s AND model_name = %(model_name)s
-        AND as_of <> %(as_of)s AND stored_at < now() - interval '1 month'
-)
+-- The inputs of one forecast; a rerun overwrites them. Parameters: all columns except stored_at.
 INSERT INTO prediction_inputs (
     symbol, timeframe, as_of, model_name, lookback, sample_count, temperature, top_k, top_p, event_schema, events
 )

@@ -10,4 +10,4 @@ RETURNING
     p.symbol, p.as_of, p.model_name, p.model_version, p.timestamps, p.p10::float8[], p.p50::float8[], p.p90::float8[],
     p.p10_calibrated, p.p90_calibrated, p.samples::float8[] AS samples,
     ARRAY(SELECT jsonb_array_elements_text(p.event_context -> 'events_active')) AS events_active,
-    p.updated_at
+    p.updated_at, p.backfilled

@@ -1,7 +1,8 @@
--- Keys of the forecasts that are due for scoring at an instant, oldest first: their last candle has begun by then (the
--- caller checks that it has closed), and they are not scored yet, or the forecast, one of its candles or one of its
--- releases has changed since. has_candle tells whether a candle is stored between as_of and the last step.
--- Identifier: table of candles. Parameters: timeframe, as_of timestamptz.
+-- Keys of the forecasts that are due for scoring at an instant: their last candle has begun by then (the caller checks
+-- that it has closed), and they are not scored yet, or the forecast, one of its candles or one of its releases has changed
+-- since. has_candle tells whether a candle is stored between as_of and the last step; those without come last. Live
+-- forecasts come before backfilled ones, and of each the oldest first.
+-- Identifier: table of candles. Parameters: timeframe, as_of timestamptz, n.
 SELECT
     p.symbol, p.as_of, p.model_name, p.timestamps[p.pred_len] AS last_ts,
     EXISTS (
@@ -14,4 +15,5 @@ WHERE p.timeframe = %(timeframe)s::text
     AND (p.scored_at IS NULL OR p.scored_at < p.updated_at)
     AND isfinite(p.as_of) AND p.as_of < %(as_of)s::timestamptz
     AND p.symbol IS NOT NULL AND p.model_name IS NOT NULL
-ORDER BY p.as_of, p.symbol, p.model_name
+ORDER BY has_candle DESC, p.backfilled, p.as_of, p.symbol, p.model_name
+LIMIT %(n)s::bigint

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from export.errors import CheckpointError
-from export.model.checkpoint import Checkpoint, load_checkpoint, load_weights, resolve, trained_clock
+from export.model.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_weights,
+    resolve,
+    trained_clock,
+    training_span,
+)
 from export.model.decoder import KronosDecoder
 from export.model.sizes import SIZES
 
@@ -138,6 +146,24 @@ def test_the_clock_of_a_training_is_what_its_record_says(
     if record is not None:
         (tmp_path / "training.json").write_text(record)
     assert trained_clock(tmp_path) == clock
+
+
+def test_the_span_of_the_trainings_is_from_their_first_candle_to_their_last(tmp_path: Path) -> None:
+    records = {
+        "decoder": {"training_data": ["2020-01-02T03:00:00.000000", "2020-12-31T23:00:00.000000"]},
+        "events": {
+            "training_data": ["2020-06-01T00:00:00.000000", "2020-12-31T00:00:00.000000"],
+            "validation_data": ["2021-01-01T00:00:00.000000", "2021-03-01T05:00:00.000000"],
+        },
+    }
+    for name, parts in records.items():
+        (tmp_path / name).mkdir()
+        record = {part: [{"first": first, "last": last}] for part, (first, last) in parts.items()}
+        (tmp_path / name / "training.json").write_text(json.dumps({"trained": name, **record}))
+    folders = [tmp_path / "decoder", tmp_path / "nothing", tmp_path / "events"]
+    assert training_span(folders) == ("2020-01-02T03:00:00Z", "2021-03-01T05:00:00Z")
+    assert training_span(folders[:1]) == ("2020-01-02T03:00:00Z", "2020-12-31T23:00:00Z")
+    assert training_span([tmp_path / "nothing"]) is None
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:

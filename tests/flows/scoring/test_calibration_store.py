@@ -10,8 +10,13 @@ import pytest
 
 from flows import score as module
 from flows.score import score
+from flows.scoring import calibration_store
 from flows.scoring.calibration import calibrate
-from flows.scoring.calibration_store import learn_calibrations, read_calibrations
+from flows.scoring.calibration_store import (
+    learn_calibrations,
+    read_calibration_history,
+    read_calibrations,
+)
 from market.instruments import Instrument
 from tests.helpers.forecasts_in_store import (
     BTC,
@@ -143,3 +148,68 @@ def test_a_step_is_learned_from_the_forecasts_that_have_it(market: psycopg.Conne
     calibration = known(market, 304)["crypto"]
     assert calibration.counts.tolist() == [300] * 4 + [60] * 2
     assert np.isfinite(calibration.high).all()
+
+
+def backfill(market: psycopg.Connection[Any], first: int, end: int, **changed: Any) -> None:
+    """Make the forecasts of some hours backfilled ones."""
+    rows = [START + timedelta(hours=hour) for hour in range(first, end)]
+    market.execute("UPDATE ml_predictions SET backfilled = true WHERE as_of = ANY (%s)", [rows])
+    for column, value in changed.items():
+        market.execute(f"UPDATE ml_predictions SET {column} = %s WHERE as_of = ANY (%s)", [value, rows])
+
+
+def test_backfilled_forecasts_count_unless_the_model_was_trained_on_their_candles(
+    market: psycopg.Connection[Any],
+) -> None:
+    backfill(market, 0, 200)
+    backfill(market, 0, 100, warnings=["few-paths: 3", "in-training-span: 2020-01-01 to 2024-01-05"])
+    score.fn(**at(304))
+    assert known(market, 304)["crypto"].counts.tolist() == [200] * 4
+
+
+def test_of_many_forecasts_a_sample_is_learned_from(
+    market: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score.fn(**at(304))
+    whole = known(market, 304)["crypto"]
+    monkeypatch.setattr(calibration_store, "MOST_FORECASTS", 150)
+    market.execute("DELETE FROM prediction_calibration")
+    (sample,) = learn_calibrations(market, "1h", START + timedelta(hours=304), INSTRUMENTS)
+    assert 100 < sample.calibration.counts[0] < 200
+    assert sample.calibration.low == pytest.approx(whole.low, rel=0.5)
+    market.execute("DELETE FROM prediction_calibration")
+    (again,) = learn_calibrations(market, "1h", START + timedelta(hours=304), INSTRUMENTS)
+    np.testing.assert_array_equal(again.calibration.low, sample.calibration.low)
+
+
+def test_the_history_gives_what_each_instant_may_use(market: psycopg.Connection[Any]) -> None:
+    for hour in (200, 290):
+        score.fn(**at(hour))
+    for first in (0, 195, 210, 300):
+        history = read_calibration_history(
+            market, "1h", "tiny", "v1", START + timedelta(hours=first), START + timedelta(hours=305)
+        )
+        for instant in (first, 199.9, 200, 289.9, 290, 305):
+            if instant < first:
+                continue
+            found, expected = history.at("crypto", START + timedelta(hours=instant)), known(market, instant)
+            assert (found is None) == (expected == {})
+            if found is not None:
+                np.testing.assert_array_equal(found.counts, expected["crypto"].counts)
+        assert history.at("fx", START + timedelta(hours=305)) is None
+
+
+def test_a_model_of_which_forecasts_mature_later_in_the_day_is_learned_too(
+    market: psycopg.Connection[Any],
+) -> None:
+    for hour in range(240, 296):
+        add_forecast(market, CLOSES, hour, model_name="other")
+    score.fn(**at(290))
+    assert known(market, 290) != {}
+    score.fn(**at(300))
+    score.fn(**at(311))
+    models = market.execute("SELECT model_name, as_of FROM prediction_calibration ORDER BY 2, 1").fetchall()
+    assert [(name, (when - START) / timedelta(hours=1)) for name, when in models] == [
+        ("tiny", 290.0),
+        ("other", 300.0),
+    ]

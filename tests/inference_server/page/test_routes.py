@@ -144,7 +144,7 @@ def test_the_newest_forecast_has_every_column_of_its_row(
         "model_version": "abc", "pred_len": 2, "timestamps": ["2024-12-18T12:00:00Z", "2024-12-18T13:00:00Z"],
         "p10": [1.04, 1.03], "p50": [1.05, 1.05], "p90": [1.06, 1.07], "seed": 7, "event_context": CONTEXT,
         "p10_calibrated": [1.0, 0.9], "p90_calibrated": [1.1, 1.2], "warnings": told,
-        "statistics": statistics,
+        "statistics": statistics, "backfilled": False,
     }  # fmt: skip
     earlier = answer(client, "/predictions/EURUSD", **HOURLY, as_of="2024-12-18T10:00:00Z")
     assert earlier["p50"] == [1.0, 1.0]
@@ -196,22 +196,6 @@ def test_the_inputs_of_a_forecast_are_as_predict_takes_them(
     }  # fmt: skip
     store_inputs(database, prediction_row(), None)
     assert answer(client, "/predictions/EURUSD/inputs", **HOURLY)["events"] is None
-
-
-def test_inputs_older_than_a_month_go_when_newer_ones_come(database: psycopg.Connection[Any]) -> None:
-    for hours, symbol in ((3, "EURUSD"), (2, "EURUSD"), (3, "SPY")):
-        store_inputs(database, prediction_row(as_of=NOW - hours * HOUR, symbol=symbol), None)
-    database.execute(
-        "UPDATE prediction_inputs SET stored_at = now() - interval '2 months' WHERE as_of < %s",
-        (NOW - 2.5 * HOUR,),
-    )
-    store_inputs(database, prediction_row(), None)
-    rows = database.execute("SELECT symbol, as_of FROM prediction_inputs ORDER BY symbol, as_of").fetchall()
-    assert [(symbol, NOW - as_of) for symbol, as_of in rows] == [
-        ("EURUSD", 2 * HOUR),
-        ("EURUSD", HOUR),
-        ("SPY", 3 * HOUR),
-    ]
 
 
 def test_the_chart_is_drawn_with_and_without_what_lies_around(
