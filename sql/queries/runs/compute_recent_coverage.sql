@@ -1,4 +1,4 @@
--- Count the known and the covered closes of the forecasts that matured in a span, by asset class and model. Parameters:
+-- Count the known and the covered closes of the live forecasts that matured in a span, by asset class and model. Parameters:
 -- timeframe, matured_after (excluded) and matured_by (included) timestamptz, and of the instruments that the table may
 -- lack symbols text[] and asset_classes text[].
 INSERT INTO recent_coverage (
@@ -15,7 +15,7 @@ LEFT JOIN instruments AS i USING (symbol)
 LEFT JOIN unnest(%(symbols)s::text[], %(asset_classes)s::text[]) AS packaged (symbol, asset_class) USING (symbol)
 WHERE s.timeframe = %(timeframe)s::text
     AND s.matured_at > %(matured_after)s::timestamptz AND s.matured_at <= %(matured_by)s::timestamptz
-    AND coalesce(i.asset_class, packaged.asset_class) IS NOT NULL
+    AND coalesce(i.asset_class, packaged.asset_class) IS NOT NULL AND NOT s.backfilled
 GROUP BY 1, 2, 3
 ON CONFLICT (timeframe, asset_class, model_name) DO UPDATE SET
     computed_at = excluded.computed_at,

@@ -73,6 +73,14 @@ def test_the_last_week_counts(database: psycopg.Connection[Any], age: timedelta,
     assert bool(coverage(database)) == counts
 
 
+def test_backfilled_forecasts_do_not_count(database: psycopg.Connection[Any]) -> None:
+    add_score(database, timedelta(hours=1), covered=[False] * 4)
+    database.execute("UPDATE prediction_scores SET backfilled = true")
+    add_score(database)
+    refresh_recent_coverage("1h", NOW)
+    assert coverage(database) == [("1h", "crypto", "tiny", 3, 2, 0, 0)]
+
+
 def test_a_later_run_replaces_its_timeframe(database: psycopg.Connection[Any]) -> None:
     for timeframe in ("1h", "1d"):
         add_score(database, timeframe=timeframe)
