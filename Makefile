@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint test demo bench bench-load clean
+.PHONY: help install lock lint test demo up down status bench bench-load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,15 @@ test: lint ## The whole check: lint, types, and every test
 
 demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder for your own candles
 	$(BIN)/python -m flows.demo $(if $(DATA),--data $(DATA))
+
+up: $(INSTALLED) ## Start everything on this machine, with schedules; DATA=folder for your own candles
+	@$(BIN)/kronos up $(if $(DATA),--data $(DATA))
+
+down: $(INSTALLED) ## Stop everything that `make up` started
+	@$(BIN)/kronos down
+
+status: $(INSTALLED) ## What runs, the last and the next runs, and what is wrong
+	@$(BIN)/kronos status
 
 # Packages of a torch build or of one platform stay free; onnxruntime and onnxruntime-gpu share their versions.
 lock: $(INSTALLED) ## Write constraints.txt from the environment

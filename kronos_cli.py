@@ -43,8 +43,16 @@ COMMANDS: Final = {
     "backfill": Command("flows.backfill", "flows", "Make the forecasts that a range of the past lacks."),
     "retention": Command("flows.retention", "flows", "Delete what is no longer needed of old forecasts."),
     "evaluate": Command("flows.evaluate", "flows", "Back-test a bundle on the candles of a period."),
+    "deploy": Command(
+        "flows.deploy", "flows", "Install work pool, deployments and automations on the Prefect server."
+    ),
     "train": Command("training.__main__", "train", "Train or evaluate a tokenizer, a decoder or its events."),
     "db": Command("sql.__main__", "flows", "Migrate, start or stop the database, or print its URL."),
+    "up": Command("flows.up", "all", "Start everything on this machine, with schedules; restart what dies."),
+    "down": Command("flows.down", "all", "Stop everything that `kronos up` started."),
+    "status": Command("flows.status", "all", "Show what runs, the last and next runs, and what is wrong."),
+    "backup": Command("sql.backup", "flows", "Write all tables of the database to one file."),
+    "restore": Command("sql.restore", "flows", "Restore a backup into an empty database."),
     "demo": Command("flows.demo", "all", "Run everything once on a generated market or a folder of files."),
     "plot": Command("flows.events.__main__", "flows", "Draw the event array of a symbol."),
     "generate": Command("flows.market", "flows", "Write the files of a generated market."),

@@ -11,7 +11,6 @@ from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Failed
-from pydantic import Field
 
 from flows.backfilling.orders import BackfillSettings
 from flows.backfilling.past_range import PastRange, checked_range
@@ -23,7 +22,25 @@ from flows.forecasting.tasks import read_model
 from flows.forecasting.training_span import training_span
 from flows.predict import no_model_message
 from flows.runtime.arguments import as_utc, instant, names_in, positive
-from flows.runtime.commands import run_once
+from flows.runtime.commands import run_command
+from flows.runtime.parameters import (
+    Force,
+    Lookback,
+    Moves,
+    PredLen,
+    Quantiles,
+    RealisedVolatility,
+    SampleCount,
+    Seed,
+    StoreSamples,
+    Symbols,
+    Temperature,
+    TimeframeParameter,
+    TopK,
+    TopP,
+    WithEvents,
+    parameter,
+)
 from flows.runtime.settings import FlowSettings
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo
@@ -33,29 +50,39 @@ from market.warning_codes import WarningCode, warning
 RUN_S: Final = 7 * 24 * 3600.0
 """A run ends after a week at the latest; the next one goes on where it ended."""
 
-Count = Annotated[int, Field(ge=1)]
+Start = Annotated[
+    datetime,
+    parameter("Forecasts start from candles that closed at this instant or later. UTC unless it has a zone."),
+]
+End = Annotated[
+    datetime | None, parameter("The last such instant. UTC unless it has a time zone. None: now.")
+]
+Every = Annotated[
+    int,
+    parameter("1: a forecast from every candle; n: one every n hours or days.", ge=1, le=100_000),
+]
 
 
 @flow(name="backfill", timeout_seconds=RUN_S)
 def backfill(
-    start: datetime,
-    end: datetime | None = None,
-    symbols: list[str] | None = None,
-    timeframe: Timeframe = "1h",
-    every: Count = 1,
-    pred_len: Count = 120,
-    sample_count: Count = 20,
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0,
-    temperature: Annotated[float, Field(gt=0)] = 1.0,
-    top_k: Annotated[int, Field(ge=0)] = 0,
-    lookback: Count | None = None,
-    with_events: bool = True,
-    seed: int | None = None,
-    store_samples: bool = False,
-    force: bool = False,
-    quantiles: list[float] | None = None,
-    moves: list[float] | None = None,
-    realised_volatility: bool = False,
+    start: Start,
+    end: End = None,
+    symbols: Symbols = None,
+    timeframe: TimeframeParameter = "1h",
+    every: Every = 1,
+    pred_len: PredLen = 120,
+    sample_count: SampleCount = 20,
+    top_p: TopP = 1.0,
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    lookback: Lookback = None,
+    with_events: WithEvents = True,
+    seed: Seed = None,
+    store_samples: StoreSamples = False,
+    force: Force = False,
+    quantiles: Quantiles = None,
+    moves: Moves = None,
+    realised_volatility: RealisedVolatility = False,
 ) -> BackfillCount | State[Any]:
     """Forecast from every candle of a past range that no forecast is stored from.
 
@@ -182,8 +209,8 @@ def conclude(
 
 def main(arguments: list[str] | None = None, prog: str = "python -m flows.backfill") -> int:
     """Run the flow once; the exit status is 1 where it failed."""
-    args = _parser(prog).parse_args(arguments)
-    return 0 if run_once(backfill, **vars(args)).is_completed() else 1
+    parser = _parser(prog)
+    return run_command(parser, backfill, vars(parser.parse_args(arguments)))
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

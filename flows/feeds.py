@@ -1,7 +1,7 @@
 """The flows load-calendar and load-candles: load files, folders and web addresses on a schedule."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import psycopg
 from prefect import State, flow, task
@@ -11,11 +11,11 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
 
 from flows.files.errors import TableError
 from flows.forecasting.answers import quoted
 from flows.forecasting.universe import read_universe
+from flows.loading import parameters
 from flows.loading.calendar_feed import CalendarFeed, load_calendar_item
 from flows.loading.candle_feed import CandleFeed, CandleOutcome, load_candle_item
 from flows.loading.candle_report import candle_table, failure_message, with_absent
@@ -23,8 +23,10 @@ from flows.loading.credentials import Credentials, read_credentials
 from flows.loading.download import DownloadLimits, SourceUnavailable
 from flows.loading.rows import Loaded
 from flows.loading.sources import Item, Span, candle_items, single_item
+from flows.runtime.parameters import TimeframeParameter
 from flows.runtime.retries import RETRIED, worth_another_try
 from flows.runtime.run_database import RunDatabase
+from flows.runtime.run_records import RECORDED
 from flows.runtime.settings import WORKERS
 from flows.runtime.time_limits import HOURLY_RUN_S
 from market.timeframes import CANDLE_TABLE, Timeframe
@@ -35,11 +37,6 @@ LEAST_SHARE: Final = 0.9
 
 CALENDAR_RUN_S: Final = 25 * 60.0
 """A load of the calendar: five minutes before the next one is due."""
-
-Days = Annotated[int, Field(ge=0, le=36_500)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Megabytes = Annotated[float, Field(gt=0, le=10_000)]
-Seconds = Annotated[float, Field(gt=0, le=1200)]
 
 
 def feed_worth_another_try(_task: Any, run: TaskRun, state: State[Any]) -> bool:
@@ -74,20 +71,20 @@ def read_symbols(symbols: list[str] | None) -> list[str]:
         return list(read_universe(connection, None).instruments)
 
 
-@flow(name="load-calendar", timeout_seconds=CALENDAR_RUN_S)
+@flow(name="load-calendar", timeout_seconds=CALENDAR_RUN_S, **RECORDED)
 def load_calendar_feed(
-    location: str,
-    headers: dict[str, str] | None = None,
-    key: str | None = None,
-    timezone: str | None = None,
-    source: str | None = None,
-    replace_schedule: bool = True,
-    days_back: Days = 7,
-    days_ahead: Days = 60,
-    least_share: Share = LEAST_SHARE,
-    size_limit_mb: Megabytes = 100.0,
-    time_limit_s: Seconds = 120.0,
-    force: bool = False,
+    location: parameters.Location,
+    headers: parameters.Headers = None,
+    key: parameters.Key = None,
+    timezone: parameters.Timezone = None,
+    source: parameters.Source = None,
+    replace_schedule: parameters.ReplaceSchedule = True,
+    days_back: parameters.DaysBack = 7,
+    days_ahead: parameters.DaysAhead = 60,
+    least_share: parameters.LeastShare = LEAST_SHARE,
+    size_limit_mb: parameters.SizeLimit = 100.0,
+    time_limit_s: parameters.TimeLimit = 120.0,
+    force: parameters.ForceLoad = False,
 ) -> Loaded | State[Any]:
     """Load the economic calendar from a file or a web address; a run that fails changes nothing.
 
@@ -146,19 +143,20 @@ def load_calendar_feed(
     name="load-candles",
     timeout_seconds=HOURLY_RUN_S,
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
+    **RECORDED,
 )
 def load_candles_feed(
-    location: str,
-    timeframe: Timeframe = "1h",
-    symbols: list[str] | None = None,
-    aliases: dict[str, str] | None = None,
-    headers: dict[str, str] | None = None,
-    key: str | None = None,
-    days_back: Days = 7,
-    least_share: Share = LEAST_SHARE,
-    size_limit_mb: Megabytes = 500.0,
-    time_limit_s: Seconds = 120.0,
-    force: bool = False,
+    location: parameters.Location,
+    timeframe: TimeframeParameter = "1h",
+    symbols: parameters.FeedSymbols = None,
+    aliases: parameters.Aliases = None,
+    headers: parameters.Headers = None,
+    key: parameters.Key = None,
+    days_back: parameters.DaysBack = 7,
+    least_share: parameters.LeastShare = LEAST_SHARE,
+    size_limit_mb: parameters.SizeLimit = 500.0,
+    time_limit_s: parameters.TimeLimit = 120.0,
+    force: parameters.ForceLoad = False,
 ) -> list[CandleOutcome] | State[Any]:
     """Load candles from a file, a folder or a web address; a symbol that fails stops no other.
 
@@ -218,7 +216,7 @@ def _conclude(outcomes: Sequence[CandleOutcome], timeframe: Timeframe) -> list[C
     """Publish the summary of a load of candles, and return its state."""
     for outcome in outcomes:
         for note in () if outcome.loaded is None else outcome.loaded.notes:
-            get_run_logger().warning("%s: %s", outcome.symbol, note)
+            get_run_logger().warning(note if outcome.symbol in note else f"{outcome.symbol}: {note}")
     failure = failure_message(outcomes)
     heading = f"{timeframe} candles into {CANDLE_TABLE[timeframe]}"
     create_table_artifact(

@@ -4,39 +4,54 @@
 """
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Failed
-from pydantic import Field
 
 from flows.forecasting.blocks import forecast_all
 from flows.forecasting.forecasts import SamplingSettings
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_figures import run_figures
 from flows.forecasting.run_plan import RunSettings
-from flows.forecasting.run_summary import (
-    SymbolOutcome,
-    failure_message,
-    notices,
-    outcome_line,
-    summary_table,
-    warning_lines,
-)
+from flows.forecasting.run_state import final_state
+from flows.forecasting.run_summary import SymbolOutcome, notices, warning_lines, without_events
+from flows.forecasting.run_table import outcome_line, summary_table
 from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
-from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.commands import flow_arguments, run_command
 from flows.runtime.dask_cluster import DaskError
-from flows.runtime.run_notices import take_notices
+from flows.runtime.disk_space import growing_folders, low_space
+from flows.runtime.parameters import (
+    AsOf,
+    Force,
+    Lookback,
+    Moves,
+    PredLen,
+    Quantiles,
+    RealisedVolatility,
+    SampleCount,
+    Seed,
+    StaleAfter,
+    StoreSamples,
+    Symbols,
+    Temperature,
+    TimeframeParameter,
+    TopK,
+    TopP,
+    WaitForCandles,
+    WithEvents,
+)
+from flows.runtime.run_events import LOW_SPACE, STALE_SYMBOLS, WITHOUT_EVENTS, emit_remark
+from flows.runtime.run_notices import add_notice, take_notices
 from flows.runtime.run_records import RECORDED, keep_figures
+from flows.runtime.sentences import listed
 from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo
-from market.timeframes import Timeframe
 
 MODELS_PER_RUN: Final = 3
 """Models with which a run forecasts at most, where the server changes its model during the run."""
@@ -49,24 +64,24 @@ _UNSTABLE: Final = (
 
 @flow(name="predict-batch", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def predict_batch(
-    symbols: list[str] | None = None,
-    timeframe: Timeframe = "1d",
-    pred_len: int = 120,
-    sample_count: int = 20,
-    top_p: float = 1.0,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    lookback: int | None = None,
-    as_of: datetime | None = None,
-    with_events: bool = True,
-    seed: int | None = None,
-    store_samples: bool = False,
-    stale_after: int | None = None,
-    force: bool = False,
-    quantiles: list[float] | None = None,
-    moves: list[float] | None = None,
-    realised_volatility: bool = False,
-    wait_for_candles: Annotated[float, Field(ge=0, le=DAILY_RUN_S)] | None = None,
+    symbols: Symbols = None,
+    timeframe: TimeframeParameter = "1d",
+    pred_len: PredLen = 120,
+    sample_count: SampleCount = 20,
+    top_p: TopP = 1.0,
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    lookback: Lookback = None,
+    as_of: AsOf = None,
+    with_events: WithEvents = True,
+    seed: Seed = None,
+    store_samples: StoreSamples = False,
+    stale_after: StaleAfter = None,
+    force: Force = False,
+    quantiles: Quantiles = None,
+    moves: Moves = None,
+    realised_volatility: RealisedVolatility = False,
+    wait_for_candles: WaitForCandles = None,
 ) -> list[SymbolOutcome] | State[Any]:
     """Forecast each symbol from its last closed candles and store p10, p50 and p90 of close.
 
@@ -109,11 +124,12 @@ def predict_batch(
     Returns
     -------
     list of SymbolOutcome or State
-        An outcome for each symbol; a failed state that names the symbols if any failed. The forecasts of the
-        others are stored all the same.
+        An outcome for each symbol, in a state whose name says what is wrong (see `final_state`): a failed one
+        names the symbols if any failed. The forecasts of the others are stored all the same.
     """
     try:
         flow_settings = FlowSettings.from_env()
+        report_low_space(timeframe)
     except ValueError as error:
         return Failed(message=str(error))
     settings = RunSettings(
@@ -137,7 +153,7 @@ def predict_batch(
         outcomes = forecast_with_changing_models(model, settings, symbols)
     except DaskError as error:
         return Failed(message=str(error))
-    return conclude(outcomes, timeframe, settings.as_of)
+    return conclude(outcomes, settings, flow_settings.page_address)
 
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
@@ -192,29 +208,55 @@ def no_model_message(error: ClientError) -> str:
     )
 
 
-def conclude(
-    outcomes: Sequence[SymbolOutcome], timeframe: Timeframe, as_of: datetime
-) -> list[SymbolOutcome] | State[Any]:
-    """Publish the summary of a run; return a failed state that names the symbols if any symbol failed."""
-    logger = get_run_logger()
+def conclude(outcomes: Sequence[SymbolOutcome], settings: RunSettings, page_url: str) -> State[Any]:
+    """Publish the summary of a run, emit what an operator may be notified of, and return the run's state."""
+    timeframe, logger = settings.sampling.timeframe, get_run_logger()
     keep_figures(run_figures(outcomes))
-    failure = failure_message(outcomes)
     for outcome in outcomes:
-        if outcome.skipped is not None or outcome.stale is not None:
+        if outcome.row is None:
             logger.info(outcome_line(outcome))
     remarks = notices(outcomes)
     for remark in remarks:
         logger.warning(remark)
     remarks += take_notices()
-    heading = f"{timeframe} forecasts as of {as_of:%Y-%m-%d %H:%M} UTC"
+    state = final_state(outcomes, with_events=settings.with_events)
+    table, left_out = summary_table(outcomes, timeframe, page_url)
+    heading = f"{timeframe} forecasts as of {settings.as_of:%Y-%m-%d %H:%M} UTC"
+    failure = [str(state.message)] if state.is_failed() else []
     create_table_artifact(
         key=f"predict-batch-{timeframe}",
-        table=summary_table(outcomes),
+        table=table,
         description="\n\n".join(
-            [heading, *([] if failure is None else [failure]), *remarks, *warning_lines(outcomes)]
+            [heading, *failure, *remarks, *warning_lines(outcomes), *([] if left_out is None else [left_out])]
         ),
     )
-    return list(outcomes) if failure is None else Failed(message=failure)
+    emit_remarks(outcomes, settings)
+    return state
+
+
+def report_low_space(timeframe: str) -> None:
+    """Warn of a disk that is nearly full, in the log, in the run's summary and by an event.
+
+    Raises
+    ------
+    ValueError
+        ``KRONOS_MIN_FREE_MB`` is not a whole number.
+    """
+    for sentence in low_space(growing_folders()):
+        add_notice(sentence)
+        emit_remark(LOW_SPACE, timeframe, (), sentence)
+
+
+def emit_remarks(outcomes: Sequence[SymbolOutcome], settings: RunSettings) -> None:
+    """Emit an event about forecasts without the calendar, and one about stale symbols, if there are any."""
+    reasons = without_events(outcomes) if settings.with_events else []
+    if reasons:
+        emit_remark(WITHOUT_EVENTS, settings.sampling.timeframe, (), ". ".join(reasons))
+    stale = {outcome.symbol: outcome.stale for outcome in outcomes if outcome.stale is not None}
+    if stale:
+        first = next(iter(stale.items()))
+        text = f"STALE: {listed(list(stale))}: not forecast. {first[0]}: {first[1]}"
+        emit_remark(STALE_SYMBOLS, settings.sampling.timeframe, stale, text)
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m flows.predict") -> int:
@@ -237,8 +279,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.predic
     )
     args = parser.parse_args(arguments)
     args.symbols = args.symbols or None
-    flow_of_timeframe = predict_hourly if args.timeframe == "1h" else predict_batch
-    return 0 if run_once(flow_of_timeframe, **vars(args)).is_completed() else 1
+    return run_command(parser, predict_hourly if args.timeframe == "1h" else predict_batch, vars(args))
 
 
 if __name__ == "__main__":

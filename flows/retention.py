@@ -13,7 +13,8 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.runtime.arguments import positive
-from flows.runtime.commands import run_once
+from flows.runtime.commands import run_command
+from flows.runtime.parameters import parameter
 from flows.runtime.retries import RETRIED
 from flows.runtime.time_limits import DAILY_RUN_S
 from flows.scoring.outdated import (
@@ -28,17 +29,32 @@ from flows.scoring.outdated import (
 from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 
-Days = Annotated[int, Field(ge=1, le=36500)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
+KeepSamplesDays = Annotated[
+    Days | None,
+    parameter("Sample paths go so many days after the forecast's last candle. None: they stay."),
+]
+KeepInputsDays = Annotated[
+    Days | None,
+    parameter("Settings and event arrays go so many days after they were stored. None: they stay."),
+]
+KeepForecastsDays = Annotated[
+    Days | None,
+    parameter("Forecasts go so many days after their last candle; their scores stay. None: they stay."),
+]
+Batch = Annotated[int, parameter("Rows of one transaction.", ge=1, le=100_000)]
+Pause = Annotated[float, parameter("Seconds between two transactions.", ge=0, le=60)]
+DryRun = Annotated[bool, parameter("Whether rows and bytes are counted, and nothing is deleted.")]
 
 
 @flow(name="retention", timeout_seconds=DAILY_RUN_S)
 def retention(
-    keep_samples_days: Days | None = 30,
-    keep_inputs_days: Days | None = 31,
-    keep_forecasts_days: Days | None = None,
-    batch: Annotated[int, Field(ge=1, le=100_000)] = BATCH,
-    pause_s: Annotated[float, Field(ge=0, le=60)] = PAUSE_S,
-    dry_run: bool = False,
+    keep_samples_days: KeepSamplesDays = 30,
+    keep_inputs_days: KeepInputsDays = 31,
+    keep_forecasts_days: KeepForecastsDays = None,
+    batch: Batch = BATCH,
+    pause_s: Pause = PAUSE_S,
+    dry_run: DryRun = False,
 ) -> list[dict[str, Any]]:
     """Delete what is old and not needed any more, in short transactions.
 
@@ -144,7 +160,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.retent
             metavar="DAYS",
             help=f"days for which to keep {what}, or all ({default or 'all'} unless given)",
         )
-    return 0 if run_once(retention, **vars(parser.parse_args(arguments))).is_completed() else 1
+    return run_command(parser, retention, vars(parser.parse_args(arguments)))
 
 
 def _days(text: str) -> int | None:

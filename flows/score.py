@@ -3,15 +3,13 @@
 ``python -m flows.score --timeframe 1h`` runs it once in this process, with or without a Prefect server.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
 import psycopg
-from prefect import flow, task
+from prefect import State, flow, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
@@ -20,10 +18,18 @@ from flows.events.source import read_calendar
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
 from flows.runtime.arguments import as_utc
-from flows.runtime.commands import flow_arguments, run_once
+from flows.runtime.commands import flow_arguments, run_command
 from flows.runtime.database import database, limited_transaction
+from flows.runtime.parameters import (
+    AsOf,
+    KeepSamplesDays,
+    RecheckDays,
+    ScoreAll,
+    SummaryDays,
+    TimeframeParameter,
+)
 from flows.runtime.retries import RETRIED
-from flows.runtime.run_records import RECORDED, RunFigures, keep_figures
+from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 from flows.scoring.calibration_store import LearnedCalibration, learn_calibrations
 from flows.scoring.changes import CALENDAR_MARGIN, mark_all, mark_changes
@@ -43,62 +49,24 @@ from flows.scoring.store import (
     release_forecasts,
     upsert_scores,
 )
+from flows.scoring.tally import Tally, final_state
 from market.instruments import Instrument
 from market.timeframes import CANDLE_DURATION, Timeframe
-from market.warning_codes import WarningCode, warning
 from sql.connect import connect
 
 CHUNK: Final = 500
 """Forecasts scored at once, so that a backlog of years needs no more memory than an hour's."""
 
 
-@dataclass
-class Tally:
-    """Counts of the forecasts that a run looked at.
-
-    Attributes
-    ----------
-    new, changed, unchanged
-        Scores by what the table held before.
-    unscored
-        Forecasts that could not be scored, by reason and symbol.
-    without_events
-        Why scores are without events; None if they have them.
-    """
-
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    unscored: dict[str, Counter[str]] = field(default_factory=dict)
-    without_events: str | None = None
-
-    @property
-    def scored(self) -> int:
-        """Scores that the run computed."""
-        return self.new + self.changed + self.unchanged
-
-    def count_unscored(self, forecasts: Iterable[tuple[str, str]]) -> None:
-        """Count forecasts that could not be scored, each by its symbol and the reason."""
-        for symbol, reason in forecasts:
-            self.unscored.setdefault(reason, Counter())[symbol] += 1
-
-    def figures(self) -> RunFigures:
-        """Return the counts for the record of the run."""
-        unscored = sum(symbols.total() for symbols in self.unscored.values())
-        return RunFigures(
-            {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "unscored": unscored}
-        )
-
-
 @flow(name="score-forecasts", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def score(
-    timeframe: Timeframe = "1d",
-    as_of: datetime | None = None,
-    recheck_days: int = 7,
-    summary_days: int = 30,
-    keep_samples_days: int | None = None,
-    score_all: bool = False,
-) -> Tally:
+    timeframe: TimeframeParameter = "1d",
+    as_of: AsOf = None,
+    recheck_days: RecheckDays = 7,
+    summary_days: SummaryDays = 30,
+    keep_samples_days: KeepSamplesDays = None,
+    score_all: ScoreAll = False,
+) -> Tally | State[Any]:
     """Score the stored forecasts whose horizon has passed, learn calibrations, and publish a summary.
 
     A forecast is scored again when it was made again, when a candle of it was late, and when one was
@@ -117,6 +85,11 @@ def score(
         to the flow retention, which does the same.
     score_all
         Whether every forecast is scored again.
+
+    Returns
+    -------
+    Tally or State
+        The counts of the run, in a completed state whose name says whether the scores are without events.
     """
     instant = as_utc(as_of)
     tally = score_due(timeframe, instant, timedelta(days=recheck_days), score_all)
@@ -127,7 +100,7 @@ def score(
     publish(timeframe, instant, timedelta(days=summary_days), tally, learned)
     if as_of is None:  # a repeated past instant says nothing about the last week
         refresh_recent_coverage(timeframe, instant)
-    return tally
+    return final_state(tally)
 
 
 score_hourly = score.with_options(timeout_seconds=HOURLY_RUN_S)
@@ -155,19 +128,9 @@ def score_due(timeframe: Timeframe, as_of: datetime, recheck: timedelta, score_a
                     _score_chunk(connection, chunk, instruments, timeframe, as_of, tally)
             is_more = len(forecasts) == MOST_DUE and tally.scored > before
         tally.count_unscored((key.symbol, reason) for key, reason in unscorable)
-    for reason, symbols in tally.unscored.items():
-        get_run_logger().warning(_not_scored(reason, symbols))
-    if tally.without_events is not None:
-        get_run_logger().warning(_without_events(tally.without_events))
+    for remark in tally.remarks():
+        get_run_logger().warning(remark)
     return tally
-
-
-def _not_scored(reason: str, symbols: Mapping[str, int]) -> str:
-    return warning(WarningCode.NOT_SCORED, f"{reason}: {_counted(symbols)}")
-
-
-def _without_events(reason: str) -> str:
-    return warning(WarningCode.SCORES_WITHOUT_EVENTS, f"SCORES WITHOUT EVENTS: {reason}")
 
 
 def _chunks(keys: Sequence[ForecastKey]) -> Iterator[Sequence[ForecastKey]]:
@@ -264,17 +227,14 @@ def publish(
         steps, matured = read_steps(connection, timeframe, as_of - span, as_of)
     days = f"{as_of - span:%Y-%m-%d} to {as_of:%Y-%m-%d %H:%M} UTC"
     heading = f"{timeframe} forecasts whose horizon passed from {days}"
-    counts = f"{tally.new} newly scored, {tally.changed} changed, {tally.unchanged} unchanged."
+    counts = tally.counts()
     if matured > MOST_SHOWN:
         counts += f" The figures are of a sample of about {MOST_SHOWN:,} of {matured:,} forecasts."
     get_run_logger().info(counts)
-    remarks = [_not_scored(reason, names) for reason, names in tally.unscored.items()]
-    if tally.without_events is not None:
-        remarks.append(_without_events(tally.without_events))
     create_table_artifact(
         key=f"score-{timeframe}",
         table=score_table(summary(steps)),
-        description="\n\n".join([heading, counts, *remarks, *calibration_lines(learned)]),
+        description="\n\n".join([heading, tally.counts(), *tally.remarks(), *calibration_lines(learned)]),
     )
     for model in _drawable(steps):
         part = steps.filter(pl.col("model") == model)
@@ -291,10 +251,6 @@ def _drawable(steps: pl.DataFrame) -> list[str]:
     return known.group_by("model").agg(pl.col("as_of").max()).sort("as_of", "model")["model"].to_list()
 
 
-def _counted(symbols: Mapping[str, int]) -> str:
-    return ", ".join(f"{symbol} ({count})" for symbol, count in sorted(symbols.items()))
-
-
 def main(arguments: list[str] | None = None, prog: str = "python -m flows.score") -> int:
     """Run the flow once; the exit status is 1 where it failed."""
     parser = flow_arguments(prog, __doc__)
@@ -308,8 +264,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.score"
         "--all", action="store_true", dest="score_all", help="score every forecast again, changed or not"
     )
     args = parser.parse_args(arguments)
-    flow_of_timeframe = score_hourly if args.timeframe == "1h" else score
-    return 0 if run_once(flow_of_timeframe, **vars(args)).is_completed() else 1
+    return run_command(parser, score_hourly if args.timeframe == "1h" else score, vars(args))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,20 @@ class SymbolsFailed(ClientError):
         self.forecast = forecast
 
 
+class TimedAnswer(PredictAnswer, kw_only=True):
+    """An answer with the times that its headers name.
+
+    Attributes
+    ----------
+    queue_ms, model_ms
+        Milliseconds in the server's queue (X-Queue-Ms) and in the model (X-Inference-Ms); None where the
+        answer has no such header.
+    """
+
+    queue_ms: float | None = None
+    model_ms: float | None = None
+
+
 class Client:
     """A pool of connections to one server; a context manager that any number of threads may use.
 
@@ -168,7 +182,7 @@ class Client:
         ServerUnavailable
             If there is no answer, for example because the model is still loading.
         """
-        return self._call("GET", "/model", ModelInfo)
+        return self._decoded(self._send("GET", "/model"), ModelInfo)
 
     def predict(self, request: PredictRequest, events: ArrayLike | None = None) -> PredictAnswer:
         """Request one forecast.
@@ -189,9 +203,16 @@ class Client:
         ServerTimeout
             If there was no answer in time, including the server's 504: a retry would take as long again.
         """
-        if events is not None:
-            request = msgspec.structs.replace(request, events=encode_array(events))
-        return self._call("POST", "/predict", PredictAnswer, msgspec.json.encode(request))
+        return self._decoded(self._send_request(request, events), PredictAnswer)
+
+    def predict_timed(self, request: PredictRequest, events: ArrayLike | None = None) -> TimedAnswer:
+        """Request one forecast as `predict` does, and return it with the times that the server took."""
+        response = self._send_request(request, events)
+        return TimedAnswer(
+            **msgspec.structs.asdict(self._decoded(response, PredictAnswer)),
+            queue_ms=_milliseconds(response, "X-Queue-Ms"),
+            model_ms=_milliseconds(response, "X-Inference-Ms"),
+        )
 
     def predict_batch(
         self, request: PredictBatchRequest, events: Mapping[str, ArrayLike] | None = None
@@ -218,7 +239,8 @@ class Client:
         if events is not None:
             encoded = {symbol: encode_array(array) for symbol, array in events.items()}
             request = msgspec.structs.replace(request, events=encoded)
-        return self._call("POST", "/predict-batch", PredictBatchAnswer, msgspec.json.encode(request))
+        response = self._send("POST", "/predict-batch", msgspec.json.encode(request))
+        return self._decoded(response, PredictBatchAnswer)
 
     @overload
     def forecast(
@@ -339,7 +361,12 @@ class Client:
             raise SymbolsFailed(problems, forecast)
         return forecast
 
-    def _call(self, method: str, path: str, answer: type[T], body: bytes | None = None) -> T:
+    def _send_request(self, request: PredictRequest, events: ArrayLike | None) -> httpx.Response:
+        if events is not None:
+            request = msgspec.structs.replace(request, events=encode_array(events))
+        return self._send("POST", "/predict", msgspec.json.encode(request))
+
+    def _send(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         headers = {}
         if body is not None:
             deadline_s = min(DEADLINE_SHARE * self._timeout_s, LONGEST_DEADLINE_S)
@@ -360,13 +387,24 @@ class Client:
             ) from error
         if not response.is_success:
             raise _failure(response)
+        return response
+
+    def _decoded(self, response: httpx.Response, answer: type[T]) -> T:
         try:
             return msgspec.json.decode(response.content, type=answer)
         except msgspec.DecodeError as error:
             raise ServerUnavailable(
-                f"{self._shown_url}{path} gave an answer that is not a {answer.__name__}: {error}; "
-                "is this an inference server of the same version?"
+                f"{without_credentials(str(response.url))} gave an answer that is not a {answer.__name__}: "
+                f"{error}; is this an inference server of the same version?"
             ) from error
+
+
+def _milliseconds(response: httpx.Response, header: str) -> float | None:
+    """Return the number in a header, or None where a proxy or another version left it out."""
+    try:
+        return float(response.headers[header])
+    except (KeyError, ValueError):
+        return None
 
 
 def _timeout(timeout_s: float) -> httpx.Timeout:

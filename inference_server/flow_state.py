@@ -98,7 +98,7 @@ async def read_flow_state(store: CandleStore) -> FlowState:
     state = FlowState()
     try:
         for timeframe, table in CANDLE_TABLE.items():
-            rows = await store.rows(load_for_table("newest_candles", table), {})
+            rows = await store.rows(load_for_table("newest_of_active", table), {})
             state.candles += [NewestCandle(timeframe, *row) for row in rows]
         state.runs = [FlowRun(*row) for row in await store.rows(load("flow_runs"), {})]
         for timeframe, symbol, *about in await store.rows(load("symbol_runs"), {}):

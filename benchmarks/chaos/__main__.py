@@ -4,7 +4,7 @@ import argparse
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.__main__ import ROOT, machine
@@ -27,8 +27,8 @@ def tiny_bundle(folder: Path) -> Path:
     return folder / "bundle"
 
 
-def measure(rounds: int, seed: int) -> str:
-    """Play some rounds; the page with their results."""
+def measure(rounds: int, seed: int) -> Iterator[str]:
+    """Play some rounds; after each the page with the results so far."""
     chance = random.Random(seed)
     planned = plan(seed, rounds, lambda chance: chance.randint(1, MOST_FAULTS))
     with tempfile.TemporaryDirectory(prefix="kronos-chaos-bundle-") as name:
@@ -40,7 +40,7 @@ def measure(rounds: int, seed: int) -> str:
             for as_of, faults in zip(AS_OFS, planned, strict=False):
                 played.append(play(installation, deployment, as_of, faults, chance))
                 print(row(len(played), played[-1]), flush=True)
-    return page(seed, undisturbed, played, reader)
+                yield page(seed, undisturbed, played, reader)
 
 
 def page(seed: int, undisturbed: Round, played: Sequence[Round], reader: Reader) -> str:
@@ -108,9 +108,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
-    text = measure(args.rounds, args.seed)
-    (ROOT / "benchmarks" / "FAULTS.md").write_text(text)
-    print(text)
+    for text in measure(args.rounds, args.seed):
+        (ROOT / "benchmarks" / "FAULTS.md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ STALLED_S: Final = 10.0
 DOWN_S: Final = (0.2, 2.0)
 """Shortest and longest time until a killed part is started again."""
 
-RUN: Final[dict[str, Any]] = {"timeframe": "1h", "pred_len": 120, "sample_count": 8, "lookback": LOOKBACK}
+RUN: Final[dict[str, Any]] = {"timeframe": "1h", "pred_len": 48, "sample_count": 8, "lookback": LOOKBACK}
 
 
 @dataclass

@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from benchmarks.growth.market import add_market
 from benchmarks.growth.processes import Sampler
 from benchmarks.growth.servers import prefect_server
@@ -35,6 +37,7 @@ HEADS = (
     "peak memory of the flow",
     "of Prefect's server",
     "of the inference server",
+    "a forecast in the database",
 )
 
 
@@ -60,9 +63,21 @@ def measure(symbols: int, bundle: Path | None, parameters: dict[str, Any]) -> di
                 postgres = pid_file.postmaster(Path(row[0]))
                 assert postgres is not None
                 servers = {"postgres": postgres, "prefect": prefect, "model": model.process.pid}
-                return _run(symbols, parameters, servers, folder)
+                found = _run(symbols, parameters, servers, folder)
+            with connect(autocommit=True) as connection:
+                return found | {"kb": _stored_kb(connection)}
         finally:
             embedded.stop()
+
+
+def _stored_kb(connection: psycopg.Connection[Any]) -> float:
+    """Return the size of a forecast in the database, with its indexes and inputs."""
+    row = connection.execute(
+        "SELECT (pg_total_relation_size('ml_predictions') + pg_total_relation_size('prediction_inputs'))"
+        " / 1e3 / count(*) FROM ml_predictions"
+    ).fetchone()
+    assert row is not None
+    return float(row[0])
 
 
 def _inference_server(bundle: Path | None, folder: Path) -> AbstractContextManager[ServerProcess]:
@@ -119,6 +134,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         *(each(of[name].cpu_s) for name in ("postgres", "prefect", "model")),
         f"{row['peak_mb']:.0f} MB",
         *(f"{of[name].peak_mb:.0f} MB" for name in ("prefect", "model")),
+        f"{row['kb']:.1f} kB",
     )
 
 

@@ -19,6 +19,7 @@ from prefect.settings import temporary_settings
 
 from benchmarks.growth.market import AS_OF, add_market, names
 from flows.backfill import backfill
+from flows.backfilling.progress import BackfillCount
 from flows.predict import predict_batch
 from flows.runtime.commands import local_prefect_defaults
 from flows.runtime.local_server import ServerProcess, server_process
@@ -82,8 +83,9 @@ def _fill(symbols: int, hours: int) -> dict[str, Any]:
         seconds, cpu = time.perf_counter() - start, time.process_time() - before
     if not state.is_completed():
         raise RuntimeError(f"the backfill is {state.name}: {state.message}")
-    made = state.result().sum_of("made")
-    return {"made": made, "seconds": seconds, "cpu_seconds": cpu}
+    count = state.result()
+    assert isinstance(count, BackfillCount)
+    return {"made": count.sum_of("made"), "seconds": seconds, "cpu_seconds": cpu}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import httpx
 
 from flows.runtime.local_server import free_port
 
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 
 
 @contextmanager

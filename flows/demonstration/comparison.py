@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from rich import box
 from rich.table import Table
 
-from flows.forecasting.run_summary import price
+from flows.forecasting.run_table import price
 from inference_server.client import Client
 from inference_server.schemas import PredictAnswer, PredictRequest
 from market.event_channels import EVENT_CHANNELS, FAMILY_FLAGS

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from rich import box
 from rich.table import Table
 
-from flows.forecasting.run_summary import event_words, price
+from flows.forecasting.run_table import event_words, price
 from sql.loading import load
 
 

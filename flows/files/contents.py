@@ -10,10 +10,20 @@ from flows.files.errors import TableError, excerpt
 from flows.files.json_rows import json_frame
 
 _HEAD: Final = 4096  # bytes that the format is recognised by
+_PARQUET: Final = b"PAR1"
+_COMPRESSED: Final = {  # Polars would inflate some of them, however large they become
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"x\x01": "zlib",
+    b"x\x9c": "zlib",
+    b"x\xda": "zlib",
+}
+_VALUE_BYTES: Final = 8  # of a number in memory
 _BLANKS: Final = b" \t\r\n\xef\xbb\xbf"
 
 
-def read_content(path: Path, *, complete: bool = True) -> pl.DataFrame:
+def read_content(path: Path, *, complete: bool = True, size_limit_bytes: int | None = None) -> pl.DataFrame:
     """Read a Parquet, JSON or CSV file; the format follows from its first bytes.
 
     Parameters
@@ -21,11 +31,13 @@ def read_content(path: Path, *, complete: bool = True) -> pl.DataFrame:
     complete
         Whether the file is known to be whole. If it is not, a CSV file must end with a line break: a number
         that was cut off looks like another number.
+    size_limit_bytes
+        The most that the values of a Parquet file may take: a few kilobytes can hold a billion equal values.
 
     Raises
     ------
     TableError
-        The file is empty, an HTML page, cut off or unreadable, or has no rows.
+        The file is empty, an HTML page, compressed, cut off, too large or unreadable, or has no rows.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -36,6 +48,13 @@ def read_content(path: Path, *, complete: bool = True) -> pl.DataFrame:
         raise TableError(
             f"it is an HTML or XML page{_title(head)}, not a table; it begins with {excerpt(text)}"
         )
+    for magic, name in _COMPRESSED.items():
+        if head.startswith(magic):
+            raise TableError(
+                f"it is compressed ({name}); give the table itself, or send it as Content-Encoding: gzip"
+            )
+    if size_limit_bytes is not None and head.startswith(_PARQUET):
+        _refuse_large(path, size_limit_bytes)
     frame = _read(path, text, complete=complete)
     if frame.is_empty():
         raise TableError(f"it has no rows; it begins with {excerpt(text)}")
@@ -44,7 +63,7 @@ def read_content(path: Path, *, complete: bool = True) -> pl.DataFrame:
 
 def _read(path: Path, head: bytes, *, complete: bool) -> pl.DataFrame:
     try:
-        if head.startswith(b"PAR1"):
+        if head.startswith(_PARQUET):
             return pl.read_parquet(path)
         if head.startswith((b"[", b"{")):
             return json_frame(path.read_bytes())
@@ -54,6 +73,20 @@ def _read(path: Path, head: bytes, *, complete: bool) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         problem = str(error).splitlines()[0]
         raise TableError(f"it can't be read: {problem}; it begins with {excerpt(head)}") from None
+
+
+def _refuse_large(path: Path, size_limit_bytes: int) -> None:
+    try:
+        columns = len(pl.read_parquet_schema(path))
+        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+    except (OSError, pl.exceptions.PolarsError):
+        return  # `_read` says what is wrong
+    size = rows * columns * _VALUE_BYTES
+    if size > size_limit_bytes:
+        raise TableError(
+            f"its {rows:,} rows take {size / 1e6:,.1f} MB and more, above the size limit of "
+            f"{size_limit_bytes / 1e6:,.1f} MB; raise it if they are all needed"
+        )
 
 
 def _title(head: bytes) -> str:

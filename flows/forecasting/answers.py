@@ -1,8 +1,10 @@
 """Stores the answers of the server to the orders of a run, and returns the outcome of each symbol."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
@@ -11,13 +13,14 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from flows.forecasting.forecasts import Order, build_row
-from flows.forecasting.run_summary import Horizon, SymbolOutcome, other_warnings, outcome_line
+from flows.forecasting.run_summary import Horizon, Milliseconds, SymbolOutcome, other_warnings
+from flows.forecasting.run_table import outcome_line
 from flows.forecasting.store import PredictionRow
 from flows.forecasting.stored_inputs import StoredInputs, build_inputs
 from flows.forecasting.tasks import store
 from flows.runtime.database import StatementTimeout
 from flows.runtime.run_database import RunDatabase
-from inference_server.schemas import PredictAnswer
+from inference_server.client import TimedAnswer
 from market.warning_codes import WarningCode, code_of
 
 T = TypeVar("T")
@@ -58,7 +61,7 @@ def in_batches(futures: Iterable[F], left_s: Callable[[], float] | None = None) 
 
 def store_answers(
     database: RunDatabase,
-    answers: Sequence[tuple[Order, Future[PredictAnswer]]],
+    answers: Sequence[tuple[Order, Future[TimedAnswer]]],
     without_events: Mapping[str, str],
     level: int = logging.INFO,
 ) -> tuple[list[SymbolOutcome], list[str]]:
@@ -79,7 +82,7 @@ def store_answers(
     """
     outcomes: list[SymbolOutcome] = []
     superseded: list[str] = []
-    built: list[tuple[Order, PredictionRow, StoredInputs, str | None]] = []
+    built: list[tuple[Order, TimedAnswer, PredictionRow, StoredInputs, str | None]] = []
     for order, future in answers:
         try:
             answer = future.result()
@@ -90,18 +93,24 @@ def store_answers(
             if reason is None and not answer.events_used:
                 reason = "the server left them out"
             row = build_row(order, answer, late=order.window.late, without_events=reason)
-            built.append((order, row, build_inputs(order, answer), reason))
+            built.append((order, answer, row, build_inputs(order, answer), reason))
         except CancelledError:
             superseded.append(order.symbol)
         except Exception as error:  # a failure of one symbol, of any kind, must not stop the others
             outcomes.append(_failed(order, error))
     if not built:
         return outcomes, superseded
-    results = _store(database, [(row, inputs) for _, row, inputs, _ in built])
-    for (order, _, _, reason), result in zip(built, results, strict=True):
+    began = time.perf_counter()
+    results = _store(database, [(row, inputs) for _, _, row, inputs, _ in built])
+    store_ms = (time.perf_counter() - began) * 1000
+    for (order, answer, _, _, reason), result in zip(built, results, strict=True):
         if isinstance(result, PredictionRow):
-            _log(order, result, reason, level)
-            outcomes.append(outcome_of(order, result, reason))
+            outcome = replace(
+                outcome_of(order, result, reason),
+                took=Milliseconds(answer.queue_ms, answer.model_ms, store_ms),
+            )
+            _log(order, result, outcome, level)
+            outcomes.append(outcome)
         else:
             outcomes.append(_failed(order, result))
     return outcomes, superseded
@@ -125,7 +134,7 @@ def _failed(order: Order, error: Exception) -> SymbolOutcome:
     return SymbolOutcome(order.symbol, error=f"{type(error).__name__}: {error}")
 
 
-def _log(order: Order, row: PredictionRow, without_events: str | None, level: int) -> None:
+def _log(order: Order, row: PredictionRow, outcome: SymbolOutcome, level: int) -> None:
     logger = get_run_logger()
     if not logger.isEnabledFor(level):
         return
@@ -133,7 +142,7 @@ def _log(order: Order, row: PredictionRow, without_events: str | None, level: in
     for text in other_warnings(row.warnings or ()):
         if text not in logged:
             logger.log(logging.WARNING if level == logging.INFO else level, "%s: %s", order.symbol, text)
-    logger.log(level, outcome_line(outcome_of(order, row, without_events)))
+    logger.log(level, outcome_line(outcome))
 
 
 def outcome_of(

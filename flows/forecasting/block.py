@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from flows.forecasting.lookback import shortened
 from flows.forecasting.run_plan import Block, BlockOutcome, RunPlan
 from flows.forecasting.run_summary import SymbolOutcome
 from flows.forecasting.tasks import build_events, forecast, model_of, read_block, read_unchanged
-from flows.forecasting.training_span import span_warnings, training_span
+from flows.forecasting.training_span import span_warnings
 from flows.runtime.dask_cluster import check_environment, is_on_worker, watch_for_release
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.run_notices import take_notices
@@ -30,7 +30,7 @@ from flows.runtime.server_calls import open_client
 from flows.runtime.server_pool import ServerPool
 from flows.runtime.settings import FlowSettings
 from flows.runtime.time_limits import within_run_of_another_process
-from inference_server.schemas import PredictAnswer
+from inference_server.client import TimedAnswer
 from sql.errors import DatabaseError
 
 LOGGED: Final = 100
@@ -40,7 +40,7 @@ Prefect stores every line as a row of its database, and a run of 10,000 symbols 
 day. The run's table has what became of each symbol, with its warnings.
 """
 
-Answers = list[tuple[Order, Future[PredictAnswer]]]
+Answers = list[tuple[Order, Future[TimedAnswer]]]
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,17 @@ class Prepared:
 
 
 @task(name="forecast a block", task_run_name="forecast {block}", cache_policy=NO_CACHE)
-def forecast_block(plan: RunPlan, block: Block) -> BlockOutcome:
+def forecast_block(
+    plan: RunPlan, block: Block, advance: Callable[[int], object] = lambda _: None
+) -> BlockOutcome:
     """Forecast a block of symbols and store the answers, with connections of its own.
 
     A block that can't be read or prepared is a failure of its symbols alone.
+
+    Parameters
+    ----------
+    advance
+        Takes the number of symbols that are done since its last call.
     """
     with (
         within_run_of_another_process(plan.time),
@@ -70,8 +77,9 @@ def forecast_block(plan: RunPlan, block: Block) -> BlockOutcome:
             prepared = prepare(database, plan, block)
         except Exception as error:  # a failure of any kind must not stop the other blocks
             get_run_logger().exception("a block of %d symbols can't be forecast", len(block.instruments))
+            advance(len(block.instruments))
             return failed(block, error)
-        outcome = _send_and_store(database, servers, prepared)
+        outcome = _send_and_store(database, servers, prepared, advance)
     get_run_logger().info("%s: %s", block, counts(outcome))
     return outcome._replace(notices=tuple(take_notices())) if is_on_worker() else outcome
 
@@ -95,8 +103,11 @@ def counts(block: BlockOutcome) -> str:
     return ", ".join(f"{count} {what}" for what, count in found.items() if count)
 
 
-def _send_and_store(database: RunDatabase, servers: ServerPool, prepared: Prepared) -> BlockOutcome:
+def _send_and_store(
+    database: RunDatabase, servers: ServerPool, prepared: Prepared, advance: Callable[[int], object]
+) -> BlockOutcome:
     """Send the orders, and store the answers as they come."""
+    advance(len(prepared.outcomes))
     outcomes, superseded = prepared.outcomes, list[str]()
     released = watch_for_release()
     settings = FlowSettings.from_env()
@@ -106,6 +117,7 @@ def _send_and_store(database: RunDatabase, servers: ServerPool, prepared: Prepar
             stored, newer = store_answers(database, answers, prepared.without_events, level)
             outcomes += stored
             superseded += newer
+            advance(len(answers))
             if newer or released():
                 requests.cancel()
     return BlockOutcome(outcomes, superseded)
@@ -117,7 +129,7 @@ class _Requests:
     def __init__(self, servers: ServerPool, at_once: int) -> None:
         self._servers = servers
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="forecast")
-        self._orders: dict[Future[PredictAnswer], Order] = {}
+        self._orders: dict[Future[TimedAnswer], Order] = {}
 
     def __enter__(self) -> "_Requests":
         return self
@@ -186,7 +198,7 @@ def read_windows(database: RunDatabase, plan: RunPlan, block: Block) -> Windows:
 
 
 def _orders(plan: RunPlan, windows: Mapping[str, CandleWindow], events: EventPlan) -> list[Order]:
-    event_warnings, span = events.warnings_by_symbol(), training_span(plan.model)
+    event_warnings = events.warnings_by_symbol()
     return [
         with_fingerprint(
             Order(
@@ -202,7 +214,7 @@ def _orders(plan: RunPlan, windows: Mapping[str, CandleWindow], events: EventPla
                     *window.warnings,
                     *event_warnings.get(symbol, ()),
                     *plan.warnings,
-                    *span_warnings(span, window),
+                    *span_warnings(plan.training_span, window),
                 ),
                 statistics=plan.settings.statistics,
             ),

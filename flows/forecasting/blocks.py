@@ -13,6 +13,7 @@ from flows.forecasting.answers import in_batches, quoted
 from flows.forecasting.block import failed, forecast_block
 from flows.forecasting.late_candles import arrivals
 from flows.forecasting.planning import late_symbols, plan_run, with_reach
+from flows.forecasting.progress import RunProgress
 from flows.forecasting.run_plan import Block, BlockOutcome, RunPlan, RunSettings, blocks_of
 from flows.forecasting.run_summary import SymbolOutcome
 from flows.runtime.dask_cluster import dask_runner, part_size
@@ -43,13 +44,16 @@ def forecast_all(
     """
     with RunDatabase() as database:
         plan, universe = plan_run(database, model, settings, symbols)
+        progress = RunProgress(
+            f"predict-batch-{settings.sampling.timeframe}-progress", len(universe.instruments)
+        )
         late = late_symbols(database, plan, universe.instruments, BLOCK)
         in_time = {name: known for name, known in universe.instruments.items() if name not in late}
-        outcomes, superseded = forecast_blocks(plan, in_time)
+        outcomes, superseded = forecast_blocks(plan, in_time, progress)
         if superseded:
             superseded += late
         else:
-            late_outcomes, superseded = forecast_late(database, plan, universe.instruments, late)
+            late_outcomes, superseded = forecast_late(database, plan, universe.instruments, late, progress)
             outcomes += late_outcomes
     outcomes += [SymbolOutcome(symbol, error=reason) for symbol, reason in universe.unknown.items()]
     outcomes += [SymbolOutcome(symbol, skipped=reason) for symbol, reason in universe.skipped.items()]
@@ -57,7 +61,11 @@ def forecast_all(
 
 
 def forecast_late(
-    database: RunDatabase, plan: RunPlan, instruments: Mapping[str, Instrument], late: Mapping[str, datetime]
+    database: RunDatabase,
+    plan: RunPlan,
+    instruments: Mapping[str, Instrument],
+    late: Mapping[str, datetime],
+    progress: RunProgress,
 ) -> tuple[list[SymbolOutcome], list[str]]:
     """Forecast symbols as their newest candles arrive, and at last those whose candles have not.
 
@@ -78,7 +86,7 @@ def forecast_late(
     ):
         arrived = {symbol: instruments[symbol] for symbol in symbols}
         _, newer = with_reach(database, plan, arrived)
-        more, superseded = forecast_blocks(newer, arrived)
+        more, superseded = forecast_blocks(newer, arrived, progress)
         outcomes += more
         remaining -= set(symbols)
         if superseded:
@@ -87,7 +95,7 @@ def forecast_late(
 
 
 def forecast_blocks(
-    plan: RunPlan, instruments: Mapping[str, Instrument]
+    plan: RunPlan, instruments: Mapping[str, Instrument], progress: RunProgress
 ) -> tuple[list[SymbolOutcome], list[str]]:
     """Forecast symbols block by block, in this process or on the Dask cluster of ``KRONOS_DASK_ADDRESS``.
 
@@ -103,18 +111,27 @@ def forecast_blocks(
         return [], []
     outcomes: list[SymbolOutcome] = []
     superseded: list[str] = []
-    for block in _here(plan, instruments) if address is None else _on_dask(plan, instruments, address):
+    blocks = (
+        _here(plan, instruments, progress)
+        if address is None
+        else _on_dask(plan, instruments, address, progress)
+    )
+    for block in blocks:
         outcomes += block.outcomes
         superseded += block.superseded
     return outcomes, superseded
 
 
-def _here(plan: RunPlan, instruments: Mapping[str, Instrument]) -> Iterator[BlockOutcome]:
+def _here(
+    plan: RunPlan, instruments: Mapping[str, Instrument], progress: RunProgress
+) -> Iterator[BlockOutcome]:
     for block in blocks_of(instruments, BLOCK):
-        yield forecast_block(quoted(plan), quoted(block))
+        yield forecast_block(quoted(plan), quoted(block), quoted(progress.advance))
 
 
-def _on_dask(plan: RunPlan, instruments: Mapping[str, Instrument], address: str) -> Iterator[BlockOutcome]:
+def _on_dask(
+    plan: RunPlan, instruments: Mapping[str, Instrument], address: str, progress: RunProgress
+) -> Iterator[BlockOutcome]:
     """Forecast symbols on a Dask cluster; a block that is not done before the end of the run has failed."""
     plan = replace(plan, time=time_of_run())
     with dask_runner(address) as runner:
@@ -124,7 +141,9 @@ def _on_dask(plan: RunPlan, instruments: Mapping[str, Instrument], address: str)
         try:
             for done in in_batches(futures, left_s):
                 for future in done:
-                    yield _outcome(futures.pop(future), future)
+                    block = futures.pop(future)
+                    progress.advance(len(block.instruments))
+                    yield _outcome(block, future)
         except OutOfTime as error:
             for block in futures.values():
                 yield failed(block, error)

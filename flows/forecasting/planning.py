@@ -15,6 +15,7 @@ from flows.forecasting.forecasts import usable_lookback
 from flows.forecasting.late_candles import expected_candles, may_be_late, waiting_ends_in_s
 from flows.forecasting.run_plan import RunPlan, RunSettings, blocks_of
 from flows.forecasting.tasks import read_instruments, read_newest, read_reach, read_widenings
+from flows.forecasting.training_span import training_span
 from flows.forecasting.universe import Universe, skip_without_candles
 from flows.runtime.run_database import RunDatabase
 from flows.scoring.calibration import Calibration
@@ -47,8 +48,9 @@ def plan_run(
     universe = read_instruments(database, symbols)
     timeframe = settings.sampling.timeframe
     calibrations, warnings = calibrations_or_warning(database, model, timeframe, settings.as_of)
+    span = training_span(model)
     model = msgspec.structs.replace(model, manifest={})
-    plan = RunPlan(model, settings, lookback, calibrations, warnings, SourcesOfRun())
+    plan = RunPlan(model, settings, lookback, calibrations, warnings, SourcesOfRun(), span)
     present, plan = with_reach(database, plan, universe.instruments)
     return plan, universe if symbols is not None else skip_without_candles(universe, present, timeframe)
 

@@ -9,6 +9,7 @@ from flows.forecasting.event_sources import SourcesOfRun
 from flows.forecasting.forecasts import SamplingSettings
 from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.run_summary import SymbolOutcome
+from flows.forecasting.training_span import TrainingSpan
 from flows.forecasting.window_times import WindowCut
 from flows.runtime.time_limits import RunTime
 from flows.scoring.calibration import Calibration
@@ -45,6 +46,8 @@ class RunPlan:
         Warnings of every row: that no calibration could be read.
     sources
         The calendar and the leaders, for the windows of all blocks.
+    training_span
+        The candles that the model was trained on; None where its bundle does not name them.
     time
         Of the run, where its blocks are in other processes than its flow; None in the flow's own.
     """
@@ -55,6 +58,7 @@ class RunPlan:
     calibrations: Mapping[str, Calibration]
     warnings: tuple[str, ...]
     sources: SourcesOfRun
+    training_span: TrainingSpan | None = None
     time: RunTime | None = None
 
     @property

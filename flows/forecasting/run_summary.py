@@ -1,4 +1,4 @@
-"""Summarises a run: a table with a row for each symbol, and sentences for the log and the artifact."""
+"""Summarises a run in sentences, for its state, its log and its artifact; `run_table` has the table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from flows.forecasting.store import PredictionRow
+from flows.runtime.sentences import listed
 from market.warning_codes import WarningCode, code_of, warning
 
 _NOTICED = (WarningCode.CANDLES_LATE, WarningCode.EVENTS_NOT_USED)
@@ -48,6 +49,23 @@ class Horizon:
 
 
 @dataclass(frozen=True)
+class Milliseconds:
+    """How long the forecast of a symbol took, in milliseconds; None where that is not known.
+
+    Attributes
+    ----------
+    queue, model
+        In the server's queue, and in its model.
+    store
+        The transaction that stored the row, with the rows of other symbols that were ready by then.
+    """
+
+    queue: float | None
+    model: float | None
+    store: float
+
+
+@dataclass(frozen=True)
 class SymbolOutcome:
     """The outcome of a run for one symbol: a stored row, or the reason why there is none.
 
@@ -73,6 +91,8 @@ class SymbolOutcome:
         Whether the last close was clipped, so that the forecast does not start at it.
     shorter_lookback
         Number of candles used, if the window was shortened so that the last close is not clipped.
+    took
+        Times of a row that this run made; None for others.
     """
 
     symbol: str
@@ -86,70 +106,7 @@ class SymbolOutcome:
     unchanged: bool = False
     clipped: bool = False
     shorter_lookback: int | None = None
-
-
-def summary_table(outcomes: Sequence[SymbolOutcome]) -> list[dict[str, Any]]:
-    """Return one row per symbol, in the order given: what was forecast for the last step, or what failed."""
-    return [_table_row(outcome) for outcome in outcomes]
-
-
-def _table_row(outcome: SymbolOutcome) -> dict[str, Any]:
-    row = outcome.row
-    if row is None:
-        left_out = f"skipped: {outcome.skipped}" if outcome.stale is None else f"STALE: {outcome.stale}"
-        result = left_out if outcome.error is None else f"FAILED: {outcome.error}"
-        return {"symbol": outcome.symbol, "result": result}
-    return {
-        "symbol": outcome.symbol,
-        "result": "unchanged" if outcome.unchanged else "stored",
-        "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
-        "last close": None if outcome.last_close is None else _last_close(outcome, outcome.last_close),
-        "horizon": f"{row.timestamp:%Y-%m-%d %H:%M}",
-        "p10": price(row.p10),
-        "p50": price(row.p50),
-        "p90": price(row.p90),
-        "events": event_words(row.event_context, outcome.without_events),
-        "warnings": ", ".join(dict.fromkeys(code_of(text) for text in row.warnings)),
-    }
-
-
-def _last_close(outcome: SymbolOutcome, value: float) -> str:
-    marks = [
-        *(["clipped"] if outcome.clipped else []),
-        *([] if outcome.shorter_lookback is None else [f"lookback {outcome.shorter_lookback}"]),
-    ]
-    return f"{price(value)} ({', '.join(marks)})" if marks else price(value)
-
-
-def price(value: float) -> str:
-    """Return a price with five digits, or all of those before the point: 2.4013e-05 for a small coin."""
-    if 0 < abs(value) < 0.01:
-        return f"{value:.5g}"
-    before_the_point = len(f"{abs(value):.0f}")
-    return f"{value:,.{max(0, 5 - before_the_point)}f}"
-
-
-def event_words(context: dict[str, Any] | None, without_events: str | None = None) -> str:
-    """Return the active events of a forecast in a few words, such as ``fomc (hawkish)``."""
-    if without_events is not None:
-        return f"not used: {without_events}"
-    if context is None:
-        return "none active"
-    directions = context.get("surprise_directions", {})
-    names = context.get("events_active", [])
-    return ", ".join(f"{name} ({directions[name]})" if name in directions else name for name in names)
-
-
-def outcome_line(outcome: SymbolOutcome) -> str:
-    """Return one symbol's part of the run as a line of the log."""
-    row = _table_row(outcome)
-    if outcome.row is None:
-        return f"{outcome.symbol}: {row['result']}"
-    kept = "unchanged, " if outcome.unchanged else ""
-    return (
-        f"{outcome.symbol}: {kept}from {row['last close']} at {row['last candle']} to {row['p50']} "
-        f"({row['p10']} … {row['p90']}) at {row['horizon']} UTC; events: {row['events']}"
-    )
+    took: Milliseconds | None = None
 
 
 def notices(outcomes: Sequence[SymbolOutcome]) -> list[str]:
@@ -165,7 +122,7 @@ def notices(outcomes: Sequence[SymbolOutcome]) -> list[str]:
         lines.append(
             warning(
                 WarningCode.CANDLES_LATE,
-                f"LATE CANDLES: {', '.join(late)}: newer ones have closed and are not in the database",
+                f"LATE CANDLES: {listed(late)}: newer ones have closed and are not in the database",
             )
         )
     clipped = [outcome.symbol for outcome in stored if outcome.clipped]
@@ -173,22 +130,24 @@ def notices(outcomes: Sequence[SymbolOutcome]) -> list[str]:
         lines.append(
             warning(
                 WarningCode.CLIPPED_CANDLES,
-                f"CLIPPED: {', '.join(clipped)}: the last close lies beyond what the model can see, so that "
+                f"CLIPPED: {listed(clipped)}: the last close lies beyond what the model can see, so that "
                 "the forecast starts away from it",
             )
         )
     shorter = [f"{each.symbol} ({each.shorter_lookback})" for each in stored if each.shorter_lookback]
     if shorter:
-        text = f"SHORTER LOOKBACK: {', '.join(shorter)}: with more candles the last close would be clipped"
+        text = f"SHORTER LOOKBACK: {listed(shorter)}: with more candles the last close would be clipped"
         lines.append(warning(WarningCode.SHORTER_LOOKBACK, text))
+    return lines + [warning(WarningCode.EVENTS_NOT_USED, text) for text in without_events(outcomes)]
+
+
+def without_events(outcomes: Iterable[SymbolOutcome]) -> list[str]:
+    """Return why forecasts were made without events, each reason with its symbols."""
     by_reason: dict[str, list[str]] = {}
-    for outcome in stored:
-        if outcome.without_events is not None:
+    for outcome in outcomes:
+        if outcome.row is not None and outcome.without_events is not None:
             by_reason.setdefault(outcome.without_events, []).append(outcome.symbol)
-    return lines + [
-        warning(WarningCode.EVENTS_NOT_USED, f"WITHOUT EVENTS: {', '.join(names)}: {reason}")
-        for reason, names in by_reason.items()
-    ]
+    return [f"WITHOUT EVENTS: {listed(names)}: {reason}" for reason, names in by_reason.items()]
 
 
 def warning_lines(outcomes: Sequence[SymbolOutcome]) -> list[str]:
@@ -197,7 +156,7 @@ def warning_lines(outcomes: Sequence[SymbolOutcome]) -> list[str]:
     for outcome in outcomes:
         for text in () if outcome.row is None else other_warnings(outcome.row.warnings):
             by_text.setdefault(text, []).append(outcome.symbol)
-    return [f"{text} ({', '.join(names)})" for text, names in by_text.items()]
+    return [f"{text} ({listed(names)})" for text, names in by_text.items()]
 
 
 def other_warnings(warnings: Iterable[str]) -> list[str]:
@@ -225,4 +184,4 @@ def _by_reason(named: Iterable[tuple[str, str]]) -> str:
     symbols: dict[str, list[str]] = {}
     for symbol, reason in named:
         symbols.setdefault(reason, []).append(symbol)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in symbols.items())
+    return "; ".join(f"{listed(names)}: {reason}" for reason, names in symbols.items())

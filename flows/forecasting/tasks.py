@@ -36,8 +36,8 @@ from flows.runtime.server_pool import ServerPool
 from flows.runtime.time_limits import MODEL_S
 from flows.scoring.calibration import Calibration
 from flows.scoring.calibration_store import read_calibrations
-from inference_server.client import Client
-from inference_server.schemas import ModelInfo, PredictAnswer
+from inference_server.client import Client, TimedAnswer
+from inference_server.schemas import ModelInfo
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument
 from market.timeframes import Timeframe
@@ -129,12 +129,12 @@ def read_widenings(
         return read_calibrations(connection, timeframe, model.name, model.version, as_of)
 
 
-def forecast(servers: ServerPool, order: Order) -> PredictAnswer:
+def forecast(servers: ServerPool, order: Order) -> TimedAnswer:
     """Send one symbol's candles, future timestamps and events to a server."""
     request = build_request(order)
     return with_retries(
         f"the forecast of {order.symbol}",
-        lambda: ask(lambda client: client.predict(request, order.events), servers),
+        lambda: ask(lambda client: client.predict_timed(request, order.events), servers),
     )
 
 

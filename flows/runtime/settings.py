@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from flows.runtime.arguments import names_in
-from inference_server.addresses import server_address
+from inference_server.addresses import server_address, without_credentials
 from inference_server.client import LONGEST_DEADLINE_S
 from market.timeframes import TIMEFRAMES
 
@@ -61,10 +61,19 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     """`KRONOS_DASK_ADDRESS`: set it to the address of a Dask scheduler, such as `tcp://scheduler:8786`, and
     forecasts are made by its workers, a block of symbols at a time; otherwise by the process of the run."""
 
+    page_url: str | None = None
+    """`KRONOS_PAGE_URL`: address of the page for the links in a run's table; the server's own unless set. Set
+    it where browsers reach the server by another address than the flows do."""
+
     @property
     def server_url(self) -> str:
         """The first server of the list: for what one server answers, such as a link to its page."""
         return self.servers[0]
+
+    @property
+    def page_address(self) -> str:
+        """Address of the page that shows forecasts, without a user or a password."""
+        return without_credentials(self.page_url or self.server_url)
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
@@ -78,13 +87,16 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
         ------
         ValueError
             ``KRONOS_SERVER`` or ``KRONOS_SERVERS`` is not the address of a server or a list of them, or both
-            are set; ``KRONOS_DASK_ADDRESS`` is not that of a Dask scheduler; a number is out of its range, or
-            ``KRONOS_SHORTER_LOOKBACK`` lists something else than timeframes.
+            are set; ``KRONOS_PAGE_URL`` is not the address of a server; ``KRONOS_DASK_ADDRESS`` is not that
+            of a Dask scheduler; a number is out of its range, or ``KRONOS_SHORTER_LOOKBACK`` lists something
+            else than timeframes.
         """
         values: dict[str, Any] = {name: text.strip() for name, text in os.environ.items()}
         if _ONE_SERVER in values or _SERVERS in values:
             values[_SERVERS] = _addresses(os.environ.get(_ONE_SERVER), os.environ.get(_SERVERS))
-        for name in ("KRONOS_API_KEY", "KRONOS_SHORTER_LOOKBACK", "KRONOS_DASK_ADDRESS"):
+        if values.get("KRONOS_PAGE_URL"):
+            values["KRONOS_PAGE_URL"] = _address("KRONOS_PAGE_URL", os.environ["KRONOS_PAGE_URL"])
+        for name in ("KRONOS_API_KEY", "KRONOS_PAGE_URL", "KRONOS_SHORTER_LOOKBACK", "KRONOS_DASK_ADDRESS"):
             if not values.get(name):
                 values.pop(name, None)  # an empty one counts as absent
         if "KRONOS_SHORTER_LOOKBACK" in values:

@@ -1,5 +1,8 @@
-"""The deployments of prefect.yaml: what they run, when, and that they run from any checkout."""
+"""The deployments of prefect.yaml: what they run, when, with which form, from any checkout."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,29 +10,82 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+from flows.deployment.automations import HEARTBEAT_S, TAG
+from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS = {deployment["name"]: deployment for deployment in CONTENT["deployments"]}
+every_deployment = pytest.mark.parametrize("name", DEPLOYMENTS)
+
+
+def flow_of(name: str) -> Flow[..., Any]:
+    return load_flow_from_entrypoint(str(ROOT / DEPLOYMENTS[name]["entrypoint"]))
 
 
 @pytest.mark.parametrize(
-    ("name", "flow_name", "cron", "timeframe"),
+    ("name", "flow_name", "cron", "timeframe", "timeout_s"),
     [
-        ("predict-1h", "predict-batch", "5 * * * *", "1h"),
-        ("predict-1d", "predict-batch", "45 5 * * *", "1d"),
-        ("score-1h", "score-forecasts", "20 * * * *", "1h"),
-        ("score-1d", "score-forecasts", "30 5 * * *", "1d"),
+        ("predict-1h", "predict-batch", "5 * * * *", "1h", HOURLY_RUN_S),
+        ("predict-1d", "predict-batch", "45 5 * * *", "1d", DAILY_RUN_S),
+        ("score-1h", "score-forecasts", "20 * * * *", "1h", HOURLY_RUN_S),
+        ("score-1d", "score-forecasts", "30 5 * * *", "1d", DAILY_RUN_S),
     ],
 )
-def test_runs_the_flow_on_its_schedule(name: str, flow_name: str, cron: str, timeframe: str) -> None:
+def test_runs_the_flow_on_its_schedule(
+    name: str, flow_name: str, cron: str, timeframe: str, timeout_s: float
+) -> None:
     deployment = DEPLOYMENTS[name]
-    assert deployment["schedules"] == [{"cron": cron, "timezone": "UTC"}]
-    assert deployment["work_pool"] == {"name": "local"}
-    flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+    assert deployment["schedules"] == [{"cron": cron, "timezone": "UTC", "slug": "kronos"}]
+    flow = flow_of(name)
     assert flow.name == flow_name
+    assert flow.timeout_seconds == timeout_s
     assert deployment["parameters"] == {"timeframe": timeframe}
-    assert flow.validate_parameters(deployment["parameters"])["timeframe"] == timeframe
+
+
+@every_deployment
+def test_every_deployment_is_watched_and_runs_one_at_a_time(name: str) -> None:
+    deployment = DEPLOYMENTS[name]
+    assert TAG in deployment["tags"]
+    assert [schedule["slug"] for schedule in deployment.get("schedules", [])] in ([], ["kronos"])
+    assert len(deployment["description"]) > 40
+    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert deployment["work_pool"] == {
+        "name": "local",
+        "job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}},
+    }
+    assert flow_of(name).timeout_seconds is not None
+
+
+@pytest.mark.parametrize("name", ["predict-1h", "predict-1d", "score-1h", "score-1d"])
+def test_every_parameter_has_a_text_in_the_form(name: str) -> None:
+    properties = parameter_schema(flow_of(name)).properties
+    assert [key for key, value in properties.items() if not value.get("description")] == []
+    assert set(DEPLOYMENTS[name].get("parameters", {})) <= set(properties)
+
+
+def test_the_form_of_a_forecast_has_limits() -> None:
+    properties = parameter_schema(flow_of("predict-1h")).properties
+    limits = {
+        key: {bound: value[bound] for bound in ("minimum", "maximum", "enum") if bound in value}
+        for key, value in properties.items()
+    }
+    assert limits["timeframe"] == {"enum": ["1h", "1d"]}
+    assert limits["pred_len"] == {"minimum": 1, "maximum": 2048}
+    assert limits["sample_count"] == {"minimum": 1, "maximum": 10_000}
+    assert properties["stale_after"]["anyOf"][0]["minimum"] == 0
+
+
+@every_deployment
+def test_a_process_of_its_own_finds_the_flow(name: str) -> None:
+    """As a worker loads it: nothing of this repository is imported before, and no flow stands in for it."""
+    code = "import sys; from prefect.flows import load_flow_from_entrypoint as load; load(sys.argv[1], False)"
+    environment = {**os.environ, "PYTHONPATH": ""}
+    command = [sys.executable, "-c", code, DEPLOYMENTS[name]["entrypoint"]]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(

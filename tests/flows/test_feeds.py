@@ -113,6 +113,19 @@ def test_a_page_in_place_of_the_calendar_fails_the_run(
     assert database.execute("SELECT count(*) FROM economic_calendar").fetchone() == (0,)
 
 
+@pytest.mark.parametrize("name", ["no-such-block", "NO_SUCH_VARIABLE", "3f/9a the secret itself"])
+def test_a_secret_that_is_nowhere_fails_the_run(server: Feeds, name: str) -> None:
+    url = server.serve("/calendar", CALENDAR)
+    state = load_calendar(location=f"{url}?k={{key}}", key=name)
+    assert state.is_failed()
+    message = (
+        "nothing was loaded: the environment variable or Prefect Secret block named for {key} is missing"
+    )
+    assert str(state.message).startswith(message)
+    assert name not in str(state.message)
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("parameters", [{"least_share": 2}, {"days_back": -1}, {"size_limit_mb": 0}])
 def test_parameters_have_limits(parameters: dict[str, Any]) -> None:
     with pytest.raises(ParameterTypeError):

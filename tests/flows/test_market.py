@@ -13,7 +13,8 @@ import pytest
 
 from flows import market as generated
 from flows.generated.market import END, generate_market
-from flows.load import load_calendar, load_candles
+from flows.loading.calendar import load_calendar
+from flows.loading.candles import load_candles
 
 NOW = datetime(2026, 3, 18, 12, 30, tzinfo=UTC)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -251,6 +252,9 @@ def test_events_travel_with_the_candles_and_are_told_in_the_row(
     description, table = artifact()
     assert "WITHOUT EVENTS" not in description
     assert "fomc" in table[0]["events"]
+    assert (table[0]["queue ms"], table[0]["model ms"]) == ("2", "30")
+    assert float(table[0]["store ms"]) >= 0
+    assert "/#symbol=BTC-USD&timeframe=1h&as_of=2024-12-18T11%3A00%3A00Z)" in table[0]["page"]
 
 
 @pytest.mark.parametrize(
@@ -274,10 +278,12 @@ def test_forecasts_without_events_are_made_and_said_loudly(
     script.model = msgspec.structs.replace(script.model, **model)
     if calendar:
         add_releases(market)
-    assert run(with_events=with_events).is_completed()
+    state = run(with_events=with_events)
+    assert state.is_completed()
+    assert state.name == ("CompletedWithoutEvents" if with_events else "Completed")
     assert all(request.events is None for request in script.requests)
     assert [row["event_context"] for row in stored(market).values()] == [None] * len(SYMBOLS)
-    said = [record.message for record in caplog.records if "WITHOUT EVENTS: " in record.message]
+    said = [record.message for record in caplog.records if record.message.startswith("events-not-used: WITH")]
     assert len(said) == 1
     assert said[0].startswith("events-not-used: WITHOUT EVENTS: BTC-USD, ETH-USD, EURUSD, SPY: ")
     assert reason in said[0]
@@ -382,6 +388,20 @@ def test_a_close_that_the_server_says_is_clipped_is_marked(
     assert f"ETH-USD: {said}" in [record.message for record in caplog.records]
 
 
+def test_a_disk_that_is_nearly_full_is_in_the_summary_and_a_wrong_limit_fails_the_run(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=2**40, used=0, free=2**20)
+    monkeypatch.setattr("flows.runtime.disk_space.shutil.disk_usage", lambda folder: usage)
+    assert run(symbols=["BTC-USD"]).is_completed()
+    description, _ = artifact()
+    assert "DISK NEARLY FULL: 1 MiB of 1,048,576 are free where " in description
+    monkeypatch.setenv("KRONOS_MIN_FREE_MB", "many")
+    state = run(symbols=["BTC-USD"])
+    assert state.is_failed()
+    assert str(state.message).startswith("KRONOS_MIN_FREE_MB is 'many'")
+
+
 def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(
     market: psycopg.Connection[Any], script: Script
 ) -> None:
@@ -394,7 +414,9 @@ def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(
         "SPY: not forecast: newest candle 2024-12-03 20:30 UTC, 70 later ones had closed by 2024-12-18 12:00"
     )
     assert f"STALE: {named}" in description
-    assert table[-1]["result"].startswith("STALE: newest candle 2024-12-03 20:30 UTC")
+    assert table[0]["result"] == "STALE"
+    assert table[0]["reason"].startswith("newest candle 2024-12-03 20:30 UTC")
+    assert str(state.message).startswith("4 symbols: 3 stored, stale SPY. WITHOUT EVENTS: ")
     assert run(stale_after=70).is_completed()
     assert "SPY" in stored(market)
 

@@ -10,6 +10,7 @@ import numpy as np
 import psycopg
 import pytest
 from prefect.artifacts import Artifact
+from prefect.client.schemas.objects import StateType
 from psycopg import sql
 
 from flows import score as module
@@ -17,15 +18,24 @@ from flows.forecasting.store import insert_backfilled
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
 from flows.runtime.database import StatementTimeout
-from flows.score import Tally, score
+from flows.score import score
 from flows.scoring import due
 from flows.scoring.forecast_scores import UNKNOWN_INSTRUMENT
 from flows.scoring.store import claim_forecasts
+from flows.scoring.tally import Tally
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
 from sql.connect import connect
 from sql.loading import load_for_table
-from tests.helpers.forecasts_in_store import START, add_closes, add_forecast, add_instrument, score_rows, walk
+from tests.helpers.forecasts_in_store import (
+    START,
+    add_closes,
+    add_forecast,
+    add_instrument,
+    score_rows,
+    tally_of,
+    walk,
+)
 from tests.sql.test_backfilled import row
 
 CLOSES = walk(60)
@@ -51,9 +61,7 @@ def _no_prefect_server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
 
 
 def run(hour: float, **parameters: Any) -> Tally:
-    tally = score.fn(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
-    assert isinstance(tally, Tally)
-    return tally
+    return tally_of(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
 
 
 def test_a_forecast_is_scored_once_its_last_candle_has_closed(market: psycopg.Connection[Any]) -> None:
@@ -284,8 +292,8 @@ def test_daily_candles_mature_when_their_session_closes(database: psycopg.Connec
     changed: dict[str, Any] = {"symbol": "EURUSD", "timeframe": "1d", "pred_len": 2, "timestamps": times}
     add_forecast(database, CLOSES, 0, as_of=friday.item().replace(tzinfo=UTC), **changed)
     closing = datetime(2024, 1, 9, 22, tzinfo=UTC)  # Tuesday 17:00 New York
-    assert score.fn(timeframe="1d", as_of=closing - timedelta(minutes=1)).new == 0
-    assert score.fn(timeframe="1d", as_of=closing).new == 1
+    assert tally_of(timeframe="1d", as_of=closing - timedelta(minutes=1)).new == 0
+    assert tally_of(timeframe="1d", as_of=closing).new == 1
     assert score_rows(database)[0]["matured_at"] == closing
 
 
@@ -335,8 +343,10 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
         add_forecast(market, CLOSES, hour, p10_calibrated=[1.0] * 4, p90_calibrated=[9999.0] * 4)
     as_of = START + timedelta(hours=40)
     state = score(timeframe="1h", as_of=as_of, return_state=True)
-    assert state.is_completed()
-    assert state.result().new == 30
+    assert (state.type, state.name) == (StateType.COMPLETED, "CompletedWithoutEvents")
+    tally = state.result()
+    assert isinstance(tally, Tally)
+    assert tally.new == 30
     table, picture = Artifact.get("score-1h"), Artifact.get("score-1h-reliability")
     assert table is not None
     assert not isinstance(table, Coroutine)
@@ -350,7 +360,7 @@ def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any
     assert "30 newly scored" in str(table.description)
     assert "SCORES WITHOUT EVENTS" in str(table.description)
     assert str(picture.data).startswith("data:image/png;base64,")
-    assert score(timeframe="1h", as_of=as_of, return_state=True).result() == Tally()
+    assert score(timeframe="1h", as_of=as_of) == Tally()
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -373,6 +383,6 @@ def test_a_run_and_the_coverage_of_the_last_week_are_recorded(market: psycopg.Co
     assert score(timeframe="1h", return_state=True).is_completed()
     (counts,) = market.execute("SELECT flow, timeframe, state, counts FROM flow_runs").fetchall()
     expected = {"new": 1, "changed": 0, "unchanged": 0, "unscored": 0}
-    assert counts == ("score-forecasts", "1h", "Completed", expected)
+    assert counts == ("score-forecasts", "1h", "CompletedWithoutEvents", expected)  # there is no calendar
     (coverage,) = market.execute("SELECT asset_class, model_name, closes FROM recent_coverage").fetchall()
     assert coverage == ("crypto", "tiny", 4)

@@ -5,14 +5,25 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from prefect import State
 
 from flows.forecasting.store import PredictionRow, upsert_prediction
+from flows.score import score
+from flows.scoring.tally import Tally
 from market.instruments import Instrument
 from sql.loading import load
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 BTC = Instrument("BTC-USD", "crypto", "24/7")
 VOLATILITY = 0.01
+
+
+def tally_of(**parameters: Any) -> Tally:
+    """Run the function of the flow score-forecasts, and return its counts."""
+    state = score.fn(**parameters)
+    assert isinstance(state, State)
+    assert isinstance(state.data, Tally)
+    return state.data
 
 
 def walk(count: int, seed: int = 3) -> np.ndarray:

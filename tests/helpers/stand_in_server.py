@@ -48,6 +48,10 @@ MODEL = ModelInfo(
 )
 
 
+TIMES = {"X-Queue-Ms": "2.0", "X-Inference-Ms": "30.4"}
+"""Headers of every answer."""
+
+
 @dataclass
 class Script:
     """What the server answers, and what it was asked.
@@ -121,7 +125,7 @@ def stand_in_server(script: Script, port: int = 0) -> Iterator[str]:
             time.sleep(script.slow_s.get(request.symbol, 0.0))
             status = script.statuses[request.symbol].pop(0) if script.statuses[request.symbol] else 200
             if status == 200:
-                self.reply(200, answer_of(request, model, script))
+                self.reply(200, answer_of(request, model, script), TIMES)
             else:
                 problem = Problem(title="Told to fail", status=status, detail=f"{request.symbol} fails")
                 wait = script.retry_after.get(request.symbol)

@@ -104,6 +104,27 @@ def test_a_request_and_its_answer_survive_the_journey() -> None:
     assert msgspec.json.decode(sent, type=PredictRequest) == PredictRequest(symbol="SPY", seed=5)
 
 
+@pytest.mark.parametrize(
+    ("headers", "times"),
+    [
+        ({"X-Queue-Ms": "1.5", "X-Inference-Ms": "250.0"}, (1.5, 250.0)),
+        ({"X-Queue-Ms": "soon"}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_a_timed_answer_has_the_times_of_its_headers(
+    headers: dict[str, str], times: tuple[float | None, float | None]
+) -> None:
+    with answering(200, msgspec.json.encode(ANSWER), headers) as server, Client(server.url) as client:
+        answer = client.predict_timed(ASKED)
+    assert (answer.queue_ms, answer.model_ms) == times
+    assert {**msgspec.structs.asdict(answer), "queue_ms": 0, "model_ms": 0} == {
+        **msgspec.structs.asdict(ANSWER),
+        "queue_ms": 0,
+        "model_ms": 0,
+    }
+
+
 def test_statistics_are_typed_and_false_where_an_older_server_gives_none() -> None:
     statistics = Statistics(
         paths=20,

@@ -1,6 +1,6 @@
--- Count the known and the covered closes of the live forecasts that matured in a span, by asset class and model. Parameters:
--- timeframe, matured_after (excluded) and matured_by (included) timestamptz, and of the instruments that the table may
--- lack symbols text[] and asset_classes text[].
+-- Count the known and the covered closes of the live forecasts that matured in a span, by asset class and model.
+-- Parameters: timeframe, matured_after (excluded) and matured_by (included) timestamptz, and of the instruments that the
+-- table may lack symbols text[] and asset_classes text[].
 INSERT INTO recent_coverage (
     timeframe, asset_class, model_name, computed_at, closes, covered, closes_calibrated, covered_calibrated
 )
@@ -15,7 +15,8 @@ LEFT JOIN instruments AS i USING (symbol)
 LEFT JOIN unnest(%(symbols)s::text[], %(asset_classes)s::text[]) AS packaged (symbol, asset_class) USING (symbol)
 WHERE s.timeframe = %(timeframe)s::text
     AND s.matured_at > %(matured_after)s::timestamptz AND s.matured_at <= %(matured_by)s::timestamptz
-    AND coalesce(i.asset_class, packaged.asset_class) IS NOT NULL AND NOT s.backfilled
+    AND NOT s.backfilled
+    AND coalesce(i.asset_class, packaged.asset_class) IS NOT NULL
 GROUP BY 1, 2, 3
 ON CONFLICT (timeframe, asset_class, model_name) DO UPDATE SET
     computed_at = excluded.computed_at,

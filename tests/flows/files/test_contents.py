@@ -1,5 +1,7 @@
 """Files read by what they contain, whatever their names."""
 
+import gzip
+import zlib
 from pathlib import Path
 
 import polars as pl
@@ -44,12 +46,23 @@ def test_the_format_follows_from_the_first_bytes(file: Path) -> None:
         (b"PAR1 and then nothing", "it can't be read: .*; it begins with 'PAR1"),
         (b'[{"a": 1}, {"a"', "it is not whole JSON"),
         (b"a,b\n1,x,3\n", "it can't be read"),
+        (gzip.compress(b"a,b\n1,x\n", mtime=0), r"it is compressed \(gzip\); give the table itself"),
+        (zlib.compress(b"a,b\n1,x\n"), r"it is compressed \(zlib\)"),
+        (b"PK\x03\x04 and so on", r"it is compressed \(zip\)"),
     ],
 )
 def test_what_is_no_table_is_refused(file: Path, content: bytes, message: str) -> None:
     file.write_bytes(content)
     with pytest.raises(TableError, match=message):
         read_content(file)
+
+
+def test_few_bytes_of_parquet_that_become_many_are_refused(file: Path) -> None:
+    pl.DataFrame({"a": pl.repeat(1, 1_000_000, eager=True)}).write_parquet(file)
+    assert file.stat().st_size < 100_000
+    with pytest.raises(TableError, match=r"its 1,000,000 rows take 8\.0 MB and more, above the size limit"):
+        read_content(file, size_limit_bytes=1_000_000)
+    assert read_content(file, size_limit_bytes=10_000_000).height == 1_000_000
 
 
 def test_a_csv_that_may_be_cut_off_must_end_with_a_line_break(file: Path) -> None:

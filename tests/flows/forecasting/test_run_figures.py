@@ -7,7 +7,7 @@ import pytest
 from flows.forecasting.run_figures import run_figures
 from flows.forecasting.run_summary import SymbolOutcome
 from flows.runtime.run_records import RunFigures
-from tests.flows.forecasting.test_run_summary import FAILED, SKIPPED, STALE, STORED, UNCHANGED
+from tests.helpers.outcomes import FAILED, SKIPPED, STALE, STORED, UNCHANGED
 
 WITHOUT_EVENTS = replace(STORED, symbol="SPY", without_events="no calendar rows")
 NOTHING = {"stored": 0, "unchanged": 0, "skipped": 0, "stale": 0, "failed": 0}

@@ -58,7 +58,7 @@ def test_what_is_sent_to_another_process_is_small_and_holds_no_tables() -> None:
         dict.fromkeys(("crypto", "fx", "equity"), calibration),
         (),
         sources,
-        RunTime(AS_OF, 3300.0),
+        time=RunTime(AS_OF, 3300.0),
     )
     sent = pickle.dumps((plan, Block(instruments(250))))
     assert len(sent) < 50_000

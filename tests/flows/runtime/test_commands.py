@@ -1,10 +1,12 @@
 """A flow that is run once from a command line."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from prefect import flow
 
+from flows.predict import main as predict
 from flows.runtime.commands import flow_arguments, local_prefect_defaults, run_once
 from flows.score import main as score
 
@@ -22,6 +24,27 @@ def test_an_unreadable_instant_is_refused_before_the_flow_runs(capsys: pytest.Ca
     assert refused.value.code == 2
     printed = capsys.readouterr().err
     assert "kronos score: error: argument --as-of: 'tomorrow' is not an ISO 8601 instant" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (predict, ["--stale-after", "-1"], "stale_after: Input should be greater than or equal to 0"),
+        (score, ["--recheck-days", "40000"], "recheck_days: Input should be less than or equal to 36500"),
+    ],
+)
+def test_an_argument_beyond_its_limit_is_refused_before_the_flow_runs(
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[list[str]], int],
+    arguments: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        command(arguments)
+    assert refused.value.code == 2
+    printed = capsys.readouterr().err
+    assert "error: these cannot be used:" in printed
+    assert message in printed
 
 
 def test_a_flow_that_fails_is_a_state_and_no_exception(prefect_server: None) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flows.runtime import server_pool
 from flows.runtime.local_server import free_port
@@ -353,3 +355,34 @@ def test_a_single_server_is_called_as_it_is(start: Start) -> None:
     assert servers.scripts["a"].model_calls == 0
     assert servers.notices == []
     assert servers.said == []
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from([200, 500, 429]), min_size=3, max_size=3),
+            st.floats(0, 2 * LONGEST_REST_S),
+        ),
+        max_size=8,
+    )
+)
+@settings(max_examples=20)
+def test_a_call_is_answered_as_long_as_one_server_works(steps: list[tuple[list[int], float]]) -> None:
+    """Whatever failed before; and each server is asked once at most."""
+    servers = Servers("abc")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(server_pool, "time", SimpleNamespace(monotonic=lambda: servers.now))
+            for statuses, pause_s in steps:
+                for script, status in zip(servers.scripts.values(), statuses, strict=True):
+                    script.statuses["SPY"] = [] if status == 200 else [status]
+                    script.retry_after = {"SPY": "5"} if status == 429 else {}
+                if 200 in statuses:
+                    servers.forecast()
+                else:
+                    with pytest.raises(ServerUnavailable):
+                        servers.forecast()
+                assert set(servers.calls().values()) == {1}
+                servers.now += pause_s
+    finally:
+        servers.close()

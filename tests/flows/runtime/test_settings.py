@@ -120,3 +120,25 @@ def test_another_shorter_lookback_is_named(monkeypatch: pytest.MonkeyPatch, give
     monkeypatch.setenv("KRONOS_SHORTER_LOOKBACK", given)
     with pytest.raises(ValueError, match=r"KRONOS_SHORTER_LOOKBACK is .*1h,1d, or none"):
         FlowSettings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("server", "page", "address"),
+    [
+        ("http://models:9000", "", "http://models:9000"),
+        ("http://user:secret@models:9000/kronos", "", "http://models:9000/kronos"),
+        ("http://models:9000", "https://forecasts.example.com/", "https://forecasts.example.com"),
+    ],
+)
+def test_links_lead_to_the_page(
+    monkeypatch: pytest.MonkeyPatch, server: str, page: str, address: str
+) -> None:
+    monkeypatch.setenv("KRONOS_SERVER", server)
+    monkeypatch.setenv("KRONOS_PAGE_URL", page)
+    assert FlowSettings.from_env().page_address == address
+
+
+def test_an_unusable_page_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRONOS_PAGE_URL", "forecasts.example.com")
+    with pytest.raises(ValueError, match=r"KRONOS_PAGE_URL cannot be used: 'forecasts"):
+        FlowSettings.from_env()

@@ -77,8 +77,8 @@ def test_a_run_of_a_deployment_ends_before_its_next_one(name: str) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     assert flow.timeout_seconds is not None
     for schedule in deployment["schedules"]:
-        cron = {name: value for name, value in schedule.items() if name != "active"}
-        dates = CronSchedule(**cron).get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
+        cron = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        dates = cron.get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
         first, second, third = asyncio.run(dates)
         assert flow.timeout_seconds < min(second - first, third - second).total_seconds()
 

@@ -11,7 +11,7 @@ import pytest
 from flows import score as module
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
-from flows.score import Tally, score
+from flows.scoring.tally import Tally
 from market.instruments import Instrument
 from tests.helpers.forecasts_in_store import (
     START,
@@ -19,6 +19,7 @@ from tests.helpers.forecasts_in_store import (
     add_forecast,
     add_instrument,
     score_rows,
+    tally_of,
     walk,
 )
 
@@ -42,9 +43,7 @@ def market(database: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -
 
 
 def run(hour: float, **parameters: Any) -> Tally:
-    tally = score.fn(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
-    assert isinstance(tally, Tally)
-    return tally
+    return tally_of(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
 
 
 def scores(database: psycopg.Connection[Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""What ``python -m flows.deploy`` installs on a Prefect server: work pool, deployments, automations."""

@@ -1,0 +1,1 @@
+"""Runs every process of the product on one machine, under supervisord."""
