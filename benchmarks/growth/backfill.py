@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from prefect import State
 from prefect.settings import temporary_settings
 
 from benchmarks.growth.market import AS_OF, add_market, names
@@ -85,7 +86,7 @@ def _fill(symbols: int, hours: int) -> dict[str, Any]:
     with temporary_settings(local_prefect_defaults()):
         predict_batch(**chosen, as_of=AS_OF)
         before, start = time.process_time(), time.perf_counter()
-        state = backfill(
+        state: State[Any] = backfill(
             **chosen, start=AS_OF - timedelta(hours=hours), end=AS_OF - timedelta(hours=1), return_state=True
         )
         seconds, cpu = time.perf_counter() - start, time.process_time() - before

@@ -13,6 +13,7 @@ from uuid import UUID
 import numpy as np
 import psycopg
 import pytest
+import yaml
 from prefect import State
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
@@ -131,10 +132,10 @@ def state_of(client: SyncPrefectClient, run: UUID) -> str | None:
 
 def test_installs_everything(installed: list[str], client: SyncPrefectClient) -> None:
     assert installed[0] == "work pool local: created"
-    assert installed[1] == (
-        "deployments: predict-batch/predict-1h, predict-batch/predict-1d, score-forecasts/score-1h, "
-        "score-forecasts/score-1d"
-    )
+    content = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    names = installed[1].removeprefix("deployments: ").split(", ")
+    assert [name.partition("/")[2] for name in names] == [each["name"] for each in content["deployments"]]
+    assert names[0] == "predict-batch/predict-1h"
     assert client.read_work_pool("local").type == "process"
     deployment = client.read_deployment_by_name("predict-batch/predict-1h")
     assert deployment.tags == ["kronos", "predict", "1h"]
@@ -225,7 +226,7 @@ def test_a_second_deploy_keeps_what_an_operator_changed(client: SyncPrefectClien
     assert {name: after[name] for name in before} == before
     assert after["late, to my phone"].id == renamed.id
     assert not after["kronos: notify stale"].enabled
-    assert len(after) == 8
+    assert len(after) == 9
     (schedule,) = client.read_deployment_by_name("predict-batch/predict-1h").schedules
     assert not schedule.active
 
@@ -236,7 +237,7 @@ def test_notifications_stay_without_the_setting_and_go_with_none(
     monkeypatch.setattr("flows.deploy._deploy_all", lambda: ["predict-batch/predict-1h"])
     monkeypatch.delenv("KRONOS_NOTIFY_URL")
     deploy(lambda _: None)
-    assert sum("kronos: notify" in each.name for each in client.read_automations()) == 5
+    assert sum("kronos: notify" in each.name for each in client.read_automations()) == 6
     monkeypatch.setenv("KRONOS_NOTIFY_URL", "none")
     steps: list[str] = []
     deploy(steps.append)
