@@ -163,7 +163,7 @@ def test_complete_symbols_go_first_and_late_ones_as_their_candles_arrive(
     """ETH arrives while the run waits, SOL never does; the run names it."""
     monkeypatch.setattr(late_candles, "POLL_S", 0.1)
     monkeypatch.setattr(blocks, "BLOCK", 1)
-    script.slow_s["BTC-USD"] = 0.5  # ETH arrives meanwhile
+    monkeypatch.setattr(late_candles, "waiting_ends_in_s", lambda *_: 0.5)  # from when the others are done
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     # The candle of this hour is still open; it counts if the next hour begins during the test.
     missing = {"BTC-USD": 0, "ETH-USD": 2, "SOL-USD": 2, "XRP-USD": 0}
@@ -178,11 +178,17 @@ def test_complete_symbols_go_first_and_late_ones_as_their_candles_arrive(
             add(connection, "ETH-USD", hour - HOUR, hour)
 
     loader = threading.Thread(target=arrive, daemon=True)
+    whole = late_candles.newest_candles
+
+    def after_arrival(*given: Any) -> dict[str, datetime]:
+        loader.join()
+        return whole(*given)
+
+    monkeypatch.setattr(late_candles, "newest_candles", after_arrival)
     loader.start()
     state = predict_batch(
-        timeframe="1h", pred_len=4, sample_count=3, lookback=40, wait_for_candles=3.0, return_state=True
+        timeframe="1h", pred_len=4, sample_count=3, lookback=40, wait_for_candles=3000.0, return_state=True
     )
-    loader.join()
     assert state.is_completed()
     assert [request.symbol for request in script.requests] == ["BTC-USD", "XRP-USD", "ETH-USD", "SOL-USD"]
     outcomes: list[Any] = list(state.result())
