@@ -23,7 +23,7 @@ from flows.forecasting.tasks import read_model
 from flows.runtime.arguments import as_utc, names_in
 from flows.runtime.commands import flow_arguments, run_command
 from flows.runtime.dask_cluster import DaskError
-from flows.runtime.disk_space import warn_of_low_space
+from flows.runtime.disk_space import growing_folders, low_space
 from flows.runtime.parameters import (
     AsOf,
     Force,
@@ -44,8 +44,8 @@ from flows.runtime.parameters import (
     WaitForCandles,
     WithEvents,
 )
-from flows.runtime.run_events import STALE_SYMBOLS, WITHOUT_EVENTS, emit_remark
-from flows.runtime.run_notices import take_notices
+from flows.runtime.run_events import LOW_SPACE, STALE_SYMBOLS, WITHOUT_EVENTS, emit_remark
+from flows.runtime.run_notices import add_notice, take_notices
 from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.sentences import listed
 from flows.runtime.settings import FlowSettings
@@ -129,7 +129,7 @@ def predict_batch(
     """
     try:
         flow_settings = FlowSettings.from_env()
-        warn_of_low_space(get_run_logger())
+        report_low_space(timeframe)
     except ValueError as error:
         return Failed(message=str(error))
     settings = RunSettings(
@@ -232,6 +232,19 @@ def conclude(outcomes: Sequence[SymbolOutcome], settings: RunSettings, page_url:
     )
     emit_remarks(outcomes, settings)
     return state
+
+
+def report_low_space(timeframe: str) -> None:
+    """Warn of a disk that is nearly full, in the log, in the run's summary and by an event.
+
+    Raises
+    ------
+    ValueError
+        ``KRONOS_MIN_FREE_MB`` is not a whole number.
+    """
+    for sentence in low_space(growing_folders()):
+        add_notice(sentence)
+        emit_remark(LOW_SPACE, timeframe, (), sentence)
 
 
 def emit_remarks(outcomes: Sequence[SymbolOutcome], settings: RunSettings) -> None:

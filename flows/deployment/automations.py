@@ -14,7 +14,7 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.runtime.run_events import STALE_SYMBOLS, WITHOUT_EVENTS
+from flows.runtime.run_events import LOW_SPACE, STALE_SYMBOLS, WITHOUT_EVENTS
 from flows.runtime.state_names import COMPLETED_WITHOUT_EVENTS, PARTIALLY_FAILED
 
 TAG: Final = "kronos"
@@ -39,8 +39,8 @@ looks every 5 s, so that a run is marked as crashed 70 to 105 s after its proces
 START: Final = timedelta(seconds=105)
 """A run that a worker took is dead if it has not begun after this.
 
-On two idle cores a run begins 5 to 10 s after the worker took it. A run that begins later, on an overloaded
-machine, is marked as crashed first, then as running, and completes; it holds no concurrency slot.
+On two idle cores a run begins 5 to 10 s after the worker took it, with twenty processes on them after 22 s.
+Prefect ends a run that begins later: it has lost its concurrency slot.
 """
 
 OVERDUE: Final = timedelta(minutes=2)
@@ -132,6 +132,7 @@ def notifications(block_id: UUID, ui_url: str | None) -> list[AutomationCore]:
         ),
         notify("without events", _remark(WITHOUT_EVENTS), f"{run}: WITHOUT EVENTS", remark),
         notify("stale", _remark(STALE_SYMBOLS), f"{run}: STALE", remark),
+        notify("disk nearly full", _remark(LOW_SPACE), f"{run}: DISK NEARLY FULL", remark),
     ]
 
 

@@ -1,11 +1,10 @@
 """Finds file systems with little free space, before a full one stops the database and the Prefect server."""
 
-import logging
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -38,19 +37,7 @@ def low_space(folders: Iterable[Path]) -> list[str]:
     return list(found.values())
 
 
-def warn_of_low_space(logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
-    """Log a warning for each file system of this machine's growing folders that has little free space.
-
-    Raises
-    ------
-    ValueError
-        As `low_space` does.
-    """
-    for sentence in low_space(_growing_folders()):
-        logger.warning(sentence)
-
-
-def _growing_folders() -> list[Path]:
+def growing_folders() -> list[Path]:
     """Return Prefect's folder, the embedded database's and the current one."""
     variables = ("PREFECT_HOME", "KRONOS_DATA_DIR")
     return [*(Path(path) for name in variables if (path := os.environ.get(name))), Path()]

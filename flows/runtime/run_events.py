@@ -12,6 +12,9 @@ WITHOUT_EVENTS: Final = "kronos.forecasts.without-events"
 STALE_SYMBOLS: Final = "kronos.symbols.stale"
 """Event of a run that left symbols out because their newest candles are too old."""
 
+LOW_SPACE: Final = "kronos.disk.nearly-full"
+"""Event of a run on a machine whose disk is nearly full."""
+
 
 def emit_remark(event: str, timeframe: str, subjects: Iterable[str], message: str) -> None:
     """Emit an event of a run; where Prefect can't take it, the run goes on.
@@ -19,7 +22,7 @@ def emit_remark(event: str, timeframe: str, subjects: Iterable[str], message: st
     Parameters
     ----------
     event
-        `WITHOUT_EVENTS` or `STALE_SYMBOLS`.
+        `WITHOUT_EVENTS`, `STALE_SYMBOLS` or `LOW_SPACE`.
     subjects
         What the event is about, such as the stale symbols. The event's resource has a hash of them: an
         automation that fires once for each resource fires again when they change.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -387,6 +388,20 @@ def test_a_close_that_the_server_says_is_clipped_is_marked(
     assert f"ETH-USD: {said}" in [record.message for record in caplog.records]
 
 
+def test_a_disk_that_is_nearly_full_is_in_the_summary_and_a_wrong_limit_fails_the_run(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=2**40, used=0, free=2**20)
+    monkeypatch.setattr("flows.runtime.disk_space.shutil.disk_usage", lambda folder: usage)
+    assert run(symbols=["BTC-USD"]).is_completed()
+    description, _ = artifact()
+    assert "DISK NEARLY FULL: 1 MiB of 1,048,576 are free where " in description
+    monkeypatch.setenv("KRONOS_MIN_FREE_MB", "many")
+    state = run(symbols=["BTC-USD"])
+    assert state.is_failed()
+    assert str(state.message).startswith("KRONOS_MIN_FREE_MB is 'many'")
+
+
 def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(
     market: psycopg.Connection[Any], script: Script
 ) -> None:
@@ -399,7 +414,8 @@ def test_a_symbol_whose_feed_has_ended_is_left_out_and_named(
         "SPY: not forecast: newest candle 2024-12-03 20:30 UTC, 70 later ones had closed by 2024-12-18 12:00"
     )
     assert f"STALE: {named}" in description
-    assert table[0]["result"].startswith("STALE: newest candle 2024-12-03 20:30 UTC")
+    assert table[0]["result"] == "STALE"
+    assert table[0]["reason"].startswith("newest candle 2024-12-03 20:30 UTC")
     assert str(state.message).startswith("4 symbols: 3 stored, stale SPY. WITHOUT EVENTS: ")
     assert run(stale_after=70).is_completed()
     assert "SPY" in stored(market)

@@ -11,11 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL
 
-from flows.predict import predict_batch
 from market.instruments import default_instruments
 from sql.loading import load
+from tests.flows.test_deployments import DEPLOYMENTS, ROOT
 from tests.flows.test_predict import AS_OF, add_candles
 from tests.helpers.stand_in_server import Script
 
@@ -94,7 +95,8 @@ def test_a_block_of_a_killed_worker_is_forecast_by_another_one(
 
     killing = threading.Thread(target=kill)
     killing.start()
-    state = predict_batch(timeframe="1h", as_of=AS_OF, return_state=True)
+    deployed: Any = load_flow_from_entrypoint(str(ROOT / DEPLOYMENTS["predict-1h"]["entrypoint"]))
+    state = deployed(timeframe="1h", as_of=AS_OF, return_state=True)
     killing.join()
     assert state.is_completed(), state.message
     assert stored(market) == sorted(SYMBOLS)
