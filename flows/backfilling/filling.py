@@ -23,7 +23,7 @@ from flows.runtime.retries import RETRIED
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.server_pool import ServerPool
 from flows.runtime.settings import FlowSettings
-from inference_server.client import PredictionRefused, ServerTimeout
+from inference_server.client import PredictionRefused, ServerTimeout, TimedAnswer
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.instruments import Instrument
 from market.warning_codes import WarningCode, code_of
@@ -139,7 +139,7 @@ def _answers(
     settings = FlowSettings.from_env()
     at_once = settings.requests_at_once * len(settings.servers)
     with ThreadPoolExecutor(at_once) as pool:
-        under_way: deque[tuple[PastOrder, Future[PredictAnswer]]] = deque()
+        under_way: deque[tuple[PastOrder, Future[TimedAnswer]]] = deque()
         failure: Exception | None = None
         remaining = iter(orders)
         while True:
