@@ -1,5 +1,5 @@
-# The flows with Prefect, for its worker, its server and the commands kronos db, load, deploy …, without PyTorch, pip
-# and compiler. From the repository's root:
+# The flows with Prefect, for its worker, its server and the commands kronos db, load, deploy …, without PyTorch and
+# compiler. From the repository's root:
 #   docker build --file deploy/flows.Dockerfile --tag kronos-flows .
 
 # The minor version is pinned; building again takes the newest patches of Python and Debian.

@@ -1,4 +1,4 @@
-# The inference server, without PyTorch, Prefect, pip and compiler. From the repository's root:
+# The inference server, without PyTorch, Prefect and compiler. From the repository's root:
 #   docker build --file deploy/server.Dockerfile --tag kronos-server .
 # --build-arg EXTRAS=server,cuda adds CUDA's libraries for a GPU.
 

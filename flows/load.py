@@ -64,7 +64,7 @@ def _load(
     credentials = read_credentials(dict(args.header), args.key)
     for item in _items(args, location, credentials):
         try:
-            content = read_item(item, credentials, _LIMITS, {})
+            content = read_item(item, credentials, _LIMITS, {}, {})
             assert content is not None  # None stands for an unchanged version, and none is known here
             if item.symbol is not None:
                 args = argparse.Namespace(**{**vars(args), "symbols": [item.symbol]})

@@ -16,6 +16,7 @@ from flows.runtime.arguments import positive
 from flows.runtime.commands import run_command
 from flows.runtime.parameters import parameter
 from flows.runtime.retries import RETRIED
+from flows.runtime.run_records import RECORDED
 from flows.runtime.time_limits import DAILY_RUN_S
 from flows.scoring.outdated import (
     BATCH,
@@ -47,7 +48,7 @@ Pause = Annotated[float, parameter("Seconds between two transactions.", ge=0, le
 DryRun = Annotated[bool, parameter("Whether rows and bytes are counted, and nothing is deleted.")]
 
 
-@flow(name="retention", timeout_seconds=DAILY_RUN_S)
+@flow(name="retention", timeout_seconds=DAILY_RUN_S, **RECORDED)
 def retention(
     keep_samples_days: KeepSamplesDays = 30,
     keep_inputs_days: KeepInputsDays = 31,

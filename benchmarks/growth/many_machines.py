@@ -23,6 +23,7 @@ import psutil
 import psycopg
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.growth.market import AS_OF, add_market, names
 from benchmarks.growth.servers import prefect_server
@@ -34,7 +35,7 @@ from sql.migrate import migrate
 
 DEPLOYMENT: Final = "predict-batch/predict-1h"
 PARAMETERS: Final = {"as_of": AS_OF.isoformat(), "pred_len": 48, "sample_count": 4}
-PATIENCE_S: Final = 300.0
+PATIENCE_S: Final = 900.0
 _WHOLE = """
 SELECT count(*), count(DISTINCT symbol), bool_and(
     cardinality(timestamps) = pred_len AND cardinality(p10) = pred_len
@@ -100,6 +101,7 @@ def report(connection: psycopg.Connection[Any], symbols: int, logs: Path) -> Non
             for number in (1, 2)
         ]
         os.environ["PREFECT_API_URL"], _ = stack.enter_context(prefect_server(logs))
+        stack.enter_context(temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}))
         deploy(logs)
         prefect = [
             stack.enter_context(
@@ -115,7 +117,7 @@ def report(connection: psycopg.Connection[Any], symbols: int, logs: Path) -> Non
 @contextmanager
 def _model(log: Path) -> Iterator[tuple[str, psutil.Process]]:
     environment = {**os.environ, "KRONOS_BUNDLE": str(bundle("mini", "events")), "KRONOS_THREADS": "1"}
-    with server_process("inference_server", "/health/ready", environment, log) as server:
+    with server_process("inference_server", "/health/ready", environment, log, PATIENCE_S) as server:
         yield server.address, psutil.Process(server.process.pid)
 
 

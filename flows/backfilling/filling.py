@@ -15,14 +15,14 @@ from flows.backfilling.orders import BackfillSettings, LeftOut, PastOrder, past_
 from flows.backfilling.past_market import read_past_market
 from flows.backfilling.past_range import TimeSlice
 from flows.backfilling.progress import BackfillCount, ProgressArtifact
-from flows.forecasting.forecasts import Order, build_request, build_row
+from flows.forecasting.forecasts import build_row
 from flows.forecasting.store import PredictionRow, insert_backfilled
+from flows.forecasting.tasks import forecast
 from flows.runtime.retries import RETRIED
 from flows.runtime.run_database import RunDatabase
-from flows.runtime.server_calls import ask
 from flows.runtime.server_pool import ServerPool
 from flows.runtime.settings import FlowSettings
-from inference_server.client import PredictionRefused, ServerTimeout
+from inference_server.client import PredictionRefused, ServerTimeout, TimedAnswer
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.instruments import Instrument
 from market.warning_codes import WarningCode, code_of
@@ -31,7 +31,7 @@ STORED_AT_ONCE: Final = 100
 """Forecasts of one transaction: a run that is killed loses less than these."""
 
 WAITING: Final = 3
-"""Forecasts that wait for each one that is requested, so that the servers have work while rows are stored."""
+"""Forecasts that wait for each that is requested, so that the servers have work while rows are stored."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _answers(
     settings = FlowSettings.from_env()
     at_once = settings.requests_at_once * len(settings.servers)
     with ThreadPoolExecutor(at_once) as pool:
-        under_way: deque[tuple[PastOrder, Future[PredictAnswer]]] = deque()
+        under_way: deque[tuple[PastOrder, Future[TimedAnswer]]] = deque()
         failure: Exception | None = None
         remaining = iter(orders)
         while True:
@@ -147,7 +147,7 @@ def _answers(
                     without.append(past_order)
                     continue
                 # The context carries the flow run, to which the call's limits and log lines belong.
-                future = pool.submit(copy_context().run, _ask, run.servers, past_order.order)
+                future = pool.submit(copy_context().run, forecast, run.servers, past_order.order)
                 under_way.append((past_order, future))
             if not under_way:
                 break
@@ -163,11 +163,6 @@ def _answers(
                 under_way = deque(each for each in under_way if not each[1].cancelled())
     if failure is not None:
         raise failure
-
-
-def _ask(servers: ServerPool, order: Order) -> PredictAnswer:
-    request = build_request(order)
-    return ask(lambda client: client.predict(request, order.events), servers)
 
 
 def _checked(model: ModelInfo, answer: PredictAnswer) -> PredictAnswer:

@@ -39,8 +39,8 @@ looks every 5 s, so that a run is marked as crashed 70 to 105 s after its proces
 START: Final = timedelta(seconds=105)
 """A run that a worker took is dead if it has not begun after this.
 
-On two idle cores a run begins 5 to 10 s after the worker took it. A run that begins later, on an overloaded
-machine, is marked as crashed first, then as running, and completes; it holds no concurrency slot.
+On two idle cores a run begins 5 to 10 s after the worker took it, with twenty processes on them after 22 s.
+Prefect ends a run that begins later: it has lost its concurrency slot.
 """
 
 OVERDUE: Final = timedelta(minutes=2)

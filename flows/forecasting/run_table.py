@@ -10,7 +10,9 @@ from market.warning_codes import code_of
 MOST_ROWS: Final = 500
 """Rows of a table; the Prefect UI loads all of them at once, and a row takes about 400 bytes."""
 
-_LEFT_OUT: Final = dict.fromkeys(("last candle", "last close", "horizon", "p10", "p50", "p90"), "")
+_LEFT_OUT: Final = dict.fromkeys(
+    ("events", "last candle", "last close", "horizon", "p10", "p50", "p90", "warnings"), ""
+)
 
 
 def summary_table(
@@ -18,7 +20,8 @@ def summary_table(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return a row for each symbol: failures first, then stale and skipped ones, then those without events.
 
-    All rows have the same columns, since the Prefect UI takes the columns of the first.
+    All rows have the same columns, since the Prefect UI takes the columns of the first; long texts stand in
+    the last, since it does not wrap them.
 
     Parameters
     ----------
@@ -49,37 +52,41 @@ def _attention(outcome: SymbolOutcome) -> tuple[int, str]:
 
 def _table_row(outcome: SymbolOutcome, timeframe: str, page_url: str) -> dict[str, Any]:
     took = outcome.took
+    result, reason = _result(outcome)
     return {
         "symbol": outcome.symbol,
-        "result": _result(outcome),
-        **_forecast(outcome),
+        "result": result,
+        "page": f"[open]({_link(outcome, timeframe, page_url)})",
         "queue ms": _digits(None if took is None else took.queue),
         "model ms": _digits(None if took is None else took.model),
         "store ms": _digits(None if took is None else took.store),
-        "page": f"[open]({_link(outcome, timeframe, page_url)})",
+        **_forecast(outcome),
+        "reason": reason or outcome.without_events or "",
     }
 
 
-def _result(outcome: SymbolOutcome) -> str:
+def _result(outcome: SymbolOutcome) -> tuple[str, str | None]:
+    """Return what became of a symbol in a word, and why it has no row."""
     if outcome.row is not None:
-        return "unchanged" if outcome.unchanged else "stored"
+        return "unchanged" if outcome.unchanged else "stored", None
     if outcome.error is not None:
-        return f"FAILED: {outcome.error}"
-    return f"skipped: {outcome.skipped}" if outcome.stale is None else f"STALE: {outcome.stale}"
+        return "FAILED", outcome.error
+    return ("skipped", outcome.skipped) if outcome.stale is None else ("STALE", outcome.stale)
 
 
 def _forecast(outcome: SymbolOutcome) -> dict[str, str]:
     row = outcome.row
     if row is None:
-        return {**_LEFT_OUT, "events": "", "warnings": ""}
+        return _LEFT_OUT
+    without = outcome.without_events is not None
     return {
+        "events": "not used" if without else event_words(row.event_context),
         "last candle": f"{row.as_of:%Y-%m-%d %H:%M}{' (late)' if outcome.late else ''}",
         "last close": "" if outcome.last_close is None else _last_close(outcome, outcome.last_close),
         "horizon": f"{row.timestamp:%Y-%m-%d %H:%M}",
         "p10": price(row.p10),
         "p50": price(row.p50),
         "p90": price(row.p90),
-        "events": event_words(row.event_context, outcome.without_events),
         "warnings": ", ".join(dict.fromkeys(code_of(text) for text in row.warnings)),
     }
 
@@ -126,10 +133,11 @@ def event_words(context: dict[str, Any] | None, without_events: str | None = Non
 def outcome_line(outcome: SymbolOutcome) -> str:
     """Return one symbol's part of the run as a line of the log."""
     if outcome.row is None:
-        return f"{outcome.symbol}: {_result(outcome)}"
+        return f"{outcome.symbol}: {': '.join(map(str, _result(outcome)))}"
     row = _forecast(outcome)
+    events = event_words(outcome.row.event_context, outcome.without_events)
     kept = "unchanged, " if outcome.unchanged else ""
     return (
         f"{outcome.symbol}: {kept}from {row['last close']} at {row['last candle']} to {row['p50']} "
-        f"({row['p10']} … {row['p90']}) at {row['horizon']} UTC; events: {row['events']}"
+        f"({row['p10']} … {row['p90']}) at {row['horizon']} UTC; events: {events}"
     )

@@ -1,6 +1,7 @@
 """Loads the economic calendar from a file or an address, whole or not at all."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -46,6 +47,11 @@ class CalendarFeed:
     limits: DownloadLimits
     force: bool
 
+    @property
+    def read_as(self) -> dict[str, Any]:
+        """The settings that decide which rows an unchanged feed becomes."""
+        return {"timezone": self.timezone, "source": self.source, "replace": self.replace_schedule}
+
 
 def load_calendar_item(
     database: RunDatabase, item: Item, feed: CalendarFeed, credentials: Credentials
@@ -68,7 +74,8 @@ def load_calendar_item(
     with database.connection() as connection:
         before = read_load(connection, key)
     try:
-        content = read_item(item, credentials, feed.limits, {} if feed.force else before.version)
+        version = {} if feed.force else before.version
+        content = read_item(item, credentials, feed.limits, version, feed.read_as)
         if content is None:
             return None
         file = _calendar_of(content, item, feed)

@@ -1,8 +1,9 @@
 """Loads the candles of a file or an address symbol by symbol: one that is refused stops no other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -46,6 +47,14 @@ class CandleFeed:
     limits: DownloadLimits
     force: bool
 
+    @property
+    def read_as(self) -> dict[str, Any]:
+        """The settings that decide which rows an unchanged feed becomes."""
+        return {
+            "symbols": None if self.symbols is None else sorted(self.symbols),
+            "aliases": dict(self.aliases),
+        }
+
 
 @dataclass(frozen=True)
 class CandleOutcome:
@@ -84,9 +93,11 @@ def load_candle_item(
         before = read_load(connection, key)
         known = known_instruments(connection)
     try:
-        content = read_item(item, credentials, feed.limits, {} if feed.force else before.version)
+        version = {} if feed.force else before.version
+        content = read_item(item, credentials, feed.limits, version, feed.read_as)
         if content is None:
-            return [CandleOutcome(item.symbol or item.name)]
+            requested = item.symbol is None or feed.symbols is None or item.symbol in feed.symbols
+            return [CandleOutcome(item.symbol or item.name)] if requested else []
         frame = _with_symbols(content, item, feed)
     except TableError as error:
         raise credentials.without_secrets(named(error, item)) from None
@@ -99,7 +110,13 @@ def load_candle_item(
     if len(stored) == len(outcomes) and item.symbol not in stored:
         with database.connection() as connection:
             write_load(connection, key, FeedLoad(content.version))
-    return outcomes
+    return [_without_secrets(outcome, credentials) for outcome in outcomes]
+
+
+def _without_secrets(outcome: CandleOutcome, credentials: Credentials) -> CandleOutcome:
+    if outcome.error is None:
+        return outcome
+    return replace(outcome, error=str(credentials.without_secrets(TableError(outcome.error))))
 
 
 def _with_symbols(content: Content, item: Item, feed: CandleFeed) -> pl.DataFrame:

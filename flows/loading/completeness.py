@@ -28,8 +28,8 @@ def days_of(times: pl.Series) -> dict[date, int]:
 def why_shortened(before: DaysOfRows, now: DaysOfRows, least_share: float) -> str | None:
     """Return why a feed's rows look as if it had been shortened, or None.
 
-    The span compared begins with the first date of either: the window of a feed may move on. A single row
-    may be missing anywhere, since a release may be cancelled.
+    The span compared begins after the first date of `now`: the window of a feed may move on, and cut that
+    date. A single row may be missing anywhere, since a release may be cancelled.
 
     Parameters
     ----------
@@ -40,16 +40,16 @@ def why_shortened(before: DaysOfRows, now: DaysOfRows, least_share: float) -> st
     """
     if not before or least_share <= 0:
         return None
-    start, end = max(min(before), min(now)), max(before)
-    expected = sum(rows for day, rows in before.items() if day >= start)
-    given = sum(rows for day, rows in now.items() if start <= day <= end)
+    start, end = min(now), max(before)
+    expected = sum(rows for day, rows in before.items() if day > start)
+    given = sum(rows for day, rows in now.items() if start < day <= end)
     missing_at_end = sum(rows for day, rows in before.items() if day > max(now))
     if missing_at_end > 1:
         return _shortened(f"it ends on {max(now)}, and had {missing_at_end:,} later rows before")
     if given < least_share * expected and expected - given > 1:
         return _shortened(
-            f"from {start} to {end} it has {given:,} rows, less than {least_share:.0%} of the {expected:,} "
-            "that it had there before"
+            f"after {start} and until {end} it has {given:,} rows, less than {least_share:.0%} of the "
+            f"{expected:,} that it had there before"
         )
     return None
 

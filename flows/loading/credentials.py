@@ -1,5 +1,6 @@
 """Reads the secrets of feeds by name: from an environment variable, else from a Prefect Secret block."""
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,11 +19,19 @@ class Credentials:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     key: str | None = field(default=None, repr=False)
 
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret, as it may stand in an address, in an answer, and in JSON."""
+        values = [*self.headers.values(), *([] if self.key is None else [self.key])]
+        written = [
+            form for value in values for form in (value, quote(value, safe=""), json.dumps(value)[1:-1])
+        ]
+        return sorted(set(written), key=len, reverse=True)
+
     def without_secrets(self, error: TableError) -> TableError:
         """Return an error of the same type whose message contains none of the secrets."""
         message = str(error)
-        keys = [] if self.key is None else [quote(self.key, safe=""), self.key]
-        for secret in (*self.headers.values(), *keys):
+        for secret in self.secrets:
             message = message.replace(secret, "…")
         return type(error)(message)
 

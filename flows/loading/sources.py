@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from urllib.parse import quote
 import polars as pl
 
 from flows.files.contents import read_content
-from flows.files.errors import TableError
+from flows.files.errors import TableError, hiding
 from flows.files.market_folder import data_file
 from flows.loading.addresses import SourceError, check_web_address, is_web_address, placeholders, shown
 from flows.loading.credentials import Credentials
@@ -155,9 +155,20 @@ def candle_items(
 
 
 def read_item(
-    item: Item, credentials: Credentials, limits: DownloadLimits, known: Mapping[str, Any]
+    item: Item,
+    credentials: Credentials,
+    limits: DownloadLimits,
+    known: Mapping[str, Any],
+    read_as: Mapping[str, Any],
 ) -> Content | None:
     """Read an item, unless it is the one whose version is known.
+
+    Parameters
+    ----------
+    known
+        The `version` of the `Content` that was loaded last.
+    read_as
+        Settings that the rows are read with, as JSON has them: with others an unchanged item is read again.
 
     Raises
     ------
@@ -166,9 +177,16 @@ def read_item(
     TableError
         It is something else than a table with rows, or beyond the limits.
     """
-    return (
-        _read_file(item.path, known) if item.path is not None else _read_web(item, credentials, limits, known)
-    )
+    file = known.get("file", {}) if known.get("read_as") == read_as else {}
+    with hiding(credentials.secrets):
+        content = (
+            _read_file(item.path, file)
+            if item.path is not None
+            else _read_web(item, credentials, limits, file)
+        )
+    if content is None:
+        return None
+    return replace(content, version={"file": content.version, "read_as": read_as})
 
 
 def named(error: TableError, item: Item) -> TableError:

@@ -23,10 +23,7 @@ BATCH: Final = 1000
 """Rows of one transaction: milliseconds, in which other sessions wait for these rows alone."""
 
 PAUSE_S: Final = 0.1
-"""Seconds between two transactions, in which other sessions have the disk."""
-
-SYMBOLS: Final = 100
-"""Symbols whose old rows one statement looks for."""
+"""Seconds after so many rows, in which other sessions have the disk."""
 
 RECHECKED: Final = timedelta(days=8)
 """Added to the span of a calibration: corrected candles count for a week after the horizon."""
@@ -86,15 +83,16 @@ def delete_outdated(
     """
     names = {"samples": "clear_samples", "inputs": "delete_inputs", "forecasts": "delete_forecasts"}
     query = _query(names[outdated.kind], outdated.kind)
-    total = 0
+    total = since_pause = 0
     for parameters in _parameters(connection, outdated):
         deleted = batch
         while deleted == batch:
             with limited_transaction(connection):
                 deleted = connection.execute(query, {**parameters, "n": batch}).rowcount
-            total += deleted
-            if deleted:
+            total, since_pause = total + deleted, since_pause + deleted
+            if since_pause >= batch:
                 time.sleep(pause_s)
+                since_pause = 0
     return total
 
 
@@ -103,13 +101,12 @@ def _query(name: str, kind: Kind) -> sql.Composed:
 
 
 def _parameters(connection: psycopg.Connection[Any], outdated: Outdated) -> Iterator[dict[str, Any]]:
-    """Yield the parameters of each statement: one for all sample paths, else one per block of symbols."""
+    """Yield the parameters of each statement: one for all sample paths, else one for each symbol."""
     parameters = {"timeframe": outdated.timeframe, "before": outdated.before}
     if outdated.kind == "samples":  # an index holds the few forecasts that have some
         yield parameters
         return
     with limited_transaction(connection):
-        rows = connection.execute(load_for_table("symbols_of_table", _TABLES[outdated.kind])).fetchall()
-    symbols = [symbol for (symbol,) in rows]
-    for start in range(0, len(symbols), SYMBOLS):
-        yield {**parameters, "symbols": symbols[start : start + SYMBOLS]}
+        symbols = connection.execute(load_for_table("symbols_of_table", _TABLES[outdated.kind])).fetchall()
+    for (symbol,) in symbols:  # one by one: a batch then reads the key of one symbol's old rows, not of all
+        yield {**parameters, "symbol": symbol}

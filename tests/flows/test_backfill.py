@@ -116,7 +116,7 @@ def test_a_second_run_makes_nothing_and_force_makes_backfilled_rows_alone(
 def test_a_run_that_loses_its_server_keeps_what_is_stored_and_the_next_goes_on(
     market: psycopg.Connection[Any], script: Script
 ) -> None:
-    script.statuses["ETH-USD"] = [200, 200, *[500] * 40]
+    script.statuses["ETH-USD"] = [200, 200, *[500] * 400]
     state = fill(8)
     assert state.is_failed()
     assert state.message is not None

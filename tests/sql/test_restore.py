@@ -103,7 +103,8 @@ def test_a_round_trip_keeps_every_row_privilege_and_sequence(
     assert catalogue(url) == described
     assert manifest.rows["economic_indicators"] >= 400
     assert manifest.rows == restored.manifest.rows
-    assert manifest.roles == (READER,)
+    # Roles belong to the server: the migrations give rights to kronos_server where another test has made it.
+    assert {*manifest.roles} - {"kronos_server"} == {READER}
     assert restored.migrations == ()
     assert restored.new_roles == ()
     with connect(url, autocommit=True) as connection:

@@ -7,7 +7,8 @@ SELECT
     p10_calibrated, p90_calibrated, warnings, statistics, backfilled
 FROM ml_predictions
 WHERE symbol = %(symbol)s::text AND timeframe = %(timeframe)s::text AND isfinite(as_of)
-    AND as_of = coalesce(%(as_of)s::timestamptz, as_of)
-    AND model_name = coalesce(%(model_name)s::text, model_name)
+    -- A condition on a NULL parameter falls away when the query is planned, so that the newest row is the first of the key.
+    AND (%(as_of)s::timestamptz IS NULL OR as_of = %(as_of)s::timestamptz)
+    AND (%(model_name)s::text IS NULL OR model_name = %(model_name)s::text)
 ORDER BY as_of DESC, backfilled, coalesce(updated_at, created_at) DESC, model_name
 LIMIT 1

@@ -1,5 +1,5 @@
--- Deletes some forecasts with their inputs; their scores stay. Rows that another session holds are left for the next
--- time. The query outdated_forecasts.sql is inserted; the parameters are its parameters and n.
+-- Deletes some forecasts of a symbol with their inputs; their scores stay. Rows that another session holds are left for
+-- the next time. The query outdated_forecasts.sql is inserted; the parameters are its parameters and n.
 WITH outdated AS MATERIALIZED (
     SELECT p.ctid AS place, p.symbol, p.timeframe, p.as_of, p.model_name
     {outdated}

@@ -1,4 +1,4 @@
--- Deletes some inputs of forecasts. Rows that another session holds are left for the next time. The query
+-- Deletes some inputs of forecasts of a symbol. Rows that another session holds are left for the next time. The query
 -- outdated_inputs.sql is inserted; the parameters are its parameters and n.
 WITH outdated AS MATERIALIZED (
     SELECT p.ctid AS place

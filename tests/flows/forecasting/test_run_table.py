@@ -22,6 +22,7 @@ def test_the_columns_of_a_stored_row() -> None:
         {
             "symbol": "EURUSD",
             "result": "stored",
+            "page": f"[open]({PAGE}/#symbol=EURUSD&timeframe=1h&as_of=2024-12-18T11%3A00%3A00Z)",
             "last candle": "2024-12-18 11:00",
             "last close": "1.0500",
             "horizon": "2024-12-18 13:00",
@@ -33,20 +34,20 @@ def test_the_columns_of_a_stored_row() -> None:
             "queue ms": "3",
             "model ms": "52",
             "store ms": "4",
-            "page": f"[open]({PAGE}/#symbol=EURUSD&timeframe=1h&as_of=2024-12-18T11%3A00%3A00Z)",
+            "reason": "",
         }
     ]
 
 
 def test_what_needs_attention_stands_first_and_every_row_has_every_column() -> None:
     table = rows(UNCHANGED, SKIPPED, STORED, STALE, WITHOUT, FAILED)
-    assert [(row["symbol"], row["result"]) for row in table] == [
-        ("SPY", "FAILED: PredictionRefused: Bad Request (400): no"),
-        ("SQ", f"STALE: {STALE.stale}"),
-        ("SPX", "skipped: no 1h candles"),
-        ("GLD", "stored"),
-        ("EURUSD", "stored"),
-        ("GBPUSD", "unchanged"),
+    assert [(row["symbol"], row["result"], row["events"], row["reason"]) for row in table] == [
+        ("SPY", "FAILED", "", "PredictionRefused: Bad Request (400): no"),
+        ("SQ", "STALE", "", STALE.stale),
+        ("SPX", "skipped", "", "no 1h candles"),
+        ("GLD", "stored", "not used", "the calendar is empty"),
+        ("EURUSD", "stored", "none active", ""),
+        ("GBPUSD", "unchanged", "none active", ""),
     ]
     assert len({tuple(row) for row in table}) == 1
     assert [row["queue ms"] for row in table] == ["", "", "", "", "3", ""]
@@ -112,6 +113,8 @@ def test_lines_of_the_log() -> None:
     assert outcome_line(UNCHANGED).startswith("GBPUSD: unchanged, from 1.0500")
     assert outcome_line(FAILED) == "SPY: FAILED: PredictionRefused: Bad Request (400): no"
     assert outcome_line(STALE) == f"SQ: STALE: {STALE.stale}"
+    assert outcome_line(SKIPPED) == "SPX: skipped: no 1h candles"
+    assert outcome_line(WITHOUT).endswith("; events: not used: the calendar is empty")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ BAD: dict[str, tuple[Answer, str]] = {
         "it ends within a line",
     ),
     "cut JSON": (Answer(answer(finnhub(20)).body[:-40], with_length=False), "it is not whole JSON"),
-    "fewer rows": (answer(finnhub(20)[::2] + finnhub(20)[-1:]), "11 rows, less than 90% of the 20"),
+    "fewer rows": (answer(finnhub(20)[::2] + finnhub(20)[-1:]), "10 rows, less than 90% of the 19"),
     "an earlier end": (answer(finnhub(18)), "it ends on 2030-05-06, and had 2 later rows before"),
     "one row of no time": (answer(finnhub(20, time="soon")), "event_time is not a time"),
     "not found": (Answer(b"gone", 404), "answers 404 Not Found"),
@@ -139,6 +139,18 @@ def test_another_answer_changes_nothing(database: psycopg.Connection[Any], serve
     assert (stored(database), database.execute("SELECT * FROM feed_loads").fetchall()) == before
 
 
+@pytest.mark.parametrize(
+    "bad", [Answer(b'{"error": "Invalid: ' + b"k" * 300 + b'"}'), Answer(b"not " + b"k" * 300, 401)]
+)
+def test_no_part_of_a_long_secret_is_quoted(
+    database: psycopg.Connection[Any], server: Feeds, bad: Answer
+) -> None:
+    url = server.serve("/calendar", bad)
+    with pytest.raises(TableError, match="…") as refusal:
+        load(url, credentials=Credentials({"X-Token": "k" * 300}))
+    assert "kkk" not in str(refusal.value)
+
+
 def test_a_shorter_answer_is_taken_where_that_is_said(
     database: psycopg.Connection[Any], server: Feeds
 ) -> None:
@@ -158,6 +170,18 @@ def test_a_file_is_loaded_again_once_it_changes(database: psycopg.Connection[Any
     assert load(str(file), again) == Loaded(0, 0, 20)
     file.write_text(json.dumps(finnhub(21)))
     assert load(str(file)) == Loaded(1, 0, 20)
+
+
+def test_an_unchanged_calendar_is_read_again_with_another_time_zone(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "calendar.json"
+    file.write_text(json.dumps(finnhub(20)))
+    load(str(file))
+    new_york = CalendarFeed("America/New_York", None, True, 0.9, FEED.limits, False)
+    assert load(str(file), new_york) == Loaded(20, 0, 0)
+    assert load(str(file), new_york) is None
+    assert stored(database)[1][0] == START + timedelta(hours=5)
 
 
 def test_rows_without_a_source_get_that_of_the_feed(database: psycopg.Connection[Any], server: Feeds) -> None:

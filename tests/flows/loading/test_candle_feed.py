@@ -102,6 +102,17 @@ def test_one_bad_symbol_stops_no_other_and_is_read_again(
     assert loaded(load(file, ["BTC-USD"])) == {"candles.parquet": None}
 
 
+def test_an_unchanged_file_is_read_again_for_other_symbols(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    for symbol in ("BTC-USD", "ETH-USD"):
+        candles(40).write_csv(tmp_path / f"{symbol}.csv")
+    assert loaded(load(tmp_path, ["BTC-USD"])) == {"BTC-USD": Loaded(40, 0, 0)}
+    assert loaded(load(tmp_path, ["BTC-USD"])) == {"BTC-USD": None}
+    assert loaded(load(tmp_path)) == {"BTC-USD": Loaded(0, 0, 40), "ETH-USD": Loaded(40, 0, 0)}
+    assert loaded(load(tmp_path)) == {"BTC-USD": None, "ETH-USD": None}
+
+
 def test_only_candles_that_had_closed_when_the_file_was_written(
     database: psycopg.Connection[Any], tmp_path: Path
 ) -> None:

@@ -24,9 +24,10 @@ def days(*rows: int, start: int = 0) -> DaysOfRows:
         (days(10, 10, 10), days(10, 10, 10), None),
         (days(10, 10, 10), days(10, 10, 10, 10), None),
         (days(10, 10, 10), days(10, 10, start=1), None),  # the window moved on
-        (days(10, 10, 10), days(10, 10, 7), None),  # 27 of 30
-        (days(10, 10, 10), days(10, 6, 10), "26 rows, less than 90% of the 30"),
-        (days(10, 10, 10), days(10, 10, 6), "from 2024-06-01 to 2024-06-03 it has 26 rows"),
+        (days(3, 21), days(6, start=1), None),  # and the market closed meanwhile
+        (days(10, 10, 10), days(10, 10, 8), None),  # 18 of 20
+        (days(10, 10, 10), days(10, 6, 10), "16 rows, less than 90% of the 20"),
+        (days(10, 10, 10), days(10, 10, 6), "after 2024-06-01 and until 2024-06-03 it has 16 rows"),
         (days(10, 10, 10), days(10, 10), "it ends on 2024-06-02, and had 10 later rows before"),
         (days(100, 100, 2), days(100, 100), "had 2 later rows before"),
         (days(10, 10, 1), days(10, 10), None),  # a single release, cancelled

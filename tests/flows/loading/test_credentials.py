@@ -46,7 +46,7 @@ def test_the_key_is_quoted_in_the_address() -> None:
 
 @pytest.mark.parametrize("kind", [TableError, SourceError, SourceUnavailable])
 def test_messages_lose_every_secret_and_keep_their_type(kind: type[TableError]) -> None:
-    credentials = Credentials({"X-Token": "one-secret"}, "a/b&c")
-    error = credentials.without_secrets(kind("one-secret, a/b&c and a%2Fb%26c are not valid"))
+    credentials = Credentials({"X-Token": 'one "secret"'}, "a/b&c")
+    error = credentials.without_secrets(kind(r"one \"secret\", a/b&c and a%2Fb%26c are not valid"))
     assert type(error) is kind
     assert str(error) == "…, … and … are not valid"

@@ -109,7 +109,7 @@ def test_what_is_refused(feeds: Feeds, tmp_path: Path, answer: Answer, message: 
     assert not isinstance(refusal.value, SourceUnavailable)
 
 
-@pytest.mark.parametrize("drips", [CSV * 100, gzip.compress(CSV * 100)])
+@pytest.mark.parametrize("drips", [CSV * 100, gzip.compress(CSV * 100)], ids=["plain", "gzip"])
 def test_a_slow_drip_ends_with_the_time_limit(feeds: Feeds, tmp_path: Path, drips: bytes) -> None:
     headers = {"Content-Encoding": "gzip"} if drips[:2] == b"\x1f\x8b" else {}
     url = feeds.serve("/a.csv", Answer(drips, headers=headers, drip_s=0.05))

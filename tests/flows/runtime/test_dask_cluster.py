@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from flows.runtime import dask_cluster
-from flows.runtime.dask_cluster import DaskError, dask_runner, part_size, watch_for_release
+from flows.runtime.dask_cluster import (
+    DaskError,
+    check_environment,
+    dask_runner,
+    part_size,
+    watch_for_release,
+)
 from flows.runtime.local_server import free_port
 
 
@@ -47,6 +53,32 @@ def test_parts_keep_every_thread_busy_and_are_neither_small_nor_large(
     client = SimpleNamespace(nthreads=lambda: {f"worker {number}": 1 for number in range(threads)})
     runner: Any = SimpleNamespace(client=client)
     assert part_size(runner, symbols, 250) == size
+
+
+@pytest.mark.parametrize(
+    ("detached", "variables", "refused"),
+    [
+        (False, {}, False),
+        (True, {"DATABASE_URL": "postgresql://h/d"}, False),
+        (True, {"KRONOS_DATA_DIR": "/data"}, False),
+        (True, {"DATABASE_URL": ""}, True),
+        (True, {}, True),
+    ],
+)
+def test_a_worker_without_a_database_of_its_own_is_named(
+    monkeypatch: pytest.MonkeyPatch, detached: bool, variables: dict[str, str], refused: bool
+) -> None:
+    context = SimpleNamespace(detached=detached)
+    monkeypatch.setattr(dask_cluster, "FlowRunContext", SimpleNamespace(get=lambda: context))
+    for name in ("DATABASE_URL", "KRONOS_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if refused:
+        with pytest.raises(DaskError, match=r"the Dask worker with process id \d+ on .* has no DATABASE_URL"):
+            check_environment()
+    else:
+        check_environment()
 
 
 def test_a_task_in_the_process_of_its_flow_is_never_released() -> None:

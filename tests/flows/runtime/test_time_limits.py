@@ -76,7 +76,7 @@ def test_a_run_of_a_deployment_ends_before_its_next_one(name: str) -> None:
     deployment = DEPLOYMENTS[name]
     flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
     assert flow.timeout_seconds is not None
-    for schedule in deployment["schedules"]:
+    for schedule in deployment.get("schedules", []):
         cron = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
         dates = cron.get_dates(n=3, start=datetime(2026, 1, 1, tzinfo=UTC))
         first, second, third = asyncio.run(dates)

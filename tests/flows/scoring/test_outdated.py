@@ -8,7 +8,6 @@ import psycopg
 import pytest
 
 from flows.forecasting.store import insert_backfilled
-from flows.scoring import outdated as module
 from flows.scoring.outdated import Kind, Outdated, delete_outdated, forecasts_before, measure_outdated
 from sql.connect import connect
 from tests.helpers.forecasts_in_store import START, add_forecast, walk
@@ -135,14 +134,12 @@ def test_an_interrupted_deletion_keeps_its_batches_and_goes_on(
     assert delete_outdated(store, old, batch=4, pause_s=0.0) == 5
 
 
-def test_the_symbols_of_many_blocks_are_found(
-    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "SYMBOLS", 2)
+def test_every_symbol_has_its_turn(store: psycopg.Connection[Any]) -> None:
     for number in range(5):
         for hour in (0, 1):
             add_forecast(store, CLOSES, hour, symbol=f"S{number}")
     store.execute("UPDATE ml_predictions SET scored_at = now() WHERE symbol LIKE 'S_'")
+    # Of BTC-USD the first hour's, and of each other symbol the older one.
     assert delete_outdated(store, Outdated("forecasts", "1h", START + 5 * HOUR), pause_s=0.0) == 6
 
 

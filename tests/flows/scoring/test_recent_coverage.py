@@ -16,11 +16,12 @@ NOW = START + timedelta(days=30)
 SCORE = """
     INSERT INTO prediction_scores (
         symbol, timeframe, as_of, model_name, pred_len, matured_at, actual, covered, covered_calibrated,
-        pinball, abs_error, direction_hit, events_active
+        pinball, abs_error, direction_hit, events_active, backfilled
     )
     VALUES (
         %(symbol)s, %(timeframe)s, %(matured_at)s::timestamptz - interval '4 hours', %(model)s, 4,
-        %(matured_at)s, '{1,1,1,1}', %(covered)s, %(calibrated)s, '{1,1,1,1}', '{1,1,1,1}', '{t,t,t,t}', '{}'
+        %(matured_at)s, '{1,1,1,1}', %(covered)s, %(calibrated)s, '{1,1,1,1}', '{1,1,1,1}', '{t,t,t,t}', '{}',
+        %(backfilled)s
     )
 """
 
@@ -33,6 +34,7 @@ def add_score(database: psycopg.Connection[Any], age: timedelta = timedelta(0), 
         "matured_at": NOW - age,
         "covered": [True, True, False, None],
         "calibrated": None,
+        "backfilled": False,
     }
     database.execute(SCORE, columns | changed)
 
@@ -71,6 +73,13 @@ def test_the_last_week_counts(database: psycopg.Connection[Any], age: timedelta,
     add_score(database, age)
     refresh_recent_coverage("1h", NOW)
     assert bool(coverage(database)) == counts
+
+
+def test_backfilled_forecasts_do_not_count(database: psycopg.Connection[Any]) -> None:
+    add_score(database, backfilled=True)
+    add_score(database, timedelta(hours=1))
+    refresh_recent_coverage("1h", NOW)
+    assert coverage(database) == [("1h", "crypto", "tiny", 3, 2, 0, 0)]
 
 
 def test_a_later_run_replaces_its_timeframe(database: psycopg.Connection[Any]) -> None:
