@@ -62,6 +62,8 @@ def page(seed: int, undisturbed: Round, played: Sequence[Round], reader: Reader)
         f"- Longest time from the last kill of a round until every symbol had its row: "
         f"{max(each.whole_s for each in played):.0f} s. Without a fault, of two runs at once: "
         f"{undisturbed.whole_s:.0f} s after the first one's process began.",
+        f"- The times depend on what else the machine runs: its load average was "
+        f"{min(each.load for each in played):.0f} to {max(each.load for each in played):.0f}.",
         "",
         "| killed | times | longest time until it was ready again |",
         "|---|---|---|",

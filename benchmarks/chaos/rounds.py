@@ -1,5 +1,6 @@
 """Rounds of faults: a run is disturbed, then run again, and every row is looked for."""
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -70,6 +71,8 @@ class Round:
         Symbols without a row at the end.
     whole_s
         Seconds from the last kill until every symbol had its row.
+    load
+        Load average of the machine at the end of the round.
     """
 
     as_of: datetime
@@ -78,6 +81,7 @@ class Round:
     repeated: RunState
     missing: list[str]
     whole_s: float
+    load: float
 
 
 def plan(seed: int, rounds: int, faults: Callable[[random.Random], int]) -> list[list[Fault]]:
@@ -126,7 +130,7 @@ def play(
     installation.kill_runs()
     with connect(installation.database_url, autocommit=True) as connection:
         left = missing(connection, last_candle(as_of))
-    return Round(as_of, faults, disturbed, repeated, left, whole_at - last_kill)
+    return Round(as_of, faults, disturbed, repeated, left, whole_at - last_kill, os.getloadavg()[0])
 
 
 def disturb(installation: Installation, as_of: datetime, faults: list[Fault], chance: random.Random) -> float:

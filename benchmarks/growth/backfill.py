@@ -7,12 +7,9 @@ model; ``--bundle FOLDER`` serves a bundle instead.
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +22,7 @@ from flows.backfill import backfill
 from flows.backfilling.progress import BackfillCount
 from flows.predict import predict_batch
 from flows.runtime.commands import local_prefect_defaults
-from flows.runtime.local_server import free_port, local_server
+from flows.runtime.local_server import ServerProcess, server_process
 from sql.connect import connect
 from sql.embedded import server as embedded
 from sql.migrate import migrate
@@ -57,27 +54,21 @@ def measure(symbols: int, hours: int, bundle: Path | None) -> dict[str, Any]:
             with connect(autocommit=True) as connection:
                 migrate(connection)
                 add_market(connection, symbols, LOOKBACK + hours + 4, ("BTC-USD",))
-            with _server(bundle, Path(folder)) as address:
-                os.environ["KRONOS_SERVER"] = address
+            with _server(bundle, Path(folder)) as server:
+                os.environ["KRONOS_SERVER"] = server.address
                 return _fill(symbols, hours)
         finally:
             embedded.stop()
 
 
-@contextmanager
-def _server(bundle: Path | None, folder: Path) -> Iterator[str]:
-    """Serve a bundle, or the stand-in; yield its address."""
-    if bundle is not None:
-        with local_server(bundle, folder / "server.log") as address:
-            yield address
-        return
-    port = str(free_port())
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.growth.stand_in", port])
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+def _server(bundle: Path | None, folder: Path) -> AbstractContextManager[ServerProcess]:
+    """Serve a bundle, or the stand-in, for a block."""
+    log = folder / "server.log"
+    if bundle is None:
+        return server_process("benchmarks.growth.stand_in", "/", os.environ, log)
+    return server_process(
+        "inference_server", "/health/ready", {**os.environ, "KRONOS_BUNDLE": str(bundle)}, log
+    )
 
 
 def _fill(symbols: int, hours: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from flows.forecasting.planning import late_symbols, plan_run, with_reach
 from flows.forecasting.progress import RunProgress
 from flows.forecasting.run_plan import Block, BlockOutcome, RunPlan, RunSettings, blocks_of
 from flows.forecasting.run_summary import SymbolOutcome
-from flows.runtime.dask_cluster import dask_runner, part_size
+from flows.runtime.dask_cluster import dask_runner, loadable_flow, part_size
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.run_notices import add_notice
 from flows.runtime.settings import FlowSettings
@@ -136,7 +136,10 @@ def _on_dask(
     plan = replace(plan, time=time_of_run())
     with dask_runner(address) as runner:
         blocks = blocks_of(instruments, part_size(runner, len(instruments), BLOCK))
-        futures = {runner.submit(forecast_block, {"plan": plan, "block": block}): block for block in blocks}
+        with loadable_flow():
+            futures = {
+                runner.submit(forecast_block, {"plan": plan, "block": block}): block for block in blocks
+            }
         left_s = None if plan.time is None else partial(plan.time.left_s, SUMMARY_S)
         try:
             for done in in_batches(futures, left_s):

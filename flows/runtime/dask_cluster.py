@@ -7,6 +7,7 @@ from math import ceil
 from socket import gethostname
 from typing import TYPE_CHECKING, Final
 
+from prefect import Flow
 from prefect.context import FlowRunContext
 
 if TYPE_CHECKING:
@@ -66,6 +67,25 @@ def dask_runner(address: str) -> "Iterator[DaskTaskRunner]":
                 f"{WAIT_FOR_WORKERS_S:g} s; start some with dask worker {address} --nthreads 1"
             ) from error
         yield runner
+
+
+@contextmanager
+def loadable_flow() -> Iterator[None]:
+    """Let the tasks that are submitted within the block carry a flow that every worker can load.
+
+    Prefect sends the flow of a run with each task. A flow that a deployment loads by its file belongs to a
+    module that is named by the file alone, which no other process finds.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow is None:
+        yield
+        return
+    with context.model_copy(update={"flow": Flow(_nothing, name=context.flow.name)}):
+        yield
+
+
+def _nothing() -> None:
+    """Stand for the function of a flow, which its tasks don't call."""
 
 
 def part_size(runner: "DaskTaskRunner", count: int, largest: int) -> int:

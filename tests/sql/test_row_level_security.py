@@ -186,3 +186,30 @@ def test_the_servers_role_reads_tables_with_row_level_security(supabase: psycopg
     with acting_as(supabase, "kronos_server"):
         assert count(supabase, "ohlcv_1h") == rows > 0
         assert count(supabase, "instruments") == 0
+
+
+def test_who_writes_forecasts_records_runs_and_an_earlier_server_role_reads_them(
+    supabase: psycopg.Connection,
+) -> None:
+    """An upgrade from the first release, on which both roles had their privileges."""
+    supabase.execute(RECORDS)
+    for migration in migrations():
+        if migration.version <= LAST_BEFORE:
+            supabase.execute(migration.text)
+            record = (migration.version, migration.name)
+            supabase.execute("INSERT INTO kronos_migrations VALUES (%s, %s)", record)
+    make_role(supabase, "forecaster")
+    make_role(supabase, "kronos_server", "LOGIN")  # as sql/roles/server.sql makes it
+    supabase.execute("GRANT SELECT, INSERT, UPDATE ON ml_predictions TO forecaster")
+    supabase.execute("GRANT SELECT ON ml_predictions TO kronos_server")
+    migrate(supabase)
+    row = ("predict-1h", "predict-batch", "1h", "2026-01-01Z", "2026-01-01Z", "Completed", None, "{}", 0)
+    insert = f"INSERT INTO flow_runs VALUES ({', '.join(['%s'] * len(row))})"
+    with acting_as(supabase, "forecaster"):
+        supabase.execute(insert, row)
+        supabase.execute("UPDATE flow_runs SET state = 'Failed'")
+    with acting_as(supabase, "kronos_server"):
+        assert count(supabase, "flow_runs") == 1
+        assert count(supabase, "symbol_runs") == count(supabase, "recent_coverage") == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            supabase.execute("DELETE FROM flow_runs")

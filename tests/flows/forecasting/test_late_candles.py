@@ -12,6 +12,7 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from flows.forecasting import blocks, late_candles
+from flows.forecasting import tasks as predict_tasks
 from flows.forecasting.late_candles import (
     arrivals,
     expected_candles,
@@ -163,7 +164,7 @@ def test_complete_symbols_go_first_and_late_ones_as_their_candles_arrive(
     """ETH arrives while the run waits, SOL never does; the run names it."""
     monkeypatch.setattr(late_candles, "POLL_S", 0.1)
     monkeypatch.setattr(blocks, "BLOCK", 1)
-    script.slow_s["BTC-USD"] = 0.5  # ETH arrives meanwhile
+    monkeypatch.setattr(late_candles, "waiting_ends_in_s", lambda *_: 0.5)  # from when the others are done
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     # The candle of this hour is still open; it counts if the next hour begins during the test.
     missing = {"BTC-USD": 0, "ETH-USD": 2, "SOL-USD": 2, "XRP-USD": 0}
@@ -178,11 +179,17 @@ def test_complete_symbols_go_first_and_late_ones_as_their_candles_arrive(
             add(connection, "ETH-USD", hour - HOUR, hour)
 
     loader = threading.Thread(target=arrive, daemon=True)
+    whole = late_candles.newest_candles
+
+    def after_arrival(*given: Any) -> dict[str, datetime]:
+        loader.join()
+        return whole(*given)
+
+    monkeypatch.setattr(late_candles, "newest_candles", after_arrival)
     loader.start()
     state = predict_batch(
-        timeframe="1h", pred_len=4, sample_count=3, lookback=40, wait_for_candles=3.0, return_state=True
+        timeframe="1h", pred_len=4, sample_count=3, lookback=40, wait_for_candles=3000.0, return_state=True
     )
-    loader.join()
     assert state.is_completed()
     assert [request.symbol for request in script.requests] == ["BTC-USD", "XRP-USD", "ETH-USD", "SOL-USD"]
     outcomes: list[Any] = list(state.result())
@@ -200,7 +207,7 @@ def test_a_run_that_does_not_wait_reads_nothing_more(
     def unexpected(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(late_candles, "newest_candles", unexpected)
+    monkeypatch.setattr(predict_tasks, "newest_candles", unexpected)
     database.execute(load("upsert_instruments"), {**vars(default_instruments()["BTC-USD"]), "active": True})
     add(database, "BTC-USD", *(datetime.now(UTC) - HOUR * n for n in range(4, 50)))
     assert predict_batch(

@@ -11,11 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL
 
-from flows.predict import predict_batch
 from market.instruments import default_instruments
 from sql.loading import load
+from tests.flows.test_deployments import DEPLOYMENTS, ROOT
 from tests.flows.test_predict import AS_OF, add_candles
 from tests.helpers.stand_in_server import Script
 
@@ -24,7 +25,7 @@ distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 SYMBOLS = ["BTC-USD", *(f"COIN-{number}" for number in range(59))]
-PATIENCE_S = 60.0
+PATIENCE_S = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +89,21 @@ def test_a_block_of_a_killed_worker_is_forecast_by_another_one(
     script.slow_s = dict.fromkeys(SYMBOLS, 0.2)
     victim = next(iter(workers.run(os.getpid).values()))
 
+    killed_after: list[int] = []
+
     def kill() -> None:
         wait_until(lambda: len(stored(market)) >= 8)
         os.kill(victim, signal.SIGKILL)
+        killed_after.append(len(stored(market)))
 
     killing = threading.Thread(target=kill)
     killing.start()
-    state = predict_batch(timeframe="1h", as_of=AS_OF, return_state=True)
+    deployed: Any = load_flow_from_entrypoint(str(ROOT / DEPLOYMENTS["predict-1h"]["entrypoint"]))
+    state = deployed(timeframe="1h", as_of=AS_OF, return_state=True)
     killing.join()
     assert state.is_completed(), state.message
+    assert killed_after
+    assert killed_after[0] < len(SYMBOLS)
     assert stored(market) == sorted(SYMBOLS)
     outcomes: Any = state.result()
     assert [outcome.symbol for outcome in outcomes] == sorted(SYMBOLS)
