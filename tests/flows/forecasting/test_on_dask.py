@@ -84,7 +84,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_block_of_a_killed_worker_is_forecast_by_another_one(
-    market: psycopg.Connection[Any], workers: Any, script: Script
+    market: psycopg.Connection[Any], workers: Any, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script.slow_s = dict.fromkeys(SYMBOLS, 0.2)
     victim = next(iter(workers.run(os.getpid).values()))
@@ -98,7 +98,11 @@ def test_a_block_of_a_killed_worker_is_forecast_by_another_one(
 
     killing = threading.Thread(target=kill)
     killing.start()
-    deployed: Any = load_flow_from_entrypoint(str(ROOT / DEPLOYMENTS["predict-1h"]["entrypoint"]))
+    with (
+        monkeypatch.context() as patch
+    ):  # Prefect puts the file's folder in front, and new workers inherit it
+        patch.setattr(sys, "path", [*sys.path])
+        deployed: Any = load_flow_from_entrypoint(str(ROOT / DEPLOYMENTS["predict-1h"]["entrypoint"]))
     state = deployed(timeframe="1h", as_of=AS_OF, return_state=True)
     killing.join()
     assert state.is_completed(), state.message
