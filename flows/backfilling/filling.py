@@ -1,5 +1,6 @@
 """Makes missing forecasts of the past: requests several at a time and stores them in batches."""
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +29,10 @@ from market.instruments import Instrument
 from market.warning_codes import WarningCode, code_of
 
 STORED_AT_ONCE: Final = 100
-"""Forecasts of one transaction: a run that is killed loses less than these."""
+"""Forecasts of one transaction at most."""
+
+STORED_EVERY_S: Final = 5.0
+"""Seconds after which answers are stored, however few they are: a run that is killed loses no more."""
 
 WAITING: Final = 3
 """Forecasts that wait for each that is requested, so that the servers have work while rows are stored."""
@@ -177,12 +181,13 @@ def _checked(model: ModelInfo, answer: PredictAnswer) -> PredictAnswer:
 def _batches(answers: Iterator[Answered]) -> Iterator[list[Answered]]:
     """Yield answers some at a time; what is there when an error occurs comes before the error."""
     batch: list[Answered] = []
+    since = time.monotonic()
     try:
         for answer in answers:
             batch.append(answer)
-            if len(batch) == STORED_AT_ONCE:
+            if len(batch) == STORED_AT_ONCE or time.monotonic() - since > STORED_EVERY_S:
                 yield batch
-                batch = []
+                batch, since = [], time.monotonic()
     except Exception:
         if batch:
             yield batch

@@ -124,6 +124,8 @@ def _start_all(
         wait_until_ready(supervisor, folder, PREFECT, lambda: answers(health), _PATIENCE_S)
         say("Installing work pool, deployments and automations")
         _deploy(variables)
+        if export.runs():
+            say("Waiting for the export of the demo model")
         export.wait()
         say("Starting the inference server")
         supervisor.start_program(SERVER)

@@ -19,6 +19,10 @@ class DemoExport:
     folder: UpFolder
     process: subprocess.Popen[bytes] | None
 
+    def runs(self) -> bool:
+        """Return whether the export has not ended yet."""
+        return self.process is not None and self.process.poll() is None
+
     def wait(self) -> None:
         """Wait until the bundle is complete.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from flows.deployment.server_settings import SERVER_ENVIRONMENT
 from flows.supervision.folder import UpFolder
 from flows.supervision.settings import UpSettings
 
@@ -108,6 +109,7 @@ def environment_of_all(
         kept["KRONOS_SERVER"] = settings.server_address
     keys = {"KRONOS_API_KEYS": secrets["KRONOS_API_KEY"]} if "KRONOS_API_KEY" in secrets else {}
     return {
+        **SERVER_ENVIRONMENT,
         **kept,
         **secrets,
         **keys,

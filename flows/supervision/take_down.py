@@ -44,7 +44,10 @@ def take_down(folder: UpFolder, say: Callable[[str], object]) -> bool:
         _stop_programs(supervisor, folder, settings, say)
         supervisor.shut_down()
     orphans = supervisor.processes()
-    end_processes(orphans)
+    if orphans:  # supervisord was killed, and Prefect may still answer
+        end_processes(supervisor.processes(_RUN_ID))
+        _end_runs(folder, say)
+        end_processes(supervisor.processes())
     # Also where the program that keeps it was killed.
     stopped = settings.embedded and embedded.stop(settings.data_folder)
     return running or bool(orphans) or stopped

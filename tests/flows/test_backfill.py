@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from flows.backfill import backfill, main
 from flows.backfilling import filling, run
 from flows.backfilling.progress import BackfillCount
+from flows.forecasting.store import insert_backfilled
 from flows.predict import predict_batch
 from inference_server.schemas import EncodedArray
 from market.warning_codes import WarningCode, code_of
@@ -145,6 +146,21 @@ def test_another_try_of_a_block_makes_only_what_is_missing(
     assert state.result().of("BTC-USD").made == 5
 
 
+def test_answers_are_stored_before_a_batch_is_full(
+    market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "STORED_EVERY_S", -1.0)
+    sizes: list[int] = []
+
+    def noted(connection: Any, given: Any) -> list[bool]:
+        sizes.append(len(given))
+        return insert_backfilled(connection, given)
+
+    monkeypatch.setattr("flows.backfilling.filling.insert_backfilled", noted)
+    assert fill(5, symbols=["BTC-USD"]).is_completed()
+    assert sizes == [1] * 5
+
+
 def test_a_refused_forecast_fails_alone(market: psycopg.Connection[Any], script: Script) -> None:
     script.statuses["ETH-USD"] = [200, 422]
     state = fill(5)
@@ -190,7 +206,6 @@ def test_symbols_without_a_live_forecast_are_left_out(
         ({"symbols": ["NO-SUCH"]}, "NO-SUCH: unknown instrument"),
         ({"pred_len": 600}, "pred_len 600 given; the server takes at most 512"),
         ({"lookback": 8}, "lookback 8 given; the model forecasts from at least 32 candles"),
-        ({"moves": [-2.0]}, "moves holds -2"),
     ],
 )
 def test_what_is_refused_before_anything_is_made(

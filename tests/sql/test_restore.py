@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sql.backup import backup
 from sql.connect import connect
 from sql.errors import DatabaseError
 from sql.migrate import migrations, relation_names
-from sql.restore import restore
+from sql.restore import _copied, restore
 from tests.helpers.databases import copy_database, in_database
 from tests.market_data import ROOT
 
@@ -196,6 +197,18 @@ def test_a_newer_table_of_the_database_is_made_anew(filled: str, postgres_url: s
     assert "20261125213000" in [migration.version for migration in restored.migrations]
     with connect(url) as connection:
         assert connection.execute("SELECT count(*) FROM scored_releases").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("server", "kept"), [(150000, False), (160009, False), (170000, True), (180006, True)]
+)
+def test_a_setting_that_older_servers_refuse_is_left_out_for_them(server: int, kept: bool) -> None:
+    """Once, where pg_restore writes it: the same text in a row stays."""
+    setting = b"SET transaction_timeout = 0;\n"
+    before, after = b"SET lock_timeout = 0;\n", b"COPY a FROM stdin;\n" + setting + b"\\.\n"
+    copied = BytesIO()
+    assert _copied(BytesIO(before + setting + after), copied, server)
+    assert copied.getvalue() == before + (setting if kept else b"") + after
 
 
 def test_a_database_without_tables_has_nothing_to_back_up(empty_database_url: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from flows.forecasting import blocks, late_candles
+from flows.forecasting import tasks as predict_tasks
 from flows.forecasting.late_candles import (
     arrivals,
     expected_candles,
@@ -206,7 +207,7 @@ def test_a_run_that_does_not_wait_reads_nothing_more(
     def unexpected(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(late_candles, "newest_candles", unexpected)
+    monkeypatch.setattr(predict_tasks, "newest_candles", unexpected)
     database.execute(load("upsert_instruments"), {**vars(default_instruments()["BTC-USD"]), "active": True})
     add(database, "BTC-USD", *(datetime.now(UTC) - HOUR * n for n in range(4, 50)))
     assert predict_batch(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
+from flows.deployment.server_settings import SERVER_ENVIRONMENT
 from flows.supervision.configuration import configuration
 from flows.supervision.errors import UpError
 from flows.supervision.folder import UpFolder
@@ -96,6 +97,7 @@ def test_no_secret_is_in_the_configuration_and_every_one_in_the_environment(tmp_
     assert variables["KRONOS_API_KEYS"] == variables["KRONOS_API_KEY"] == "key-of-the-server"
     assert variables["PREFECT_HOME"] == str(tmp_path / "prefect")
     assert variables["PATH"] == "/bin"
+    assert variables.items() >= SERVER_ENVIRONMENT.items()
     assert "PREFECT_PROFILE" not in variables
 
 
