@@ -13,6 +13,12 @@ from flows.runtime.settings import RETRY_DELAYS_S
 from tests.helpers.stand_in_server import Script, stand_in_server
 
 
+@pytest.fixture(autouse=True)
+def no_database_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test without a database of its own has none: a run would start one to be recorded in."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+
+
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """A temporary Prefect server; the heartbeat is off because each run waits a second for its thread."""
