@@ -20,7 +20,7 @@ def test_greedy_path_over_120_steps(mini: Pair, market_data: Path) -> None:
 
 
 def test_greedy_path_where_the_context_slides_at_every_step(mini: Pair, market_data: Path) -> None:
-    checks.greedy_path_where_the_context_slides_at_every_step(mini, market_data)
+    checks.greedy_path_where_the_context_slides_at_every_step(mini, market_data, steps=30)
 
 
 @pytest.mark.parametrize("settings", [{"top_p": 0.9}, {"top_k": 40, "temperature": 0.7}])
