@@ -34,7 +34,7 @@ lint: $(INSTALLED) ## Ruff, mypy, and which part may import which
 	$(BIN)/lint-imports
 
 test: lint ## The whole check: lint, types, and every test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 demo: $(INSTALLED) ## Export, serve, load candles, forecast, show; DATA=folder for your own candles
 	$(BIN)/python -m flows.demo $(if $(DATA),--data $(DATA))
