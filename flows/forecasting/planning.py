@@ -65,7 +65,10 @@ def with_reach(
     """
     try:
         present, sources = read_reach(database, quoted(instruments), plan.cut)
-    except (DatabaseError, psycopg.Error):
+    except (DatabaseError, psycopg.Error) as error:
+        get_run_logger().warning(
+            "the times of the candles can't be read, so each block reads the calendar for itself: %s", error
+        )
         return frozenset(instruments), replace(plan, sources=SourcesOfRun())
     return present, replace(plan, sources=sources)
 
@@ -91,8 +94,9 @@ def late_symbols(
         for block in blocks_of({symbol: instruments[symbol] for symbol in candidates}, at_once):
             windows = read_windows(database, plan, block).windows
             late |= expected_candles(windows, timeframe, settings.as_of)
-    except (DatabaseError, psycopg.Error):
-        return {}  # the blocks are read again, and report a failure
+    except (DatabaseError, psycopg.Error) as error:  # the blocks are read again, and report a failure
+        get_run_logger().warning("the run waits for no candle, as the newest can't be read: %s", error)
+        return {}
     return late
 
 
