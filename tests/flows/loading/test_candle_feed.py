@@ -116,20 +116,21 @@ def test_an_unchanged_file_is_read_again_for_other_symbols(
 def test_only_candles_that_had_closed_when_the_file_was_written(
     database: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
-    file = tmp_path / "BTC-USD.csv"
-    candles(40, NOW + HOUR).write_csv(file)
-    (outcome,) = load(tmp_path)
+    fresh, old = tmp_path / "BTC-USD.csv", tmp_path / "ETH-USD.csv"
+    candles(40, NOW + HOUR).write_csv(fresh)
+    (outcome,) = load(fresh, ["BTC-USD"])
     assert outcome.loaded == Loaded(39, 0, 0)
     assert outcome.loaded is not None
     assert outcome.loaded.notes == ("1 candles that had not closed were left out",)
     assert outcome.last == f"{NOW - HOUR:%Y-%m-%d %H:%M}"
-    candles(40, NOW).write_csv(file)
+    candles(40, NOW).write_csv(old)
     written = (NOW - 2 * HOUR).timestamp()
-    os.utime(file, (written, written))
-    (outcome,) = load(tmp_path)
+    os.utime(old, (written, written))
+    (outcome,) = load(old, ["ETH-USD"])
+    assert outcome.loaded == Loaded(38, 0, 0)
     assert outcome.last == f"{NOW - 3 * HOUR:%Y-%m-%d %H:%M}"
-    os.utime(file, (0, 0))
-    assert "none of its 40 candles had closed by 1970-01-01" in str(load(tmp_path)[0].error)
+    os.utime(old, (0, 0))
+    assert "none of its 40 candles had closed by 1970-01-01" in str(load(old, ["ETH-USD"])[0].error)
 
 
 def test_a_market_folder_has_a_file_for_each_timeframe(
