@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from export.bundle import DTYPES, Plan, export_bundle
+from export.bundle import Plan, export_bundle
+from export.decoder_export import DTYPES
 from export.errors import ExportError
 from export.model.adapter import load_adapter
 from export.model.checkpoint import load_checkpoint
@@ -35,7 +36,10 @@ def parser(prog: str = "python -m export") -> argparse.ArgumentParser:
         "--out", type=Path, required=True, help="the bundle's directory; an old bundle there is replaced"
     )
     p.add_argument(
-        "--precision", choices=sorted(DTYPES), default="fp32", help="fp16 for a GPU, fp32 for the CPU"
+        "--precision",
+        choices=sorted(DTYPES),
+        default="fp32",
+        help="fp16 for a GPU; fp32 for the CPU, or int8, faster and less exact",
     )
     p.add_argument(
         "--max-context", type=int, help="tokens in view; 512 unless given, 2048 for NeoQuasar/Kronos-mini"

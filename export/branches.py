@@ -11,40 +11,64 @@ outside. `decoder.onnx`, which a request with few paths and without events runs,
 own, and small constants stay in the branches.
 """
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
+from export.functions import INT8_PRODUCT
+
 # Tensors of at least so many bytes are stored once for all branches.
 SHARED_BYTES = 16 << 10
 ALIGNMENT = 4096  # of weights in the data file, so that they can be mapped
-PRODUCTS = ("MatMul", "Gemm")  # their weights are packed
+PRODUCTS = ("MatMul", "Gemm", INT8_PRODUCT.name)  # their weights are packed
 
 Content = tuple[int, tuple[int, ...], bytes]
 
 
-def join_branches(
-    plain_paths: ModelProto, adapted_paths: ModelProto, adapted_decoder: ModelProto, file: Path
-) -> None:
-    """Write a graph that runs one of three graphs of the same decoder, and its weights beside it (`.data`).
+@dataclass(frozen=True)
+class Branches:
+    """The graphs of one decoder that `branches.onnx` joins.
 
-    Its inputs are those of the three, and `shared_prefix`, a Boolean: whether the rows share the prefix that
-    is given. With it `adapted_paths` runs where a row has `adapter_gate` above 0, else `plain_paths`, whose
-    result is the same; without it `adapted_decoder` runs, which takes no prefix.
+    `history` gives the caches of a history, `paths` draws for rows behind prefixes that they share, both for
+    rows without events. A bundle with an adapter has both for rows with events too, and `adapted_decoder`,
+    which draws for rows with a cache of each one's own.
     """
-    graphs = {
-        "plain_paths": plain_paths.graph,
-        "adapted_paths": adapted_paths.graph,
-        "adapted_decoder": adapted_decoder.graph,
-    }
-    # The decoder's inputs first: they have an axis for the length, which is 1 in the other graphs.
+
+    history: ModelProto
+    paths: ModelProto
+    adapted_history: ModelProto | None = None
+    adapted_paths: ModelProto | None = None
+    adapted_decoder: ModelProto | None = None
+
+    def by_label(self) -> dict[str, ModelProto]:
+        """The graphs that there are, by their names."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {label: model for label, model in fields.items() if model is not None}
+
+
+def join_branches(branches: Branches, file: Path) -> None:
+    """Write a graph that runs one of several graphs of the same decoder, and its weights beside it (`.data`).
+
+    Its inputs are those of all, and two Booleans: with `history` the history's caches are made; else with
+    `shared_prefix` the rows share the prefixes that are given; without both `adapted_decoder` runs. A graph
+    of an adapter runs where a row has `adapter_gate` above 0, else the one without, whose result is the same.
+    """
+    models = branches.by_label()
+    graphs = {label: model.graph for label, model in models.items()}
+    outputs = list(branches.paths.graph.output)
+    for label in ("history", "adapted_history"):
+        if label in graphs:
+            graphs[label] = _with_outputs(graphs[label], outputs)
     inputs: dict[str, ValueInfoProto] = {}
-    for graph in (adapted_decoder.graph, adapted_paths.graph):
-        for value in graph.input:
-            inputs.setdefault(value.name, value)
+    for label in ("adapted_decoder", "adapted_paths", "paths", "history"):
+        if label in graphs:
+            for value in graphs[label].input:
+                inputs.setdefault(value.name, value)
     large = [t for graph in graphs.values() for t in graph.initializer if len(t.raw_data) >= SHARED_BYTES]
     count = Counter(map(_content, large))
     shared = {_content(tensor): tensor for tensor in large if count[_content(tensor)] > 1}
@@ -52,35 +76,72 @@ def join_branches(
     data = file.with_suffix(".data")
     stored = _write(data, {key: tensor for key, tensor in shared.items() if key in packed})
     outside = {
-        key: _renamed_tensor(tensor, f"shared/{number}")
+        key: _renamed_tensor(tensor, f"shared/{number}/{tensor.name}")
         for number, (key, tensor) in enumerate(shared.items())
         if key not in packed
     }
-    branch = {label: _branch(graph, label, inputs, outside, stored) for label, graph in graphs.items()}
-    outputs = list(adapted_decoder.graph.output)
+    parts = {label: _branch(graph, label, inputs, outside, stored) for label, graph in graphs.items()}
+    history = _where_adapted("history", parts)
+    paths = _where_adapted("paths", parts)
+    selectors = ["history"]
+    otherwise = paths
+    if "adapted_decoder" in parts:
+        selectors.append("shared_prefix")
+        otherwise = _nested("drawing", "shared_prefix", paths, parts["adapted_decoder"])
     joined = helper.make_graph(
-        [_choose("shared_prefix", _paths(branch), branch["adapted_decoder"], outputs)],
+        [_choose("history", history, otherwise, outputs)],
         "branches",
-        [*inputs.values(), helper.make_tensor_value_info("shared_prefix", TensorProto.BOOL, [])],
+        [
+            *inputs.values(),
+            *(helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in selectors),
+        ],
         outputs,
         list(outside.values()),
     )
+    main = branches.paths
     model = helper.make_model(
-        joined, opset_imports=adapted_decoder.opset_import, ir_version=adapted_decoder.ir_version
+        joined,
+        opset_imports=main.opset_import,
+        ir_version=main.ir_version,
+        functions=list({f.name: f for model in models.values() for f in model.functions}.values()),
     )
     onnx.save(model, file)
 
 
-def _paths(branch: Mapping[str, GraphProto]) -> GraphProto:
-    """The branch for many paths, where one entry more matters least."""
-    adapted, plain = branch["adapted_paths"], branch["plain_paths"]
-    outputs = [_renamed_value(value, f"paths/{value.name.split('/', 1)[1]}") for value in adapted.output]
-    nodes = [
-        helper.make_node("ReduceMax", ["adapter_gate"], ["paths/largest_gate"], keepdims=0),
-        helper.make_node("Cast", ["paths/largest_gate"], ["paths/any_adapted"], to=TensorProto.BOOL),
-        _choose("paths/any_adapted", adapted, plain, outputs),
-    ]
-    return helper.make_graph(nodes, "paths", [], outputs)
+def _with_outputs(graph: GraphProto, outputs: Sequence[ValueInfoProto]) -> GraphProto:
+    """Return a history's graph with an empty value for each output that only drawing has."""
+    whole = GraphProto()
+    whole.CopyFrom(graph)
+    own = {value.name: value for value in graph.output}
+    del whole.output[:]
+    for value in outputs:
+        if value.name in own:
+            whole.output.append(own[value.name])
+            continue
+        kind = value.type.tensor_type.elem_type
+        empty = helper.make_tensor("", kind, [0, 1], b"", raw=True)
+        whole.node.append(helper.make_node("Constant", [], [value.name], f"no_{value.name}", value=empty))
+        whole.output.append(helper.make_tensor_value_info(value.name, kind, ["none", 1]))
+    return whole
+
+
+def _where_adapted(label: str, parts: Mapping[str, GraphProto]) -> GraphProto:
+    """A branch with two of its own, the adapted graph and the plain one, where there are both."""
+    plain, adapted = parts[label], parts.get(f"adapted_{label}")
+    if adapted is None:
+        return plain
+    either = f"either_{label}"
+    largest, condition = f"{either}/largest_gate", f"{either}/any_adapted"
+    whole = _nested(either, condition, adapted, plain)
+    whole.node.insert(0, helper.make_node("Cast", [largest], [condition], to=TensorProto.BOOL))
+    whole.node.insert(0, helper.make_node("ReduceMax", ["adapter_gate"], [largest], keepdims=0))
+    return whole
+
+
+def _nested(label: str, condition: str, then: GraphProto, otherwise: GraphProto) -> GraphProto:
+    """A branch that has two branches; its outputs have names of its own."""
+    outputs = [_renamed_value(value, f"{label}/{value.name.rsplit('/', 1)[1]}") for value in then.output]
+    return helper.make_graph([_choose(condition, then, otherwise, outputs)], label, [], outputs)
 
 
 def _choose(

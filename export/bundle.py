@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import torch
 
-from export.decoder_export import export_branches, export_decoder
+from export.decoder_export import DecoderExport
 from export.errors import ExportError
 from export.graph import cache_layouts
+from export.int8 import write_probe
 from export.model.adapter import Adapter
 from export.model.checkpoint import Checkpoint, trained_clock, training_span
 from export.model.event_encoder import TrainedEvents
@@ -29,7 +29,6 @@ from export.verify_tokenizer import verify_tokenizer
 from inference_server.engine import bundle as layout
 from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 Progress = Callable[[str, float], None]
 
 
@@ -100,29 +99,14 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
         export_encoder(checkpoint.tokenizer, folder / layout.ENCODE_FILE)
         export_decoder_of_tokens(checkpoint.tokenizer, folder / layout.DECODE_FILE)
     with _timed(progress, "decoder"):
-        dtype = DTYPES[plan.precision]
-        files = layout.decoder_files(plan.precision, adapter=plan.adapter is not None)
-        branches = layout.BRANCHES_FILE in files
-        export_decoder(
-            checkpoint.decoder,
-            None if branches else plan.adapter,
-            plan.max_context,
-            dtype,
-            folder / layout.DECODER_FILE,
-        )
-        if layout.PATHS_FILE in files:
-            export_decoder(
-                checkpoint.decoder,
-                None,
-                plan.max_context,
-                dtype,
-                folder / layout.PATHS_FILE,
-                shared_prefix=True,
-            )
-        if branches and plan.adapter is not None:
-            export_branches(
-                checkpoint.decoder, plan.adapter, plan.max_context, dtype, folder / layout.BRANCHES_FILE
-            )
+        graphs = DecoderExport(checkpoint.decoder, plan.max_context, plan.precision)
+        if layout.BRANCHES_FILE in layout.decoder_files(plan.precision):
+            graphs.write_decoder(None, folder / layout.DECODER_FILE)
+            graphs.write_branches(plan.adapter, folder / layout.BRANCHES_FILE)
+            if plan.precision == "int8":
+                write_probe(folder / layout.INT8_PROBE_FILE)
+        else:
+            graphs.write_decoder(plan.adapter, folder / layout.DECODER_FILE)
         export_time_embedding(checkpoint.decoder.time_emb, folder / layout.TIME_FILE)
     if plan.events is not None:
         with _timed(progress, "EventEncoder"):

@@ -1,13 +1,18 @@
-"""Attention over key/value caches in the exported graphs: a cache per row, or a prefix that rows share."""
+"""Attention in the exported graphs: over a cache per row, behind shared prefixes, or of a history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.onnx import ops
 
+from export.functions import CAUSAL_ATTENTION
+
 QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
+
+Rotary = tuple[Tensor, Tensor]
 
 
 @dataclass
@@ -20,13 +25,7 @@ class StepCache:
     present: list[Tensor]
 
     def attend(
-        self,
-        qkv: list[Tensor | None],
-        size: int,
-        *,
-        heads: int,
-        scale: float,
-        rotary: tuple[Tensor, Tensor] | None,
+        self, qkv: list[Tensor | None], size: int, *, heads: int, scale: float, rotary: Rotary | None
     ) -> Tensor:
         """Run GroupQueryAttention for the next layer; (B, S, size)."""
         key, value = self.past[len(self.present) // 2]
@@ -50,33 +49,70 @@ class StepCache:
 
 
 @dataclass
-class SharedPrefixCache:
-    """Attention of one new token per row over a prefix that all rows share and a suffix of each row's own.
+class HistoryCache:
+    """Attention of a history's S tokens over themselves; its keys and values are the present caches.
 
-    The rows are the sample paths of one history. Their queries meet the shared keys in one product,
-    which reads the prefix once instead of once per row; the suffix goes through GroupQueryAttention,
-    which appends to it in place. Two softmaxes over disjoint keys are one softmax if each is weighed
-    by its exponentiated log-sum (Dao et al. 2022).
+    `mask` (S, S) is 0 where a token may attend, and the lowest number of the type elsewhere. The products
+    are done block by block of the queries, over no more keys than a block may attend to, which is faster than
+    GroupQueryAttention: that one computes every score and hides half of them.
+    """
+
+    mask: Tensor
+    present: list[Tensor]
+
+    def attend(
+        self, qkv: list[Tensor | None], size: int, *, heads: int, scale: float, rotary: Rotary | None
+    ) -> Tensor:
+        """Attend for the next layer; (1, S, size)."""
+        packed = qkv[0]
+        assert packed is not None
+        start = torch.zeros(1, dtype=torch.int64)
+        query, key, value = rotated(packed, heads, rotary, start)
+        by_head = [_by_head(query, heads), *self.keep(key, value, heads)]
+        out = ops.symbolic(
+            f"{CAUSAL_ATTENTION.domain}::{CAUSAL_ATTENTION.name}",
+            [*by_head, self.mask],
+            {"scale": scale},
+            dtype=query.dtype,
+            shape=by_head[0].shape,
+            version=1,
+        )
+        return out.transpose(1, 2).flatten(2)
+
+    def keep(self, key: Tensor, value: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+        """Add keys and values (1, S, size) of a layer to the present caches, as (1, heads, S, head_dim)."""
+        key, value = _by_head(key, heads), _by_head(value, heads)
+        self.present += [key, value]
+        return key, value
+
+
+@dataclass
+class SharedPrefixCache:
+    """Attention of S new tokens per row over a prefix that many rows share and a suffix of each row's own.
+
+    The B rows are the sample paths of J histories, B / J of each, one history after the other. The queries
+    of a history's rows meet its keys in one product, which reads the prefix once instead of once per row;
+    the suffix goes through GroupQueryAttention, which appends to it in place. All suffixes are equally long;
+    S may be above 1 where they were empty. Two softmaxes over disjoint keys are one softmax if each is
+    weighed by its exponentiated log-sum (Dao et al. 2022).
+
+    `mask` (S, T) hides what follows a new token from it, among the T tokens of a suffix.
     """
 
     seqlens_k: Tensor
     total: Tensor
     prefix: Sequence[tuple[Tensor, Tensor]]
     past: Sequence[tuple[Tensor, Tensor]]
+    position: Tensor
+    mask: Tensor
     present: list[Tensor]
 
     def attend(
-        self,
-        qkv: list[Tensor | None],
-        size: int,
-        *,
-        heads: int,
-        scale: float,
-        rotary: tuple[Tensor, Tensor] | None,
+        self, qkv: list[Tensor | None], size: int, *, heads: int, scale: float, rotary: Rotary | None
     ) -> Tensor:
-        """Attend for the next layer; (B, 1, size)."""
+        """Attend for the next layer; (B, S, size)."""
         layer = len(self.present) // 2
-        query, key, value = self._rotated(qkv, size, heads, rotary, self.prefix[layer][0].shape[2])
+        query, key, value = self._rotated(qkv, heads, rotary)
         own, present_key, present_value, own_scores = ops.symbolic_multi_out(
             "com.microsoft::GroupQueryAttention",
             [query, key, value, *self.past[layer], self.seqlens_k, self.total],
@@ -92,50 +128,75 @@ class SharedPrefixCache:
                 query.shape,
                 self.past[layer][0].shape,
                 self.past[layer][1].shape,
-                [query.shape[0], heads, 1, self.past[layer][0].shape[2]],
+                [query.shape[0], heads, query.shape[1], self.mask.shape[1]],
             ],
             version=1,
         )
         self.present += [present_key, present_value]
-        by_head = query.reshape(query.shape[0], heads, size // heads).transpose(0, 1)  # [H, B, D]
-        # squeeze, not [0]: that would copy the whole prefix at every step
-        shared_key, shared_value = (t.squeeze(0) for t in self.prefix[layer])  # [H, P, D]
-        scores = torch.matmul(by_head, shared_key.transpose(-1, -2)) * scale
+        shared_key, shared_value = self.prefix[layer]  # (J, heads, P, head_dim)
+        split = _reshaped(query, [shared_key.shape[0], -1, heads, size // heads], histories=shared_key)
+        scores = torch.matmul(split.transpose(1, 2), shared_key.transpose(-1, -2)) * scale
         weights = torch.softmax(scores, dim=-1)
-        shared = torch.matmul(weights, shared_value).transpose(0, 1).reshape(query.shape)
+        shared = torch.matmul(weights, shared_value).transpose(1, 2)  # (J, rows · S, heads, head_dim)
         # The largest weight is exp(largest score - log-sum) and at least 1/P: no underflow.
-        log_sum = scores.amax(-1).float() - weights.amax(-1).float().log()  # [H, B]
-        own_log_sum = torch.logsumexp(own_scores.float(), dim=-1)[..., 0]  # [B, H]
-        share = torch.sigmoid(own_log_sum - log_sum.transpose(0, 1)).to(query.dtype)
-        mix = share.repeat_interleave(size // heads, dim=-1).reshape(query.shape)
-        return shared + mix * (own - shared)
+        log_sum = (scores.amax(-1) - weights.amax(-1).log()).transpose(1, 2)  # (J, rows · S, heads)
+        own_log_sum = torch.logsumexp(own_scores + self.mask, dim=-1).transpose(1, 2)  # (B, S, heads)
+        own_by_head = own.reshape(*own.shape[:2], heads, size // heads)
+        share = torch.sigmoid(own_log_sum - _as_rows(log_sum, own_log_sum))
+        shared_rows = _as_rows(shared, own_by_head)
+        return (shared_rows + share.unsqueeze(-1) * (own_by_head - shared_rows)).flatten(2)
 
     def _rotated(
-        self,
-        qkv: list[Tensor | None],
-        size: int,
-        heads: int,
-        rotary: tuple[Tensor, Tensor] | None,
-        prefix_length: int,
+        self, qkv: list[Tensor | None], heads: int, rotary: Rotary | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        first = qkv[0]
+        first, key, value = qkv
         assert first is not None
-        if rotary is None:
-            _, key, value = qkv
-            assert key is not None
-            assert value is not None
+        if key is not None and value is not None:
             return first, key, value
-        both, value = first[..., : 2 * size], first[..., 2 * size :]
-        position = self.seqlens_k.long()[:, None] + prefix_length
-        both = ops.symbolic(
+        return rotated(first, heads, rotary, self.position)
+
+
+Cache = StepCache | SharedPrefixCache | HistoryCache
+
+
+def rotated(
+    packed: Tensor, heads: int, rotary: Rotary | None, position: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Split packed (B, S, 3 · size) into query, key and value; rotate the first two by their positions."""
+    query, key, value = packed.chunk(3, dim=-1)
+    query, key = (
+        ops.symbolic(
             "com.microsoft::RotaryEmbedding",
-            [both, position, *rotary],
-            {"num_heads": 2 * heads, "interleaved": 0},
-            dtype=both.dtype,
-            shape=both.shape,
+            [x, position, *(rotary or ())],
+            {"num_heads": heads, "interleaved": 0},
+            dtype=x.dtype,
+            shape=x.shape,
             version=1,
         )
-        return both[..., :size], both[..., size:], value
+        for x in (query, key)
+    )
+    return query, key, value
 
 
-Cache = StepCache | SharedPrefixCache
+def _by_head(x: Tensor, heads: int) -> Tensor:
+    """(B, S, heads · head_dim) to (B, heads, S, head_dim)."""
+    return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
+
+
+def _reshaped(x: Tensor, shape: list[Any], histories: Tensor) -> Tensor:
+    """Reshape x to (J, …), J being the first axis of `histories`; torch wants a proof that J divides."""
+    first = ops.symbolic("Shape", [histories], {"start": 0, "end": 1}, dtype=torch.int64, shape=[1])
+    rest = torch.tensor(shape[1:], dtype=torch.int64)
+    rows = x.shape[0] * x.shape[1] // histories.shape[0]
+    return ops.symbolic(
+        "Reshape",
+        [x, torch.cat([first, rest])],
+        dtype=x.dtype,
+        shape=[histories.shape[0], rows, *shape[2:]],
+    )
+
+
+def _as_rows(x: Tensor, like: Tensor) -> Tensor:
+    """Reshape x (J, rows · S, …) to the shape (B, S, …) of another tensor."""
+    shape = ops.symbolic("Shape", [like], dtype=torch.int64, shape=[like.dim()])
+    return ops.symbolic("Reshape", [x, shape], dtype=x.dtype, shape=like.shape)

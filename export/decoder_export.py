@@ -1,16 +1,21 @@
-"""Write the decoder's graphs as ONNX files: `decoder.onnx`, `paths.onnx`, `branches.onnx`."""
+"""Write the decoder's graphs as ONNX files: `decoder.onnx`, and for the CPU `branches.onnx`."""
 
 import copy
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.branches import join_branches
-from export.graph import DecoderGraph, cache_layouts, layout_of
+from export.branches import Branches, join_branches
+from export.functions import add_functions
+from export.graph import DecoderGraph, HistoryGraph, cache_layouts, layout_of
+from export.int8 import to_int8
 from export.model.adapter import Adapter
 from export.model.decoder import KronosDecoder
 from export.onnx_export import ROWS, TOKENS, export_module
@@ -18,6 +23,9 @@ from inference_server.engine.bundle import CacheLayout
 
 # name, example, dynamic axes
 Input = tuple[str, Tensor, dict[int, Any]]
+HISTORIES = 2  # example histories of the graph for many paths, with two rows each
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
+"""Types of activations and caches by a bundle's precision."""
 
 
 class _CachesByName(nn.Module):
@@ -35,85 +43,159 @@ class _CachesByName(nn.Module):
         return out
 
 
+class _InputsAsList(nn.Module):
+    """Takes the inputs as a list, as `_CachesByName` does."""
+
+    def __init__(self, graph: HistoryGraph) -> None:
+        super().__init__()
+        self.history = graph
+
+    def forward(self, inputs: list[Tensor]) -> tuple[Tensor, ...]:
+        out: tuple[Tensor, ...] = self.history(*inputs)
+        return out
+
+
 def _in_pairs(tensors: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     return list(zip(tensors[::2], tensors[1::2], strict=True))
 
 
-def export_decoder(
-    decoder: KronosDecoder,
-    adapter: Adapter | None,
-    max_context: int,
-    dtype: torch.dtype,
-    file: Path,
-    *,
-    shared_prefix: bool = False,
-) -> None:
-    """Write the step graph of `export.graph`: `decoder.onnx`, or `paths.onnx` with a shared prefix."""
-    layouts = cache_layouts(decoder)
-    # A copy: the graph shares modules with the decoder, and casting them would cast the reference too.
-    graph = DecoderGraph(copy.deepcopy(decoder), max_context, adapter, layout_of(dtype)).to(dtype).eval()
-    rows = torch.export.Dim("rows")
-    inputs = _row_inputs(decoder.config.d_model, dtype, rows, tokens=1 if shared_prefix else TOKENS)
-    if adapter is not None:
-        inputs.append(("adapter_gate", torch.ones(ROWS, 1, 1, dtype=dtype), {0: rows}))
-    names, examples, axes = (list(column) for column in zip(*inputs, strict=True))
-    cache_names = [f"{kind}.{i}" for i in range(len(layouts)) for kind in ("key", "value")]
-    prefix_names = [f"prefix_{name}" for name in cache_names] if shared_prefix else []
-    prefix = _cache_examples(layouts, 1, 6, dtype) if shared_prefix else []
-    export_module(
-        _CachesByName(graph, adapter is not None),
-        (examples, _cache_examples(layouts, ROWS, 4, dtype), prefix),
-        [*names, *(f"past_{name}" for name in cache_names), *prefix_names],
-        ["next_s1", "next_s2", "s1_logits", "s2_logits", *(f"present_{name}" for name in cache_names)],
-        (
-            axes,
-            [{0: rows, 2: torch.export.Dim("capacity")}] * len(cache_names),
-            [{2: torch.export.Dim("prefix")}] * len(prefix_names),
-        ),
-        file,
-    )
+@dataclass(frozen=True)
+class DecoderExport:
+    """Writes graphs of one decoder in one precision."""
+
+    decoder: KronosDecoder
+    max_context: int
+    precision: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of activations and caches."""
+        return DTYPES[self.precision]
+
+    def write_decoder(self, adapter: Adapter | None, file: Path) -> None:
+        """`decoder.onnx`: the step graph of `export.graph` over a cache of each row."""
+        self.write_steps(adapter, file, shared_prefix=False)
+
+    def write_branches(self, adapter: Adapter | None, file: Path) -> None:
+        """`branches.onnx`: the graphs for histories, many paths and rows with events (`export.branches`)."""
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder) / "part.onnx"
+
+            def paths(adapter: Adapter | None) -> onnx.ModelProto:
+                self.write_steps(adapter, part, shared_prefix=True)
+                return onnx.load(part)
+
+            def history(adapter: Adapter | None) -> onnx.ModelProto:
+                self.write_history(adapter, part)
+                return onnx.load(part)
+
+            def decoder(adapter: Adapter) -> onnx.ModelProto:
+                self.write_steps(adapter, part, shared_prefix=False)
+                return onnx.load(part)
+
+            branches = Branches(history(None), paths(None))
+            if adapter is not None:
+                branches = Branches(
+                    branches.history, branches.paths, history(adapter), paths(adapter), decoder(adapter)
+                )
+            join_branches(branches, file)
+
+    def _graph(self, adapter: Adapter | None) -> DecoderGraph:
+        # A copy: the graph shares modules with the decoder, and casting them would cast the reference too.
+        decoder, layout = copy.deepcopy(self.decoder), layout_of(self.precision)
+        return DecoderGraph(decoder, self.max_context, adapter, layout).to(self.dtype).eval()
+
+    def write_steps(self, adapter: Adapter | None, file: Path, *, shared_prefix: bool) -> None:
+        """Write `DecoderGraph`, for rows behind prefixes that they share, or with a cache each."""
+        layouts = cache_layouts(self.decoder)
+        rows = torch.export.Dim("rows")
+        count = HISTORIES * ROWS if shared_prefix else ROWS
+        inputs = self._row_inputs(count, {0: rows}) + _draw_inputs(count, {0: rows})
+        if adapter is not None:
+            inputs.append(_gate(count, {0: rows}, self.dtype))
+        names, examples, axes = (list(column) for column in zip(*inputs, strict=True))
+        cache_names = [f"{kind}.{i}" for i in range(len(layouts)) for kind in ("key", "value")]
+        prefix_names = [f"prefix_{name}" for name in cache_names] if shared_prefix else []
+        prefix = self._cache_examples(HISTORIES, 6) if shared_prefix else []
+        prefix_axes = {0: torch.export.Dim("histories"), 2: torch.export.Dim("prefix")}
+        export_module(
+            _CachesByName(self._graph(adapter), adapter is not None),
+            (examples, self._cache_examples(count, 4), prefix),
+            [*names, *(f"past_{name}" for name in cache_names), *prefix_names],
+            ["next_s1", "next_s2", "s1_logits", "s2_logits", *(f"present_{name}" for name in cache_names)],
+            (
+                axes,
+                [{0: rows, 2: torch.export.Dim("capacity")}] * len(cache_names),
+                [prefix_axes] * len(prefix_names),
+            ),
+            file,
+        )
+        self._finish(file)
+
+    def write_history(self, adapter: Adapter | None, file: Path) -> None:
+        """Write `HistoryGraph`."""
+        inputs = self._row_inputs(1, {})
+        if adapter is not None:
+            inputs.append(_gate(1, {}, self.dtype))
+        names, examples, axes = (list(column) for column in zip(*inputs, strict=True))
+        layers = range(len(cache_layouts(self.decoder)))
+        outputs = [f"present_{kind}.{i}" for i in layers for kind in ("key", "value")]
+        graph = _InputsAsList(HistoryGraph(self._graph(adapter)))
+        export_module(graph, (examples,), names, outputs, (axes,), file)
+        self._finish(file)
+
+    def _finish(self, file: Path) -> None:
+        model = onnx.load(file)
+        if self.precision == "int8":
+            to_int8(model, self._exact_weights())
+        add_functions(model, self.max_context)
+        onnx.save(model, file)
+
+    def _exact_weights(self) -> list[NDArray[np.float32]]:
+        """Return the weights (K, N) whose products stay float32 in an 8-bit bundle.
+
+        A value that is no number is lost in a product of integers. These layers see every hidden state and
+        make the logits: such a value reaches them, and no token is drawn.
+        """
+        attention, head = self.decoder.dep_layer.cross_attn, self.decoder.head
+        keys_values = torch.cat([attention.k_proj.weight, attention.v_proj.weight])
+        layers = (attention.q_proj, attention.out_proj, head.proj_s1, head.proj_s2)
+        weights = [keys_values, *(layer.weight for layer in layers)]
+        return [weight.detach().T.contiguous().numpy() for weight in weights]
+
+    def _row_inputs(self, count: int, rows: dict[int, Any]) -> list[Input]:
+        """Return the inputs of every graph: tokens, and what is added to their embeddings."""
+        # Three tensors, not one used three times: torch.export takes one object given twice for one input.
+        s1, s2, position = (torch.zeros(count, TOKENS, dtype=torch.int64) for _ in range(3))
+        axes = rows | {1: torch.export.Dim("length")}
+        width = self.decoder.config.d_model
+        conditioning = torch.zeros(5, width, dtype=self.dtype)
+        return [
+            ("s1", s1, axes),
+            ("s2", s2, axes),
+            ("position", position, axes),
+            ("conditioning", conditioning, {0: torch.export.Dim("candles")}),
+        ]
+
+    def _cache_examples(self, rows: int, tokens: int) -> list[Tensor]:
+        """Return a key and a value cache (rows, heads, tokens, head_dim) of every layer."""
+        layouts: list[CacheLayout] = cache_layouts(self.decoder)
+        shapes = [(rows, layout.heads, tokens, layout.head_dim) for layout in layouts for _ in range(2)]
+        return [torch.zeros(shape, dtype=self.dtype) for shape in shapes]
 
 
-def _row_inputs(width: int, dtype: torch.dtype, rows: Any, *, tokens: int) -> list[Input]:
-    """Return the inputs that every graph of the decoder has; one token per row is no dynamic axis."""
-    length = {} if tokens == 1 else {1: torch.export.Dim("length")}
-    # Three tensors, not one used three times: torch.export takes one object given twice for one input.
-    s1, s2, position = (torch.zeros(ROWS, tokens, dtype=torch.int64) for _ in range(3))
+def _draw_inputs(count: int, rows: dict[int, Any]) -> list[Input]:
+    """Return the inputs of a graph that draws tokens: lengths of the caches, and how rows draw."""
     return [
-        ("s1", s1, {0: rows} | length),
-        ("s2", s2, {0: rows} | length),
-        ("position", position, {0: rows} | length),
-        ("conditioning", torch.zeros(5, width, dtype=dtype), {0: torch.export.Dim("candles")}),
-        ("last_index", torch.full((ROWS, 1), tokens - 1), {0: rows}),
-        ("seqlens_k", torch.full((ROWS,), tokens - 1, dtype=torch.int32), {0: rows}),
-        ("total_sequence_length", torch.tensor([tokens], dtype=torch.int32), {}),
-        ("uniform", torch.rand(ROWS, 2), {0: rows}),
-        ("temperature", torch.ones(ROWS, 1), {0: rows}),
-        ("top_k", torch.zeros(ROWS, 1, dtype=torch.int64), {0: rows}),
-        ("top_p", torch.ones(ROWS, 1), {0: rows}),
+        ("last_index", torch.full((count, 1), TOKENS - 1), rows),
+        ("seqlens_k", torch.full((count,), TOKENS - 1, dtype=torch.int32), rows),
+        ("total_sequence_length", torch.tensor([TOKENS], dtype=torch.int32), {}),
+        ("uniform", torch.rand(count, 2), rows),
+        ("temperature", torch.ones(count, 1), rows),
+        ("top_k", torch.zeros(count, 1, dtype=torch.int64), rows),
+        ("top_p", torch.ones(count, 1), rows),
     ]
 
 
-def _cache_examples(layouts: list[CacheLayout], rows: int, tokens: int, dtype: torch.dtype) -> list[Tensor]:
-    """Return a key and a value cache (rows, heads, tokens, head_dim) of every layer."""
-    shapes = [(rows, layout.heads, tokens, layout.head_dim) for layout in layouts for _ in range(2)]
-    return [torch.zeros(shape, dtype=dtype) for shape in shapes]
-
-
-def export_branches(
-    decoder: KronosDecoder, adapter: Adapter, max_context: int, dtype: torch.dtype, file: Path
-) -> None:
-    """`branches.onnx`: the graphs for rows with events and for many paths (`export.branches`)."""
-    with tempfile.TemporaryDirectory() as folder:
-
-        def exported(name: str, adapter: Adapter | None, *, shared_prefix: bool) -> onnx.ModelProto:
-            part = Path(folder) / name
-            export_decoder(decoder, adapter, max_context, dtype, part, shared_prefix=shared_prefix)
-            return onnx.load(part)
-
-        join_branches(
-            exported("plain_paths.onnx", None, shared_prefix=True),
-            exported("adapted_paths.onnx", adapter, shared_prefix=True),
-            exported("adapted_decoder.onnx", adapter, shared_prefix=False),
-            file,
-        )
+def _gate(count: int, rows: dict[int, Any], dtype: torch.dtype) -> Input:
+    return "adapter_gate", torch.ones(count, 1, 1, dtype=dtype), rows

@@ -14,7 +14,8 @@ from torch import Tensor
 from export.graph import cache_layouts
 from export.model.decoder import KronosDecoder
 from export.parity import cpu_session
-from inference_server.engine.bundle import BRANCHES_FILE, DECODER_FILE, PATHS_FILE, TIME_FILE
+from inference_server.engine.bundle import BRANCHES_FILE, DECODER_FILE, TIME_FILE
+from inference_server.engine.decoder_graphs import unread_input
 from market.types import Float32Array
 
 
@@ -31,15 +32,26 @@ class TokenSequence:
     event_embedding: Tensor | None
     conditioning: Tensor
 
-    def rows(self, count: int) -> "TokenSequence":
-        """Return the first rows."""
+    def row(self, index: int) -> "TokenSequence":
+        """Return one row, (1, …)."""
+        embedding, row = self.event_embedding, slice(index, index + 1)
+        return TokenSequence(
+            self.s1[row],
+            self.s2[row],
+            self.stamp[row],
+            None if embedding is None else embedding[row],
+            self.conditioning[row],
+        )
+
+    def until(self, length: int) -> "TokenSequence":
+        """Return the first tokens of every row."""
         embedding = self.event_embedding
         return TokenSequence(
-            self.s1[:count],
-            self.s2[:count],
-            self.stamp[:count],
-            None if embedding is None else embedding[:count],
-            self.conditioning[:count],
+            self.s1[:, :length],
+            self.s2[:, :length],
+            self.stamp[:, :length],
+            None if embedding is None else embedding[:, :length],
+            self.conditioning[:, :length],
         )
 
     def with_prefix_of_first_row(self, length: int) -> "TokenSequence":
@@ -71,22 +83,22 @@ class DecoderGraphs:
     """The graphs that a bundle runs for rows with events, or for rows without."""
 
     decoder: Graph
+    history: Graph | None
     paths: Graph | None  # for rows that share a prefix
 
     @classmethod
-    def of(cls, folder: Path, decoder: KronosDecoder, events: bool) -> "DecoderGraphs":
+    def of(cls, folder: Path, events: bool) -> "DecoderGraphs":
         """Load the graphs as the server chooses them (`inference_server.engine.decoder_graphs`)."""
+        plain = Graph(cpu_session(folder / DECODER_FILE), {})
         if not (folder / BRANCHES_FILE).is_file():
-            paths = cpu_session(folder / PATHS_FILE) if (folder / PATHS_FILE).is_file() else None
-            plain = Graph(cpu_session(folder / DECODER_FILE), {})
-            return cls(plain, None if paths is None else Graph(paths, {}))
+            return cls(plain, None, None)
         branches = cpu_session(folder / BRANCHES_FILE)
-        paths_graph = Graph(branches, {"shared_prefix": np.array(True)})
-        if not events:
-            return cls(Graph(cpu_session(folder / DECODER_FILE), {}), paths_graph)
-        unused = empty_caches(decoder, "fp32", 1, 1)
-        prefix = {name.replace("past", "prefix"): values for name, values in unused.items()}
-        return cls(Graph(branches, {"shared_prefix": np.array(False)} | prefix), paths_graph)
+        adapted = "shared_prefix" in {given.name for given in branches.get_inputs()}
+        history, paths, decoder = (
+            Graph(branches, {"history": np.array(history), "shared_prefix": np.array(shared)})
+            for history, shared in ((True, False), (False, True), (False, False))
+        )
+        return cls(decoder if events and adapted else plain, history, paths)
 
 
 @dataclass(frozen=True)
@@ -179,12 +191,13 @@ def run_graph(
         return padded.numpy()
 
     cached = np.array(stops) - prefix_length
-    feeds = {
+    dtype = next(iter(past.values())).dtype if past else np.float32
+    given = {
         **graph.fixed,
         "s1": padded_tokens(sequence.s1),
         "s2": padded_tokens(sequence.s2),
         "position": padded_tokens(positions),
-        "conditioning": table.astype(past["past_key.0"].dtype),
+        "conditioning": table.astype(dtype),
         "last_index": np.array(new)[:, None] - 1,
         "seqlens_k": (cached - 1).astype(np.int32),
         "total_sequence_length": np.array([cached.max()], np.int32),
@@ -192,10 +205,10 @@ def run_graph(
         "temperature": np.ones((rows, 1), np.float32),
         "top_k": np.ones((rows, 1), np.int64),
         "top_p": np.ones((rows, 1), np.float32),
-    } | past
-    session = graph.session
-    if "adapter_gate" in {given.name for given in session.get_inputs()}:
-        assert gate is not None
-        feeds["adapter_gate"] = gate
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+        **({} if gate is None else {"adapter_gate": gate}),
+        **past,
+    }
+    inputs = graph.session.get_inputs()
+    feeds = {i.name: given[i.name] if i.name in given else unread_input(i) for i in inputs}
+    names = [output.name for output in graph.session.get_outputs()]
+    return dict(zip(names, graph.session.run(names, feeds), strict=True))

@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import ops
 
-from export.caches import Cache, SharedPrefixCache, StepCache
+from export.caches import Cache, HistoryCache, SharedPrefixCache, StepCache
 from export.model.adapter import Adapter, LowRank
 from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder, TokenEmbedding
 from export.model.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
 from export.sampling import sample
 from inference_server.engine.bundle import CacheLayout
 
+LOWEST = torch.finfo(torch.float32).min  # added to a score it leaves the token no weight
 ROTARY_MULTIPLE = 16  # the attention kernels take rotary halves that are multiples of 16 columns
 
 
@@ -74,10 +75,9 @@ class Layout:
     break_ties: bool = False
 
 
-def layout_of(dtype: torch.dtype) -> Layout:
-    """Half precision is laid out for a GPU, single precision for a CPU."""
-    half = dtype == torch.float16
-    return Layout(pad_weights=half, break_ties=half)
+def layout_of(precision: str) -> Layout:
+    """Half precision is laid out for a GPU; 8-bit weights take so little that padding costs nothing."""
+    return Layout(pad_weights=precision != "fp32", break_ties=precision == "fp16")
 
 
 class CachedAttention(nn.Module):
@@ -263,6 +263,11 @@ class CachedDependency(nn.Module):
             return projected
         return projected + gate * F.linear(F.linear(x, self.updates[f"{name}_a"]), self.updates[f"{name}_b"])
 
+    def keys_values(self, hidden: Tensor, gate: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Keys and values of hidden states (B, S, d), (B, S, d) each."""
+        key, value = self.kv(hidden).chunk(2, dim=-1)
+        return key, self._adapt(value, hidden, "v_proj", gate)
+
     def forward(
         self,
         hidden: Tensor,
@@ -274,8 +279,7 @@ class CachedDependency(nn.Module):
     ) -> Tensor:
         """Hidden states (B, S, d), the last valid one (B, 1, d) and its s1 embedding (B, 1, d): (B, 1, d)."""
         query = self._adapt(self.q_proj(s1_embedding), s1_embedding, "q_proj", gate)
-        key, value = self.kv(hidden).chunk(2, dim=-1)
-        value = self._adapt(value, hidden, "v_proj", gate)
+        key, value = self.keys_values(hidden, gate)
         # The kernel takes one query per new position. Every position gets the same one; only the last valid
         # position's answer is used.
         out = cache.attend(
@@ -318,6 +322,23 @@ class DecoderGraph(nn.Module):
             for i, (block, next_norm) in enumerate(zip(blocks, next_norms, strict=True))
         )
         self.dep_layer = CachedDependency(decoder, updates.get("dep_layer.cross_attn", {}))
+
+    def hidden(
+        self,
+        s1: Tensor,
+        s2: Tensor,
+        position: Tensor,
+        conditioning: Tensor,
+        cache: Cache,
+        adapter_gate: Tensor | None,
+    ) -> Tensor:
+        """Normalised hidden states (B, S, d_model) of new tokens; see `forward`."""
+        added = F.embedding(position, conditioning)
+        hidden, x = add_and_norm(self.embedding(s1, s2), added, self.first_norm.weight, self.embedding.bias)
+        for block in self.blocks:
+            hidden, x = block(hidden, x, cache, adapter_gate)
+        normed: Tensor = hidden
+        return normed
 
     def forward(
         self,
@@ -363,8 +384,9 @@ class DecoderGraph(nn.Module):
             1 on the rows whose adapter acts, else 0, (B, 1, 1), in the precision of the graph; only a graph
             with an adapter has this input.
         prefix
-            Keys and values of a history that all rows share, (1, heads, P, head_dim); `past` then holds
-            what follows it, and S is 1.
+            Keys and values of J histories, (J, heads, P, head_dim): the first B / J rows continue the first
+            one, and so on. `past` then holds what follows the history, equally much of each row; S may be
+            above 1 where that is nothing.
 
         Returns
         -------
@@ -373,11 +395,13 @@ class DecoderGraph(nn.Module):
         """
         cache: Cache = StepCache(seqlens_k, total_sequence_length, past, [])
         if prefix is not None:
-            cache = SharedPrefixCache(seqlens_k, total_sequence_length, prefix, past, [])
-        added = F.embedding(position, conditioning)
-        hidden, x = add_and_norm(self.embedding(s1, s2), added, self.first_norm.weight, self.embedding.bias)
-        for block in self.blocks:
-            hidden, x = block(hidden, x, cache, adapter_gate)
+            place = seqlens_k[:, None] + torch.arange(s1.shape[1]) - (s1.shape[1] - 1)
+            position_of_token = place + prefix[0][0].shape[2]
+            mask = causal_mask(place[0], total_sequence_length, past[0][0].shape[2])
+            cache = SharedPrefixCache(
+                seqlens_k, total_sequence_length, prefix, past, position_of_token, mask, []
+            )
+        hidden = self.hidden(s1, s2, position, conditioning, cache, adapter_gate)
         last = take_last(hidden, last_index)
         s1_logits = self.head.proj_s1(last).squeeze(1).float()
         next_s1 = sample(s1_logits, temperature, top_k, top_p, uniform[:, :1], break_ties=self.break_ties)
@@ -386,3 +410,37 @@ class DecoderGraph(nn.Module):
         s2_logits = self.head.proj_s2(paired).squeeze(1).float()
         next_s2 = sample(s2_logits, temperature, top_k, top_p, uniform[:, 1:], break_ties=self.break_ties)
         return (next_s1, next_s2, s1_logits, s2_logits, *cache.present)
+
+
+class HistoryGraph(nn.Module):
+    """The keys and values of a history that is taken in at once; nothing is drawn."""
+
+    def __init__(self, step: DecoderGraph) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(
+        self,
+        s1: Tensor,
+        s2: Tensor,
+        position: Tensor,
+        conditioning: Tensor,
+        adapter_gate: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return the present caches, (1, heads, S, head_dim), of S tokens; see `DecoderGraph.forward`."""
+        place = torch.arange(s1.shape[1])
+        cache = HistoryCache(torch.where(place[None] > place[:, None], LOWEST, 0.0), [])
+        hidden = self.step.hidden(s1, s2, position, conditioning, cache, adapter_gate)
+        cache.keep(*self.step.dep_layer.keys_values(hidden, adapter_gate), DEPENDENCY_HEADS)
+        return tuple(cache.present)
+
+
+def causal_mask(place: Tensor, total: Tensor, capacity: int) -> Tensor:
+    """0 where a token at place (S,) may attend to a token of its row, (S, T), T being `total` (1,)."""
+    column = ops.symbolic(
+        "Range",
+        [torch.tensor(0), total.to(torch.int64).squeeze(0), torch.tensor(1)],
+        dtype=torch.int64,
+        shape=[capacity],
+    )
+    return torch.where(column[None] > place[:, None], LOWEST, 0.0)

@@ -31,10 +31,12 @@ from inference_server.engine.bundle import EVENTS_FILE
 PREFILL, STEPS, ROWS = 40, 10, 2
 # Lengths of rows in one call: the padding of the short row must change nothing.
 UNEVEN = (PREFILL, 23)
+# Tokens at once behind a history.
+WINDOW = 7
 # Steps up to the last position that the context holds.
 END_STEPS = 3
 # Largest difference of a logit, relative to the largest logit (at least 1).
-TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2}
+TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2, "int8": 1e-1}
 # Largest difference of a value of EventEncoder, which is exported in float32 whatever the decoder is,
 # relative to the largest value (at least 1).
 EVENT_TOLERANCE = 1e-5
@@ -50,8 +52,9 @@ def verify_decoder(
 ) -> dict[str, float]:
     """Return the largest relative logit differences of the decoder's graphs from torch in float32.
 
-    Compared are a prefill and single steps, rows of different lengths in one call, steps behind a shared
-    prefix, prefills of half the context and of all but the last tokens, and the steps to the context's end;
+    Compared are a prefill and single steps, rows of different lengths in one call, steps behind one history
+    that the rows share and behind one of each, several tokens at once there, prefills of half the context and
+    of all but the last tokens, and the steps to the context's end;
     without events and, where there is an `encoder`, with them. In half precision torch in half precision is
     compared too (`export.half`).
 
@@ -66,7 +69,7 @@ def verify_decoder(
     ) -> dict[str, float]:
         gate = None if adapter is None else np.full((ROWS, 1, 1), gated, dtype_of(precision))
         sequence = random_sequence(folder, decoder, embedding, ROWS, max_context)
-        graphs = DecoderGraphs.of(folder, decoder, gated)
+        graphs = DecoderGraphs.of(folder, gated)
         figures = _measure(graphs, reference, sequence, gate, precision, max_context)
         if precision == "fp16":
             figures |= half_figures(reference, sequence.s1, sequence.s2, sequence.stamp, embedding)
@@ -131,28 +134,37 @@ def _measure(
             _compare(worst, outputs, reference, stops, name)
             starts, stops = stops, [stop + 1 for stop in stops]
 
-    def compare_shared_prefix(paths: Graph, length: int, steps: int, name: str) -> None:
-        """Prefill the first row, and let every row continue it by tokens of its own."""
-        joined = sequence.with_prefix_of_first_row(length)
+    def history_caches(history: Graph, tokens: TokenSequence) -> dict[str, NDArray[Any]]:
+        """Return the caches of the one row of a sequence, under the names of the next run's inputs."""
+        row_gate = None if gate is None else gate[:1]
+        outputs = run_graph(history, tokens, [0], [tokens.s1.shape[1]], {}, row_gate)
+        return {name.replace("past", "prefix"): v for name, v in present_caches(outputs).items()}
+
+    def compare_shared_prefix(length: int, histories: int, new: int, steps: int, name: str) -> None:
+        """Let rows continue one history or one of each by `new` tokens at once, then by single ones."""
+        assert graphs.paths is not None
+        assert graphs.history is not None
+        joined = sequence.with_prefix_of_first_row(length) if histories == 1 else sequence
         own = TorchReference.of(decoder, joined)
-        empty = empty_caches(decoder, precision, 1, length)
-        first_gate = None if gate is None else gate[:1]
-        outputs = run_graph(graphs.decoder, joined.rows(1), [0], [length], empty, first_gate)
-        prefix = {k.replace("past", "prefix"): v for k, v in present_caches(outputs).items()}
-        past = empty_caches(decoder, precision, ROWS, steps)
-        for stop in range(length + 1, length + steps + 1):
-            starts, stops = [stop - 1] * ROWS, [stop] * ROWS
-            outputs = run_graph(paths, joined, starts, stops, past | prefix, gate, prefix_length=length)
-            past = present_caches(outputs)
-            _compare(worst, outputs, own, stops, name)
+        begun = [history_caches(graphs.history, joined.row(i).until(length)) for i in range(histories)]
+        prefix = {key: np.concatenate([caches[key] for caches in begun]) for key in begun[0]}
+        past = empty_caches(decoder, precision, ROWS, new + steps)
+        start = length
+        for stop in range(length + new, length + new + steps + 1):
+            outputs = run_graph(
+                graphs.paths, joined, [start] * ROWS, [stop] * ROWS, past | prefix, gate, length
+            )
+            past, start = present_caches(outputs), stop
+            _compare(worst, outputs, own, [stop] * ROWS, name)
 
     compare_continuation([PREFILL] * ROWS, STEPS, "prefill", "step")
     compare_continuation(UNEVEN, STEPS, "uneven", "uneven")
     compare_continuation([max_context // 2] * ROWS, 0, "middle", "middle")
     compare_continuation([end] * ROWS, END_STEPS, "end", "end")
     if graphs.paths is not None:
-        compare_shared_prefix(graphs.paths, PREFILL, STEPS, "shared")
-        compare_shared_prefix(graphs.paths, end, END_STEPS, "shared_end")
+        compare_shared_prefix(PREFILL, histories=1, new=1, steps=STEPS, name="shared")
+        compare_shared_prefix(PREFILL, histories=ROWS, new=WINDOW, steps=END_STEPS, name="window")
+        compare_shared_prefix(end - 1, histories=1, new=1, steps=END_STEPS, name="shared_end")
     return worst
 
 

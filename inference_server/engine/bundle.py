@@ -7,12 +7,13 @@ import msgspec
 
 from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA, Alignment
 
-BUNDLE_FORMAT = 2
+BUNDLE_FORMAT = 3
 MANIFEST_FILE = "manifest.json"
 ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
 TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
-DECODER_FILE, PATHS_FILE = "decoder.onnx", "paths.onnx"
+DECODER_FILE = "decoder.onnx"
 BRANCHES_FILE, BRANCHES_DATA_FILE = "branches.onnx", "branches.data"
+INT8_PROBE_FILE = "int8_probe.onnx"
 
 INSTRUMENTS_CLOCK = "instrument"
 """A model's clock that is each instrument's own, its `model_time_zone`."""
@@ -88,20 +89,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The candles that the weights were trained or validated on; None where it is unknown."""
 
 
-def decoder_files(precision: str, *, adapter: bool) -> set[str]:
-    """The decoder's files in a bundle of a precision, with an adapter or without.
+def decoder_files(precision: str) -> set[str]:
+    """The decoder's files in a bundle of a precision.
 
-    Of a bundle for the CPU one graph reads a prefix that all rows share: `paths.onnx`. A GPU's attention
-    kernel does not hand out the scores that joining prefix and suffix takes, and half precision is for a GPU.
+    A bundle for the CPU has two graphs. `decoder.onnx` draws for rows with a cache each, and is the base
+    model's whether there is an adapter or not, so that a request without events costs what it costs in a
+    base-only bundle. The graphs that take in a history, draw for many paths behind one history, or have the
+    adapter are branches of `branches.onnx`, whose weights are in `branches.data`.
 
-    In a bundle for the CPU with an adapter `decoder.onnx` is the base model's, so that a request without
-    events costs what it costs in a base-only bundle. The adapted graphs and the one for many paths are
-    branches of `branches.onnx`, whose weights are in `branches.data`. A GPU captures its steps as CUDA
-    graphs, which exclude branches and take memory each: there the adapter is in `decoder.onnx`, times a gate.
+    Half precision is for a GPU, which has `decoder.onnx` alone: its attention kernel does not hand out the
+    scores that joining prefix and suffix takes, and it captures its steps as CUDA graphs, which exclude
+    branches and take memory each. There the adapter is in `decoder.onnx`, times a gate.
+
+    An 8-bit bundle has a small graph too that shows whether a processor's products of integers are exact.
     """
     if precision == "fp16":
         return {DECODER_FILE}
-    return {DECODER_FILE} | ({BRANCHES_FILE, BRANCHES_DATA_FILE} if adapter else {PATHS_FILE})
+    return {DECODER_FILE, BRANCHES_FILE, BRANCHES_DATA_FILE} | (
+        {INT8_PROBE_FILE} if precision == "int8" else set()
+    )
 
 
 def content_version(files: dict[str, FileEntry]) -> str:
@@ -182,9 +188,7 @@ def _check_understood(manifest: Manifest, folder: Path) -> None:
             f"the bundle {folder} was trained on event schema {manifest.event_schema}, this server builds "
             f"schema {EVENT_SCHEMA}"
         )
-    # A bundle without branches.onnx is complete too: earlier exports put the adapter into both graphs.
-    branches = BRANCHES_FILE in manifest.files
-    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision, adapter=branches)} | (
+    needed = {ENCODE_FILE, DECODE_FILE, TIME_FILE, *decoder_files(manifest.precision)} | (
         {EVENTS_FILE} if manifest.has_events else set()
     )
     if missing := needed - set(manifest.files):

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from inference_server.engine.bundle import CacheLayout, Manifest
 from inference_server.engine.decoder_graphs import DecoderGraph, DecoderGraphs
-from inference_server.engine.device import Array, Binding, Buffer, Device, Packed, Span, host_span
+from inference_server.engine.device import (
+    Array,
+    Binding,
+    Buffer,
+    Device,
+    Packed,
+    Span,
+    host_array,
+    host_span,
+)
 from market.types import Float32Array, Int64Array
 
 FloatArray = NDArray[np.floating]
@@ -40,6 +49,23 @@ class Tokens:
     gate: Float32Array
 
 
+@dataclass(frozen=True)
+class Prefixes:
+    """Histories of equal `length` in the pool, one behind the other, that rows share.
+
+    Of B rows the first B / `histories` continue the first one, and so on.
+    """
+
+    length: int
+    first_token: int
+    histories: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the pool that they take."""
+        return self.length * self.histories
+
+
 class CachePool:
     """The caches of all layers, each used as (rows, heads, capacity, head_dim) of any capacity.
 
@@ -66,10 +92,22 @@ class CachePool:
             binding.input(f"past_{name}", span)
             binding.output(f"present_{name}", span)
 
-    def bind_prefix(self, binding: Binding, length: int, first_token: int) -> None:
-        """Bind tokens of the pool as the prefix that all rows share."""
+    def bind_history(self, binding: Binding, length: int, first_token: int) -> None:
+        """Bind tokens of the pool as the caches of a history that is taken in."""
         for name, span in self._spans(1, length, first_token):
+            binding.output(f"present_{name}", span)
+
+    def bind_prefixes(self, binding: Binding, prefixes: Prefixes) -> None:
+        """Bind histories as the prefixes that rows share."""
+        for name, span in self._spans(prefixes.histories, prefixes.length, prefixes.first_token):
             binding.input(f"prefix_{name}", span)
+
+    def spread(self, length: int, first_token: int, capacity: int, target: int, count: int) -> None:
+        """Copy a history of `length` tokens to `count` rows of this capacity from `target` on; on the CPU."""
+        sources = self._spans(1, length, first_token)
+        targets = self._spans(count, capacity, target * capacity)
+        for (_, source), (_, rows) in zip(sources, targets, strict=True):
+            host_array(rows)[:, :, :length] = host_array(source)
 
     def _spans(self, rows: int, capacity: int, first_token: int) -> list[tuple[str, Span]]:
         spans = []
@@ -136,6 +174,7 @@ class Decoder:
         first_token: int,
         sampling: Sampling | None = None,
         uniform: Float32Array | None = None,
+        prefixes: Prefixes | None = None,
     ) -> tuple[Int64Array, Int64Array]:
         """Fill B cache rows of this capacity with S tokens each; draw the pair that follows.
 
@@ -145,6 +184,8 @@ class Decoder:
             What goes into the rows, and where in the pool they begin.
         sampling, uniform
             How rows draw, and the draws (B, 2).
+        prefixes
+            Histories that the tokens continue; the rows then hold only what follows them.
 
         Returns
         -------
@@ -152,37 +193,68 @@ class Decoder:
             (B,) each; meaningless where no `sampling` and `uniform` (B, 2) are given.
         """
         rows, length = tokens.s1.shape
-        graph = self.graphs.of(events=bool(tokens.gate.any()), shared_prefix=False)
-        values: dict[str, tuple[Array, Any]] = {
-            "s1": (tokens.s1, np.int64),
-            "s2": (tokens.s2, np.int64),
-            "position": (tokens.position, np.int64),
-            "conditioning": (tokens.conditioning, self.dtype),
-            "last_index": (np.full((rows, 1), length - 1), np.int64),
-            "seqlens_k": (np.full(rows, length - 1), np.int32),
-            "uniform": (np.zeros((rows, 2)) if uniform is None else uniform, np.float32),
-        } | self.constant_inputs(graph, sampling or greedy(rows), tokens.gate)
+        graph = self.graphs.of(events=bool(tokens.gate.any()), shared_prefix=prefixes is not None)
+        values = (
+            self._token_inputs(tokens)
+            | {
+                "last_index": (np.full((rows, 1), length - 1), np.int64),
+                "seqlens_k": (np.full(rows, length - 1), np.int32),
+                "uniform": (np.zeros((rows, 2)) if uniform is None else uniform, np.float32),
+            }
+            | self.constant_inputs(graph, sampling or greedy(rows), tokens.gate)
+        )
         drawn: dict[str, tuple[Array, Any]] = {
             name: (np.zeros((rows, 1)), np.int64) for name in ("next_s1", "next_s2")
         }
-        packed = Packed({name: (v.shape, dtype) for name, (v, dtype) in (values | drawn).items()})
-        scratch = self._scratch_of(packed.nbytes)
-        spans = packed.spans(scratch)
-        given = packed.filled({name: value for name, (value, _) in values.items()})
-        self.device.write(scratch.span(given.shape, np.uint8), given)
         total = np.array([length], np.int32)
-        binding = Binding(graph.session)
-        for name, span in graph.fixed.items():
-            binding.input(name, span)
+        binding, spans = self._bound(graph, values, drawn)
         self.pool.bind(binding, rows, capacity, first_token)
-        for name in values:
-            binding.input(name, spans[name])
+        if prefixes is not None:
+            self.pool.bind_prefixes(binding, prefixes)
         binding.input("total_sequence_length", host_span(total))
         for name in drawn:
             binding.output(name, spans[name])
         binding.run(self.device.run_options())
         s1, s2 = (self.device.read(spans[name])[:, 0] for name in drawn)
         return s1, s2
+
+    def take_in(self, tokens: Tokens, first_token: int) -> None:
+        """Write the caches of a history (1, S) to tokens of the pool, by the graph for histories."""
+        graph = self.graphs.history
+        assert graph is not None
+        values = self._token_inputs(tokens)
+        if graph.gated:
+            values["adapter_gate"] = (tokens.gate[:, None, None], self.dtype)
+        binding, _ = self._bound(graph, values, {})
+        self.pool.bind_history(binding, tokens.s1.shape[1], first_token)
+        binding.run(self.device.run_options())
+
+    def _token_inputs(self, tokens: Tokens) -> dict[str, tuple[Array, Any]]:
+        return {
+            "s1": (tokens.s1, np.int64),
+            "s2": (tokens.s2, np.int64),
+            "position": (tokens.position, np.int64),
+            "conditioning": (tokens.conditioning, self.dtype),
+        }
+
+    def _bound(
+        self,
+        graph: DecoderGraph,
+        values: dict[str, tuple[Array, Any]],
+        outputs: dict[str, tuple[Array, Any]],
+    ) -> tuple[Binding, dict[str, Span]]:
+        """Copy inputs to the device and bind them; return memory for the outputs too, by all names."""
+        packed = Packed({name: (v.shape, dtype) for name, (v, dtype) in (values | outputs).items()})
+        scratch = self._scratch_of(packed.nbytes)
+        spans = packed.spans(scratch)
+        given = packed.filled({name: value for name, (value, _) in values.items()})
+        self.device.write(scratch.span(given.shape, np.uint8), given)
+        binding = Binding(graph.session)
+        for name, span in graph.fixed.items():
+            binding.input(name, span)
+        for name in values:
+            binding.input(name, spans[name])
+        return binding, spans
 
     def constant_inputs(
         self, graph: DecoderGraph, sampling: Sampling, gate: Float32Array

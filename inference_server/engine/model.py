@@ -1,6 +1,7 @@
 """A loaded bundle: its sessions, its caches, and the ways between candles and tokens."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from inference_server.engine.bundle import (
     DECODE_FILE,
     ENCODE_FILE,
     EVENTS_FILE,
+    INT8_PROBE_FILE,
     TIME_FILE,
     Manifest,
 )
 from inference_server.engine.decoder import Decoder, token_bytes
 from inference_server.engine.device import Device, DeviceMemoryError
+from inference_server.engine.int8_products import check_int8_products
 from inference_server.engine.jobs import ForecastJob
 from inference_server.engine.sequence import EncodedHistory, SequenceGroup
 from inference_server.engine.slots import BURST
@@ -25,6 +28,49 @@ from market.time_features import time_features
 from market.types import Float32Array
 
 log = logging.getLogger(__name__)
+
+
+# A slot, room for one history, one more for jobs that share theirs, two for windows that slide.
+LEAST_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Region:
+    """Tokens of the pool from `first` on."""
+
+    first: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Regions:
+    """How the pool of caches is divided, in rows of `context` tokens.
+
+    First the slots, then `scratch` rows for a history on its way into a slot, the rows of jobs whose paths
+    share a history, and those of jobs whose window slides.
+    """
+
+    slots: int
+    context: int
+    scratch: int = 0
+    shared_rows: int = 0
+    window_rows: int = 0
+
+    @property
+    def shared(self) -> Region:
+        """For jobs whose paths share their history."""
+        return Region((self.slots + self.scratch) * self.context, self.shared_rows * self.context)
+
+    @property
+    def windows(self) -> Region:
+        """For jobs whose window slides."""
+        shared = self.shared
+        return Region(shared.first + shared.tokens, self.window_rows * self.context)
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.windows.first + self.windows.tokens
 
 
 class EngineError(ValueError):
@@ -49,6 +95,8 @@ class Model:
         self.manifest, self.device = manifest, device
         self.fallback: str | None = None
         self.graph_bytes = 0
+        if manifest.precision == "int8":
+            check_int8_products(device.session(folder / INT8_PROBE_FILE))
         self._encode = device.session(folder / ENCODE_FILE)
         self._detokenise = device.session(folder / DECODE_FILE)
         # One small sum, one small product: a second thread costs more time than it saves.
@@ -56,27 +104,26 @@ class Model:
         self._events = device.session(folder / EVENTS_FILE, threads=1) if manifest.has_events else None
         self.max_context = manifest.max_context
         self.decoder = Decoder(device, folder, manifest)
-        self.cache_bytes, self.slot_count, self.shared_tokens = self._allocate(
+        self.cache_bytes, self.regions = self._allocate(
             device.proposed_cache_bytes() if cache_bytes is None else cache_bytes
         )
         self.buckets = (
             Buckets(self.decoder, self.max_context, self.slot_count, BURST) if device.kind == "cuda" else None
         )
 
-    def _allocate(self, cache_bytes: int) -> tuple[int, int, int]:
+    def _allocate(self, cache_bytes: int) -> tuple[int, Regions]:
         """Allocate the caches, smaller ones than given where the device lacks the memory.
 
         Returns
         -------
-        cache_bytes, slots, shared_tokens
-            The bytes, and what `_divide` makes of them.
+        cache_bytes, regions
+            The bytes, and how they are divided.
         """
         while True:
-            slots, shared = self._divide(cache_bytes // token_bytes(self.manifest))
-            tokens = slots * self.max_context + shared
-            cache_bytes = tokens * token_bytes(self.manifest)  # the slots cannot use more
+            regions = self._divide(cache_bytes // token_bytes(self.manifest))
+            cache_bytes = regions.tokens * token_bytes(self.manifest)  # the regions cannot use more
             try:
-                self.decoder.allocate(tokens)
+                self.decoder.allocate(regions.tokens)
             except DeviceMemoryError as full:
                 log.warning(
                     "%s has no room for a cache of %d MiB (%s): half is tried; KRONOS_CACHE_BYTES sets it",
@@ -86,27 +133,41 @@ class Model:
                 )
                 cache_bytes //= 2
             else:
-                return cache_bytes, slots, shared
+                return cache_bytes, regions
 
-    def _divide(self, cache_tokens: int) -> tuple[int, int]:
-        """Divide a cache of so many tokens into slots and tokens for a job whose paths share a prefix.
+    def _divide(self, cache_tokens: int) -> Regions:
+        """Divide a cache of so many tokens.
 
         Raises
         ------
         EngineError
             They are too few for one row.
         """
-        context = self.max_context
+        context, most_slots = self.max_context, self.device.work.most_slots
         # Where no graph reads a shared history all rows have slots.
-        regions = 2 if self.decoder.graphs.share_prefixes else 1
-        if cache_tokens < regions * context:
+        least = LEAST_ROWS if self.decoder.graphs.share_prefixes else 1
+        rows = cache_tokens // context
+        if rows < least:
             raise EngineError(
                 f"the cache (KRONOS_CACHE_BYTES) holds {cache_tokens} tokens; {self.manifest.name} needs "
-                f"{regions * context}, which are {regions * context * token_bytes(self.manifest)} bytes"
+                f"{least * context}, which are {least * context * token_bytes(self.manifest)} bytes"
             )
-        rows = cache_tokens // regions // context
-        slots = min(rows, self.device.work.most_slots)
-        return slots, 0 if regions == 1 else rows * context
+        if least == 1:
+            return Regions(min(rows, most_slots), context)
+        windows = max(2, rows // 8)
+        left = rows - 1 - windows
+        slots = max(1, min(left * 3 // 7, most_slots))
+        return Regions(slots, context, scratch=1, shared_rows=left - slots, window_rows=windows)
+
+    @property
+    def slot_count(self) -> int:
+        """Rows of different jobs that may step together."""
+        return self.regions.slots
+
+    @property
+    def shared_tokens(self) -> int:
+        """Tokens for jobs whose paths share their history; 0 where no graph reads one."""
+        return self.regions.shared.tokens
 
     @property
     def graph_count(self) -> int:

@@ -1,15 +1,15 @@
-"""Many sample paths of one job over one cache of its history: a prefix that they share."""
+"""Many sample paths of a job over one cache of its history, and several such jobs that step together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from inference_server.engine.decoder import Decoder, Tokens
+from inference_server.engine.decoder import Decoder, Prefixes, Tokens
 from inference_server.engine.jobs import ForecastJob
 from inference_server.engine.lanes import ModelLane, Observer
-from inference_server.engine.model import Model
+from inference_server.engine.model import Model, Region
 from inference_server.engine.sequence import SequenceGroup, Status
-from inference_server.engine.slots import gates_of, prefill_history, sampling_of
+from inference_server.engine.slots import gates_of, history_tokens, sampling_of
 from inference_server.engine.step_loop import Caches, StepLoop
 
 # Paths from which on one product over a shared history beats reading a copy of it per path.
@@ -36,78 +36,94 @@ def shares_prefix(job: ForecastJob, max_context: int) -> bool:
 
 
 class SharedPaths:
-    """One job's paths: after a prefill all step at once, in parts where the cache is too small."""
+    """The paths of jobs of one shape: after their histories were taken in all step at once.
 
-    def __init__(self, decoder: Decoder, group: SequenceGroup, first_token: int, tokens: int) -> None:
-        """Take tokens first_token … first_token + tokens - 1 of the cache for a job."""
-        self.decoder, self.group, self.first_token = decoder, group, first_token
-        self.prefix_length = len(group.history) - 1
-        self.most = (tokens - self.prefix_length) // group.job.pred_len
-        self._prefilled = False
+    Jobs of one shape have equally long histories and horizons and equally many paths, so that no job's arrays
+    are padded because of another one: every path is the same to the bit whichever jobs it steps with. A
+    single job steps in parts where the cache is too small for all of its paths.
+    """
+
+    def __init__(self, decoder: Decoder, groups: Sequence[SequenceGroup], region: Region) -> None:
+        """Take tokens of the cache for jobs; more than one only where all paths fit."""
+        self.decoder, self.groups = decoder, list(groups)
+        job = groups[0].job
+        self.prefixes = Prefixes(len(groups[0].history) - 1, region.first, len(groups))
+        self.most = (region.tokens - self.prefixes.tokens) // job.pred_len
+        self._taken_in = 0
         self._loop: StepLoop | None = None
         self._first = 0
-
-    @property
-    def rows(self) -> int:
-        """Paths that step now."""
-        return self._loop.rows if self._loop is not None else 0
 
     @property
     def tokens(self) -> int:
         """Tokens of cache in use."""
         stepped = self._loop.done * self._loop.rows if self._loop is not None else 0
-        return self._prefilled * self.prefix_length + stepped
+        return self._taken_in * self.prefixes.length + stepped
 
     @property
     def finished(self) -> bool:
         """Whether every path has reached the horizon."""
-        return self._first == self.group.job.sample_count
+        return self._first == self.groups[0].job.sample_count
 
-    def advance(self) -> int:
-        """Prefill, or advance the paths of a part by one token; return how many paths, 0 for a prefill."""
-        if not self._prefilled:
-            history = self.group.history
-            prefill_history(self.decoder, history, self.prefix_length, self.prefix_length, self.first_token)
-            self._prefilled = True
-            return 0
+    def advance(self) -> tuple[list[SequenceGroup], int]:
+        """Take in a history, or advance paths by one token.
+
+        Returns
+        -------
+        groups, rows
+            Whom it was for, and how many paths got a token; 0 where a history was taken in.
+        """
+        if self._taken_in < len(self.groups):
+            group, length = self.groups[self._taken_in], self.prefixes.length
+            first = self.prefixes.first_token + self._taken_in * length
+            self.decoder.take_in(history_tokens(group.history, length), first)
+            self._taken_in += 1
+            return [group], 0
         if self._loop is None:
             self._loop = self._prepare()
         loop = self._loop
         loop.step()
         if loop.done == loop.steps:
-            part = slice(self._first, self._first + loop.rows)
-            self.group.s1[part], self.group.s2[part] = loop.generated()
-            self._first, self._loop = part.stop, None
-        return loop.rows
+            self._write_back(loop)
+        return self.groups, loop.rows
 
     def _prepare(self) -> StepLoop:
-        group, steps = self.group, self.group.job.pred_len
-        count = min(self.most, group.job.sample_count - self._first)
-        paths = group.new_paths(count)
-        s1, s2 = paths[0].latest()
+        job = self.groups[0].job
+        steps, count = job.pred_len, min(self.most, job.sample_count - self._first)
+        paths = [path for group in self.groups for path in group.new_paths(count)]
+        latest = np.array([path.latest() for path in paths])
+        history = np.repeat(np.arange(len(self.groups)), count)
         return StepLoop(
             self.decoder,
-            Caches(steps, self.first_token, self.prefix_length),
-            np.zeros(count, np.int64),
+            Caches(steps, self.prefixes.first_token + self.prefixes.tokens, self.prefixes),
+            np.zeros(len(paths), np.int64),
             Tokens(
-                np.full((count, 1), s1),
-                np.full((count, 1), s2),
-                np.tile(np.arange(steps), (count, 1)),
-                group.history.conditioning_from(0, steps),
+                latest[:, :1],
+                latest[:, 1:],
+                history[:, None] * steps + np.arange(steps),
+                np.concatenate([group.history.conditioning_from(0, steps) for group in self.groups]),
                 gates_of(paths),
             ),
             sampling_of(paths),
             np.stack([path.draws for path in paths]),
         )
 
+    def _write_back(self, loop: StepLoop) -> None:
+        count = loop.rows // len(self.groups)
+        part = slice(self._first, self._first + count)
+        s1, s2 = (drawn.reshape(len(self.groups), count, -1) for drawn in loop.generated())
+        for group, own_s1, own_s2 in zip(self.groups, s1, s2, strict=True):
+            group.s1[part], group.s2[part] = own_s1, own_s2
+        self._first, self._loop = part.stop, None
+
 
 class SharedPrefixLane(ModelLane):
-    """Jobs whose paths share the cache of their history, one job at a time."""
+    """Jobs whose paths share the cache of their history; those of one shape step together."""
 
     def __init__(self, model: Model, observer: Observer, clock: Callable[[], float]) -> None:
         super().__init__(model, observer, clock)
         self._waiting: list[SequenceGroup] = []
         self._running: SharedPaths | None = None
+        self._dropped: set[SequenceGroup] = set()
 
     @property
     def has_work(self) -> bool:
@@ -124,39 +140,62 @@ class SharedPrefixLane(ModelLane):
         self._waiting.append(group)
 
     def remove(self, group: SequenceGroup) -> None:
-        """Drop a group, and free its cache."""
+        """Drop a group, and free its cache; paths that step with those of other groups step on unused."""
         for queue in (self._waiting, self._to_detokenise):
             if group in queue:
                 queue.remove(group)
-        if self._running is not None and self._running.group is group:
-            self._running = None
+        if self._running is None or group not in self._running.groups:
+            return
+        self._dropped.add(group)
+        if self._dropped.issuperset(self._running.groups):
+            self._end()
 
     def run(self) -> list[SequenceGroup]:
-        """Detokenise, or encode, prefill or step the paths of one job."""
+        """Detokenise, or encode, prefill or step the paths of a few jobs."""
         if self._to_detokenise:
             return self._detokenise()
         if self._running is None:
-            return [self._begin()]
+            return self._begin()
         running, begun = self._running, self._clock()
-        rows = running.advance()
-        group = running.group
+        groups, rows = running.advance()
+        took = self._clock() - begun
+        groups = [group for group in groups if group not in self._dropped]
         if rows:
-            self._observer.stepped(self._clock() - begun, rows)
-            group.largest_batch = max(group.largest_batch, rows)
+            self._observer.stepped(took, rows)
         else:
-            self._observer.prefilled(self._clock() - begun, running.prefix_length)
+            self._observer.prefilled(took, running.prefixes.length)
+        for group in groups:
             group.status = Status.RUNNING
+            group.largest_batch = max(group.largest_batch, rows)
         if running.finished:
-            self._tokens_complete(group)
-            self._running = None
-        return [group]
+            for group in groups:
+                self._tokens_complete(group)
+            self._end()
+        return groups
 
-    def _begin(self) -> SequenceGroup:
-        """Encode the job whose caller has had the least time: batches take turns with single requests."""
-        group = min(self._waiting, key=lambda waiting: (waiting.caller.engine_s, waiting.order))
-        self._waiting.remove(group)
-        self._encode(group)
-        model = self._model
-        first_token = model.slot_count * model.max_context
-        self._running = SharedPaths(model.decoder, group, first_token, model.shared_tokens)
-        return group
+    def _end(self) -> None:
+        self._running = None
+        self._dropped.clear()
+
+    def _begin(self) -> list[SequenceGroup]:
+        """Encode the job whose caller has had the least time, and those waiting that can step with it."""
+        self._waiting.sort(key=lambda group: (group.caller.engine_s, group.order))
+        groups = self._of_one_shape()
+        for group in groups:
+            self._waiting.remove(group)
+            self._encode(group)
+        self._running = SharedPaths(self._model.decoder, groups, self._model.regions.shared)
+        return groups
+
+    def _of_one_shape(self) -> list[SequenceGroup]:
+        """Return the first waiting job, and others of its shape while their rows and tokens fit."""
+        first = self._waiting[0]
+        paths = first.job.sample_count
+        tokens = len(first.job.candles) - 1 + paths * first.job.pred_len
+        most = min(self._model.device.work.most_slots // paths, self._model.regions.shared.tokens // tokens)
+        alike = [group for group in self._waiting if _shape(group.job) == _shape(first.job)]
+        return alike[: max(1, most)]
+
+
+def _shape(job: ForecastJob) -> tuple[int, int, int]:
+    return len(job.candles), job.pred_len, job.sample_count

@@ -18,7 +18,9 @@ class Slots:
     """Rows in slots of max_context tokens: the first ones step, the others wait for a refill.
 
     A row whose context is *full* cannot step: dropping its oldest tokens changes every hidden state, so that
-    its cache is worthless. It keeps its claim on a slot until its window has been prefilled again.
+    its cache is worthless. It keeps its claim on a slot until its window has been prefilled again. Where
+    histories have a graph of their own, the pool has room for one behind the last slot, and rows whose
+    contexts will be full have a lane of their own (`windows.py`).
     """
 
     def __init__(
@@ -45,8 +47,15 @@ class Slots:
         self._write_back()
         history, row = paths[0].group.history, len(self.stepping)
         cached = min(len(history), self.max_context) - 1
-        prefill_history(self.decoder, history, cached, self.max_context, row * self.max_context)
-        self.decoder.pool.copy(self.max_context, row, row + 1, len(paths) - 1, cached)
+        tokens = history_tokens(history, cached)
+        pool, capacity = self.decoder.pool, self.max_context
+        if self.decoder.graphs.history is not None:
+            scratch = self.count * capacity  # behind the last slot
+            self.decoder.take_in(tokens, scratch)
+            pool.spread(cached, scratch, capacity, row, len(paths))
+        else:
+            self.decoder.prefill(tokens, capacity, row * capacity)
+            pool.copy(capacity, row, row + 1, len(paths) - 1, cached)
         for path in paths:
             path.cached = cached
         self.stepping.extend(paths)
@@ -186,20 +195,17 @@ class Slots:
         return rows
 
 
-def prefill_history(
-    decoder: Decoder, history: EncodedHistory, count: int, capacity: int, first_token: int
-) -> None:
-    """Cache the `count` tokens before a history's last one: the first step takes that one in."""
+def history_tokens(history: EncodedHistory, count: int) -> Tokens:
+    """Return the `count` tokens before a history's last one: the first step takes that one in."""
     end = len(history) - 1
     at = slice(end - count, end)
-    tokens = Tokens(
+    return Tokens(
         history.s1[None, at],
         history.s2[None, at],
         np.arange(count)[None],
         history.conditioning[at],
         np.full(1, history.has_events, np.float32),
     )
-    decoder.prefill(tokens, capacity, first_token)
 
 
 def gates_of(rows: Sequence[SamplePath]) -> Float32Array:

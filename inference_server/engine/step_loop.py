@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.engine.decoder import Decoder, FloatArray, Sampling, Tokens, greedy
+from inference_server.engine.decoder import Decoder, FloatArray, Prefixes, Sampling, Tokens, greedy
 from inference_server.engine.device import Array, Binding, Buffer, Packed, Span, host_span
 from market.types import Float32Array, Int64Array
 
@@ -23,13 +23,13 @@ RUNS_BEFORE_CAPTURE = 3
 class Caches:
     """Where the rows of a loop keep their keys and values.
 
-    Rows of `capacity` tokens from token `first_token` of the pool on, behind a prefix of `prefix_length`
-    tokens that all of them share, if there is one.
+    Rows of `capacity` tokens from token `first_token` of the pool on, which continue `prefixes`, if there are
+    any.
     """
 
     capacity: int
     first_token: int = 0
-    prefix_length: int = 0
+    prefixes: Prefixes | None = None
 
 
 class StepBuffers:
@@ -68,7 +68,7 @@ class StepBuffers:
         self.graph: int | None = None  # the number of the CUDA graph that the step is captured as
         self._decoder, self._device = decoder, decoder.device
         device = self._device
-        self._decoder_graph = decoder.graphs.of(events=events, shared_prefix=caches.prefix_length > 0)
+        self._decoder_graph = decoder.graphs.of(events=events, shared_prefix=caches.prefixes is not None)
         self.record = Packed(
             {
                 "s1": ((rows, 1), np.int64),  # the tokens first: one copy of them alone follows each step
@@ -105,9 +105,9 @@ class StepBuffers:
         binding = Binding(self._decoder_graph.session)
         for name, span in self._decoder_graph.fixed.items():
             binding.input(name, span)
-        decoder.pool.bind(binding, self.rows, caches.capacity, caches.first_token + caches.prefix_length)
-        if caches.prefix_length:
-            decoder.pool.bind_prefix(binding, caches.prefix_length, caches.first_token)
+        decoder.pool.bind(binding, self.rows, caches.capacity, caches.first_token)
+        if caches.prefixes is not None:
+            decoder.pool.bind_prefixes(binding, caches.prefixes)
         for name, span in (self.record.spans(self._current) | self._constants.spans(self._fixed)).items():
             binding.input(name, span)
         last = self._last.span((self.rows, 1), np.int64)

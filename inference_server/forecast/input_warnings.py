@@ -113,8 +113,8 @@ def sliding_warnings(lookback_used: int, pred_len: int, max_context: int, contex
         warning(
             WarningCode.SLIDING_CONTEXT,
             f"{lookback_used} candles and pred_len {pred_len} do not fit the context of {max_context}: with "
-            "context_stride 1 every further step runs the whole window again, as slowly as upstream's "
-            f"predictor; a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride "
+            "context_stride 1 every further step runs the whole window again, which takes long; "
+            f"a lookback of at most {max(max_context - pred_len, 0)} or a larger context_stride "
             "avoids it",
         )
     ]

@@ -1,28 +1,19 @@
 """Graphs joined as branches: shared weights are stored once, and each branch gives what it gave alone."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.branches import PRODUCTS, SHARED_BYTES, join_branches
+from export.branches import PRODUCTS, SHARED_BYTES, Branches, join_branches
 from inference_server.engine.bundle import BRANCHES_DATA_FILE, BRANCHES_FILE
 from inference_server.engine.device import CpuDevice
+from tests.helpers.onnx_graphs import graphs_of
 
 WIDTH = 80  # of a weight of 25 kB
 WEIGHT = np.random.default_rng(0).normal(size=(WIDTH, WIDTH)).astype(np.float32)
-
-
-def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
-    """A graph and every branch in it."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from graphs_of(attribute.g)
 
 
 def product(offset: float, *, prefix: bool, weight_name: str) -> ModelProto:
@@ -47,35 +38,56 @@ def product(offset: float, *, prefix: bool, weight_name: str) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+HISTORY, PATHS, DECODER = (True, False), (False, True), (False, False)  # history, shared_prefix
+
+
 @pytest.mark.parametrize(
-    ("shared_prefix", "gates", "offset", "prefix"),
+    ("chosen", "gates", "offset", "prefix"),
     [
-        (True, [0, 0], 0, 9),  # many paths without events
-        (True, [1, 1], 2, 9),
-        (False, [0, 1], 3, 0),  # a row of each kind, and the prefix is not read
-        (False, [1, 1], 3, 0),
-        (False, [0, 0], 3, 0),  # without a prefix never the graph that reads one
+        (HISTORY, [0, 0], 0, 0),
+        (HISTORY, [1, 1], 5, 0),
+        (PATHS, [0, 0], 0, 9),  # many paths without events
+        (PATHS, [1, 1], 2, 9),
+        (DECODER, [0, 1], 3, 0),  # a row of each kind, and the prefix is not read
+        (DECODER, [1, 1], 3, 0),
+        (DECODER, [0, 0], 3, 0),  # without a prefix never the graph that reads one
     ],
 )
 def test_the_inputs_choose_the_branch(
-    shared_prefix: bool, gates: list[int], offset: float, prefix: float, tmp_path: Path
+    chosen: tuple[bool, bool], gates: list[int], offset: float, prefix: float, tmp_path: Path
 ) -> None:
     file = tmp_path / "branches.onnx"
     join_branches(
-        product(1, prefix=True, weight_name="w"),
-        product(2, prefix=True, weight_name="v"),
-        product(3, prefix=False, weight_name="w"),
+        Branches(
+            product(4, prefix=False, weight_name="w"),
+            product(1, prefix=True, weight_name="w"),
+            product(5, prefix=False, weight_name="v"),
+            product(2, prefix=True, weight_name="v"),
+            product(3, prefix=False, weight_name="w"),
+        ),
         file,
     )
     s1 = np.random.default_rng(1).normal(size=(2, 1, WIDTH)).astype(np.float32)
     gate = np.array(gates, np.float32)[:, None, None]
-    feeds = {"s1": s1, "adapter_gate": gate, "prefix": np.array([9], np.float32)}
-    (out,) = CpuDevice(1).session(file).run(None, feeds | {"shared_prefix": np.array(shared_prefix)})
+    selectors = dict(zip(("history", "shared_prefix"), map(np.array, chosen), strict=True))
+    feeds = {"s1": s1, "adapter_gate": gate, "prefix": np.array([9], np.float32)} | selectors
+    (out,) = CpuDevice(1).session(file).run(None, feeds)
     np.testing.assert_allclose(out, s1 @ WEIGHT + gate * offset + prefix, atol=1e-4)
 
 
-def test_each_large_weight_is_stored_once(adapter_bundles: Path) -> None:
-    folder = adapter_bundles / "branches"
+def test_without_an_adapter_there_are_two_branches(tmp_path: Path) -> None:
+    file = tmp_path / "branches.onnx"
+    history, paths = (product(n, prefix=n == 1, weight_name="w") for n in (0, 1))
+    join_branches(Branches(history, paths), file)
+    session = CpuDevice(1).session(file)
+    s1, gate = np.ones((1, 1, WIDTH), np.float32), np.ones((1, 1, 1), np.float32)
+    feeds = {"s1": s1, "adapter_gate": gate, "prefix": np.array([9], np.float32)}
+    (taken_in,), (drawn,) = (session.run(None, feeds | {"history": np.array(h)}) for h in (True, False))
+    np.testing.assert_allclose(drawn, taken_in + 10, atol=1e-4)
+
+
+def test_each_large_weight_is_stored_once(adapter_bundle: Path) -> None:
+    folder = adapter_bundle
     model = onnx.load(folder / BRANCHES_FILE, load_external_data=False)
     inline, places = [], set()
     for graph in graphs_of(model.graph):
@@ -90,9 +102,10 @@ def test_each_large_weight_is_stored_once(adapter_bundles: Path) -> None:
     assert sum(length for _, length in places) > 0.8 * (folder / BRANCHES_DATA_FILE).stat().st_size
     assert len(set(inline)) == len(inline)
     # A product finds its weights in its own branch or not at all packed (ONNX Runtime looks one level up).
+    inputs = {value.name for value in model.graph.input}
     for graph in graphs_of(model.graph):
         own = {tensor.name for tensor in graph.initializer}
         made = {name for node in graph.node for name in node.output}
         for node in graph.node:
             if node.op_type in PRODUCTS:
-                assert node.input[1] in own | made
+                assert node.input[1] in own | made | inputs

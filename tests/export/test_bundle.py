@@ -7,10 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-import torch
 
 from export.bundle import Plan, export_bundle
-from export.decoder_export import export_decoder
+from export.decoder_export import DecoderExport
 from export.errors import ExportError, ParityError
 from export.model.adapter import load_adapter
 from export.model.checkpoint import Checkpoint, randomise
@@ -37,8 +36,8 @@ def test_the_manifest_tells_what_is_in_the_bundle(tiny_bundle: Path, tiny_checkp
     assert manifest.source.model.name == tiny_checkpoint.decoder_source.folder.name
     assert set(manifest.files) == {f.name for f in tiny_bundle.iterdir()} - {"manifest.json"}
     logits = logit_figures(manifest.parity)
-    # s1 and s2; seven comparisons; with and without events
-    assert len(logits) == 28
+    # s1 and s2; eight comparisons; with and without events
+    assert len(logits) == 32
     assert 0 < largest(logits)[1] < TOLERANCE["fp32"]
 
 
@@ -73,11 +72,6 @@ def test_without_events_an_event_capable_bundle_is_the_base_bundle_to_the_bit(
     np.testing.assert_array_equal(base, capable)
 
 
-@pytest.fixture(scope="module")
-def adapter_bundle(adapter_bundles: Path) -> Path:
-    return adapter_bundles / "branches"
-
-
 def test_an_adapter_acts_on_rows_with_events_and_on_no_other(
     adapter_bundle: Path, tiny_bundle: Path, tiny_base_bundle: Path
 ) -> None:
@@ -104,8 +98,9 @@ def test_heads_that_the_kernel_can_not_take_are_padded_exactly(tmp_path: Path) -
     assert config.head_dim == SIZES["base"].decoder.head_dim == 52
     decoder = KronosDecoder(config)
     randomise(decoder, 3)
-    export_decoder(decoder.eval(), None, 64, torch.float32, tmp_path / "decoder.onnx")
-    export_decoder(decoder, None, 64, torch.float32, tmp_path / "paths.onnx", shared_prefix=True)
+    export = DecoderExport(decoder.eval(), 64, "fp32")
+    export.write_decoder(None, tmp_path / "decoder.onnx")
+    export.write_branches(None, tmp_path / "branches.onnx")
     export_time_embedding(decoder.time_emb, tmp_path / "time_embedding.onnx")
     figures = verify_decoder(tmp_path, decoder, None, None, "fp32", 64)
     assert largest(figures)[1] < TOLERANCE["fp32"]
@@ -131,7 +126,8 @@ def test_a_refused_bundle_leaves_what_was_there(
     def differ(*args: object) -> dict[str, float]:
         raise ParityError("differs")
 
-    monkeypatch.setattr("export.bundle.export_decoder", lambda *args, **_: args[-1].write_bytes(b""))
+    monkeypatch.setattr("export.bundle.DecoderExport.write_decoder", lambda *args: args[-1].write_bytes(b""))
+    monkeypatch.setattr("export.bundle.DecoderExport.write_branches", lambda *args: None)
     monkeypatch.setattr("export.bundle.export_encoder", lambda *args: args[-1].write_bytes(b""))
     monkeypatch.setattr("export.bundle.export_decoder_of_tokens", lambda *args: args[-1].write_bytes(b""))
     monkeypatch.setattr("export.bundle.verify_tokenizer", differ)

@@ -19,8 +19,9 @@ from export.model.event_encoder import EventEncoder
 from export.parity import largest, logit_figures
 from export.verify_decoder import TOLERANCE, verify_decoder
 from export.verify_tokenizer import verify_tokenizer
-from inference_server.engine.bundle import DECODER_FILE, PATHS_FILE
+from inference_server.engine.bundle import BRANCHES_FILE, DECODER_FILE
 from tests.helpers.bundles import random_events
+from tests.helpers.onnx_graphs import graphs_of
 
 CONTEXT = 512  # of the tiny bundles
 
@@ -37,7 +38,12 @@ def edited(bundle: Path, folder: Path, file: str, edit: Edit) -> Path:
 
 
 def tables(model: onnx.ModelProto, ending: str) -> list[onnx.TensorProto]:
-    found = [tensor for tensor in model.graph.initializer if tensor.name.endswith(ending)]
+    found = [
+        tensor
+        for graph in graphs_of(model.graph)
+        for tensor in graph.initializer
+        if tensor.name.endswith(ending)
+    ]
     assert found
     return found
 
@@ -59,6 +65,14 @@ def no_rotation_late(model: onnx.ModelProto) -> None:
             set_values(table, slice(300, None), value)
 
 
+def nothing_hidden(model: onnx.ModelProto) -> None:
+    """Tokens that are taken in at once see those after them."""
+    for graph in graphs_of(model.graph):
+        for node in graph.node:
+            if node.op_type == "Greater":
+                node.op_type = "Less"
+
+
 def last_index_of_the_longest_row(model: onnx.ModelProto) -> None:
     """Every row takes what stands at the longest row's last column: right where all are as long."""
     for node in model.graph.node:
@@ -74,9 +88,10 @@ def last_index_of_the_longest_row(model: onnx.ModelProto) -> None:
     ("file", "edit", "named"),
     [
         (DECODER_FILE, nan_in_the_second_head, "s2_logits_prefill is nan"),
-        (PATHS_FILE, nan_in_the_second_head, "s2_logits_shared is nan"),
+        (BRANCHES_FILE, nan_in_the_second_head, "s2_logits_shared is nan"),
         (DECODER_FILE, no_rotation_late, "_end is"),
-        (PATHS_FILE, no_rotation_late, "_shared_end is"),
+        (BRANCHES_FILE, no_rotation_late, "_shared_end is"),
+        (BRANCHES_FILE, nothing_hidden, "_window is|_shared"),
         (DECODER_FILE, last_index_of_the_longest_row, "_uneven is"),
     ],
 )
@@ -90,7 +105,7 @@ def test_a_graph_that_is_wrong_in_one_place_is_refused(
 
 def test_every_comparison_is_a_small_number(tiny_base_bundle: Path, tiny_checkpoint: Checkpoint) -> None:
     figures = verify_decoder(tiny_base_bundle, tiny_checkpoint.decoder, None, None, "fp32", CONTEXT)
-    comparisons = ("prefill", "step", "uneven", "shared", "middle", "end", "shared_end")
+    comparisons = ("prefill", "step", "uneven", "shared", "window", "middle", "end", "shared_end")
     assert set(figures) == {f"{head}_logits_{name}" for head in ("s1", "s2") for name in comparisons}
     assert 0 < largest(figures)[1] < TOLERANCE["fp32"] / 10
 

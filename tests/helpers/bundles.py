@@ -4,43 +4,35 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
 import torch
 from filelock import FileLock
 
 from export.bundle import Plan, export_bundle
-from export.decoder_export import export_decoder
-from export.model.adapter import load_adapter
+from export.decoder_export import DecoderExport
+from export.model.adapter import Adapter, load_adapter
 from export.model.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
 from export.model.decoder import KronosDecoder
 from export.model.event_encoder import EventEncoder, TrainedEvents
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
-from inference_server.engine.bundle import (
-    BRANCHES_DATA_FILE,
-    BRANCHES_FILE,
-    DECODER_FILE,
-    MANIFEST_FILE,
-    PATHS_FILE,
-    content_version,
-    file_entry,
-    load_manifest,
-)
 from tests.helpers.adapters import write_adapter
 
 # Only the dependency on events of a random EventEncoder is tested: large weights make it visible.
 EVENT_GAIN = 4.0
 
 
-def random_checkpoint(folder: Path, size: str, seed: int) -> Checkpoint:
-    """Save and load a checkpoint of a published size with random weights.
+def random_checkpoint(folder: Path, size: str, seed: int, layers: int | None = None) -> Checkpoint:
+    """Save and load a checkpoint of a published size, or of fewer layers of it, with random weights.
 
     The published sizes share one tokenizer architecture, so one seed gives them one tokenizer.
     """
-    decoder, tokenizer = KronosDecoder(SIZES[size].decoder), KronosTokenizer(SIZES[size].tokenizer)
+    config = SIZES[size].decoder
+    decoder = KronosDecoder(replace(config, n_layers=min(config.n_layers, layers or config.n_layers)))
+    tokenizer = KronosTokenizer(SIZES[size].tokenizer)
     randomise(decoder, seed)
     randomise(tokenizer, seed + 1)
     save_checkpoint(decoder, folder / "model")
@@ -63,6 +55,33 @@ def tokenizer_graphs_of(bundle: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("export_encoder", "export_decoder_of_tokens"):
             patch.setattr(f"export.bundle.{name}", lambda _, file: shutil.copy(bundle / file.name, file))
+        yield
+
+
+@contextmanager
+def decoder_graphs_in(folder: Path) -> Iterator[None]:
+    """Keep the graphs of one decoder without an adapter in a folder: tracing them again takes long."""
+    folder.mkdir(exist_ok=True)
+    write_steps, write_history = DecoderExport.write_steps, DecoderExport.write_history
+
+    def kept(name: str, adapter: Adapter | None, file: Path, write: Callable[[], None]) -> None:
+        if adapter is None and (folder / name).is_file():
+            shutil.copy(folder / name, file)
+            return
+        write()
+        if adapter is None:
+            shutil.copy(file, folder / name)
+
+    def steps(self: DecoderExport, adapter: Adapter | None, file: Path, *, shared_prefix: bool) -> None:
+        name = f"{self.precision}-{'paths' if shared_prefix else 'decoder'}.onnx"
+        kept(name, adapter, file, lambda: write_steps(self, adapter, file, shared_prefix=shared_prefix))
+
+    def history(self: DecoderExport, adapter: Adapter | None, file: Path) -> None:
+        kept(f"{self.precision}-history.onnx", adapter, file, lambda: write_history(self, adapter, file))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DecoderExport, "write_steps", steps)
+        patch.setattr(DecoderExport, "write_history", history)
         yield
 
 
@@ -90,7 +109,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Check
     """Bundle of the tiny checkpoint with an EventEncoder (alignment "next"), max_context 512."""
     events = random_events(tiny_checkpoint.decoder.config.d_model)
     plan = Plan(tiny_checkpoint, 512, events=events, events_name="random")
-    return once_for_all_workers(tmp_path_factory, "tiny", lambda out: export_bundle(plan, out))
+
+    def make(out: Path) -> None:
+        with decoder_graphs_in(out.with_name("tiny-graphs")):
+            export_bundle(plan, out)
+
+    return once_for_all_workers(tmp_path_factory, "tiny", make)
 
 
 @pytest.fixture(scope="session")
@@ -98,52 +122,39 @@ def tiny_base_bundle(
     tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint, tiny_bundle: Path
 ) -> Path:
     """Bundle of the tiny checkpoint without events."""
-    with tokenizer_graphs_of(tiny_bundle):
-        return once_for_all_workers(
-            tmp_path_factory, "tiny-base", lambda out: export_bundle(Plan(tiny_checkpoint, 512), out)
-        )
+
+    def make(out: Path) -> None:
+        with tokenizer_graphs_of(tiny_bundle), decoder_graphs_in(out.with_name("tiny-graphs")):
+            export_bundle(Plan(tiny_checkpoint, 512), out)
+
+    return once_for_all_workers(tmp_path_factory, "tiny-base", make)
 
 
 @pytest.fixture(scope="session")
-def adapter_bundles(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_checkpoint: Checkpoint,
-    tiny_bundle: Path,
-    tiny_base_bundle: Path,
+def tiny_int8_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint, tiny_bundle: Path
 ) -> Path:
-    """Bundles of the tiny checkpoint with a random adapter on every layer, in both layouts that are read.
+    """Bundle of the tiny checkpoint in 8 bits, without events."""
 
-    `branches` is as exports write it; `gated` has the adapter in `decoder.onnx` and `paths.onnx`.
-    """
+    def make(out: Path) -> None:
+        with tokenizer_graphs_of(tiny_bundle):
+            export_bundle(Plan(tiny_checkpoint, 512, "int8"), out)
+
+    return once_for_all_workers(tmp_path_factory, "tiny-int8", make)
+
+
+@pytest.fixture(scope="session")
+def adapter_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint, tiny_bundle: Path
+) -> Path:
+    """Bundle of the tiny checkpoint with a random adapter on every layer."""
 
     def make(out: Path) -> None:
         decoder = tiny_checkpoint.decoder
         layers = ["transformer.0.self_attn", "transformer.1.self_attn", "dep_layer.cross_attn"]
-        adapter = load_adapter(write_adapter(out / "adapter", decoder, layers), decoder)
-        parts = out / "parts"
-        parts.mkdir()
-
-        def export(decoder, adapter, max_context, dtype, file, *, shared_prefix=False):  # type: ignore[no-untyped-def]
-            if adapter is None:  # tracing the base model again takes long
-                shutil.copy(tiny_base_bundle / (PATHS_FILE if shared_prefix else DECODER_FILE), file)
-                return
-            export_decoder(decoder, adapter, max_context, dtype, file, shared_prefix=shared_prefix)
-            shutil.copy(file, parts)
-
+        adapter = load_adapter(write_adapter(out.with_name("tiny-lora"), decoder, layers), decoder)
         plan = Plan(tiny_checkpoint, 512, events=random_events(decoder.config.d_model), adapter=adapter)
-        with tokenizer_graphs_of(tiny_bundle), pytest.MonkeyPatch.context() as patch:
-            patch.setattr("export.bundle.export_decoder", export)
-            patch.setattr("export.decoder_export.export_decoder", export)
-            export_bundle(plan, out / "branches")
-        gated = Path(shutil.copytree(out / "branches", out / "gated"))
-        for name in (BRANCHES_FILE, BRANCHES_DATA_FILE):
-            (gated / name).unlink()
-        shutil.copy(parts / "adapted_decoder.onnx", gated / DECODER_FILE)
-        shutil.copy(parts / "adapted_paths.onnx", gated / PATHS_FILE)
-        files = {f.name: file_entry(f) for f in sorted(gated.iterdir()) if f.name != MANIFEST_FILE}
-        manifest = msgspec.structs.replace(
-            load_manifest(out / "branches"), files=files, version=content_version(files)
-        )
-        (gated / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))
+        with tokenizer_graphs_of(tiny_bundle), decoder_graphs_in(out.with_name("tiny-graphs")):
+            export_bundle(plan, out)
 
     return once_for_all_workers(tmp_path_factory, "tiny-adapter", make)

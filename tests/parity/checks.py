@@ -47,4 +47,5 @@ def greedy_path_where_the_context_slides_at_every_step(pair: Pair, candles: Path
 def sampled_paths_of_the_same_draws(
     pair: Pair, candles: Path, steps: int, *, guess: bool = False, **settings: Any
 ) -> None:
-    assert_same(pair, real_job(candles, "EURUSD", 30_000, 256, steps, seed=7, **settings), guess=guess)
+    # With seed 7 two logits of one step differ by less than float32 tells apart, and their order decides.
+    assert_same(pair, real_job(candles, "EURUSD", 30_000, 256, steps, seed=8, **settings), guess=guess)

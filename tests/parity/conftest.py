@@ -1,8 +1,6 @@
 """One checkpoint, one bundle and one oracle per published size, made once per session."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,9 @@ from typing import Any
 import pytest
 
 from export.bundle import Plan, export_bundle
-from export.decoder_export import export_decoder
 from export.model.checkpoint import Checkpoint
 from export.onnx_export import export_decoder_of_tokens, export_encoder
-from inference_server.engine.bundle import DECODE_FILE, DECODER_FILE, ENCODE_FILE
+from inference_server.engine.bundle import DECODE_FILE, ENCODE_FILE
 from inference_server.engine.engine import Engine
 from tests.helpers.bundles import once_for_all_workers, random_checkpoint, tokenizer_graphs_of
 from tests.helpers.oracle import oracle_predictor
@@ -32,24 +29,8 @@ class Pair:
     max_context: int
 
 
-@contextmanager
-def _only_what_the_oracle_checks() -> Iterator[None]:
-    """Export without the graph for many paths and without the verification.
-
-    The oracle is the verification here, of requests with few paths; the tiny size has it all.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-
-        def export(*arguments: Any, shared_prefix: bool = False) -> None:
-            file: Path = arguments[-1]
-            if shared_prefix:
-                shutil.copy(file.parent / DECODER_FILE, file)
-            else:
-                export_decoder(*arguments)
-
-        patch.setattr("export.bundle.export_decoder", export)
-        patch.setattr("export.bundle.verify_decoder", lambda *_: {})
-        yield
+# Widths and heads of the published sizes matter here, and depth costs time: `export` verifies all of it.
+LAYERS = 4
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +55,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 
 def _exported(size: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Path]:
     folder = tmp_path_factory.mktemp(size)
-    checkpoint = random_checkpoint(folder, size, seed=1)
+    checkpoint = random_checkpoint(folder, size, seed=1, layers=LAYERS)
 
     def tokenizer_graphs(out: Path) -> None:
         out.mkdir()
@@ -83,6 +64,7 @@ def _exported(size: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Chec
 
     # The sizes have one tokenizer: what differs in its configuration matters to its training alone.
     graphs = once_for_all_workers(tmp_path_factory, "published-tokenizer", tokenizer_graphs)
-    with _only_what_the_oracle_checks(), tokenizer_graphs_of(graphs):
+    with tokenizer_graphs_of(graphs), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.bundle.verify_decoder", lambda *_: {})  # the oracle is the verification here
         export_bundle(Plan(checkpoint, CONTEXT), folder / "bundle")
     return checkpoint, folder / "bundle"

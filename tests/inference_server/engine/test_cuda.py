@@ -5,9 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 
-from export.decoder_export import export_decoder
+from export.decoder_export import DecoderExport
 from export.graph import cache_layouts
 from export.model.sizes import SIZES
 from inference_server.engine.bundle import CacheLayout, load_manifest
@@ -102,7 +101,7 @@ def test_a_step_of_kronos_base_is_few_operations(
         folder = tmp_path / str(layers)
         folder.mkdir()
         decoder = base_like_decoder(layers)
-        export_decoder(decoder, None, 512, torch.float16, folder / "decoder.onnx")
+        DecoderExport(decoder, 512, "fp16").write_decoder(None, folder / "decoder.onnx")
         caches = [CacheLayout(c.heads, c.head_dim) for c in cache_layouts(decoder)]
         manifest = msgspec.structs.replace(
             load_manifest(half_bundle), caches=caches, has_adapter=False, n_layers=layers, files={}

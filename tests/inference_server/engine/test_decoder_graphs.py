@@ -12,34 +12,25 @@ from inference_server.engine.jobs import ForecastJob
 from inference_server.engine.shared_prefix import SHARED_PATHS
 from tests.helpers.jobs import hourly_job
 
-LAYOUTS = ["branches", "gated"]
 FEW, MANY = 2, SHARED_PATHS  # sample paths: in slots of their own, and behind a shared prefix
 
 
 @pytest.fixture(scope="module")
-def engines(adapter_bundles: Path, tiny_base_bundle: Path) -> dict[str, Engine]:
-    folders = {layout: adapter_bundles / layout for layout in LAYOUTS} | {"base-only": tiny_base_bundle}
+def engines(adapter_bundle: Path, tiny_base_bundle: Path) -> dict[str, Engine]:
+    folders = {"adapter": adapter_bundle, "base-only": tiny_base_bundle}
     return {name: Engine.load(folder, threads=1, cache_bytes=64 << 20) for name, folder in folders.items()}
 
 
 @pytest.mark.parametrize("paths", [FEW, MANY])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("length", [90, 505])  # the context of the second slides
 def test_without_events_a_bundle_with_an_adapter_is_the_base_bundle_to_the_bit(
-    layout: str, paths: int, engines: dict[str, Engine]
+    length: int, paths: int, engines: dict[str, Engine]
 ) -> None:
-    job = hourly_job(90, 14, sample_count=paths, seed=3)
-    np.testing.assert_array_equal(engines[layout].forecast([job])[0], engines["base-only"].forecast([job])[0])
-
-
-@pytest.mark.parametrize("paths", [FEW, MANY])
-def test_with_events_both_layouts_of_an_adapter_agree_to_the_bit(
-    paths: int, engines: dict[str, Engine]
-) -> None:
-    job = hourly_job(90, 14, sample_count=paths, seed=3, events=True)
-    branches, gated = (engines[layout].forecast([job])[0] for layout in LAYOUTS)
-    np.testing.assert_array_equal(branches, gated)
-    plain = engines["branches"].forecast([hourly_job(90, 14, sample_count=paths, seed=3)])[0]
-    assert not np.array_equal(branches, plain)
+    job = hourly_job(length, 14, sample_count=paths, seed=3)
+    adapter, base = (engines[name].forecast([job])[0] for name in ("adapter", "base-only"))
+    np.testing.assert_array_equal(adapter, base)
+    with_events = hourly_job(length, 14, sample_count=paths, seed=3, events=True)
+    assert not np.array_equal(engines["adapter"].forecast([with_events])[0], base)
 
 
 @pytest.mark.parametrize("steps_before", [0, 3, 30])
@@ -52,8 +43,8 @@ def test_a_batch_that_turns_to_the_adapter_and_back_keeps_every_row(
         hourly_job(505, 40, walk=1, sample_count=2, seed=2, context_stride=8),
     ]
     events = hourly_job(70, 9, walk=2, sample_count=2, seed=5, events=True)
-    alone = [_alone(engines["base-only"], job) for job in plain] + [_alone(engines["branches"], events)]
-    batching = Batching(engines["branches"])
+    alone = [_alone(engines["base-only"], job) for job in plain] + [_alone(engines["adapter"], events)]
+    batching = Batching(engines["adapter"])
     groups = [batching.add(job) for job in plain]
     for _ in range(8 + steps_before):  # eight quanta bring both jobs to their first steps
         batching.step()
@@ -71,12 +62,12 @@ def _alone(engine: Engine, job: ForecastJob) -> np.ndarray:
 
 
 def test_only_rows_with_events_or_many_paths_leave_the_base_models_graph(
-    adapter_bundles: Path, tiny_base_bundle: Path, engines: dict[str, Engine]
+    adapter_bundle: Path, tiny_base_bundle: Path, engines: dict[str, Engine]
 ) -> None:
     """`decoder.onnx` is the base-only bundle's: a request without events costs the same by construction."""
-    base, capable = (load_manifest(folder) for folder in (tiny_base_bundle, adapter_bundles / "branches"))
+    base, capable = (load_manifest(folder) for folder in (tiny_base_bundle, adapter_bundle))
     assert base.files[DECODER_FILE] == capable.files[DECODER_FILE]
-    graphs = engines["branches"].decoder.graphs
+    graphs = engines["adapter"].decoder.graphs
     plain = graphs.of(events=False, shared_prefix=False)
     others = [graphs.of(events=e, shared_prefix=p) for e, p in ((True, False), (True, True), (False, True))]
     assert not plain.gated

@@ -58,7 +58,7 @@ async def until_idle(made: Scheduler) -> None:
 
 
 async def until_running(made: Scheduler) -> None:
-    while not any(one.batching.rows for one in made._thread.served):
+    while not any(one.batching.cached_tokens for one in made._thread.served):
         await asyncio.sleep(0.005)
 
 
