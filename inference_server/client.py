@@ -2,8 +2,6 @@
 
 import copy
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -13,6 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inference_server.addresses import host_of, is_loopback, server_address, without_credentials
+from inference_server.client_errors import (
+    ClientError,
+    PredictionRefused,
+    ServerTimeout,
+    ServerUnavailable,
+    SymbolsFailed,
+    failure_of,
+)
 from inference_server.frames import Forecast, Frame, forecast_of, plain, read_candles, to_instants, to_wire
 from inference_server.schemas import (
     EncodedArray,
@@ -22,8 +28,20 @@ from inference_server.schemas import (
     PredictBatchAnswer,
     PredictBatchRequest,
     PredictRequest,
-    Problem,
 )
+
+__all__ = [
+    "DEADLINE_SHARE",
+    "LONGEST_DEADLINE_S",
+    "Client",
+    "ClientError",
+    "PredictionRefused",
+    "ServerTimeout",
+    "ServerUnavailable",
+    "SymbolsFailed",
+    "TimedAnswer",
+    "encode_array",
+]
 
 T = TypeVar("T")
 
@@ -35,57 +53,6 @@ sending body and answer, so that the server's 504 arrives before the client's ow
 
 LONGEST_DEADLINE_S = 86400.0
 """The longest X-Request-Timeout that the server accepts, a day."""
-
-
-class ClientError(Exception):
-    """Base class of the errors of a call."""
-
-
-class PredictionRefused(ClientError):
-    """The server refused the request (4xx); a retry would be refused too."""
-
-    def __init__(self, status: int, problem: Problem) -> None:
-        super().__init__(f"{problem.title} ({status}): {problem.detail}")
-        self.status = status
-        self.problem = problem
-
-
-class ServerUnavailable(ClientError):
-    """No answer (no connection, timeout, 408, 429, 5xx): try again, after `retry_after_s` unless it is
-    None."""
-
-    def __init__(self, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after_s = retry_after_s
-
-
-class ServerTimeout(ServerUnavailable):
-    """The forecast exceeded the server's time limit, or no answer arrived within the client's timeout.
-
-    A retry takes as long again, since the server discards an unfinished forecast.
-    """
-
-
-class SymbolsFailed(ClientError):
-    """Some symbols of a call for several have no forecast.
-
-    Attributes
-    ----------
-    problems
-        The server's error for each symbol that failed; a `status` of 429 or 5xx is worth a retry.
-    forecast
-        The forecasts of the other symbols, or None if all failed.
-    """
-
-    def __init__(self, problems: Mapping[str, Problem], forecast: Forecast[Any] | None) -> None:
-        sentences = [
-            f"{symbol}: {problem.title} ({problem.status}): {problem.detail}"
-            for symbol, problem in problems.items()
-        ]
-        super().__init__("; ".join(sentences))
-        self.problems = problems
-        self.forecast = forecast
 
 
 class TimedAnswer(PredictAnswer, kw_only=True):
@@ -386,7 +353,7 @@ class Client:
                 f"no answer from {self._shown_url}{path}: {error or type(error).__name__}"
             ) from error
         if not response.is_success:
-            raise _failure(response)
+            raise failure_of(response)
         return response
 
     def _decoded(self, response: httpx.Response, answer: type[T]) -> T:
@@ -437,30 +404,3 @@ def _mapping(values: Any, name: str) -> Mapping[str, Any] | None:
     if values is not None and not isinstance(values, Mapping):
         raise TypeError(f"one {name} given; expected a mapping by symbol: the frame has a column symbol")
     return values
-
-
-def _failure(response: httpx.Response) -> ClientError:
-    """Return the exception for an unsuccessful response, with the text of its problem details if it has
-    any."""
-    status = response.status_code
-    try:
-        problem = msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        problem = Problem(title=response.reason_phrase, status=status, detail=response.text[:500])
-    if status in (408, 429) or status >= 500:
-        return (ServerTimeout if status == 504 else ServerUnavailable)(
-            f"{problem.title} ({status}): {problem.detail}", status, _retry_after_s(response)
-        )
-    return PredictionRefused(status, problem)
-
-
-def _retry_after_s(response: httpx.Response) -> float | None:
-    """Return the seconds of a Retry-After header, which holds seconds or, from a proxy, an instant."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        instant = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (instant.replace(tzinfo=instant.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -83,12 +84,13 @@ class CandleStore:
         """
         if time.monotonic() < self._instruments_due:
             if self._instruments_failure is not None:
-                raise self._instruments_failure
+                # The same error, raised again and again, would keep all callers' frames and their requests.
+                raise copy(self._instruments_failure)
             return self._instruments
         try:
             rows = await self.rows(load("instruments"), {})
         except DatabaseUnavailable as failure:
-            self._instruments_failure = failure
+            self._instruments_failure = copy(failure)
             self._instruments_due = time.monotonic() + FAILURE_KEPT_S
             raise
         stored = {symbol: Instrument(symbol, *about) for symbol, *about, _ in rows}

@@ -85,5 +85,7 @@ async def read_sources(
         if registered:
             candles = await store.latest(registered, requests[0].timeframe, requests[0].lookback, as_of)
     except DatabaseUnavailable as error:
-        failure = error
+        # Its traceback refers to this frame, and this frame to it: the requests would be kept until the
+        # garbage collector looks at all objects.
+        failure = error.with_traceback(None)
     return Sources(instruments, store.instruments_at_hand(), candles, failure)

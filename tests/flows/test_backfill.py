@@ -22,7 +22,7 @@ from flows.predict import predict_batch
 from inference_server.schemas import EncodedArray
 from market.warning_codes import WarningCode, code_of
 from sql.loading import load
-from tests.flows.test_predict import AS_OF, SHORT, SYMBOLS, add_candles, add_releases
+from tests.helpers.predict_runs import AS_OF, SHORT, SYMBOLS, add_candles, add_releases
 from tests.helpers.stand_in_server import Script
 
 HOUR = timedelta(hours=1)

@@ -40,6 +40,8 @@ FAST = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "1",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+    # No worker runs here: runs of the schedules would be late, and reported, at some minutes of an hour.
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
 }
 CRASHES = {each.name for each in automations.crash_automations()}
 NOTIFICATIONS = {each.name for each in automations.notifications(uuid4(), None)}

@@ -22,7 +22,7 @@ from flows.runtime.server_pool import ServerPool
 from inference_server.client import Client
 from inference_server.schemas import PredictRequest
 from sql.connect import connect
-from tests.flows.test_predict import artifact
+from tests.helpers.predict_runs import artifact
 
 RUN: dict[str, Any] = {"timeframe": "1h", "as_of": END, "pred_len": 60, "sample_count": 8}
 

@@ -20,7 +20,7 @@ from flows.runtime.database import database as database_transaction
 from flows.runtime.time_limits import CLOSING_S, HOURLY_RUN_S, request_limit_s, statement_limit_s
 from market.warning_codes import WarningCode
 from sql.connect import connect
-from tests.flows.test_predict import SYMBOLS, add_candles, artifact, market, run, stored
+from tests.helpers.predict_runs import SYMBOLS, add_candles, artifact, market, run, stored
 from tests.helpers.stand_in_server import Script, silent_server, stand_in_server
 
 __all__ = ["market"]

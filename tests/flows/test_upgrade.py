@@ -125,7 +125,8 @@ def test_its_deployments_forecast_and_score(first_release: psycopg.Connection[An
     with first_release.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO ohlcv_1h VALUES ('BTC-USD', %s, 100, 101, 99, %s, 1, 1)",
-            [(now - timedelta(hours=hour), 100 + hour % 3) for hour in range(1, 61)],
+            # The first candle is still open; it counts if the next hour begins during the test.
+            [(now - timedelta(hours=hour), 100 + hour % 3) for hour in range(61)],
         )
     assert predict_batch(**parameters["predict-1h"], return_state=True).is_completed()
     after = contents(first_release, columns)["ml_predictions"][1]

@@ -4,10 +4,12 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from sql.connect import connect
 from sql.embedded import server as embedded
@@ -55,6 +57,18 @@ def copy_database(postgres_url: str, template: str) -> str:
     return in_database(postgres_url, name)
 
 
+@contextmanager
+def temporary_copy(postgres_url: str, template: str) -> Iterator[str]:
+    """Make a copy of a database, give its URL, and drop it: hundreds of them would fill a disk."""
+    url = copy_database(postgres_url, template)
+    try:
+        yield url
+    finally:
+        name = conninfo_to_dict(url)["dbname"]
+        with connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 @pytest.fixture(scope="session")
 def migrated_template(postgres_url: str) -> str:
     """Name of a migrated database that tests copy."""
@@ -67,19 +81,19 @@ def migrated_template(postgres_url: str) -> str:
 
 
 @pytest.fixture
-def empty_database_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def empty_database_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of a fresh database without tables, which is also the test's DATABASE_URL."""
-    url = copy_database(postgres_url, "template0")
-    monkeypatch.setenv("DATABASE_URL", url)
-    return url
+    with temporary_copy(postgres_url, "template0") as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield url
 
 
 @pytest.fixture
-def database_url(postgres_url: str, migrated_template: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def database_url(postgres_url: str, migrated_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of a fresh migrated database, which is also the test's DATABASE_URL."""
-    url = copy_database(postgres_url, migrated_template)
-    monkeypatch.setenv("DATABASE_URL", url)
-    return url
+    with temporary_copy(postgres_url, migrated_template) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield url
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from litestar.testing import TestClient
 from inference_server.app import create_app
 from inference_server.forecast.service import Forecasts
 from inference_server.settings import Settings
+from sql.connect import connect
+from tests.helpers.databases import temporary_copy
 from tests.helpers.serving import AS_JSON, LOOPBACK, candles, ready_client
 from tests.inference_server.forecast.test_candle_store import insert
 
@@ -32,33 +34,22 @@ def check(response: Any, status: int) -> None:
     assert {"type", "title", "status", "detail"} <= set(problem)
 
 
-@pytest.fixture
-def server(tiny_bundle: Path, database_url: str, database: psycopg.Connection) -> Iterator[TestClient[Any]]:
-    insert(database, "BTC-USD", candles(50))
+@pytest.fixture(scope="module")
+def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """URL of the database of all tests here; the last one breaks it."""
+    with temporary_copy(postgres_url, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server(tiny_bundle: Path, database_url: str) -> Iterator[TestClient[Any]]:
+    with connect(database_url, autocommit=True) as connection:
+        insert(connection, "BTC-USD", candles(50))
     with ready_client(
         tiny_bundle, database_url=database_url, database_timeout_s=1.0, api_keys=(KEY,), max_body_bytes=50_000
     ) as client:
         client.headers["Authorization"] = f"Bearer {KEY}"
         yield client
-
-
-def test_a_database_that_breaks_in_one_way_after_the_other(
-    server: TestClient[Any], database: psycopg.Connection, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert server.post("/predict", json=ASKED).status_code == 200
-    with database.transaction():  # a migration that takes its time
-        database.execute("LOCK TABLE ohlcv_1h")
-        check(server.post("/predict", json=ASKED), 503)
-    for breaking in (
-        "ALTER TABLE ohlcv_1h DROP COLUMN close",
-        "DROP TABLE ohlcv_1h CASCADE",
-        "DROP TABLE ml_predictions CASCADE",
-    ):
-        database.execute(breaking)
-        check(server.post("/predict", json=ASKED), 503)
-    check(server.get("/predictions/BTC-USD", params={"timeframe": "1h"}), 503)
-    assert server.post("/predict", json={**ASKED, "candles": candles()}).status_code == 200
-    assert KEY not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -125,3 +116,22 @@ def test_bodies_that_cannot_be_used(
     assert "Traceback" not in response.text
     assert KEY not in caplog.text
     assert not any(content[:40].decode("latin-1") in line.getMessage() for line in caplog.records if content)
+
+
+def test_a_database_that_breaks_in_one_way_after_the_other(
+    server: TestClient[Any], database: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert server.post("/predict", json=ASKED).status_code == 200
+    with database.transaction():  # a migration that takes its time
+        database.execute("LOCK TABLE ohlcv_1h")
+        check(server.post("/predict", json=ASKED), 503)
+    for breaking in (
+        "ALTER TABLE ohlcv_1h DROP COLUMN close",
+        "DROP TABLE ohlcv_1h CASCADE",
+        "DROP TABLE ml_predictions CASCADE",
+    ):
+        database.execute(breaking)
+        check(server.post("/predict", json=ASKED), 503)
+    check(server.get("/predictions/BTC-USD", params={"timeframe": "1h"}), 503)
+    assert server.post("/predict", json={**ASKED, "candles": candles()}).status_code == 200
+    assert KEY not in caplog.text

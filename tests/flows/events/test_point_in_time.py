@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flows.events import EventRequest, Leaders
@@ -194,6 +194,7 @@ def test_an_unscheduled_release_after_the_point_in_time_changes_nothing(
 
 @REAL
 @given(moment=moments(), steps=st.integers(1, 40))
+@example(moment=("EURUSD", "1h", np.datetime64("2023-04-04T13:00")), steps=1)  # the data has a hole there
 def test_history_rows_stay_what_they_were_as_time_goes_on(market: Market, moment: Moment, steps: int) -> None:
     symbol, timeframe, instant = moment
     later = market.request(symbol, timeframe, instant, lookback=200, pred_len=0)
@@ -206,8 +207,9 @@ def test_history_rows_stay_what_they_were_as_time_goes_on(market: Market, moment
         array_of(market.build(earlier, calendar))[both[1]],
         array_of(market.build(later, calendar))[both[0]],
     )
-    # But for an unscheduled decision, none of which falls on candles that both know.
-    np.testing.assert_array_equal(then, now)
+    # But for an unscheduled decision, none of which falls on candles that both know, and for a window's first
+    # row: the candle before it is the calendar's, which the data may lack.
+    np.testing.assert_array_equal(then[1:], now[1:])
 
 
 def test_the_properties_look_at_rows_with_something_on_them(market: Market) -> None:

@@ -10,7 +10,7 @@ from flows.forecasting import block
 from flows.forecasting.block import counts
 from flows.forecasting.run_plan import BlockOutcome
 from flows.forecasting.run_summary import Horizon, SymbolOutcome
-from tests.flows.test_predict import SYMBOLS, market, run
+from tests.helpers.predict_runs import SYMBOLS, market, run
 from tests.helpers.stand_in_server import Script
 
 __all__ = ["market"]

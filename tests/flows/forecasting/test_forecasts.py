@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flows.forecasting.candles import PRICES, CandleWindow
-from flows.forecasting.forecasts import Order, SamplingSettings, build_request, build_row
+from flows.forecasting.forecasts import Order, SamplingSettings, build_request, build_row, usable_lookback
 from flows.forecasting.seeds import forecast_seed
 from flows.scoring.calibration import Calibration
 from inference_server.forecast.answers import predict_answer
@@ -185,3 +185,25 @@ def test_a_calibration_widens_a_copy_of_the_envelope_and_samples_are_kept_on_dem
     assert row.p10_calibrated == [8.0, 12.0]
     assert row.p90_calibrated == [15.0, 28.0]
     assert row.samples == answered.samples
+
+
+@pytest.mark.parametrize(
+    ("lookback", "pred_len", "max_context", "used"),
+    [
+        (None, 120, 512, 392),
+        (None, 120, 2048, 512),
+        (None, 480, 512, 32),
+        (512, 120, 512, 512),
+        (32, 600, 512, 32),
+    ],
+)
+def test_lookback(lookback: int | None, pred_len: int, max_context: int, used: int) -> None:
+    assert usable_lookback(lookback, pred_len, max_context, 32) == used
+
+
+@pytest.mark.parametrize(
+    ("lookback", "pred_len", "words"), [(31, 120, "at least 32"), (None, 481, "at most 480")]
+)
+def test_a_lookback_too_short_to_forecast_from(lookback: int | None, pred_len: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        usable_lookback(lookback, pred_len, 512, 32)

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL
 from market.instruments import default_instruments
 from sql.loading import load
 from tests.flows.test_deployments import DEPLOYMENTS, ROOT
-from tests.flows.test_predict import AS_OF, add_candles
+from tests.helpers.predict_runs import AS_OF, add_candles
 from tests.helpers.stand_in_server import Script
 
 distributed = pytest.importorskip("distributed")

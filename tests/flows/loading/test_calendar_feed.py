@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 import pytest
@@ -225,10 +226,14 @@ def test_locations_that_are_refused(location: str, message: str) -> None:
 def test_placeholders_of_dates_and_the_key(server: Feeds, database: psycopg.Connection[Any]) -> None:
     server.requests.clear()
     url = server.serve("/calendar", answer(finnhub(20)))
+    before = datetime.now(UTC)
     load(f"{url}?from={{from}}&to={{to}}&since={{from_s}}&token={{key}}", credentials=Credentials(key="a b"))
+    after = datetime.now(UTC)
     ((path, _),) = server.requests
-    today = datetime.now(UTC)
-    start, end = today - timedelta(days=7), today + timedelta(days=60)
-    assert f"from={start:%Y-%m-%d}&to={end:%Y-%m-%d}&since={start.timestamp():.0f}"[:40] in path
+    query = dict(parse_qsl(urlsplit(path).query))
+    week, ahead = timedelta(days=7), timedelta(days=60)
+    assert query["from"] in {f"{moment - week:%Y-%m-%d}" for moment in (before, after)}
+    assert query["to"] in {f"{moment + ahead:%Y-%m-%d}" for moment in (before, after)}
+    assert (before - week).timestamp() - 1 <= int(query["since"]) <= (after - week).timestamp() + 1
     assert path.endswith("&token=a%20b")
     assert "a b" not in str(database.execute("SELECT source FROM feed_loads").fetchall())

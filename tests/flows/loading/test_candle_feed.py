@@ -21,7 +21,7 @@ from flows.runtime.run_database import RunDatabase
 from tests.helpers.feed_server import Answer, Feeds, feed_server
 
 HOUR = timedelta(hours=1)
-NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+NOW = datetime(2024, 12, 18, 12, tzinfo=UTC)
 LIMITS = DownloadLimits(5_000_000, 20.0)
 
 
@@ -43,6 +43,11 @@ def candles(count: int, end: datetime = NOW, **columns: Any) -> pl.DataFrame:
         "volume": 9.0,
     }
     return pl.DataFrame({**values, **columns})
+
+
+def set_written(file: Path, when: datetime) -> None:
+    """Set the instant at which a file seems to have been written."""
+    os.utime(file, (when.timestamp(), when.timestamp()))
 
 
 def load(
@@ -118,18 +123,18 @@ def test_only_candles_that_had_closed_when_the_file_was_written(
 ) -> None:
     fresh, old = tmp_path / "BTC-USD.csv", tmp_path / "ETH-USD.csv"
     candles(40, NOW + HOUR).write_csv(fresh)
+    set_written(fresh, NOW + HOUR / 2)
     (outcome,) = load(fresh, ["BTC-USD"])
     assert outcome.loaded == Loaded(39, 0, 0)
     assert outcome.loaded is not None
     assert outcome.loaded.notes == ("1 candles that had not closed were left out",)
     assert outcome.last == f"{NOW - HOUR:%Y-%m-%d %H:%M}"
     candles(40, NOW).write_csv(old)
-    written = (NOW - 2 * HOUR).timestamp()
-    os.utime(old, (written, written))
+    set_written(old, NOW - 2 * HOUR)
     (outcome,) = load(old, ["ETH-USD"])
     assert outcome.loaded == Loaded(38, 0, 0)
     assert outcome.last == f"{NOW - 3 * HOUR:%Y-%m-%d %H:%M}"
-    os.utime(old, (0, 0))
+    set_written(old, datetime(1970, 1, 1, tzinfo=UTC))
     assert "none of its 40 candles had closed by 1970-01-01" in str(load(old, ["ETH-USD"])[0].error)
 
 

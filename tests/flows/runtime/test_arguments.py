@@ -36,7 +36,12 @@ def test_an_unreadable_instant_is_named_with_an_example(text: str) -> None:
 
 def test_no_instant_is_the_current_one() -> None:
     assert abs(as_utc(None) - datetime.now(UTC)) < timedelta(minutes=1)
-    assert as_utc(datetime(2024, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))).hour == 10
+
+
+def test_an_instant_of_a_parameter_is_converted_to_utc_and_a_naive_one_is_in_it() -> None:
+    in_utc = datetime(2024, 1, 31, 10, tzinfo=UTC)
+    assert as_utc(datetime(2024, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))) == in_utc
+    assert as_utc(datetime(2024, 1, 31, 10)) == in_utc
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", ""])

@@ -181,7 +181,7 @@ def test_a_database_of_an_older_version_says_what_to_do(
     asyncio.run(scene())
 
 
-def test_a_dead_database_is_given_up_and_not_asked_again_at_once() -> None:
+def test_a_dead_database_is_given_up_and_not_asked_again_at_once(caplog: pytest.LogCaptureFixture) -> None:
     async def scene(port: int) -> None:
         reader = store(f"postgresql://nobody@127.0.0.1:{port}/none", timeout_s=1.0)
         async with reader.running():
@@ -189,7 +189,8 @@ def test_a_dead_database_is_given_up_and_not_asked_again_at_once() -> None:
                 await reader.instruments()
             with pytest.raises(DatabaseUnavailable) as second:
                 await reader.instruments()
-        assert second.value is first.value
+        assert (type(second.value), str(second.value)) == (type(first.value), str(first.value))
+        assert [line.message for line in caplog.records].count("database read failed: TimeoutError") == 1
 
     with free_port() as port:
         asyncio.run(scene(port))

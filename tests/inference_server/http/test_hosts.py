@@ -2,15 +2,23 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from litestar.testing import TestClient
 
 from tests.helpers.serving import candles, ready_client
 
 KEY = "key-of-a-caller-of-ours"
 BODY: dict[str, Any] = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 2, "candles": candles()}
+
+
+@pytest.fixture(scope="module")
+def server(tiny_bundle: Path) -> Iterator[TestClient[Any]]:
+    with ready_client(tiny_bundle, allowed_hosts=("models.example",)) as client:
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -30,17 +38,16 @@ BODY: dict[str, Any] = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 2, "
     ],
 )
 def test_only_names_of_this_machine_and_allowed_ones_are_answered(
-    tiny_bundle: Path, host: str, status: int
+    server: TestClient[Any], host: str, status: int
 ) -> None:
-    with ready_client(tiny_bundle, allowed_hosts=("models.example",)) as client:
-        headers = {"Host": host}
-        for answer in (
-            client.get("/model", headers=headers),
-            client.get("/health/live", headers=headers),
-            client.post("/predict", json=BODY, headers=headers),
-        ):
-            assert answer.status_code == status
-        assert client.get("/page-files/page.js", headers=headers).status_code == status
+    headers = {"Host": host}
+    for answer in (
+        server.get("/model", headers=headers),
+        server.get("/health/live", headers=headers),
+        server.post("/predict", json=BODY, headers=headers),
+        server.get("/page-files/page.js", headers=headers),
+    ):
+        assert answer.status_code == status
 
 
 def test_with_keys_any_name_will_do(tiny_bundle: Path) -> None:
@@ -62,31 +69,29 @@ def test_with_keys_any_name_will_do(tiny_bundle: Path) -> None:
         (None, 415),
     ],
 )
-def test_only_json_is_read_as_json(tiny_bundle: Path, content_type: str | None, status: int) -> None:
+def test_only_json_is_read_as_json(server: TestClient[Any], content_type: str | None, status: int) -> None:
     """What a form on any page may send, the server does not read."""
     headers = {} if content_type is None else {"Content-Type": content_type}
-    with ready_client(tiny_bundle) as client:
-        for path, sent in (
-            ("/predict", BODY),
-            ("/predict-batch", {**BODY, "symbols": ["BTC-USD"], "candles": None}),
-        ):
-            answer = client.post(path, content=json.dumps(sent).encode(), headers=headers)
-            assert answer.status_code == status
-            if status == 415:
-                problem = answer.json()
-                assert problem["expected"] == "Content-Type: application/json"
-                assert problem["given"] == (content_type or "")
+    for path, sent in (
+        ("/predict", BODY),
+        ("/predict-batch", {**BODY, "symbols": ["BTC-USD"], "candles": None}),
+    ):
+        answer = server.post(path, content=json.dumps(sent).encode(), headers=headers)
+        assert answer.status_code == status
+        if status == 415:
+            problem = answer.json()
+            assert problem["expected"] == "Content-Type: application/json"
+            assert problem["given"] == (content_type or "")
 
 
-def test_a_packed_body_is_answered_as_the_plain_one(tiny_bundle: Path) -> None:
+def test_a_packed_body_is_answered_as_the_plain_one(server: TestClient[Any]) -> None:
     raw = json.dumps({**BODY, "seed": 1}).encode()
     headers = {"Content-Type": "application/json"}
-    with ready_client(tiny_bundle) as client:
-        plain = client.post("/predict", content=raw, headers=headers).json()
-        packed = {**headers, "Content-Encoding": "gzip"}
-        answer = client.post("/predict", content=gzip.compress(raw), headers=packed)
-        assert answer.json() == plain
-        bomb = client.post("/predict", content=gzip.compress(bytes(40 << 20)), headers=packed)
-        assert bomb.status_code == 413
-        other = client.post("/predict", content=raw, headers={**headers, "Content-Encoding": "br"})
-        assert other.status_code == 415
+    plain = server.post("/predict", content=raw, headers=headers).json()
+    packed = {**headers, "Content-Encoding": "gzip"}
+    answer = server.post("/predict", content=gzip.compress(raw), headers=packed)
+    assert answer.json() == plain
+    bomb = server.post("/predict", content=gzip.compress(bytes(40 << 20)), headers=packed)
+    assert bomb.status_code == 413
+    other = server.post("/predict", content=raw, headers={**headers, "Content-Encoding": "br"})
+    assert other.status_code == 415

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 import pytest
 from litestar.testing import TestClient
 
 from inference_server.app import create_app
 from inference_server.settings import Settings
+from sql.connect import connect
+from tests.helpers.databases import temporary_copy
 from tests.helpers.serving import LOOPBACK
 from tests.helpers.stored import NOW, add_symbol
 from tests.inference_server.page.conftest import SLASHED, Watched
@@ -39,14 +40,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 ROUTES = ["/candles/{}", "/predictions/{}", "/predictions/{}/history", "/predictions/{}/inputs"]
 
 
-@pytest.fixture
-def client(database: psycopg.Connection[Any], database_url: str) -> Iterator[TestClient[Any]]:
-    for symbol in SYMBOLS:
-        add_symbol(database, symbol)
-    with TestClient(
-        create_app(Settings(bundle=Path("none"), database_url=database_url)), base_url=LOOPBACK
-    ) as client:
-        yield client
+@pytest.fixture(scope="module")
+def client(postgres_url: str, migrated_template: str) -> Iterator[TestClient[Any]]:
+    with temporary_copy(postgres_url, migrated_template) as url:
+        with connect(url, autocommit=True) as database:
+            for symbol in SYMBOLS:
+                add_symbol(database, symbol)
+        with TestClient(
+            create_app(Settings(bundle=Path("none"), database_url=url)), base_url=LOOPBACK
+        ) as client:
+            yield client
 
 
 def test_every_route_answers_to_any_symbol(client: TestClient[Any]) -> None:
