@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.files.errors import TableError
+from flows.files.options import ReadOptions
 from flows.forecasting.answers import quoted
 from flows.forecasting.universe import read_universe
 from flows.loading import parameters
@@ -85,6 +86,10 @@ def load_calendar_feed(
     size_limit_mb: parameters.SizeLimit = 100.0,
     time_limit_s: parameters.TimeLimit = 120.0,
     force: parameters.ForceLoad = False,
+    preset: parameters.Preset = None,
+    columns: parameters.Columns = None,
+    date_order: parameters.Order = None,
+    decimal: parameters.DecimalSign = None,
 ) -> Loaded | State[Any]:
     """Load the economic calendar from a file or a web address; a run that fails changes nothing.
 
@@ -112,6 +117,8 @@ def load_calendar_feed(
         The most that is downloaded, once inflated, and the most time that it may take.
     force
         Whether the feed is loaded although it is unchanged.
+    preset, columns, date_order, decimal
+        How the feed is read where it leaves that open, see `flows.files.options.ReadOptions`.
 
     Returns
     -------
@@ -122,7 +129,13 @@ def load_calendar_feed(
         credentials = read_credentials(headers, key, secret_block)
         item = single_item(location.strip(), Span(days_back, days_ahead), credentials)
         feed = CalendarFeed(
-            timezone, source, replace_schedule, least_share, _limits(size_limit_mb, time_limit_s), force
+            timezone,
+            source,
+            replace_schedule,
+            least_share,
+            _limits(size_limit_mb, time_limit_s),
+            force,
+            ReadOptions(columns or {}, None, date_order, decimal, preset),
         )
         loaded = load_calendar_task(quoted(item), feed, quoted(credentials))
     except (TableError, DatabaseError, psycopg.Error) as error:
@@ -157,6 +170,11 @@ def load_candles_feed(
     size_limit_mb: parameters.SizeLimit = 500.0,
     time_limit_s: parameters.TimeLimit = 120.0,
     force: parameters.ForceLoad = False,
+    timezone: parameters.Timezone = None,
+    preset: parameters.Preset = None,
+    columns: parameters.Columns = None,
+    date_order: parameters.Order = None,
+    decimal: parameters.DecimalSign = None,
 ) -> list[CandleOutcome] | State[Any]:
     """Load candles from a file, a folder or a web address; a symbol that fails stops no other.
 
@@ -179,6 +197,8 @@ def load_candles_feed(
         As in `load_calendar_feed`, for each symbol.
     force
         Whether files are loaded although they are unchanged.
+    timezone, preset, columns, date_order, decimal
+        As in `load_calendar_feed`.
 
     Returns
     -------
@@ -201,6 +221,7 @@ def load_candles_feed(
         least_share,
         _limits(size_limit_mb, time_limit_s),
         force,
+        ReadOptions(columns or {}, timezone, date_order, decimal, preset),
     )
     futures = [(item, load_candles_task.submit(quoted(item), feed, quoted(credentials))) for item in items]
     outcomes: list[CandleOutcome] = []

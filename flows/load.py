@@ -6,20 +6,26 @@ of a calendar single contradictory events may be left out, which a note names.
 
 import argparse
 import sys
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
 import psycopg
 
-from flows.files.frames import TableError, read_file
+from flows.files.calendar_files import read_calendar_file
+from flows.files.frames import TableError, read_table
+from flows.files.options import ReadOptions
+from flows.files.presets import preset_of
+from flows.files.text_tables import Table
+from flows.forecasting.universe import known_instruments
 from flows.loading.addresses import is_web_address, shown
-from flows.loading.calendar import load_calendar
-from flows.loading.candles import load_candles
+from flows.loading.calendar import load_calendar, store_calendar
+from flows.loading.candles import closed_candles, load_candles, read_rows, store_candles
 from flows.loading.credentials import Credentials, read_credentials
 from flows.loading.download import DownloadLimits
+from flows.loading.reading_arguments import add_reading_arguments, read_options
 from flows.loading.rows import Loaded
 from flows.loading.small_tables import SMALL_TABLES, load_rows
 from flows.loading.sources import Item, Span, candle_items, named, read_item, single_item
@@ -57,7 +63,8 @@ def _load(
     if not is_web_address(location):
         path = Path(location)
         try:
-            yield path.name, _load_frame(args, connection, read_file(path))
+            table = read_table(path)
+            yield path.name, _load_table(args, connection, table, _written_at(path))
         except TableError as error:
             raise TableError(f"{path}: {error}") from None
         return
@@ -68,7 +75,8 @@ def _load(
             assert content is not None  # None stands for an unchanged version, and none is known here
             if item.symbol is not None:
                 args = argparse.Namespace(**{**vars(args), "symbols": [item.symbol]})
-            yield item.name, _load_frame(args, connection, content.frame, content.written_at)
+            table = Table(content.frame, content.described, content.notes)
+            yield item.name, _load_table(args, connection, table, content.written_at)
         except TableError as error:
             raise credentials.without_secrets(named(error, item)) from None
 
@@ -83,21 +91,47 @@ def _items(args: argparse.Namespace, location: str, credentials: Credentials) ->
     return items
 
 
-def _load_frame(
-    args: argparse.Namespace,
-    connection: psycopg.Connection[Any],
-    frame: pl.DataFrame,
-    closed_by: datetime | None = None,
+def _load_table(
+    args: argparse.Namespace, connection: psycopg.Connection[Any], table: Table, written_at: datetime
 ) -> Loaded:
+    options = read_options(args)
     match args.what:
         case "candles":
-            return load_candles(connection, frame, args.timeframe, args.symbols, closed_by=closed_by)
+            loaded = _load_candles(args, connection, table, options, written_at)
         case "calendar":
-            return load_calendar(
-                connection, frame, args.timezone, replace_schedule=args.replace, dry_run=args.dry_run
-            )
-    check, query = SMALL_TABLES[args.what]
-    return load_rows(connection, check(frame), query)
+            calendar = read_calendar_file(table.frame, options=options)
+            _print_understood(args, table, calendar.understood)
+            loaded = store_calendar(connection, calendar, replace_schedule=args.replace, dry_run=args.dry_run)
+        case small:
+            preset_of(options, small)
+            check, query = SMALL_TABLES[small]
+            loaded = load_rows(connection, check(table.frame), query)
+    return replace(loaded, notes=(*table.notes, *loaded.notes))
+
+
+def _load_candles(
+    args: argparse.Namespace,
+    connection: psycopg.Connection[Any],
+    table: Table,
+    options: ReadOptions,
+    written_at: datetime,
+) -> Loaded:
+    known = known_instruments(connection)
+    rows = read_rows(known, table.frame, args.timeframe, args.symbols, options)
+    _print_understood(args, table, rows.understood)
+    file = closed_candles(known, rows, args.timeframe, closed_by=written_at)
+    return store_candles(connection, file, args.timeframe, known, dry_run=args.dry_run)
+
+
+def _print_understood(args: argparse.Namespace, table: Table, understood: Iterable[str]) -> None:
+    if args.dry_run:
+        for sentence in (f"format: {table.described}", *understood):
+            print(sentence, flush=True)
+
+
+def _written_at(path: Path) -> datetime:
+    """Return the latest instant at which the rows of a file can have been written."""
+    return min(datetime.fromtimestamp(path.stat().st_mtime, UTC), datetime.now(UTC))
 
 
 _LIMITS: Final = DownloadLimits(500_000_000, 600.0)
@@ -113,7 +147,7 @@ _HELP = {
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Load CSV, Parquet and JSON files.")
+    parser = argparse.ArgumentParser(prog=prog, description="Load text, Parquet and JSON files.")
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     for what, text in _HELP.items():
         command = commands.add_parser(what, help=text, description=text)
@@ -121,7 +155,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             "files",
             nargs="+",
             metavar="FILE",
-            help="a .csv, .parquet or .json file, or a web address of one (http, https)",
+            help="a .csv, .txt, .tsv, .parquet or .json file, or a web address of one (http, https)",
         )
         command.add_argument(
             "--header",
@@ -146,19 +180,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             )
         if what == "calendar":
             command.add_argument(
-                "--timezone",
-                metavar="ZONE",
-                help="zone of times without one, such as America/New_York; UTC unless given",
-            )
-            command.add_argument(
                 "--replace",
                 action="store_true",
                 help="withdraw releases without figures that the file lacks, between the first and the last "
                 "that it has of their series: they were moved or cancelled",
             )
-            command.add_argument(
-                "--dry-run", action="store_true", help="report the changes without storing them"
-            )
+        add_reading_arguments(command, what)
     return parser
 
 

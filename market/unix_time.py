@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from market.times import instant
+from market.types import DatetimeArray, Int64Array
 
 EARLIEST: Final = np.datetime64("1900-01-01", "us")
 LATEST: Final = np.datetime64("2200-01-01", "us")
@@ -45,6 +46,23 @@ def from_epoch(value: int | Decimal) -> np.datetime64 | None:
         return None
     parsed = np.datetime64(microseconds, "us")
     return parsed if EARLIEST <= parsed < LATEST else None
+
+
+def from_epochs(values: Int64Array) -> DatetimeArray:
+    """Return `from_epoch` of (n,) whole numbers as datetime64[us]; NaT where it is None."""
+    size = np.abs(values)  # the smallest integer stays negative, and is below every unit
+    instants = np.full(values.shape, np.datetime64("NaT", "us"))
+    upper = np.iinfo(np.int64).max
+    for lower, factor, divisor in _UNITS:
+        inside = (size >= lower) & (size <= upper)
+        instants[inside] = (values[inside] * factor // divisor).astype("datetime64[us]")
+        upper = lower - 1
+    instants[~((instants >= EARLIEST) & (instants < LATEST))] = np.datetime64("NaT", "us")
+    for place in np.flatnonzero((values >= 19_000_101) & (values <= 21_991_231)):
+        day = _date_of_digits(int(values[place]))
+        if day is not None:
+            instants[place] = day
+    return instants
 
 
 def read_instant(text: str) -> np.datetime64 | None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +11,14 @@ import polars as pl
 from flows.events import checks
 from flows.events.config import EventError, load_config
 from flows.events.releases import parse_calendar
-from flows.files.calendar_times import are_unix_times, dates_of_midnights, with_known_times
+from flows.files.calendar_columns import CalendarColumns, calendar_columns
+from flows.files.calendar_times import are_unix_times, dates_of_midnights, iso_times, with_known_times
+from flows.files.figures import FIGURES, with_figures
 from flows.files.frames import UTC_TIME, TableError, conform, refuse
-from flows.files.providers import calendar_provider, provider_calendar
+from flows.files.numbers import decimal_sign
+from flows.files.options import DEFAULT, Decimal, ReadOptions
+from flows.files.presets import with_preset
+from flows.files.providers import CALENDARS
 from flows.runtime.table_columns import ECONOMIC_CALENDAR
 from market.warning_codes import WarningCode, warning
 
@@ -33,6 +38,10 @@ DATING: Final = (
 )
 """Columns with the time from which the figures of a row were known; the first one present is used."""
 
+PROVIDERS: Final = frozenset(provider.name for provider in CALENDARS)
+"""Providers whose figures are written with a decimal point."""
+
+_KNOWN: Final = (*CALENDAR, *DATING, *(f"{name}_value" for name in FIGURES))
 _VALUES: Final = ("time_known", "scheduled", "actual", "forecast", "previous", "hawkish_score")
 _SHOWN: Final = 10
 
@@ -47,21 +56,28 @@ class CalendarFile:
         Columns of `CALENDAR`, one row per event.
     notes
         Warnings about rows that were left out and values that look wrong.
+    understood
+        Sentences about columns, zone and rows.
     """
 
     rows: pl.DataFrame
     notes: tuple[str, ...]
+    understood: tuple[str, ...] = ()
 
 
-def calendar(frame: pl.DataFrame, timezone: str | None = None) -> pl.DataFrame:
+def calendar(
+    frame: pl.DataFrame, timezone: str | None = None, options: ReadOptions = DEFAULT
+) -> pl.DataFrame:
     """Return the rows of `read_calendar_file`, and log its notes."""
-    file = read_calendar_file(frame, timezone)
+    file = read_calendar_file(frame, timezone, options)
     for note in file.notes:
         logging.getLogger(__name__).warning("%s", note)
     return file.rows
 
 
-def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> CalendarFile:
+def read_calendar_file(
+    frame: pl.DataFrame, timezone: str | None = None, options: ReadOptions = DEFAULT
+) -> CalendarFile:
     """Check calendar rows and give them the columns of ``economic_calendar``.
 
     If there is a column ``actual_value``, it holds the number and ``actual`` the published text, which is
@@ -70,7 +86,7 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
     file has a value. Dates without a time get `time_known` false, see `flows.files.calendar_times`.
 
     Rows of Finnhub, FMP, Trading Economics and ForexFactory are recognised by their columns, see
-    `flows.files.providers`.
+    `flows.files.providers`; other files by the names in `flows.files.column_names`.
 
     Several rows of one event are merged if they agree. If they contradict each other, the figures published
     first are kept, by a column of `DATING`; without one the event is left out and named in a note.
@@ -78,39 +94,83 @@ def read_calendar_file(frame: pl.DataFrame, timezone: str | None = None) -> Cale
     Parameters
     ----------
     timezone
-        Zone of times without one; UTC for None.
+        Zone of times without one; that of the options, or UTC, for None.
+    options
+        How the file is read where it leaves that open.
 
     Raises
     ------
     TableError
         For missing values of event_time, event_type or title, values of a wrong type, an unknown time zone,
-        and earnings without a symbol.
+        earnings without a symbol, and an order of dates, a decimal sign or a zone that is unsure.
     """
-    provider, provider_notes = calendar_provider(frame), list[str]()
-    if provider is not None:
-        frame, provider_notes = provider_calendar(frame, provider)
-    figures = [name for name in ("actual", "forecast", "previous") if f"{name}_value" in frame.columns]
-    frame = frame.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
-    unix = "event_time" in frame.columns and are_unix_times(frame["event_time"])
-    frame = with_known_times(frame, "event_time", timezone)
-    dating = [name for name in DATING if name in frame.columns]
+    options = with_preset(options, "calendar")
+    options = replace(options, timezone=timezone or options.timezone)
+    columns = calendar_columns(frame, options, _KNOWN)
+    rows = columns.frame
+    figures = [name for name in FIGURES if f"{name}_value" in rows.columns]
+    rows = rows.drop(figures, strict=False).rename({f"{name}_value": name for name in figures})
+    rows, decimal, figure_notes = _with_figures(rows, columns, options)
+    unix = "event_time" in rows.columns and are_unix_times(rows["event_time"])
+    if "event_time" in rows.columns:
+        rows = rows.with_columns(iso_times(rows["event_time"], options))
+    rows = with_known_times(rows, "event_time", options.timezone)
+    dating = [name for name in DATING if name in rows.columns]
     schema = CALENDAR | dict.fromkeys(dating, UTC_TIME)
-    frame = conform(frame, schema, KEY[:3], KEY, one_per_key=False)
+    rows = conform(rows, schema, KEY[:3], KEY, one_per_key=False)
+    rows = _with_symbols_of_earnings(rows)
+    rows = dates_of_midnights(rows, "event_time") if unix else rows
+    rows, left_out = _one_per_event(rows, dating[0] if dating else None)
+    decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
+    rows = mark_unscheduled(rows, "event_time", decision)
+    notes = (*columns.notes, *figure_notes, *left_out, *_warnings(rows))
+    return CalendarFile(rows, notes, _understood(rows, columns, decimal, options))
+
+
+def _with_figures(
+    rows: pl.DataFrame, columns: CalendarColumns, options: ReadOptions
+) -> tuple[pl.DataFrame, Decimal, list[str]]:
+    """Return rows whose figures are numbers, the decimal sign, and notes on figures that are left out."""
+    texts = [rows[name] for name in FIGURES if name in rows.columns and rows[name].dtype == pl.String]
+    known: Decimal | None = "point" if columns.provider in PROVIDERS else None
+    decimal = decimal_sign([text.str.replace("%", "") for text in texts], options.decimal or known)
+    read, notes = with_figures(rows, FIGURES, decimal)
+    return read, decimal, notes
+
+
+def _with_symbols_of_earnings(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows whose earnings have the symbol that their title names, if they have none.
+
+    Raises
+    ------
+    TableError
+        Earnings have neither.
+    """
     earnings = pl.col("event_type") == "earnings"
     named = pl.col("title").str.extract(r"^(\S+) Earnings$")
-    frame = frame.with_columns(
-        symbol=pl.when(earnings).then(pl.coalesce("symbol", named)).otherwise("symbol")
-    )
+    rows = rows.with_columns(symbol=pl.when(earnings).then(pl.coalesce("symbol", named)).otherwise("symbol"))
     refuse(
-        frame.filter(earnings & pl.col("symbol").is_null()),
+        rows.filter(earnings & pl.col("symbol").is_null()),
         ["event_time", "title"],
         'earnings need a symbol, in the column symbol or in a title such as "NVDA Earnings"',
     )
-    frame = dates_of_midnights(frame, "event_time") if unix else frame
-    rows, left_out = _one_per_event(frame, dating[0] if dating else None)
-    decision = pl.col("event_type").is_in(["fomc", "rate_decision"])
-    rows = mark_unscheduled(rows, "event_time", decision)
-    return CalendarFile(rows, (*provider_notes, *left_out, *_warnings(rows)))
+    return rows
+
+
+def _understood(
+    rows: pl.DataFrame, columns: CalendarColumns, decimal: Decimal, options: ReadOptions
+) -> tuple[str, ...]:
+    """Return sentences about how a calendar was read."""
+    named = ", ".join(f"{ours} = {theirs}" for ours, theirs in columns.sources.items())
+    dates = rows.filter(pl.col("time_known") == False).height  # noqa: E712  # an expression
+    times = rows["event_time"].sort()
+    span = f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M} UTC" if len(times) else "none"
+    return (
+        f"columns: {named or ('those of ' + columns.provider if columns.provider else 'those of the table')}",
+        f"numbers: decimal {decimal}",
+        f"zone: {options.timezone or 'UTC, where a time has none'}",
+        f"events: {rows.height:,}, of which {dates:,} have a date and no time; {span}",
+    )
 
 
 def mark_unscheduled(frame: pl.DataFrame, time: str, decision: pl.Expr) -> pl.DataFrame:

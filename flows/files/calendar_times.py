@@ -1,31 +1,69 @@
 """Converts the times of calendar files to UTC, and marks those that are only dates."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timezone
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from flows.files.frames import TableError
+from flows.files.candle_times import candle_instants
+from flows.files.options import ReadOptions
+from flows.files.written_times import written_times
+from flows.files.zones import zone_of
 
 _EIGHT_DIGITS: Final = range(19000101, 22000101)  # a number such as 20240612 is a date
 
 
-def zone_of(name: str | None) -> ZoneInfo:
-    """Return the time zone with a name, UTC for None.
+def iso_times(values: pl.Series, options: ReadOptions) -> pl.Series:
+    """Return a column whose times are written in the form of ISO 8601, with their offset where they have one.
+
+    Parameters
+    ----------
+    values
+        Text in any form that `flows.files.written_times` reads; other types, and what is no time, stay.
 
     Raises
     ------
     TableError
-        The zone is unknown.
+        The order of dates is unsure, or the zone of times in another form than ISO 8601 has to be given.
     """
+    if values.dtype != pl.String or are_unix_times(values):
+        return values
+    distinct = values.str.strip_chars().unique().drop_nulls()
+    others = distinct.filter([not _is_iso(text) for text in distinct])
+    if others.is_empty():
+        return values
+    written = written_times(others, options.date_order)
+    instants = written["utc"]
+    if (written["local"].dt.truncate("1d") != written["local"]).any():
+        timed = written["has_time"].fill_null(False)
+        symbols = pl.repeat("", written.filter(timed).height, dtype=pl.String, eager=True)
+        read, _ = candle_instants(written.filter(timed), symbols, "1h", options, newest_first=False)
+        instants = instants.scatter(timed.arg_true(), read)
+    rows = zip(others, written["local"], written["has_time"], instants, strict=True)
+    texts = {
+        text: _iso_text(local, has_time, instant)
+        for text, local, has_time, instant in rows
+        if local is not None
+    }
+    return values.str.strip_chars().replace(texts)
+
+
+def _is_iso(text: str) -> bool:
     try:
-        return ZoneInfo(name or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise TableError(
-            f"there is no time zone {name!r}; expected a name such as America/New_York or UTC"
-        ) from None
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _iso_text(local: datetime, has_time: bool, instant: datetime | None) -> str:
+    if not has_time:
+        return local.date().isoformat()
+    if instant is None:
+        return local.isoformat()
+    return local.replace(tzinfo=timezone(local - instant.replace(tzinfo=None))).isoformat()
 
 
 def with_known_times(frame: pl.DataFrame, column: str, timezone: str | None = None) -> pl.DataFrame:

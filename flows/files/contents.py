@@ -8,6 +8,7 @@ import polars as pl
 
 from flows.files.errors import TableError, excerpt
 from flows.files.json_rows import json_frame
+from flows.files.text_tables import Table, read_text_table
 
 _HEAD: Final = 4096  # bytes that the format is recognised by
 _PARQUET: Final = b"PAR1"
@@ -19,12 +20,13 @@ _COMPRESSED: Final = {  # Polars would inflate some of them, however large they 
     b"x\x9c": "zlib",
     b"x\xda": "zlib",
 }
+_METATRADER: Final = re.compile(rb"<(?:ticker|per|date|dtyyyymmdd)>", re.IGNORECASE)  # names of columns
 _VALUE_BYTES: Final = 8  # of a number in memory
 _BLANKS: Final = b" \t\r\n\xef\xbb\xbf"
 
 
-def read_content(path: Path, *, complete: bool = True, size_limit_bytes: int | None = None) -> pl.DataFrame:
-    """Read a Parquet, JSON or CSV file; the format follows from its first bytes.
+def read_content(path: Path, *, complete: bool = True, size_limit_bytes: int | None = None) -> Table:
+    """Read a Parquet, JSON or text file; the format follows from its first bytes.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def read_content(path: Path, *, complete: bool = True, size_limit_bytes: int | N
     text = head.lstrip(_BLANKS)
     if not text:
         raise TableError("it is empty")
-    if text.startswith(b"<"):
+    if text.startswith(b"<") and not _METATRADER.match(text):
         raise TableError(
             f"it is an HTML or XML page{_title(head)}, not a table; it begins with {excerpt(text)}"
         )
@@ -55,21 +57,21 @@ def read_content(path: Path, *, complete: bool = True, size_limit_bytes: int | N
             )
     if size_limit_bytes is not None and head.startswith(_PARQUET):
         _refuse_large(path, size_limit_bytes)
-    frame = _read(path, text, complete=complete)
-    if frame.is_empty():
+    table = _read(path, text, complete=complete)
+    if table.frame.is_empty():
         raise TableError(f"it has no rows; it begins with {excerpt(text)}")
-    return frame
+    return table
 
 
-def _read(path: Path, head: bytes, *, complete: bool) -> pl.DataFrame:
+def _read(path: Path, head: bytes, *, complete: bool) -> Table:
     try:
         if head.startswith(_PARQUET):
-            return pl.read_parquet(path)
+            return Table(pl.read_parquet(path), "Parquet")
         if head.startswith((b"[", b"{")):
-            return json_frame(path.read_bytes())
+            return Table(json_frame(path.read_bytes()), "JSON")
         if not complete and not _ends_with_line_break(path):
             raise TableError("it ends within a line, so that its end may be missing")
-        return pl.read_csv(path, infer_schema=False)
+        return read_text_table(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         problem = str(error).splitlines()[0]
         raise TableError(f"it can't be read: {problem}; it begins with {excerpt(head)}") from None

@@ -1,5 +1,6 @@
 """Checks frames read from files and gives them the columns of the database's tables."""
 
+import logging
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -7,14 +8,11 @@ import polars as pl
 
 from flows.files.calendar_files import calendar, mark_unscheduled
 from flows.files.calendar_times import with_known_times
+from flows.files.candle_files import read_candles
 from flows.files.frames import TableError, conform, refuse
-from flows.files.providers import provider_candles
-from flows.runtime.table_columns import CANDLES, CENTRAL_BANK_RATES, ECONOMIC_INDICATORS, INSTRUMENTS
-from market.candle_checks import impossible
-from market.candle_checks import nonpositive as not_above_zero
+from flows.files.options import DEFAULT, ReadOptions
+from flows.runtime.table_columns import CENTRAL_BANK_RATES, ECONOMIC_INDICATORS, INSTRUMENTS
 from market.instruments import ASSET_CLASSES, Instrument
-from market.similar_symbols import did_you_mean
-from market.spacing import contradiction, other_spacing
 from market.time_features import known_time_zones
 from market.time_grid import TimeGridError, candle_bounds
 
@@ -26,80 +24,13 @@ def candles(
     timeframe: str,
     symbols: Sequence[str] | None = None,
     nonpositive: Collection[str] = (),
+    options: ReadOptions = DEFAULT,
 ) -> pl.DataFrame:
-    """Check candles and give them the columns of the candle tables.
-
-    Parameters
-    ----------
-    frame
-        symbol, timestamp or ts, open, high, low, close; volume and amount are optional. Other providers'
-        names are taken too, see `flows.files.providers`.
-    timeframe
-        "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
-    symbols
-        Keep only these. One symbol names the candles of a frame without the column symbol.
-    nonpositive
-        Symbols whose prices may be zero or below.
-
-    Raises
-    ------
-    TableError
-        For missing values, NaN, a price of zero or below, high below or low above another price, negative
-        volume or amount, a daily timestamp that is not a date, two candles at one time, and candles spaced
-        for another timeframe; the message names symbol and timestamp.
-    """
-    frame = provider_candles(frame)
-    if "symbol" not in frame.columns and symbols is not None and len(symbols) == 1:
-        frame = frame.with_columns(symbol=pl.lit(symbols[0]))
-    frame = frame.rename({"timestamp": "ts"}, strict=False) if "ts" not in frame.columns else frame
-    if symbols is not None and "symbol" in frame.columns:
-        present = set(frame["symbol"].unique())
-        absent = sorted(set(symbols) - present)
-        if absent:
-            near = did_you_mean(absent[0], present)
-            raise TableError(f"no candles of {', '.join(absent)} in it{near}")
-        frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
-    key = ["symbol", "ts"]
-    frame = conform(frame, CANDLES, [*key, "open", "high", "low", "close"], key)
-    prices = ["open", "high", "low", "close"]
-    values = frame.select(*prices, "volume", "amount").to_numpy()
-    for problem, rows in impossible(values).items():
-        refuse(frame.filter(pl.Series(rows)), [*key, *prices, "volume", "amount"], problem)
-    must_be_positive = ~pl.col("symbol").is_in(list(nonpositive))
-    refuse(
-        frame.filter(pl.Series(not_above_zero(values)) & must_be_positive),
-        [*key, *prices],
-        "a price is zero or below; where that can be, set allow_nonpositive in the table instruments",
-    )
-    frame = frame.sort(key)
-    check_spacing(frame, timeframe)
-    if timeframe == "1d":
-        refuse(
-            frame.filter(pl.col("ts").dt.truncate("1d") != pl.col("ts")),
-            key,
-            "a daily candle's timestamp must be its session date at 00:00 UTC",
-        )
-    return frame
-
-
-def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
-    """Refuse candles that are spaced for another timeframe.
-
-    Parameters
-    ----------
-    candles
-        symbol and ts, ordered by both.
-
-    Raises
-    ------
-    TableError
-        Names the first such symbol and the spacing of its candles.
-    """
-    for (symbol,), part in candles.partition_by("symbol", as_dict=True, maintain_order=True).items():
-        stamps = part["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
-        spacing = other_spacing(stamps, timeframe)
-        if spacing is not None:
-            raise TableError(contradiction(str(symbol), spacing, timeframe))
+    """Return the rows of `flows.files.candle_files.read_candles`, and log its notes."""
+    file = read_candles(frame, timeframe, symbols, nonpositive, options)
+    for note in file.notes:
+        logging.getLogger(__name__).warning("%s", note)
+    return file.rows
 
 
 def rates(frame: pl.DataFrame) -> pl.DataFrame:

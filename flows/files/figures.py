@@ -1,48 +1,100 @@
 """Reads the figures of releases as providers write them: ``0.3%``, ``254K``, ``1,234.5``, ``-7.1B``."""
 
-import re
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
-_FIGURE: Final = re.compile(
-    r"[<>~≈]?\s*([+-]?)\s*[$€£¥]?\s*(\d[\d,]*\.?\d*|\.\d+)\s*([KMBT]?)\s*%?", re.IGNORECASE
-)
-_FACTORS: Final = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+from flows.files.numbers import numbers, without_missing
+from flows.files.options import Decimal
+
+FIGURES: Final = ("actual", "forecast", "previous")
+
+_SHOWN: Final = 5  # figures that a note lists
+_MANY: Final = 100.0  # times that a figure with a unit is larger than one of its series without, by mistake
+_LETTER: Final = r"(?i)\d\s*[kmbt万亿]"
 
 
-def figure(text: str) -> float | None:
-    """Return the number in a published figure; None for text that is none, such as ``Pass``.
+def with_figures(
+    frame: pl.DataFrame, columns: Sequence[str], decimal: Decimal = "point"
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return a frame whose text columns of figures are numbers, and notes on figures that are left out.
 
-    K, M, B and T multiply it by a thousand, a million, a billion and a trillion; a percentage stays in
-    percent. Commas separate thousands.
-    """
-    found = _FIGURE.fullmatch(text.strip().replace("−", "-"))
-    if found is None:
-        return None
-    sign, digits, unit = found.groups()
-    return float(f"{sign}{digits.replace(',', '')}") * _FACTORS[unit.upper()]
+    K, M, B and T multiply a figure by a thousand, a million, a billion and a trillion; a percentage stays in
+    percent. Left out are text that is no number, such as ``Pass``, and a figure without a percent sign or a
+    unit in a series whose others have one: it may be a hundred or a thousand times too small.
 
-
-def with_figures(frame: pl.DataFrame, columns: tuple[str, ...]) -> tuple[pl.DataFrame, list[str]]:
-    """Return a frame whose text columns of figures are numbers, and the texts that are no figure.
+    Parameters
+    ----------
+    frame
+        Rows of events; `title`, `currency` and `country` name their series.
+    columns
+        Those of figures.
 
     Returns
     -------
-    frame, unreadable
-        In `frame` an unreadable figure is NULL.
+    frame, notes
+        In `frame` a figure that is left out is NULL.
     """
-    unreadable: list[str] = []
-    converted = []
-    for name in columns:
-        if name not in frame.columns or frame[name].dtype != pl.String:
-            continue
-        texts = [text for text in frame[name].unique().drop_nulls().to_list() if text.strip()]
-        numbers = {text: figure(text) for text in texts}
-        unreadable += [text for text, number in numbers.items() if number is None]
-        converted.append(
-            pl.col(name).replace_strict(
-                list(numbers), list(numbers.values()), default=None, return_dtype=pl.Float64
-            )
+    texts = [name for name in columns if name in frame.columns and frame[name].dtype == pl.String]
+    if not texts:
+        return frame, []
+    read = frame.with_columns(numbers(frame[name], decimal, percent=True).alias(name) for name in texts)
+    unreadable = {
+        text
+        for name in texts
+        for text in without_missing(frame[name]).filter(read[name].is_null()).drop_nulls().to_list()
+    }
+    notes = [f"figures that are no numbers are left out: {_shown(sorted(unreadable))}"] if unreadable else []
+    doubtful = _doubtful(frame, read, texts)
+    if doubtful.is_empty():
+        return read, notes
+    named = [
+        f"{text} of {title}" for title, text in doubtful.select("title", "text").unique().sort("title").rows()
+    ]
+    notes.append(
+        "figures are left out whose unit is doubtful, because others of their series have a percent "
+        f"sign or a unit and they have none, or the reverse: {_shown(named)}"
+    )
+    for name in texts:
+        places = doubtful.filter(column=name)["row"]
+        read = read.with_columns(read[name].scatter(places, None))
+    return read, notes
+
+
+def _doubtful(frame: pl.DataFrame, read: pl.DataFrame, texts: Sequence[str]) -> pl.DataFrame:
+    """Return ``row``, ``column``, ``title`` and ``text`` of figures with another unit than their series."""
+    series = [name for name in ("title", "currency", "country") if name in frame.columns]
+    if "title" not in series:
+        return pl.DataFrame(
+            schema={"row": pl.Int64(), "column": pl.String(), "title": pl.String(), "text": pl.String()}
         )
-    return frame.with_columns(converted), sorted(set(unreadable))
+    figures = pl.concat(
+        frame.select(
+            *series,
+            row=pl.int_range(pl.len()),
+            column=pl.lit(name),
+            text=frame[name],
+            size=read[name].abs(),
+        )
+        for name in texts
+    ).filter(pl.col("size") > 0)  # fmt: skip
+    percent, letter = pl.col("text").str.contains("%"), pl.col("text").str.contains(_LETTER)
+    mixed = (
+        figures.with_columns(percent=percent, letter=letter, plain=~percent & ~letter)
+        .with_columns(
+            percents=pl.col("percent").sum().over(series),
+            plains=pl.col("plain").sum().over(series),
+            typical=pl.col("size").filter("letter").median().over(series),
+        )
+    )  # fmt: skip
+    both = (pl.col("percents") > 0) & (pl.col("plains") > 0)
+    more_percents = pl.col("percents") >= pl.col("plains")
+    too_small = pl.col("plain") & (pl.col("typical") > _MANY * pl.col("size"))
+    odd = both & pl.when(more_percents).then("plain").otherwise("percent")
+    return mixed.filter(odd | too_small.fill_null(False))
+
+
+def _shown(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return ", ".join(repr(text) for text in texts[:_SHOWN]) + more

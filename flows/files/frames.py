@@ -10,17 +10,24 @@ import polars as pl
 
 from flows.files.errors import TableError
 from flows.files.json_rows import json_frame
+from flows.files.text_tables import Table, read_text_table
 from market.times import aware
 from market.unix_time import from_epoch, read_instant
 
-__all__ = ["UTC_TIME", "TableError", "conform", "read_file", "refuse"]
+__all__ = ["UTC_TIME", "TableError", "conform", "read_file", "read_table", "refuse"]
 
+TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".prn")
 UTC_TIME = pl.Datetime("us", "UTC")
 _SHOWN = 10  # rows that an error lists
 
 
 def read_file(path: Path) -> pl.DataFrame:
-    """Read a CSV file as text columns, or a Parquet or JSON file with its types.
+    """Return the columns of `read_table`."""
+    return read_table(path).frame
+
+
+def read_table(path: Path) -> Table:
+    """Read a text file as text columns, or a Parquet or JSON file with its types.
 
     JSON has one of the shapes of `flows.files.json_rows`, or one object per line (.jsonl, .ndjson).
 
@@ -33,14 +40,16 @@ def read_file(path: Path) -> pl.DataFrame:
         raise TableError("there is no such file")
     try:
         if path.suffix.lower() == ".parquet":
-            return pl.read_parquet(path)
-        if path.suffix.lower() == ".csv":
-            return pl.read_csv(path, infer_schema=False)
+            return Table(pl.read_parquet(path), "Parquet")
+        if path.suffix.lower() in TEXT_ENDINGS:
+            return read_text_table(path)
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
-            return json_frame(path.read_bytes(), lines=path.suffix.lower() != ".json")
+            return Table(json_frame(path.read_bytes(), lines=path.suffix.lower() != ".json"), "JSON")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TableError(f"it can't be read: {str(error).splitlines()[0]}") from None
-    raise TableError("expected a file that ends in .csv or .parquet, or in .json, .jsonl or .ndjson")
+    raise TableError(
+        f"expected a file that ends in {', '.join(TEXT_ENDINGS)} or .parquet, or in .json, .jsonl or .ndjson"
+    )
 
 
 def conform(
@@ -92,6 +101,8 @@ def conform(
         refuse(frame.filter(typed[name].is_null()), key, f"{name} is missing")
     for name in (name for name, kind in schema.items() if kind == pl.Float64()):
         refuse(typed.filter(~typed[name].is_finite()), [*key, name], f"{name} is not finite")
+    if not typed.select(pl.struct(key).is_duplicated().any()).item():
+        return typed
     typed = typed.unique(maintain_order=True)
     if one_per_key:
         refuse(

@@ -11,6 +11,7 @@ import psycopg
 
 from flows.files.calendar_files import CalendarFile, read_calendar_file
 from flows.files.calendar_replace import Withdrawal, plan_withdrawal, withdraw
+from flows.files.options import DEFAULT, ReadOptions
 from flows.loading.rows import Loaded, copy_rows
 from sql.loading import load
 
@@ -22,15 +23,18 @@ def load_calendar(
     *,
     replace_schedule: bool = False,
     dry_run: bool = False,
+    options: ReadOptions = DEFAULT,
 ) -> Loaded:
     """Upsert rows of the economic calendar, as `flows.files.calendar_files` takes them, in one transaction.
 
     Parameters
     ----------
     timezone
-        Zone of times without one; UTC unless given.
+        Zone of times without one; that of the options, or UTC, unless given.
     replace_schedule, dry_run
         See `store_calendar`.
+    options
+        How the file is read where it leaves that open.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def load_calendar(
     psycopg.Error
         The database fails; nothing is stored then.
     """
-    file = read_calendar_file(frame, timezone)
+    file = read_calendar_file(frame, timezone, options)
     return store_calendar(connection, file, replace_schedule=replace_schedule, dry_run=dry_run)
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from flows.files.calendar_files import CalendarFile, read_calendar_file
 from flows.files.errors import TableError
+from flows.files.options import DEFAULT, ReadOptions
 from flows.loading.calendar import store_calendar
 from flows.loading.completeness import days_of, why_shortened
 from flows.loading.credentials import Credentials
@@ -38,6 +39,8 @@ class CalendarFeed:
         Of its download.
     force
         Whether it is loaded although it is unchanged.
+    options
+        How it is read where it leaves that open.
     """
 
     timezone: str | None
@@ -46,11 +49,17 @@ class CalendarFeed:
     least_share: float
     limits: DownloadLimits
     force: bool
+    options: ReadOptions = DEFAULT
 
     @property
     def read_as(self) -> dict[str, Any]:
         """The settings that decide which rows an unchanged feed becomes."""
-        return {"timezone": self.timezone, "source": self.source, "replace": self.replace_schedule}
+        return {
+            "source": self.source,
+            "replace": self.replace_schedule,
+            **self.options.as_json(),
+            "timezone": self.timezone,
+        }
 
 
 def load_calendar_item(
@@ -92,7 +101,8 @@ def load_calendar_item(
 
 
 def _calendar_of(content: Content, item: Item, feed: CalendarFeed) -> CalendarFile:
-    file = read_calendar_file(content.frame, feed.timezone)
+    file = read_calendar_file(content.frame, feed.timezone, feed.options)
+    file = replace(file, notes=(*content.notes, *file.notes))
     if file.rows.is_empty():
         raise TableError(f"none of its {content.frame.height} rows can be used: {'; '.join(file.notes)}")
     source = feed.source or (urlsplit(item.url).hostname if item.url is not None else None)

@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from flows.files.candle_files import NamedCandles, named_candles
 from flows.files.errors import TableError
-from flows.files.providers import provider_candles
+from flows.files.options import DEFAULT, ReadOptions
 from flows.forecasting.universe import known_instruments
 from flows.loading.candles import read_candle_file, store_candles
 from flows.loading.completeness import days_of, why_shortened
@@ -38,6 +39,8 @@ class CandleFeed:
         Of each download.
     force
         Whether files are loaded although they are unchanged.
+    options
+        How files are read where they leave it open.
     """
 
     timeframe: Timeframe
@@ -46,6 +49,7 @@ class CandleFeed:
     least_share: float
     limits: DownloadLimits
     force: bool
+    options: ReadOptions = DEFAULT
 
     @property
     def read_as(self) -> dict[str, Any]:
@@ -53,6 +57,7 @@ class CandleFeed:
         return {
             "symbols": None if self.symbols is None else sorted(self.symbols),
             "aliases": dict(self.aliases),
+            **self.options.as_json(),
         }
 
 
@@ -98,12 +103,12 @@ def load_candle_item(
         if content is None:
             requested = item.symbol is None or feed.symbols is None or item.symbol in feed.symbols
             return [CandleOutcome(item.symbol or item.name)] if requested else []
-        frame = _with_symbols(content, item, feed)
+        candles = _with_symbols(named_candles(content.frame, feed.options), item, feed)
     except TableError as error:
         raise credentials.without_secrets(named(error, item)) from None
     outcomes = [
-        _load_symbol(database, item, feed, known, str(symbol), part, content)
-        for (symbol,), part in frame.partition_by("symbol", as_dict=True, maintain_order=True).items()
+        _load_symbol(database, item, feed, known, str(symbol), replace(candles, frame=part), content)
+        for (symbol,), part in candles.frame.partition_by("symbol", as_dict=True, maintain_order=True).items()
         if feed.symbols is None or symbol in feed.symbols
     ]
     stored = {outcome.symbol for outcome in outcomes if outcome.error is None}
@@ -119,17 +124,17 @@ def _without_secrets(outcome: CandleOutcome, credentials: Credentials) -> Candle
     return replace(outcome, error=str(credentials.without_secrets(TableError(outcome.error))))
 
 
-def _with_symbols(content: Content, item: Item, feed: CandleFeed) -> pl.DataFrame:
-    """Return the rows with a column `symbol` that has our names.
+def _with_symbols(candles: NamedCandles, item: Item, feed: CandleFeed) -> NamedCandles:
+    """Return candles with a column `symbol` that has our names.
 
     Raises
     ------
     TableError
         Nothing says whose candles they are.
     """
-    frame = provider_candles(content.frame)
+    frame = candles.frame
     if item.url is not None and item.symbol is not None:  # requested for one symbol, by the provider's name
-        return frame.with_columns(symbol=pl.lit(item.symbol))
+        return replace(candles, frame=frame.with_columns(symbol=pl.lit(item.symbol)))
     if "symbol" not in frame.columns:
         symbol = item.symbol
         if symbol is None and feed.symbols is not None and len(feed.symbols) == 1:
@@ -139,9 +144,10 @@ def _with_symbols(content: Content, item: Item, feed: CandleFeed) -> pl.DataFram
                 "it has no column symbol; give one symbol, a folder with a file for each, or an address with "
                 "{symbol}"
             )
-        return frame.with_columns(symbol=pl.lit(symbol))
+        return replace(candles, frame=frame.with_columns(symbol=pl.lit(symbol)))
     names = {name: symbol for symbol, name in feed.aliases.items()}
-    return frame.with_columns(pl.col("symbol").cast(pl.String).str.strip_chars().replace(names))
+    symbols = pl.col("symbol").cast(pl.String).str.strip_chars().replace(names)
+    return replace(candles, frame=frame.with_columns(symbols))
 
 
 def _load_symbol(
@@ -150,12 +156,15 @@ def _load_symbol(
     feed: CandleFeed,
     known: Mapping[str, Instrument],
     symbol: str,
-    frame: pl.DataFrame,
+    candles: NamedCandles,
     content: Content,
 ) -> CandleOutcome:
     key = FeedKey(CANDLE_TABLE[feed.timeframe], item.source, symbol)
     try:
-        file = read_candle_file(known, frame, feed.timeframe, closed_by=content.written_at)
+        file = read_candle_file(
+            known, candles.frame, feed.timeframe, closed_by=content.written_at, options=candles.options
+        )
+        file = replace(file, notes=(*content.notes, *file.notes))
         days = days_of(file.rows["ts"])
         with database.connection() as connection:
             shortened = why_shortened(read_load(connection, key).days, days, feed.least_share)

@@ -9,9 +9,11 @@ import polars as pl
 import psycopg
 
 from flows.events.arrays import column_instants
-from flows.files import feeds
+from flows.files.candle_files import CandleRows, check_spacing
+from flows.files.candle_files import read_candles as read_candles_of_file
 from flows.files.candle_notes import candle_notes
 from flows.files.errors import TableError
+from flows.files.options import DEFAULT, ReadOptions
 from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import known_instruments
 from flows.loading.rows import Loaded, copy_rows
@@ -33,11 +35,14 @@ class CandleFile:
     rows
         Columns of `flows.runtime.table_columns.CANDLES`, ordered by symbol and time.
     notes
-        Sentences about rows that were left out.
+        Sentences about columns and rows that were left out.
+    understood
+        Sentences about columns, zone, order and rows.
     """
 
     rows: pl.DataFrame
     notes: tuple[str, ...]
+    understood: tuple[str, ...] = ()
 
 
 def load_candles(
@@ -47,6 +52,7 @@ def load_candles(
     symbols: list[str] | None = None,
     *,
     closed_by: datetime | None = None,
+    options: ReadOptions = DEFAULT,
 ) -> Loaded:
     """Upsert candles and register symbols that the table ``instruments`` lacks, in one transaction.
 
@@ -56,7 +62,7 @@ def load_candles(
     ----------
     connection
         Connection in autocommit mode.
-    frame, timeframe, symbols, closed_by
+    frame, timeframe, symbols, closed_by, options
         Passed to `read_candle_file`.
 
     Raises
@@ -67,7 +73,7 @@ def load_candles(
         The database fails; nothing is stored then.
     """
     known = known_instruments(connection)
-    file = read_candle_file(known, frame, timeframe, symbols, closed_by=closed_by)
+    file = read_candle_file(known, frame, timeframe, symbols, closed_by=closed_by, options=options)
     return store_candles(connection, file, timeframe, known)
 
 
@@ -78,6 +84,7 @@ def read_candle_file(
     symbols: list[str] | None = None,
     *,
     closed_by: datetime | None = None,
+    options: ReadOptions = DEFAULT,
 ) -> CandleFile:
     """Check candles and give them the columns of the candle tables.
 
@@ -85,8 +92,8 @@ def read_candle_file(
     ----------
     known
         Every instrument by symbol.
-    frame, timeframe, symbols
-        Passed to `flows.files.feeds.candles`.
+    frame, timeframe, symbols, options
+        Passed to `flows.files.candle_files.read_candles`.
     closed_by
         Candles that had not closed by this aware instant are left out; None keeps all.
 
@@ -95,13 +102,39 @@ def read_candle_file(
     TableError
         Candles are refused, a symbol is unknown, or none of the candles had closed.
     """
+    return closed_candles(
+        known, read_rows(known, frame, timeframe, symbols, options), timeframe, closed_by=closed_by
+    )
+
+
+def read_rows(
+    known: Mapping[str, Instrument],
+    frame: pl.DataFrame,
+    timeframe: str,
+    symbols: list[str] | None = None,
+    options: ReadOptions = DEFAULT,
+) -> CandleRows:
+    """Return `flows.files.candle_files.read_candles`; instruments say whose prices may be zero or below."""
     exempt = [symbol for symbol, instrument in known.items() if instrument.allow_nonpositive]
-    candles = feeds.candles(frame, timeframe, symbols, exempt)
+    return read_candles_of_file(frame, timeframe, symbols, exempt, options)
+
+
+def closed_candles(
+    known: Mapping[str, Instrument],
+    read: CandleRows,
+    timeframe: str,
+    *,
+    closed_by: datetime | None = None,
+) -> CandleFile:
+    """Return candles of known instruments without those that had not closed.
+
+    Raises
+    ------
+    TableError
+        A symbol is unknown, or none of the candles had closed.
+    """
+    candles, notes = read.rows, [*read.notes]
     _refuse_unknown(candles["symbol"].unique().to_list(), known)
-    if symbols is not None and "symbol" in frame.columns:
-        frame = frame.filter(pl.col("symbol").is_in(symbols))
-    repeated = frame.height - candles.height
-    notes = [f"{repeated:,} rows repeat another and were dropped"] if repeated else []
     if closed_by is not None:
         candles, open_rows = _closed(candles, timeframe, known, closed_by)
         if open_rows and candles.is_empty():
@@ -110,13 +143,23 @@ def read_candle_file(
             )
         if open_rows:
             notes.append(f"{open_rows:,} candles that had not closed were left out")
-    return CandleFile(candles, tuple(notes))
+    return CandleFile(candles, tuple(notes), read.understood)
 
 
 def store_candles(
-    connection: psycopg.Connection[Any], file: CandleFile, timeframe: str, known: Mapping[str, Instrument]
+    connection: psycopg.Connection[Any],
+    file: CandleFile,
+    timeframe: str,
+    known: Mapping[str, Instrument],
+    *,
+    dry_run: bool = False,
 ) -> Loaded:
     """Upsert checked candles and register symbols that the table ``instruments`` lacks, in one transaction.
+
+    Parameters
+    ----------
+    dry_run
+        Report the changes without storing them.
 
     Raises
     ------
@@ -125,13 +168,16 @@ def store_candles(
     psycopg.Error
         The database fails; nothing is stored then.
     """
-    with connection.transaction():
+    with connection.transaction() as transaction:
         _register(connection, file.rows["symbol"].unique().to_list())
         upsert = load_for_table("upsert_candles", CANDLE_TABLE[timeframe])
         loaded = copy_rows(connection, file.rows, "candles", upsert)
         checked = _with_stored_before(connection, file.rows, timeframe)
-        feeds.check_spacing(checked, timeframe)
-    return replace(loaded, notes=(*file.notes, *candle_notes(checked, timeframe, known)))
+        check_spacing(checked, timeframe)
+        notes = (*file.notes, *candle_notes(checked, timeframe, known))
+        if dry_run:
+            raise psycopg.Rollback(transaction)
+    return replace(loaded, notes=notes)
 
 
 def _closed(

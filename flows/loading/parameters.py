@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from flows.files.options import DateOrder, Decimal, PresetName
 from flows.runtime.parameters import DAYS, parameter
 
 Location = Annotated[
@@ -25,6 +26,22 @@ Key = Annotated[
     parameter("NAME of the environment variable or Secret block whose value replaces {key} in the address."),
 ]
 Timezone = Annotated[str | None, parameter("Zone of times without one, such as America/New_York. None: UTC.")]
+Columns = Annotated[
+    dict[str, str] | None,
+    parameter('The feed\'s names of columns, by ours, such as {"timestamp": "Datum", "close": "Schluss"}.'),
+]
+Preset = Annotated[
+    PresetName | None,
+    parameter("The feed is as this provider gives it, where it leaves that open itself."),
+]
+Order = Annotated[
+    DateOrder | None,
+    parameter("Order of the numbers in dates such as 01/02/2024. None: inferred where the feed shows it."),
+]
+DecimalSign = Annotated[
+    Decimal | None,
+    parameter("What stands before the decimals. None: inferred where the feed shows it."),
+]
 Source = Annotated[
     str | None, parameter("Stored as source where the feed names none. None: the host of the address.")
 ]

@@ -73,11 +73,17 @@ class Content:
         By which the unchanged item is recognised next time.
     written_at
         The latest instant at which its rows can have been written.
+    described
+        Format, encoding and separator, for a user.
+    notes
+        Sentences about what the file does not say itself.
     """
 
     frame: pl.DataFrame
     version: Mapping[str, Any]
     written_at: datetime
+    described: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def single_item(location: str, span: Span, credentials: Credentials) -> Item:
@@ -236,14 +242,14 @@ def _read_file(path: Path, known: Mapping[str, Any]) -> Content | None:
         version = {"mtime_ns": before.st_mtime_ns, "size": before.st_size}
         if version == known:
             return None
-        frame = read_content(path)
+        table = read_content(path)
         after = path.stat()
     except OSError as error:
         raise SourceUnavailable(f"{path} can't be read: {error.strerror or error}") from None
     if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
         raise SourceUnavailable(f"{path} was written while it was read")
     written_at = min(datetime.fromtimestamp(before.st_mtime, UTC), datetime.now(UTC))
-    return Content(frame, version, written_at)
+    return Content(table.frame, version, written_at, table.described, table.notes)
 
 
 def _read_web(
@@ -263,6 +269,6 @@ def _read_web(
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if same_address and known.get("sha256") == sha256:
             return None
-        frame = read_content(received.path, complete=received.complete, size_limit_bytes=limits.size_bytes)
+        table = read_content(received.path, complete=received.complete, size_limit_bytes=limits.size_bytes)
     version = {"address": address, "sha256": sha256, "validators": dict(received.validators)}
-    return Content(frame, version, requested_at)
+    return Content(table.frame, version, requested_at, table.described, table.notes)

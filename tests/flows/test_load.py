@@ -1,5 +1,6 @@
 """The loader on a real Postgres: what a second load, a correction and a poorer file change; its messages."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,6 +207,54 @@ class TestCommand:
             "candles.csv: 2 rows, 0 new, 0 changed, 2 unchanged",
             "note: 2 rows repeat another and were dropped",
         ]
+
+    def test_a_dry_run_says_what_was_understood_and_stores_nothing(
+        self, database: psycopg.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "kurse.csv"
+        file.write_text("Datum;Anfang;Hoch;Tief;Schluss\n02.01.2024;10,0;12,0;9,0;11,0\n")
+        command = ["candles", str(file), "--timeframe", "1d", "--symbols", "SPY", "--map", "open=Anfang"]
+        assert main([*command, "--dry-run"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "format: UTF-8, semicolon between values, names in line 1",
+            "columns: timestamp = Datum, open = Anfang, high = Hoch, low = Tief, close = Schluss",
+            "numbers: decimal comma",
+            "dates: day, month, year",
+            "zone: dates of sessions; no zone is applied",
+            "order: oldest first",
+            "candles: 1 of 1 symbol",
+            "first candle: SPY 2024-01-02 00:00 UTC, open 10, high 12, low 9, close 11",
+            "last candle: SPY 2024-01-02 00:00 UTC, open 10, high 12, low 9, close 11",
+            "kurse.csv: 1 rows, 1 new, 0 changed, 0 unchanged; a dry run, nothing was stored",
+        ]
+        assert only(database, "SELECT count(*) FROM ohlcv_1d") == (0,)
+        assert only(database, "SELECT count(*) FROM instruments") == (0,)
+        assert main(command) == 0
+        assert only(database, "SELECT symbol, close FROM ohlcv_1d") == ("SPY", 11.0)
+
+    def test_a_candle_that_had_not_closed_when_the_file_was_written_is_left_out(
+        self, database: psycopg.Connection, file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        hours = pl.concat([candle_frame(timestamp=[DAY + timedelta(hours=hour)] * 2) for hour in range(3)])
+        hours.filter(symbol="BTC-USD").write_csv(file)
+        written = (DAY + timedelta(hours=2, minutes=30)).timestamp()
+        os.utime(file, (written, written))
+        assert main(["candles", str(file), "--timeframe", "1h"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "candles.csv: 2 rows, 2 new, 0 changed, 0 unchanged",
+            "note: 1 candles that had not closed were left out",
+        ]
+
+    def test_series_of_fred_are_no_candles(
+        self, database: psycopg.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "DEXUSEU.csv"
+        file.write_text("observation_date,DEXUSEU\n2024-01-02,1.09\n")
+        command = [str(file), "--preset", "fred"]
+        assert main(["candles", *command, "--timeframe", "1d", "--symbols", "EURUSD"]) == 1
+        assert "one value a date is no candle" in capsys.readouterr().err
+        assert main(["indicators", *command]) == 0
+        assert only(database, "SELECT series_id, value FROM economic_indicators") == ("DEXUSEU", 1.09)
 
     def test_a_bad_file_is_named(
         self, database: psycopg.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]

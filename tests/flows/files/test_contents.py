@@ -20,15 +20,15 @@ def file(tmp_path: Path) -> Path:
 
 def test_the_format_follows_from_the_first_bytes(file: Path) -> None:
     FRAME.write_csv(file)
-    assert read_content(file).equals(FRAME)
+    assert read_content(file).frame.equals(FRAME)
     FRAME.write_parquet(file)
-    assert read_content(file).equals(FRAME)
+    assert read_content(file).frame.equals(FRAME)
     FRAME.write_json(file)
-    assert read_content(file).equals(FRAME)
+    assert read_content(file).frame.equals(FRAME)
     FRAME.write_ndjson(file)
-    assert read_content(file).equals(FRAME)
+    assert read_content(file).frame.equals(FRAME)
     file.write_bytes(b"\xef\xbb\xbfa,b\n1,x\n2,y\n")
-    assert read_content(file).equals(FRAME)
+    assert read_content(file).frame.equals(FRAME)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_few_bytes_of_parquet_that_become_many_are_refused(file: Path) -> None:
     assert file.stat().st_size < 100_000
     with pytest.raises(TableError, match=r"its 1,000,000 rows take 8\.0 MB and more, above the size limit"):
         read_content(file, size_limit_bytes=1_000_000)
-    assert read_content(file, size_limit_bytes=10_000_000).height == 1_000_000
+    assert read_content(file, size_limit_bytes=10_000_000).frame.height == 1_000_000
 
 
 def test_a_csv_that_may_be_cut_off_must_end_with_a_line_break(file: Path) -> None:
     file.write_bytes(b"a,b\n1,x\n2,y")
-    assert read_content(file).equals(FRAME)
+    assert read_content(file).frame.equals(FRAME)
     with pytest.raises(TableError, match="it ends within a line"):
         read_content(file, complete=False)
     file.write_bytes(b"a,b\n1,x\n2,y\n")
-    assert read_content(file, complete=False).equals(FRAME)
+    assert read_content(file, complete=False).frame.equals(FRAME)

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.files.figures import figure, with_figures
+from flows.files.figures import with_figures
+
+
+def figures(*texts: str | None) -> list[float | None]:
+    return with_figures(pl.DataFrame({"actual": texts}, schema={"actual": pl.String}), ["actual"])[0][
+        "actual"
+    ].to_list()
 
 
 @pytest.mark.parametrize(
@@ -27,28 +33,50 @@ from flows.files.figures import figure, with_figures
         ("104.", 104.0),
         ("Pass", None),
         ("", None),
+        ("-", None),
         ("All Day", None),
         ("5.10|2.3", None),
         ("12X", None),
     ],
 )
 def test_figures(text: str, number: float | None) -> None:
-    assert figure(text) == (None if number is None else pytest.approx(number, rel=1e-12))
+    assert figures(text) == [None if number is None else pytest.approx(number, rel=1e-12)]
 
 
 @given(st.floats(min_value=-1e12, max_value=1e12).map(lambda number: round(number, 3)))
 def test_a_number_with_separators_and_a_unit_is_that_number(number: float) -> None:
-    assert figure(f"{number:,.3f}%") == number
+    assert figures(f"{number:,.3f}%") == [number]
 
 
 def test_columns_of_text_become_numbers_and_others_stay() -> None:
     frame = pl.DataFrame(
         {"actual": ["1K", "Pass", None, " "], "forecast": [0.5, None, 1.0, 2.0], "title": ["a"] * 4}
     )
-    numbers, unreadable = with_figures(frame, ("actual", "forecast", "previous"))
+    numbers, notes = with_figures(frame, ("actual", "forecast", "previous"))
     assert numbers.to_dict(as_series=False) == {
         "actual": [1000.0, None, None, None],
         "forecast": [0.5, None, 1.0, 2.0],
         "title": ["a"] * 4,
     }
-    assert unreadable == ["Pass"]
+    assert notes == ["figures that are no numbers are left out: 'Pass'"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [
+        (["0.3%", "0.2%", "0.003"], [0.3, 0.2, None]),
+        (["0.3", "0.2", "40%"], [0.3, 0.2, None]),
+        (["0.3%", "0", "0.0"], [0.3, 0.0, 0.0]),
+        (["254K", "229K", "231"], [254e3, 229e3, None]),
+        (["1.1K", "950", "980"], [1100.0, 950.0, 980.0]),
+        (["0.9M", "1.1B"], [0.9e6, 1.1e9]),
+    ],
+)
+def test_units_are_not_mixed_within_a_series(texts: list[str], kept: list[float | None]) -> None:
+    frame = pl.DataFrame({"title": ["A"] * len(texts), "currency": ["USD"] * len(texts), "actual": texts})
+    read, notes = with_figures(frame, ["actual"])
+    assert read["actual"].to_list() == kept
+    assert [note for note in notes if "unit is doubtful" in note] == notes
+    assert bool(notes) == (None in kept)
+    apart = frame.with_columns(title=pl.Series([str(place) for place in range(len(texts))]))
+    assert with_figures(apart, ["actual"])[0]["actual"].null_count() == 0

@@ -1,4 +1,4 @@
-"""Calendars and candles as providers give them, read into the columns of the tables."""
+"""Calendars as providers give them, read into the columns of the tables."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.files import feeds
 from flows.files.calendar_files import CALENDAR, read_calendar_file
 from flows.files.frames import TableError
 from flows.files.providers import event_types
@@ -126,54 +125,3 @@ def test_types_of_events_follow_from_currency_and_title() -> None:
     ]
     types = event_types([currency for currency, _ in titles], [title for _, title in titles])
     assert types == ["fomc", "rate_decision", "nfp", "other", "other", "other"]
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {
-            "date": "2024-06-12T13:00Z",
-            "open": 1.0,
-            "low": 0.5,
-            "high": 2.0,
-            "close": 1.5,
-            "volume": 10,
-            "label": "June",
-        },
-        {"t": 1718197200, "o": 1, "h": 2, "l": 0.5, "c": 1.5, "v": 10, "vw": 1.2, "n": 3},
-        {
-            "Datetime": "2024-06-12 13:00:00+00:00",
-            "Open": "1",
-            "High": "2",
-            "Low": "0.5",
-            "Close": "1.5",
-            "Volume": "10",
-        },
-    ],
-)
-def test_candles_of_providers(row: dict[str, Any]) -> None:
-    (candle,) = feeds.candles(pl.DataFrame([row]), "1h", ["SPY"]).to_dicts()
-    assert candle == {
-        "symbol": "SPY",
-        "ts": RELEASE.replace(hour=13, minute=0),
-        "open": 1.0,
-        "high": 2.0,
-        "low": 0.5,
-        "close": 1.5,
-        "volume": 10.0,
-        "amount": None,
-    }
-
-
-def test_candles_in_our_own_columns_with_another_one_are_refused() -> None:
-    row = {
-        "symbol": "SPY",
-        "timestamp": "2024-06-12T13:00Z",
-        "open": 1,
-        "high": 2,
-        "low": 1,
-        "close": 1,
-        "colour": "red",
-    }
-    with pytest.raises(TableError, match="unknown columns: colour"):
-        feeds.candles(pl.DataFrame([row]), "1h")

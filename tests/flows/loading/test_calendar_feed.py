@@ -104,7 +104,7 @@ BAD: dict[str, tuple[Answer, str]] = {
         "an HTML or XML page with the title 'Log in'",
     ),
     "an error as JSON": (Answer(b'{"error": "Invalid key of-the-feed"}'), "Invalid key …"),
-    "other columns": (answer([{"a": 1, "b": 2}]), "missing columns: event_time, event_type, title"),
+    "other columns": (answer([{"a": 1, "b": 2}]), "missing columns: event_time, title"),
     "a heading alone": (
         Answer(b"event_time,event_type,title\n"),
         "it has no rows; it begins with 'event_time",

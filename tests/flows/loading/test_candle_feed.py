@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from flows.files.errors import TableError
+from flows.files.options import ReadOptions
 from flows.loading.candle_feed import CandleFeed, CandleOutcome, load_candle_item
 from flows.loading.credentials import Credentials
 from flows.loading.download import DownloadLimits
@@ -84,6 +86,28 @@ def test_a_folder_with_a_file_for_each_symbol(database: psycopg.Connection[Any],
     assert loaded(load(tmp_path, aliases=aliases, force=True))["ETH-USD"] == Loaded(0, 0, 40)
     candles(41, NOW).write_csv(tmp_path / "BTCUSDT.csv")
     assert loaded(load(tmp_path, aliases=aliases)) == {"BTC-USD": Loaded(1, 0, 40), "ETH-USD": None}
+
+
+def test_settings_of_a_feed_say_what_its_file_leaves_open(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    rows = "".join(
+        f"{symbol};01/02/2024 0{hour}:00;1,5;2,5;0,5;1,5\n"
+        for symbol in ("BTCUSDT", "ETHUSDT")
+        for hour in range(3)
+    )
+    (tmp_path / "candles.csv").write_text("Ticker;Zeit;Open;High;Low;Close\n" + rows)
+    options = ReadOptions({"timestamp": "Zeit"}, "Europe/Berlin", "dmy")
+    names = {"BTC-USD": "BTCUSDT", "ETH-USD": "ETHUSDT"}
+    feed = CandleFeed("1h", None, names, 0.9, LIMITS, False, options)
+    (item,) = candle_items(str(tmp_path / "candles.csv"), "1h", [], Span(7, 0), Credentials(), names)
+    with RunDatabase() as runs:
+        outcomes = load_candle_item(runs, item, feed, Credentials())
+        assert loaded(outcomes) == {"BTC-USD": Loaded(3, 0, 0), "ETH-USD": Loaded(3, 0, 0)}
+        assert outcomes[0].last == "2024-02-01 01:00"
+        unsure = replace(feed, options=ReadOptions({"timestamp": "Zeit"}, "Europe/Berlin"), force=True)
+        with pytest.raises(TableError, match=r"candles\.csv: the date '01/02/2024' is .* --date-order"):
+            load_candle_item(runs, item, unsure, Credentials())
 
 
 def test_one_bad_symbol_stops_no_other_and_is_read_again(
