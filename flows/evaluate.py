@@ -1,7 +1,8 @@
-"""``python -m flows.evaluate``: back-tests a bundle over a past period, beside a random walk.
+"""``python -m flows.evaluate``: says whether a bundle is better than simple baselines on a past period.
 
-Forecasts at one instant after the other from the candles and the calendar known then, and compares with the
-actual closes. Prints tables and writes every step of every forecast to a Parquet file.
+Forecasts at one instant after the other from the candles and the calendar known then, with events and
+without, and compares with the actual closes. Prints the answers and tables, and writes a report (HTML) and
+every step of every forecast (Parquet).
 """
 
 import argparse
@@ -25,11 +26,15 @@ from flows.backtest.history import (
     history_from_files,
 )
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
-from flows.backtest.walk_forward import RANDOM_WALK, WalkResult, made_at_instants, walk
+from flows.backtest.walk_forward import WalkResult, made_at_instants, walk
+from flows.evaluation.evaluation import Evaluation, LeftOut, Settings, evaluation_of
+from flows.evaluation.report import write_html, write_json
+from flows.evaluation.terminal_tables import answer_lines, baseline_table, event_table, return_table
 from flows.events import EventError
 from flows.files.frames import TableError
 from flows.forecasting.forecasts import Order, SamplingSettings, build_request, usable_lookback
-from flows.runtime.arguments import instant, names_in, positive
+from flows.forecasting.training_span import training_span
+from flows.runtime.arguments import instant, names_in, not_negative, positive
 from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
 from flows.runtime.settings import FlowSettings
@@ -69,8 +74,9 @@ def evaluate(args: argparse.Namespace) -> int:
     Raises
     ------
     HistoryError
-        There is no history, or no forecast was made.
+        There is no history, no forecast was made, or the folder of a file does not exist.
     """
+    check_folders(args)
     with server(args.bundle, args.server) as address, client_of(address) as client:
         model = client.model()
         lookback = usable_lookback(args.lookback, args.pred_len, model.max_context, model.limits.min_candles)
@@ -81,6 +87,20 @@ def evaluate(args: argparse.Namespace) -> int:
         raise HistoryError(f"nothing was forecast: {counted(result.skipped)}")
     report(result, model, history, period, args)
     return 0
+
+
+def check_folders(args: argparse.Namespace) -> None:
+    """Refuse files that can't be written before hours are spent on what they would hold.
+
+    Raises
+    ------
+    HistoryError
+        The folder of a file does not exist.
+    """
+    for option in ("out", "html", "json"):
+        file: Path | None = getattr(args, option)
+        if file is not None and not file.parent.is_dir():
+            raise HistoryError(f"--{option} {file}: there is no folder {file.parent}; make it first")
 
 
 @contextmanager
@@ -131,15 +151,14 @@ def walk_over(
         period.lookback,
         instants,
         with_events=args.with_events,
+        compare_events=args.with_events,
         shorter_lookback=args.timeframe in FlowSettings.from_env().shorter_lookback,
         stale_after=args.stale_after,
     )
     with Progress(console=console, transient=True) as progress:
         try:
             for step in progress.track(steps, total=len(instants), description=f"asking {model.name}"):
-                result.scored += step.scored
-                result.skipped += step.skipped
-                result.without_events += step.without_events
+                result.add(step)
         except KeyboardInterrupt:
             console.print("stopped: the tables show the forecasts made until now")
     return result
@@ -148,8 +167,16 @@ def walk_over(
 def report(
     result: WalkResult, model: ModelInfo, history: MarketHistory, period: Period, args: argparse.Namespace
 ) -> None:
-    """Print the tables and write the Parquet file."""
-    forecasts = [forecast for forecast in result.scored if forecast.model != RANDOM_WALK]
+    """Print the answers and the tables, and write the files."""
+    evaluation = evaluation_of(result.scored, _settings(model, period, args), left_out(result, history))
+    for line in answer_lines(evaluation):
+        console.print(line)
+    if evaluation.settings.training_span is None:
+        console.print(
+            f"{model.name} does not say on which candles it was trained: if they include this period, every "
+            "figure is too good."
+        )
+    forecasts = [forecast for forecast in result.scored if forecast.model == model.name]
     calibrated = calibrate_later_half(forecasts)
     steps = frame_of(result.scored, calibrated)
     title = (
@@ -167,12 +194,58 @@ def report(
         console.print(coverage_table(steps.filter(pl.col("model") == model.name), classes, title))
     else:
         console.print("No calibration: too few forecasts had matured by the middle of the period.")
+    console.print(baseline_table(evaluation))
+    if evaluation.event_effects:
+        console.print(event_table(evaluation))
+    console.print(return_table(evaluation))
     for reason, count in sorted(result.without_events.items()):
         console.print(f"WITHOUT EVENTS: {count:,} forecasts: {reason}")
     if result.skipped:
         console.print(f"Left out: {counted(result.skipped)}")
+    write_files(evaluation, steps, args)
+
+
+def write_files(evaluation: Evaluation, steps: pl.DataFrame, args: argparse.Namespace) -> None:
+    """Write the forecasts, the report and, if wanted, the figures."""
     steps.write_parquet(args.out)
     console.print(f"Wrote {args.out}: {steps.height:,} rows, a row per forecast and step.")
+    page = args.html or args.out.with_suffix(".html")
+    write_html(evaluation, page)
+    console.print(f"Wrote {page}: the report, for a browser.")
+    if args.json is not None:
+        write_json(evaluation, args.json)
+        console.print(f"Wrote {args.json}: every figure.")
+
+
+def _settings(model: ModelInfo, period: Period, args: argparse.Namespace) -> Settings:
+    span = training_span(model)
+    return Settings(
+        model=model.name,
+        version=model.version,
+        timeframe=period.timeframe,
+        start=period.start,
+        end=period.end,
+        pred_len=period.pred_len,
+        lookback=period.lookback,
+        samples=args.samples,
+        seed=args.seed,
+        cost_bp=args.cost_bp,
+        training_span=None if span is None else str(span),
+    )
+
+
+def left_out(result: WalkResult, history: MarketHistory) -> LeftOut:
+    """Return the windows that were left out, and why a symbol has no forecast at all."""
+    forecast = {each.symbol for each in result.scored}
+    reasons: dict[str, list[str]] = {symbol: [] for symbol in history.instruments if symbol not in forecast}
+    for (symbol, reason), count in sorted(result.left_out.items()):
+        if symbol in reasons:
+            reasons[symbol].append(f"{count:,} windows: {reason}")
+    return LeftOut(
+        dict(sorted(result.skipped.items())),
+        {symbol: "; ".join(texts) or "no new candle" for symbol, texts in reasons.items()},
+        dict(sorted(result.without_events.items())),
+    )
 
 
 def counted(reasons: Counter[str]) -> str:
@@ -216,6 +289,17 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("evaluation.parquet"), help="default evaluation.parquet"
     )
+    parser.add_argument(
+        "--html", type=Path, help="the report; beside --out, with the ending .html, unless given"
+    )
+    parser.add_argument("--json", type=Path, help="write every figure to this file, too")
+    parser.add_argument(
+        "--cost-bp",
+        type=not_negative,
+        default=5.0,
+        help="cost of a change of position, basis points of the value traded (default 5)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the resampled intervals (default 0)")
     return parser
 
 

@@ -16,7 +16,12 @@ settings.load_profile("suite")
 for variable in ("OMP_NUM_THREADS", "KRONOS_THREADS"):
     os.environ.setdefault(variable, "1")
 
-pytest_plugins = ["tests.helpers.bundles", "tests.helpers.cuda", "tests.helpers.databases"]
+pytest_plugins = [
+    "tests.helpers.browser",
+    "tests.helpers.bundles",
+    "tests.helpers.cuda",
+    "tests.helpers.databases",
+]
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,14 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from flows.backtest.walk_forward import RANDOM_WALK, Scored
+from flows.backtest.baselines import RANDOM_WALK
+from flows.backtest.scored import Scored
 from flows.scoring.calibration import calibrate, learn
 from flows.scoring.metrics import covered
 from flows.scoring.score_tables import comparison, figure_text
 from flows.scoring.splits import SHOWN_STEPS, beside, summary
 from flows.scoring.steps import WIDE_SCHEMA, score_lists, steps_of
+from market.times import instant
 from market.types import Float64Array
 
 _SHORT: Final = {"made under": "under", "rate_decision": "rates"}
@@ -28,6 +30,8 @@ class Calibrated:
 
     Attributes
     ----------
+    model
+        Name of the model whose forecasts these are.
     learned_by
         Forecasts that had matured by this instant were learned from; those made later are the test.
     learned, tested
@@ -36,6 +40,7 @@ class Calibrated:
         (2, pred_len) calibrated p10 and p90, by symbol and as_of.
     """
 
+    model: str
     learned_by: datetime
     learned: int
     tested: int
@@ -48,7 +53,7 @@ def calibrate_later_half(scored: Sequence[Scored]) -> Calibrated:
     Parameters
     ----------
     scored
-        Forecasts of one model, all of one pred_len.
+        Forecasts of one model, at least one, all of one pred_len.
     """
     made = sorted({forecast.made_at for forecast in scored})
     middle = made[len(made) // 2]
@@ -69,11 +74,14 @@ def calibrate_later_half(scored: Sequence[Scored]) -> Calibrated:
         }
         learned += len(past) if calibrated else 0
         bands |= calibrated
-    return Calibrated(middle, learned, len(bands), bands)
+    return Calibrated(scored[0].model, middle, learned, len(bands), bands)
 
 
 def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> pl.DataFrame:
-    """Return one row per forecast and step, as `flows.scoring.steps.steps_of`, with ``ts`` of the candle.
+    """Return one row per forecast and step, as `flows.scoring.steps.steps_of` has them.
+
+    Further columns are the candle's ``ts``, the instant ``made_at``, and ``pit_low``, ``pit_high`` and
+    ``log_score`` as in `flows.backtest.distributions.DistributionScores`.
 
     Parameters
     ----------
@@ -83,17 +91,29 @@ def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> 
         Calibrated envelopes of the model's forecasts.
     """
     forecasts = list(scored)
-    bands = {} if calibrated is None else calibrated.bands
-    rows = [_wide(forecast, bands) for forecast in forecasts]
+    rows = [_wide(forecast, calibrated) for forecast in forecasts]
     steps = steps_of(pl.DataFrame(rows, schema=WIDE_SCHEMA))
     times = np.concatenate([forecast.timestamps for forecast in forecasts])
-    return steps.with_columns(ts=pl.Series(times).dt.replace_time_zone("UTC"))
+    made_at = np.concatenate([np.full(len(each.timestamps), instant(each.made_at)) for each in forecasts])
+    distributions = {
+        name: pl.Series(np.concatenate([getattr(each.distribution, name) for each in forecasts])).fill_nan(
+            None
+        )
+        for name in ("pit_low", "pit_high", "log_score")
+    }
+    return steps.with_columns(
+        ts=pl.Series(times).dt.replace_time_zone("UTC"),
+        made_at=pl.Series(made_at).dt.replace_time_zone("UTC"),
+        **distributions,
+    )
 
 
-def _wide(scored: Scored, bands: dict[tuple[str, datetime], Float64Array]) -> dict[str, Any]:
+def _wide(scored: Scored, calibrated: Calibrated | None) -> dict[str, Any]:
     """Return a row of `WIDE_SCHEMA`."""
     scores = scored.scores
-    band = None if scored.model == RANDOM_WALK else bands.get((scored.symbol, scored.as_of))
+    band = None
+    if calibrated is not None and scored.model == calibrated.model:
+        band = calibrated.bands.get((scored.symbol, scored.as_of))
     if band is not None:
         scores = replace(scores, covered_calibrated=covered(band[0], band[1], scores.actual))
     return {

@@ -1,71 +1,36 @@
 """Forecasts a past period instant by instant, each from the data known then, and scores the forecasts.
 
-Each forecast of the model is paired with that of a random walk from the same window.
+Each forecast of the model is followed by the baselines of the same window.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Final
 
 import numpy as np
 import polars as pl
 
 from flows.backtest.history import HistoryError, MarketHistory
+from flows.backtest.scored import Scored, scored_baselines, scored_forecast, scored_without_events
 from flows.events import EventError, EventRequest, EventResult, build_event_arrays, load_config
 from flows.events.source import EventSources
 from flows.forecasting.candles import CandleWindow, closed_windows
 from flows.forecasting.event_plan import EventPlan, plan_with
-from flows.forecasting.forecasts import Order, SamplingSettings, build_row
+from flows.forecasting.forecasts import Order, SamplingSettings
 from flows.forecasting.lookback import shortened
+from flows.forecasting.training_span import TrainingSpan, training_span
 from flows.runtime.settings import WORKERS
-from flows.scoring.forecast_scores import Closes, matured_at
-from flows.scoring.metrics import FEWEST_PATHS, StepScores, lognormal_crps, score_steps
-from flows.scoring.random_walk import random_walk
-from flows.scoring.step_events import ReleaseDays, StepEvents
+from flows.scoring.forecast_scores import Closes
+from flows.scoring.step_events import ReleaseDays
 from inference_server.schemas import ModelInfo, PredictAnswer
 from market.closed_candles import STILL_OPEN
 from market.timeframes import CANDLE_DURATION
-from market.types import DatetimeArray, Float64Array
-
-RANDOM_WALK: Final = "random walk"
+from market.times import aware
 
 Ask = Callable[[Order], PredictAnswer]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A forecast and its scores against the actual closes.
-
-    Attributes
-    ----------
-    as_of
-        Open of the last candle used, aware.
-    made_at, matured_at
-        The instant of the forecast, and the close of its last candle, aware.
-    timestamps
-        (pred_len,) datetime64[us], UTC, of the predicted candles.
-    quantiles
-        (3, pred_len): p10, p50, p90.
-    events
-        Releases on its candles; None without a calendar.
-    """
-
-    model: str
-    symbol: str
-    asset_class: str
-    as_of: datetime
-    made_at: datetime
-    matured_at: datetime
-    timestamps: DatetimeArray
-    quantiles: Float64Array
-    last_close: float
-    scores: StepScores
-    events: StepEvents | None
-    events_active: list[str]
 
 
 @dataclass
@@ -75,16 +40,31 @@ class WalkResult:
     Attributes
     ----------
     scored
-        The model's forecasts and the random walk's, pair by pair.
-    skipped
-        Numbers of windows without a forecast, by reason.
+        Of each window the model's forecast, those of the baselines, and, if wanted, the model's without
+        events.
+    left_out
+        Numbers of windows without a forecast, by symbol and reason.
     without_events
         Numbers of forecasts made without events, by reason.
     """
 
     scored: list[Scored] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     without_events: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "WalkResult") -> None:
+        """Append the forecasts of another part of the walk, and add its numbers."""
+        self.scored += other.scored
+        self.left_out += other.left_out
+        self.without_events += other.without_events
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Numbers of windows without a forecast, by reason."""
+        numbers: Counter[str] = Counter()
+        for (_, reason), number in self.left_out.items():
+            numbers[reason] += number
+        return numbers
 
 
 def walk(
@@ -96,10 +76,14 @@ def walk(
     made_at: Sequence[datetime],
     *,
     with_events: bool = True,
+    compare_events: bool = False,
     shorter_lookback: bool = False,
     stale_after: int | None = None,
 ) -> Iterator[WalkResult]:
     """Forecast at each instant in turn and yield its result.
+
+    Windows whose horizon begins within the training span of the model's manifest, before it, or less than the
+    length of a horizon after it are left out: the model may have seen what it would forecast.
 
     Parameters
     ----------
@@ -110,6 +94,8 @@ def walk(
     made_at
         Instants, aware, increasing. A symbol without a new candle since the previous instant, as while its
         market is shut, is not forecast again.
+    compare_events
+        Whether each forecast with events is made a second time without them, from the same seed.
     shorter_lookback
         Whether windows are shortened where their last close would be clipped, as `predict_batch` does.
     stale_after
@@ -122,40 +108,35 @@ def walk(
     """
     closes = Closes(history.candles)
     days = _release_days(history)
+    span = training_span(model)
     newest: dict[str, datetime] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         for instant in made_at:
             step = WalkResult()
-            windows = _windows(history, model, sampling, lookback, instant, step.skipped, stale_after)
+            windows = _windows(history, model, sampling, lookback, instant, step.left_out, stale_after)
             windows = {name: window for name, window in windows.items() if newest.get(name) != window.as_of}
             newest |= {name: window.as_of for name, window in windows.items()}
+            windows = _comparable(windows, span, step.left_out)
             if shorter_lookback:
                 windows = shortened(windows, model.limits.min_candles)
             plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
             step.without_events.update(plan.reasons.values())
-            orders = [
-                Order(
-                    name,
-                    window,
-                    sampling,
-                    model.version,
-                    plan.arrays.get(name),
-                    plan.contexts.get(name),
-                    store_samples=True,  # the scores are taken over the sample paths
-                )
-                for name, window in windows.items()
-            ]
-            for order, answer in zip(orders, pool.map(ask, orders), strict=True):
-                if answer.model.version != model.version:
-                    raise HistoryError(
-                        f"the server went on from {model.name} {model.version} to {answer.model.version}: an "
-                        "evaluation is of one model; run it again"
-                    )
+            orders = _orders(windows, plan, sampling, model.version)
+            others = _without_events(orders) if compare_events else []
+            answers = _answers(pool, ask, [*orders, *others], model)
+            for order, answer in zip(orders, answers, strict=False):  # the second answers come after these
                 actual = closes.at(order.symbol, order.window.future_timestamps)
                 if np.isfinite(actual).any():
-                    step.scored += _pair(order, answer, actual, instant, days)
+                    forecast = scored_forecast(order, answer, actual, instant, days)
+                    step.scored += [forecast, *scored_baselines(forecast, order.window.columns["close"])]
                 else:
-                    step.skipped["no candle of the horizon is there"] += 1
+                    step.left_out[order.symbol, "no candle of the horizon is there"] += 1
+            made = {each.symbol: each for each in step.scored if each.model == model.name}
+            step.scored += [
+                scored_without_events(made[other.symbol], other, answer)
+                for other, answer in zip(others, answers[len(orders) :], strict=True)
+                if other.symbol in made
+            ]
             yield step
 
 
@@ -171,7 +152,7 @@ def _windows(
     sampling: SamplingSettings,
     lookback: int,
     instant: datetime,
-    skipped: Counter[str],
+    left_out: Counter[tuple[str, str]],
     stale_after: int | None,
 ) -> dict[str, CandleWindow]:
     """Return the windows that the flow would cut at an instant; count those left out, by reason."""
@@ -190,9 +171,25 @@ def _windows(
         min_candles=model.limits.min_candles,
         stale_after=stale_after,
     )
-    skipped["too few candles before it"] += len(cut.unusable)
-    skipped["the feed had stopped"] += len(cut.stale)
+    left_out.update((symbol, "too few candles before it") for symbol in cut.unusable)
+    left_out.update((symbol, "the feed had stopped") for symbol in cut.stale)
     return cut.windows
+
+
+def _comparable(
+    windows: Mapping[str, CandleWindow], span: TrainingSpan | None, left_out: Counter[tuple[str, str]]
+) -> dict[str, CandleWindow]:
+    """Return the windows that say how good the model is; count the others, by reason."""
+    usable = {}
+    for symbol, window in windows.items():
+        horizon = aware(window.future_timestamps[-1]) - window.as_of
+        if span is not None and window.as_of < span.last + horizon:
+            left_out[symbol, f"not after the model's training ({span}) and a gap of a horizon"] += 1
+        elif not (window.columns["close"] > 0).all():
+            left_out[symbol, "a close at or below 0, so that the baselines are undefined"] += 1
+        else:
+            usable[symbol] = window
+    return usable
 
 
 def _plan(
@@ -219,6 +216,46 @@ def _event_arrays(
     return build_event_arrays(requests, sources.calendar, sources.leaders, load_config(), sources.rates)
 
 
+def _orders(
+    windows: Mapping[str, CandleWindow], plan: EventPlan, sampling: SamplingSettings, version: str
+) -> list[Order]:
+    return [
+        Order(
+            name,
+            window,
+            sampling,
+            version,
+            plan.arrays.get(name),
+            plan.contexts.get(name),
+            store_samples=True,  # the scores are taken over the sample paths
+        )
+        for name, window in windows.items()
+    ]
+
+
+def _without_events(orders: Sequence[Order]) -> list[Order]:
+    """Return the orders with events a second time, without them; the default seed is the same."""
+    return [replace(order, events=None, event_context=None) for order in orders if order.events is not None]
+
+
+def _answers(pool: Executor, ask: Ask, orders: Sequence[Order], model: ModelInfo) -> list[PredictAnswer]:
+    """Return the answers to the orders of an instant.
+
+    Raises
+    ------
+    HistoryError
+        Another model made one of them.
+    """
+    answers = list(pool.map(ask, orders))
+    for answer in answers:
+        if answer.model.version != model.version:
+            raise HistoryError(
+                f"the server went on from {model.name} {model.version} to {answer.model.version}: an "
+                "evaluation is of one model; run it again"
+            )
+    return answers
+
+
 def _release_days(history: MarketHistory) -> ReleaseDays | None:
     """Return the lookup of releases on predicted candles, or None without a calendar."""
     if history.sources is None:
@@ -226,42 +263,3 @@ def _release_days(history: MarketHistory) -> ReleaseDays | None:
     return ReleaseDays(
         history.sources.calendar, history.sources.rates, list(history.instruments), load_config()
     )
-
-
-def _pair(
-    order: Order, answer: PredictAnswer, actual: Float64Array, instant: datetime, days: ReleaseDays | None
-) -> list[Scored]:
-    """Return the model's forecast and the random walk's from the same window, both with scores."""
-    window, timeframe = order.window, order.sampling.timeframe
-    stamps = window.future_timestamps
-    row = build_row(order, answer)
-    paths = np.asarray(answer.samples, dtype=np.float64)
-    quantiles = np.array([row.p10, row.p50, row.p90])
-    forecast = Scored(
-        model=answer.model.name,
-        symbol=order.symbol,
-        asset_class=window.instrument.asset_class,
-        as_of=window.as_of,
-        made_at=instant,
-        matured_at=matured_at(window.instrument, timeframe, stamps),
-        timestamps=stamps,
-        quantiles=quantiles,
-        last_close=window.last_close,
-        scores=score_steps(
-            quantiles, actual, window.last_close, paths=paths if len(paths) >= FEWEST_PATHS else None
-        ),
-        events=None if days is None else days.of(window.instrument, timeframe, stamps),
-        events_active=(order.event_context or {}).get("events_active", []),
-    )
-    baseline = random_walk(window.columns["close"], len(stamps))
-    baseline_scores = score_steps(baseline.quantiles(), actual, window.last_close)
-    crps = lognormal_crps(baseline.median, baseline.sigma, actual)
-    return [
-        forecast,
-        replace(
-            forecast,
-            model=RANDOM_WALK,
-            quantiles=baseline.quantiles(),
-            scores=replace(baseline_scores, crps=crps),
-        ),
-    ]

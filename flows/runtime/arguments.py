@@ -1,6 +1,7 @@
 """Reads the values of command lines, environment variables and flow parameters: names, instants, numbers."""
 
 import argparse
+import math
 from datetime import UTC, datetime
 
 from market.times import in_utc
@@ -47,4 +48,21 @@ def positive(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """Return the finite number of 0 and above in a text; a type of argparse.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        The text is not such a number.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 and above")
     return number

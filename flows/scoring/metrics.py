@@ -159,12 +159,13 @@ def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Fl
     spread = np.where(sigma == 0, 1.0, sigma)
     z = np.log(actual / median) / spread
     mean = median * np.exp(spread**2 / 2)
-    score = actual * (2 * _normal_cdf(z) - 1) - 2 * mean * (
-        _normal_cdf(z - spread) + _normal_cdf(spread / math.sqrt(2)) - 1
+    score = actual * (2 * normal_cdf(z) - 1) - 2 * mean * (
+        normal_cdf(z - spread) + normal_cdf(spread / math.sqrt(2)) - 1
     )
     return np.where(sigma == 0, np.abs(actual - median), score)
 
 
-def _normal_cdf(z: Float64Array) -> Float64Array:
+def normal_cdf(z: Float64Array) -> Float64Array:
+    """Return the standard normal distribution function of an array of any shape."""
     # NumPy has no error function, and SciPy is not a dependency for one function.
     return np.asarray((1 + np.vectorize(math.erf, otypes=[np.float64])(z / math.sqrt(2))) / 2)

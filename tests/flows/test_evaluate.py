@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import psycopg
@@ -12,9 +13,12 @@ import pytest
 from rich.console import Console
 
 from flows import evaluate as module
+from flows.backtest.baselines import RANDOM_WALK
+from flows.backtest.distributions import scores_of_paths
 from flows.backtest.history import HistoryError, Period, history_from_files
+from flows.backtest.scored import Scored
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
-from flows.backtest.walk_forward import RANDOM_WALK, Scored
+from flows.backtest.walk_forward import WalkResult
 from flows.evaluate import main
 from flows.generated.market import END, generate_market
 from flows.load import load_calendar, load_candles
@@ -38,7 +42,8 @@ def forecasts(count: int, *, width: float, model: str = "m", seed: int = 4) -> l
         found.append(
             Scored(
                 model, "BTC-USD", "crypto", last, made, end, stamps,
-                quantiles, 100.0, score_steps(quantiles, actual, 100.0), None, [],
+                quantiles, 100.0, score_steps(quantiles, actual, 100.0),
+                scores_of_paths(quantiles, actual, 100.0), None, [],
             )
         )  # fmt: skip
     return found
@@ -126,15 +131,25 @@ def test_files_and_database_give_the_same_figures(
     assert main(arguments(tmp_path / "files.parquet", "--data", str(market_folder), "--server", server)) == 0
     text = module.console.export_text()
     assert "tiny beside a random walk" in text
+    first, second = (text.index(words) for words in ("Better than the baselines", "Do events help?"))
+    assert first < second < text.index("tiny beside a random walk")
+    assert "tiny does not say on which candles it was trained" in text
     assert "No calibration: too few" in text
     market = generate_market(days=60, hours=400)
     load_candles(database, market.candles_1h, "1h")
     load_candles(database, market.candles_1d, "1d")
     load_calendar(database, market.calendar)
     monkeypatch.setenv("KRONOS_SERVER", server)
-    assert main(arguments(tmp_path / "database.parquet")) == 0
+    figures = tmp_path / "figures.json"
+    assert main(arguments(tmp_path / "database.parquet", "--json", str(figures), "--cost-bp", "2")) == 0
+    written = msgspec.json.decode(figures.read_bytes())
+    assert written["settings"]["cost_bp"] == 2
+    assert written["windows"] == 2 * 4
+    assert {effect["group"] for effect in written["event_effects"]} >= {"all"}
+    for name in ("files", "database"):
+        assert "Better than the baselines" in (tmp_path / f"{name}.html").read_text()
     files, stored = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("files", "database"))
-    assert files.height == 2 * 2 * 4 * 4  # models, symbols, instants, steps
+    assert files.height == 5 * 2 * 4 * 4  # models, symbols, instants, steps
     assert files.equals(stored)
     assert files["crps"].null_count() == 0
     assert files.select("ts", "as_of").null_count().row(0) == (0, 0)
@@ -147,6 +162,7 @@ def test_files_and_database_give_the_same_figures(
         (["--server", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
         (["--symbols", "NO-SUCH"], "has no 1h candles of NO-SUCH"),
         (["--pred-len", "9999", "--lookback", "5"], "at least 32 candles"),
+        (["--json", "no-such-folder/figures.json"], "there is no folder no-such-folder; make it first"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -162,10 +178,31 @@ def test_what_cannot_be_done_is_one_line(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--pred-len", "0"], ["--start", "yesterday"], ["--samples", "some"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--pred-len", "0"],
+        ["--start", "yesterday"],
+        ["--samples", "some"],
+        ["--cost-bp", "-1"],
+        ["--cost-bp", "nan"],
+        ["--seed", "x"],
+    ],
+)
 def test_unusable_options_are_refused(tmp_path: Path, option: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments(tmp_path / "out.parquet", *option))
+
+
+def test_a_symbol_without_a_forecast_is_named_with_the_reason(market_folder: Path) -> None:
+    period = Period("1h", ["BTC-USD", "SPY"], END - timedelta(days=2), END - timedelta(days=1), 40, 4)
+    history = history_from_files(market_folder, period)
+    result = WalkResult(scored=forecasts(1, width=1.0))
+    result.left_out["SPY", "the feed had stopped"] = 2
+    result.left_out["BTC-USD", "too few candles before it"] = 1
+    found = module.left_out(result, history)
+    assert found.symbols == {"SPY": "2 windows: the feed had stopped"}
+    assert found.windows == {"the feed had stopped": 2, "too few candles before it": 1}
 
 
 def test_a_period_without_candles_is_said(market_folder: Path) -> None:

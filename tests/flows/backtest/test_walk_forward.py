@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flows.backtest.baselines import BASELINES, PERSISTENCE
 from flows.backtest.history import HistoryError, MarketHistory
-from flows.backtest.walk_forward import RANDOM_WALK, Scored, WalkResult, made_at_instants, walk
+from flows.backtest.scored import Scored, name_without_events
+from flows.backtest.walk_forward import WalkResult, made_at_instants, walk
 from flows.events import Leaders
 from flows.events.source import EventSources
 from flows.files import feeds
@@ -56,9 +58,7 @@ def walked(
     ask, result = RecordingAsk(), WalkResult()
     instants = made_at_instants(start, end, "1h", every)
     for step in walk(past, MODEL, ask, SAMPLING, 48, instants, **options):  # type: ignore[arg-type]
-        result.scored += step.scored
-        result.skipped += step.skipped
-        result.without_events += step.without_events
+        result.add(step)
     return result, ask
 
 
@@ -100,15 +100,50 @@ def test_a_forecast_is_made_from_closed_candles_and_scored_by_later_ones() -> No
     assert not result.without_events
 
 
-def test_forecasts_of_the_model_and_the_random_walk_come_in_pairs() -> None:
+def test_each_forecast_is_followed_by_the_baselines_of_its_window() -> None:
     result, _ = walked(history(), START, START)
-    for forecast, baseline in zip(result.scored[::2], result.scored[1::2], strict=True):
-        assert (forecast.model, baseline.model) == ("stand-in", RANDOM_WALK)
-        assert (forecast.symbol, forecast.as_of) == (baseline.symbol, baseline.as_of)
-        np.testing.assert_allclose(baseline.quantiles[1], forecast.last_close)
+    parts = [result.scored[number : number + 4] for number in range(0, len(result.scored), 4)]
+    assert len(parts) == 3
+    for forecast, *baselines in parts:
+        assert [each.model for each in (forecast, *baselines)] == ["stand-in", *BASELINES]
         assert np.isfinite(forecast.scores.crps).all()
-        assert np.isfinite(baseline.scores.crps).all()
-        assert np.isnan(baseline.scores.direction_hit).all()
+        for baseline in baselines:
+            assert (forecast.symbol, forecast.as_of) == (baseline.symbol, baseline.as_of)
+            np.testing.assert_allclose(baseline.quantiles[1], forecast.last_close)
+            assert np.isfinite(baseline.scores.crps).all()
+            assert np.isnan(baseline.scores.direction_hit).all()
+        point = baselines[BASELINES.index(PERSISTENCE)]
+        np.testing.assert_allclose(point.scores.crps, point.scores.abs_error)
+
+
+def test_each_forecast_with_events_is_made_again_without_from_the_same_seed() -> None:
+    result, ask = walked(history(), START, START, compare_events=True)
+    by_symbol = {
+        symbol: [order for order in ask.orders if order.symbol == symbol]
+        for symbol in {order.symbol for order in ask.orders}
+    }
+    for symbol, (one, other) in by_symbol.items():
+        first, second = (one, other) if one.events is not None else (other, one)
+        assert first.events is not None
+        assert second.events is None
+        seeds = {build_request(order).seed for order in (first, second)}
+        assert len(seeds) == 1
+        (twin,) = (
+            each
+            for each in result.scored
+            if each.symbol == symbol and each.model == name_without_events("stand-in")
+        )
+        (made,) = (each for each in result.scored if each.symbol == symbol and each.model == "stand-in")
+        assert twin.events is made.events
+        assert twin.events_active == made.events_active
+    assert len(by_symbol) == 3
+
+
+def test_nothing_is_made_twice_where_there_are_no_events() -> None:
+    past = replace(history(), sources=None)
+    result, ask = walked(past, START, START, compare_events=True)
+    assert len(ask.orders) == 3
+    assert name_without_events("stand-in") not in {each.model for each in result.scored}
 
 
 def requests(ask: RecordingAsk) -> list[bytes]:
@@ -157,7 +192,7 @@ def test_candles_on_the_clock_hour_are_forecast_and_scored_there() -> None:
     past = replace(history(), candles=history().candles.with_columns(ts=clock))
     result, _ = walked(past, START, START)
     (spy,) = (
-        forecast for forecast in result.scored if forecast.symbol == "SPY" and forecast.model != RANDOM_WALK
+        forecast for forecast in result.scored if forecast.symbol == "SPY" and forecast.model == "stand-in"
     )
     assert {stamp.minute for stamp in spy.timestamps.tolist()} == {0}
     assert np.isfinite(spy.scores.actual).all()
@@ -185,6 +220,48 @@ def test_windows_with_holes_are_left_out_and_counted(start: datetime, end: datet
     result, _ = walked(without((start, end)), START, START)
     assert {forecast.symbol for forecast in result.scored} == {"EURUSD", "SPY"}
     assert +result.skipped == {reason: 1}
+
+
+def trained_until(last: datetime) -> Any:
+    span = {"first": "2020-01-01T00:00:00", "last": last.replace(tzinfo=None).isoformat()}
+    return msgspec.structs.replace(MODEL, manifest={"training_span": span})
+
+
+@pytest.mark.parametrize(
+    ("last", "forecast"),
+    [
+        (START - 5 * HOUR, True),  # the last candle used opens an hour before the instant, and 4 are forecast
+        (START - 4 * HOUR, False),
+        (START + 9999 * HOUR, False),
+    ],
+)
+def test_windows_begin_after_the_training_span_and_a_gap_of_a_horizon(last: datetime, forecast: bool) -> None:
+    ask = RecordingAsk()
+    only = replace(
+        history(),
+        candles=history().candles.filter(symbol="BTC-USD"),
+        instruments={"BTC-USD": history().instruments["BTC-USD"]},
+    )
+    (step,) = walk(only, trained_until(last), ask, SAMPLING, 48, [START])
+    assert bool(ask.orders) == forecast
+    if not forecast:
+        ((symbol, reason),) = step.left_out
+        assert symbol == "BTC-USD"
+        assert reason.startswith("not after the model's training (2020-01-01 to ")
+
+
+def test_a_price_without_returns_leaves_the_window_out() -> None:
+    candles = history().candles.with_columns(
+        close=pl.when((pl.col("symbol") == "SPY") & (pl.col("ts") < START - 20 * HOUR))
+        .then(-1.0)
+        .otherwise("close")
+    )
+    instruments = {
+        name: replace(each, allow_nonpositive=True) for name, each in history().instruments.items()
+    }
+    result, _ = walked(replace(history(), candles=candles, instruments=instruments), START, START)
+    assert {each.symbol for each in result.scored} == {"BTC-USD", "EURUSD"}
+    assert result.left_out == {("SPY", "a close at or below 0, so that the baselines are undefined"): 1}
 
 
 @pytest.mark.parametrize(("hours", "candles"), [(24, 48), (25, 36)])

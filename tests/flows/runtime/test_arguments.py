@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from flows.runtime.arguments import as_utc, instant, names_in, positive
+from flows.runtime.arguments import as_utc, instant, names_in, not_negative, positive
 
 
 def test_names_are_separated_by_commas() -> None:
@@ -49,3 +49,11 @@ def test_a_number_that_is_not_positive_is_named(text: str) -> None:
     assert positive("7") == 7
     with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a whole number above 0"):
         positive(text)
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "some", ""])
+def test_a_number_below_0_is_named(text: str) -> None:
+    assert not_negative("0") == 0
+    assert not_negative("2.5") == 2.5
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a number of 0 and above"):
+        not_negative(text)

@@ -1,7 +1,5 @@
-"""A headless Chromium, a filled database and the server, for tests that use the page as a person would."""
+"""A watched tab, a filled database and the server, for tests that use the page as a person would."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,14 +28,6 @@ from tests.helpers.stored import (
 PRED_LEN = 12
 LOOKBACK = 40
 SLASHED = "XBT/USDT:USDT"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 @dataclass
@@ -51,19 +41,6 @@ class Watched:
     def shown(self, what: str) -> None:
         """Wait until the page has drawn what is named."""
         self.tab.locator(f'body[data-shown*="{what}"]').wait_for(timeout=20_000)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The system's Chromium, driven by Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs Chromium: apt-get install chromium, or name the program in CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""Computes the forecasts that a model is compared with, from the closes of the model's own window."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from flows.scoring.random_walk import RandomWalk, random_walk
+
+RANDOM_WALK: Final = "random walk"
+PERSISTENCE: Final = "persistence"
+HISTORICAL_VOLATILITY: Final = "historical volatility 20"
+BASELINES: Final = (RANDOM_WALK, PERSISTENCE, HISTORICAL_VOLATILITY)
+
+VOLATILITY_CANDLES: Final = 20
+
+
+def baseline_forecasts(closes: ArrayLike, pred_len: int) -> dict[str, RandomWalk]:
+    """Return the baselines of a window, by name; the median of each is the last close.
+
+    - ``random walk``: `flows.scoring.random_walk.random_walk`, with the volatility of the whole window.
+    - ``persistence``: the last close at every step, without any width.
+    - ``historical volatility 20``: a random walk with the standard deviation of the last 20 log returns,
+      times √step (Hull, "Options, Futures, and Other Derivatives", on volatility from historical data).
+
+    Parameters
+    ----------
+    closes
+        (T,) closes of the window, oldest first.
+    pred_len
+        Future candles.
+
+    Raises
+    ------
+    ValueError
+        Fewer than three closes, or one that is not above 0.
+    """
+    prices = np.asarray(closes, dtype=np.float64)
+    walk = random_walk(prices, pred_len)
+    if len(prices) < 3:
+        raise ValueError(f"{len(prices)} closes given; a standard deviation of returns needs at least three")
+    recent = np.diff(np.log(prices[-(VOLATILITY_CANDLES + 1) :]))
+    root_of_time = np.sqrt(np.arange(1, pred_len + 1))
+    return {
+        RANDOM_WALK: walk,
+        PERSISTENCE: RandomWalk(walk.median, np.zeros(pred_len)),
+        HISTORICAL_VOLATILITY: RandomWalk(walk.median, recent.std(ddof=1) * root_of_time),
+    }

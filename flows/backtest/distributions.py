@@ -1,0 +1,98 @@
+"""Scores the distribution of a forecast, beyond its three quantiles, against the actual closes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from flows.scoring.metrics import FEWEST_PATHS, normal_cdf
+from market.types import Float64Array
+
+
+@dataclass(frozen=True)
+class DistributionScores:
+    """How likely a forecast held the actual closes, (pred_len,) float64 each; NaN where unknown.
+
+    Attributes
+    ----------
+    pit_low, pit_high
+        The probability integral transform lies between them. Of a continuous distribution they are equal; of
+        sample paths they are the bounds of the actual close's rank, for `flows.evaluation.calibration`.
+    log_score
+        Negative log likelihood in nats, of paths alone: see `normal_log_score`.
+    """
+
+    pit_low: Float64Array
+    pit_high: Float64Array
+    log_score: Float64Array
+
+
+def scores_of_paths(paths: ArrayLike, actual: ArrayLike, last_close: float) -> DistributionScores:
+    """Score sample paths; fewer than two paths have unknown scores.
+
+    A close that k of m paths lie below, and that e paths equal, has the rank k to k + e among the m + 1
+    exchangeable values, so its transform lies between k / (m + 1) and (k + e + 1) / (m + 1) (Hamill,
+    "Interpretation of rank histograms for verifying ensemble forecasts", Monthly Weather Review 129 (2001)).
+
+    Parameters
+    ----------
+    paths
+        (m, pred_len) closes.
+    actual
+        (pred_len,), NaN where unknown.
+    """
+    members, closes = np.asarray(paths, dtype=np.float64), np.asarray(actual, dtype=np.float64)
+    unknown = np.full(len(closes), np.nan)
+    count = len(members)
+    if count < FEWEST_PATHS:
+        return DistributionScores(unknown, unknown, unknown)
+    below = (members < closes).sum(axis=0)
+    equal = (members == closes).sum(axis=0)
+    known = np.isfinite(closes)
+    return DistributionScores(
+        pit_low=np.where(known, below / (count + 1), np.nan),
+        pit_high=np.where(known, (below + equal + 1) / (count + 1), np.nan),
+        log_score=normal_log_score(members / last_close, closes / last_close),
+    )
+
+
+def scores_of_lognormal(median: float, sigma: Float64Array, actual: ArrayLike) -> DistributionScores:
+    """Score a forecast whose log price is normal; unknown where `sigma` is 0, the price then being a point.
+
+    Parameters
+    ----------
+    median
+        Of the price, above 0.
+    sigma
+        (pred_len,) standard deviation of the log price.
+    actual
+        (pred_len,), NaN where unknown.
+    """
+    closes = np.asarray(actual, dtype=np.float64)
+    unknown = np.full(len(closes), np.nan)
+    usable = (sigma > 0) & (closes > 0)
+    moves = np.log(np.where(usable, closes, np.nan) / median)
+    transform = normal_cdf(moves / np.where(usable, sigma, np.nan))
+    return DistributionScores(transform, transform, unknown)
+
+
+def normal_log_score(paths: ArrayLike, actual: ArrayLike) -> Float64Array:
+    """Return the negative log likelihood, nats, of a normal distribution with the paths' mean and variance.
+
+    ½·ln(2πs²) + (y − x̄)² / (2s²): half the Dawid–Sebastiani score plus a constant, a proper score of mean
+    and variance whatever the distribution is (Gneiting and Raftery, "Strictly proper scoring rules,
+    prediction, and estimation", JASA 102 (2007), section 4.1). NaN where all paths are equal.
+
+    Parameters
+    ----------
+    paths
+        (m, n), m ≥ 2.
+    actual
+        (n,).
+    """
+    members = np.asarray(paths, dtype=np.float64)
+    mean, variance = members.mean(axis=0), members.var(axis=0, ddof=1)
+    spread = np.where(variance > 0, variance, np.nan)
+    return np.asarray(
+        0.5 * np.log(2 * np.pi * spread) + (np.asarray(actual, dtype=np.float64) - mean) ** 2 / (2 * spread)
+    )
