@@ -1,4 +1,4 @@
-"""Exports bundles of the published sizes with random weights, and of the demo's own, to `.data/benchmarks`.
+"""Exports bundles of the published sizes with random weights to `.data/benchmarks`.
 
 ``python -m benchmarks.models`` exports those that RESULTS.md needs and prints the time of each export.
 """
@@ -21,7 +21,6 @@ from export.model.event_encoder import EventEncoder, TrainedEvents
 from export.model.layers import Attention
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
-from flows.demonstration.demo_model import CHECKPOINT as DEMO
 from inference_server.engine.devices import GPU_PRECISION
 from training.lora import RANK
 
@@ -39,9 +38,7 @@ LABELS: dict[Kind, str] = {
 
 
 def checkpoint(size: str) -> Checkpoint:
-    """Random weights of a published size, the same on every machine; "demo" has the trained ones."""
-    if size == "demo":
-        return load_checkpoint(str(DEMO / "model"), str(DEMO / "tokenizer"))
+    """Random weights of a published size, the same on every machine."""
     folder = FOLDER / size
     if not (folder / "tokenizer" / "model.safetensors").is_file():
         modules: dict[str, KronosDecoder | KronosTokenizer] = {

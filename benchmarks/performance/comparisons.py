@@ -31,9 +31,11 @@ def against_upstream(rows: list[dict[str, Any]]) -> str:
     for case, found in cases.items():
         # Parts may be of different runs, and a precision missing in one of them.
         upstream = next(iter(found.values()))["upstream"]
-        ours = [found.get(kind) for kind in kinds]
-        took = ["–" if row is None else seconds(row["engine"]) + "†" * (not row["complete"]) for row in ours]
-        ratios = ["–" if row is None else times(upstream / row["engine"]) for row in ours]
+        of_engine = [found.get(kind) for kind in kinds]
+        took = [
+            "–" if row is None else seconds(row["engine"]) + "†" * (not row["complete"]) for row in of_engine
+        ]
+        ratios = ["–" if row is None else times(upstream / row["engine"]) for row in of_engine]
         lines.append([*case, *took, seconds(upstream), *ratios])
     return markdown(head, lines)
 

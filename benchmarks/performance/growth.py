@@ -14,6 +14,7 @@ import httpx
 
 from benchmarks.load import servers
 from benchmarks.load.bodies import encoded, forecast
+from benchmarks.load.steady import HEADERS
 from benchmarks.market import job
 from benchmarks.models import PRECISIONS, bundle
 from benchmarks.performance import phases
@@ -26,7 +27,6 @@ PRED_LEN: Final = 24
 PATHS: Final = 20
 _SHORT_S: Final = 4.0
 _CLIENTS_S: Final = 10.0
-_HEADERS: Final = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def measure_clients() -> list[dict[str, Any]]:
             tempfile.TemporaryDirectory() as folder,
             servers.this_server(bundle(SIZE, "events", precision), Path(folder) / "log") as server,
         ):
-            _clients(server.url, 1, 2.0)
+            clients(server.url, 1, 2.0)
             for count in CLIENTS:
-                waits, took = _clients(server.url, count, _CLIENTS_S)
+                waits, took = clients(server.url, count, _CLIENTS_S)
                 rows.append(
                     {
                         "value": count,
@@ -113,8 +113,8 @@ def measure_clients() -> list[dict[str, Any]]:
     return rows
 
 
-def _clients(url: str, count: int, seconds: float) -> tuple[list[float], float]:
-    """Let clients send requests for so long; return each answer's seconds, and when the last one came.
+def clients(url: str, count: int, seconds: float) -> tuple[list[float], float]:
+    """Let clients send requests for so long; return the seconds of each answer, and of the whole.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _clients(url: str, count: int, seconds: float) -> tuple[list[float], float]:
             while time.perf_counter() - begun < seconds and not failures:
                 start = time.perf_counter()
                 try:
-                    http.post(f"{url}/predict", content=body, headers=_HEADERS).raise_for_status()
+                    http.post(f"{url}/predict", content=body, headers=HEADERS).raise_for_status()
                 except httpx.HTTPError as failure:
                     failures.append(failure)
                 else:

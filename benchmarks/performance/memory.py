@@ -3,8 +3,7 @@
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,64 +11,49 @@ import httpx
 
 from benchmarks.load import servers
 from benchmarks.load.bodies import encoded, forecast
+from benchmarks.load.steady import HEADERS
 from benchmarks.models import PRECISIONS, bundle
 
 SIZE: Final = "base"
 # The default of a machine with 8 GiB: a quarter of its memory.
 CACHE_BYTES: Final = 2 << 30
 LIMIT_BYTES: Final = 8 << 30
-# paths, pred_len: 256 paths of 24 candles fit into the cache together; of 120 candles they take turns.
-REQUESTS: Final = ((1, 24), (20, 24), (256, 24), (256, 120))
-_HEADERS: Final = {"Content-Type": "application/json"}
+# paths, pred_len: 256 paths of 24 candles fit into the cache together; of 48 candles they take turns.
+REQUESTS: Final = ((1, 24), (20, 24), (256, 24), (256, 48))
 
 
 def measure() -> list[dict[str, Any]]:
     """Return the resident memory of a server in MB, once it is ready and after each of `REQUESTS`.
 
-    The server's whole address space is limited to `LIMIT_BYTES`, which is stricter than as much memory: what
-    does not fit fails there instead of being killed.
+    From when it is ready the server's whole address space is limited to `LIMIT_BYTES` (Linux), which is
+    stricter than as much memory: what does not fit fails there instead of being killed.
     """
     rows = []
     for precision in PRECISIONS:
         folder = bundle(SIZE, "events", precision)
         with (
             tempfile.TemporaryDirectory() as temporary,
-            _limited_address_space(),
             servers.this_server(folder, Path(temporary) / "log", KRONOS_CACHE_BYTES=CACHE_BYTES) as server,
         ):
-            files = sum(file.stat().st_size for file in folder.iterdir())
-            rows.append(
-                {
-                    "precision": precision,
-                    "after": "ready",
-                    "files_mb": files / 1e6,
-                    "rss_mb": server.memory_mb(),
-                    "peak_mb": server.peak_mb(),
-                }
-            )
-            for paths, pred_len in REQUESTS:
-                body = encoded(forecast(pred_len, sample_count=paths))
-                answer = httpx.post(f"{server.url}/predict", content=body, headers=_HEADERS, timeout=900)
-                rows.append(
-                    {
-                        "precision": precision,
-                        "after": f"{paths} × {pred_len}",
-                        "status": answer.status_code,
-                        "rss_mb": server.memory_mb(),
-                        "peak_mb": server.peak_mb(),
-                        "together": int(answer.headers.get("X-Batch-Size", 0)),
-                    }
-                )
-                print(rows[-1], file=sys.stderr, flush=True)
+            resource.prlimit(server.process.pid, resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
+            rows += [{"precision": precision, **row} for row in after_each(server)]
     return rows
 
 
-@contextmanager
-def _limited_address_space() -> Iterator[None]:
-    """Limit the address space of this process and of those that it starts to `LIMIT_BYTES`."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
+def after_each(
+    server: servers.Running, requests: Sequence[tuple[int, int]] = REQUESTS
+) -> Iterator[dict[str, Any]]:
+    """Return the memory of a server that is ready, and after each request of so many paths and candles."""
+    yield {"after": "ready", "rss_mb": server.memory_mb(), "peak_mb": server.peak_mb()}
+    for paths, pred_len in requests:
+        body = encoded(forecast(pred_len, sample_count=paths))
+        answer = httpx.post(f"{server.url}/predict", content=body, headers=HEADERS, timeout=900)
+        row = {
+            "after": f"{paths} × {pred_len}",
+            "status": answer.status_code,
+            "together": int(answer.headers.get("X-Batch-Size", 0)),
+            "rss_mb": server.memory_mb(),
+            "peak_mb": server.peak_mb(),
+        }
+        print(row, file=sys.stderr, flush=True)
+        yield row

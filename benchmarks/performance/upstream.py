@@ -22,12 +22,13 @@ PATHS: Final = (1, 20)
 # Upstream's steps are timed for about so long; the others follow from them.
 UPSTREAM_BUDGET_S: Final = 4.0
 # A request that would take longer is timed on its first steps.
-LONGEST_S: Final = 120.0
+LONGEST_S: Final = 240.0
 _FIRST_STEPS: Final = 2
 _ROUNDS: Final = 3
 # No new round begins after so long.
 _ROUNDS_S: Final = 30.0
 _SHORT_S: Final = 30.0
+_SHORTEST: Final = 32
 
 
 def exact(size: str) -> list[dict[str, Any]]:
@@ -56,6 +57,8 @@ def _measure(size: str, lookback: int, strides: list[int]) -> list[dict[str, Any
             for stride in strides
             for precision, engine in engines.items()
         }
+        # The first call loads libraries and allocates.
+        _predict(predictor, _shortened(next(iter(requests.values()))[1], _SHORTEST, 1))
         for (stride, precision), figures in _in_turns(predictor, requests).items():
             rows.append(
                 {
@@ -80,25 +83,25 @@ def _in_turns(
     In a round each runs before upstream and, unless it is long, after it again: a phase in which the
     machine is slow meets both.
     """
-    ours: dict[tuple[int, str], list[float]] = {key: [] for key in requests}
-    theirs: list[float] = []
+    of_engine: dict[tuple[int, str], list[float]] = {key: [] for key in requests}
+    of_upstream: list[float] = []
     complete: dict[tuple[int, str], bool] = {}
     begun = time.perf_counter()
-    while not theirs or (len(theirs) < _ROUNDS and time.perf_counter() - begun < _ROUNDS_S):
+    while not of_upstream or (len(of_upstream) < _ROUNDS and time.perf_counter() - begun < _ROUNDS_S):
         for turn in range(2):
             for key, (engine, request) in requests.items():
-                if turn == 0 or ours[key][-1] < _SHORT_S:
+                if turn == 0 or of_engine[key][-1] < _SHORT_S:
                     took, complete[key] = _engine_seconds(engine, request)
-                    ours[key].append(took)
+                    of_engine[key].append(took)
             if turn == 0:
                 _, request = next(iter(requests.values()))
-                theirs.append(_upstream_seconds(predictor, request))
+                of_upstream.append(_upstream_seconds(predictor, request))
     return {
         key: {
-            "engine": statistics.median(ours[key]),
-            "upstream": statistics.median(theirs),
+            "engine": statistics.median(of_engine[key]),
+            "upstream": statistics.median(of_upstream),
             "complete": complete[key],
-            "rounds": len(theirs),
+            "rounds": len(of_upstream),
         }
         for key in requests
     }
@@ -136,7 +139,8 @@ def _upstream_seconds(predictor: Any, request: ForecastJob) -> float:
 
 def extrapolated(single: float, longer: float, more: int, steps: int = PRED_LEN) -> float:
     """Return the seconds of a request of `steps` steps from those of one step and of `more` above it."""
-    return single + (steps - 1) * (longer - single) / more
+    # On a busy machine the shorter one may have taken longer.
+    return single + (steps - 1) * max(0.0, longer - single) / more
 
 
 def _shortened(request: ForecastJob, length: int, pred_len: int) -> ForecastJob:
