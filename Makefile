@@ -59,7 +59,7 @@ lock: $(INSTALLED) ## Write constraints.txt from the environment
 	mv $(VENV)/constraints.txt constraints.txt
 	@touch $(INSTALLED)
 
-bench: $(INSTALLED) ## Every benchmark; writes benchmarks/RESULTS.md
+bench: $(INSTALLED) ## Every benchmark; writes docs/performance.md and benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
 bench-load: $(INSTALLED) ## The server under load and with faults, for an hour; LOAD="soak --soak 60" for a part

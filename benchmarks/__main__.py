@@ -1,40 +1,24 @@
-"""``make bench``: runs each benchmark in its own process; writes RESULTS.md and the README's short table."""
+"""``make bench``: measures everything; writes RESULTS.md, docs/performance.md and the README's short table.
 
-import platform
+``python -m benchmarks performance`` measures speed and memory of the engine, ``python -m benchmarks parsing``
+one section of RESULTS.md.
+"""
+
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
-from os import cpu_count
 from pathlib import Path
 
-from benchmarks.readme import short_table, with_table
+from benchmarks.machine import this_machine
+from benchmarks.performance.command import main as measure_performance
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = {
-    "engine": "One request against upstream",
     "event_overhead": "What events cost",
-    "batch": "The hourly batch of 25 symbols",
     "event_arrays": "Event arrays",
     "parsing": "Reading events from a request",
 }
-
-
-def machine() -> str:
-    """One line with the processor and versions of this machine, and the date."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file() and (match := re.search(r"model name\s*: (.+)", info.read_text())):
-        cpu = match[1]
-    import onnxruntime
-    import torch
-
-    return (
-        f"{cpu}, {cpu_count()} cores; Python {platform.python_version()}, "
-        f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__.split('+')[0]}, "
-        f"prefect {version('prefect')}; {datetime.now(UTC):%Y-%m-%d}"
-    )
+PERFORMANCE = "performance"
 
 
 def run(module: str) -> str:
@@ -51,18 +35,30 @@ def run(module: str) -> str:
     return completed.stdout[completed.stdout.index("|") :].strip()
 
 
-def main() -> None:
+def main() -> int:
     """Run the named benchmarks, or all; replace their sections in RESULTS.md."""
-    names = sys.argv[1:] or list(SECTIONS)
-    subprocess.run([sys.executable, "-m", "benchmarks.models"], cwd=ROOT, check=True)
+    names = sys.argv[1:]
+    if names[:1] == [PERFORMANCE]:
+        return measure_performance(names[1:])
+    if unknown := set(names) - set(SECTIONS):
+        expected = ", ".join([PERFORMANCE, *SECTIONS])
+        print(f"there is no benchmark {', '.join(sorted(unknown))}; there are {expected}", file=sys.stderr)
+        return 2
+    write_results(names or list(SECTIONS))
+    return 0 if names else measure_performance([])
+
+
+def write_results(names: list[str]) -> None:
+    """Run these benchmarks and replace their sections in RESULTS.md."""
     results = ROOT / "benchmarks" / "RESULTS.md"
     tables = _sections(results.read_text()) if results.is_file() else {}
-    tables |= {name: f"{run(name)}\n\n*{machine()}*" for name in names}
+    tables |= {name: f"{run(name)}\n\n*{this_machine()}*" for name in names}
     parts = [f"## {title}\n\n{tables[name]}\n" for name, title in SECTIONS.items() if name in tables]
-    results.write_text("# Results of `make bench`\n\n" + "\n".join(parts))
-    if "engine" in tables:
-        readme = ROOT / "README.md"
-        readme.write_text(with_table(readme.read_text(), short_table(tables["engine"])))
+    head = (
+        "# Results of `make bench`\n\nSpeed and memory of the engine are in "
+        "[docs/performance.md](../docs/performance.md).\n\n"
+    )
+    results.write_text(head + "\n".join(parts))
 
 
 def _sections(text: str) -> dict[str, str]:
@@ -72,4 +68,4 @@ def _sections(text: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

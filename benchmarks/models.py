@@ -1,8 +1,9 @@
-"""Exports bundles of the published sizes with random weights, once, to `.data/benchmarks`.
+"""Exports bundles of the published sizes with random weights to `.data/benchmarks`.
 
-``python -m benchmarks.models`` exports all of them and prints the time of each export.
+``python -m benchmarks.models`` exports those that RESULTS.md needs and prints the time of each export.
 """
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from export.bundle import Plan, export_bundle
+import export
+import inference_server.engine.bundle
+from export.bundle import DTYPES, Plan, export_bundle
 from export.model.adapter import TARGETS, Adapter, LowRank
 from export.model.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
 from export.model.decoder import KronosDecoder
@@ -18,10 +21,13 @@ from export.model.event_encoder import EventEncoder, TrainedEvents
 from export.model.layers import Attention
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
+from inference_server.engine.devices import GPU_PRECISION
 from training.lora import RANK
 
 FOLDER = Path(".data/benchmarks")
 PUBLISHED = ("mini", "small", "base")
+# What the export writes for the CPU.
+PRECISIONS = tuple(precision for precision in DTYPES if precision != GPU_PRECISION)
 MAX_CONTEXT = 512
 Kind = Literal["base-only", "events", "adapter"]
 LABELS: dict[Kind, str] = {
@@ -45,20 +51,35 @@ def checkpoint(size: str) -> Checkpoint:
     return load_checkpoint(str(folder / "model"), str(folder / "tokenizer"))
 
 
-def bundle(size: str, kind: Kind = "base-only") -> Path:
-    """A bundle of a size: base-only, with a random EventEncoder, or with that and a random adapter."""
-    out = FOLDER / size / kind
-    if not out.is_dir():
+def bundle(size: str, kind: Kind = "base-only", precision: str = "fp32") -> Path:
+    """A bundle of a size: base-only, with a random EventEncoder, or with that and a random adapter.
+
+    It is exported where there is none, or where the code of the export has changed since.
+    """
+    name = kind if precision == "fp32" else f"{kind}-{precision}"
+    out = FOLDER / size / name
+    exporter, record = exporter_version(), out.parent / f"{name}.exporter"
+    if not out.is_dir() or not record.is_file() or record.read_text() != exporter:
         loaded = checkpoint(size)
         torch.manual_seed(0)
         encoder = EventEncoder(loaded.decoder.config.d_model).eval()
         events = None if kind == "base-only" else TrainedEvents(encoder, "next")
         adapter = _random_adapter(loaded.decoder) if kind == "adapter" else None
         start = time.perf_counter()
-        export_bundle(Plan(loaded, MAX_CONTEXT, events=events, adapter=adapter), out)
-        took = f"{size} {LABELS[kind]}: {time.perf_counter() - start:.0f} s"
-        (out.parent / f"{out.name}.seconds").write_text(f"{took}\n")
+        export_bundle(Plan(loaded, MAX_CONTEXT, precision, events=events, adapter=adapter), out)
+        took = f"{size} {LABELS[kind]}, {precision}: {time.perf_counter() - start:.0f} s"
+        (out.parent / f"{name}.seconds").write_text(f"{took}\n")
+        record.write_text(exporter)
     return out
+
+
+def exporter_version() -> str:
+    """A hash over the code that decides what is in a bundle."""
+    sources = [*sorted(Path(export.__path__[0]).rglob("*.py")), Path(inference_server.engine.bundle.__file__)]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 def _random_adapter(decoder: KronosDecoder) -> Adapter:

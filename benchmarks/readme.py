@@ -1,40 +1,38 @@
-"""Writes the rows of RESULTS.md that the README shows between its two marks."""
+"""Writes the rows of the measurements that the README shows between its two marks."""
 
 import re
 from typing import Final
 
+from benchmarks.performance.comparisons import Results, against_upstream, rows_of
+from benchmarks.performance.tables import machines
+
 SHOWN: Final = (
-    # model, lookback, context_stride, paths
-    ("mini", "392", "1", "1"),
-    ("mini", "392", "1", "20"),
-    ("base", "392", "1", "1"),
-    ("base", "392", "1", "20"),
-    ("base", "512", "1", "20"),
-    ("base", "512", "64", "20"),
+    # part, paths, context_stride
+    ("upstream-mini", 1, 1),
+    ("upstream-mini", 20, 1),
+    ("upstream-base", 1, 1),
+    ("upstream-base", 20, 1),
+    ("sliding-base", 1, 1),
+    ("sliding-base", 20, 1),
+)
+NOTE: Final = (
+    "One request on hourly candles, random weights. Upstream is timed on some steps in the same run and "
+    "scaled to all, and so are requests marked †."
 )
 _MARKED: Final = re.compile(r"(?s)(<!-- bench -->\n).*(<!-- /bench -->)")
 
 
-def short_table(section: str) -> str:
-    """Return the section "One request against upstream" with the rows of `SHOWN` alone.
-
-    Parameters
-    ----------
-    section
-        Its Markdown: one table, followed by the notes and the line on the machine, which are kept.
-
-    Raises
-    ------
-    ValueError
-        A row of `SHOWN` is not in the table.
-    """
-    lines = section.strip().splitlines()
-    table = [line for line in lines if line.startswith("|")]
-    rows = {tuple(_cells(line)[: len(SHOWN[0])]): line for line in table[2:]}
-    missing = [" ".join(key) for key in SHOWN if key not in rows]
-    if missing:
-        raise ValueError(f"the table of benchmarks.engine has no row {missing[0]!r}")
-    return "\n".join([*table[:2], *(rows[key] for key in SHOWN), *lines[len(table) :]])
+def short_table(results: Results) -> str:
+    """Return those rows of `SHOWN` that have been measured as one table, with the lines on the machines."""
+    rows = [
+        row
+        for part, paths, stride in SHOWN
+        for row in rows_of(results, part)
+        if row["paths"] == paths and row["stride"] == stride
+    ]
+    parts = dict.fromkeys(part for part, *_ in SHOWN)
+    # One paragraph, however many machines: the README has a limit of lines.
+    return f"{against_upstream(rows)}\n\n{NOTE}\n\n{machines(results, parts, ' ')}"
 
 
 def with_table(readme: str, table: str) -> str:
@@ -51,7 +49,3 @@ def with_table(readme: str, table: str) -> str:
             "README.md has no <!-- bench --> … <!-- /bench -->, where the table of speed belongs"
         )
     return changed
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.__main__ import ROOT, machine
 from benchmarks.chaos.installation import KINDS, Installation
 from benchmarks.chaos.market import AS_OFS, SYMBOLS
 from benchmarks.chaos.reader import Reader
 from benchmarks.chaos.rounds import Round, deploy, plan, play
+from benchmarks.machine import ROOT, this_machine
 from export.bundle import Plan, export_bundle
 from tests.helpers.bundles import random_checkpoint, random_events
 
@@ -74,7 +74,7 @@ def page(seed: int, undisturbed: Round, played: Sequence[Round], reader: Reader)
         "|---|---|---|---|---|---|",
         *(row(number, each) for number, each in enumerate(played, start=1)),
         "",
-        f"*{machine()}*",
+        f"*{this_machine()}*",
         "",
     ]
     return "\n".join(lines)

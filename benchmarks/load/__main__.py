@@ -7,8 +7,8 @@ import argparse
 import re
 from collections.abc import Callable
 
-from benchmarks.__main__ import ROOT, machine
 from benchmarks.load import fairness, faults, shapes, soak, throughput, weight
+from benchmarks.machine import ROOT, this_machine
 
 RESULTS = ROOT / "benchmarks" / "LOAD.md"
 SECTIONS = {
@@ -53,7 +53,7 @@ def main() -> None:
         "faults": lambda: faults.measure(first),
     }
     for section in args.sections or SECTIONS:
-        _write(section, f"{runs[section]()}\n\n*{machine()}*")
+        _write(section, f"{runs[section]()}\n\n*{this_machine()}*")
 
 
 def _write(section: str, table: str) -> None:

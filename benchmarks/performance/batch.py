@@ -1,11 +1,15 @@
-"""Measures the hourly batch of 25 symbols through the flow, the server and Postgres, in base size.
+"""Measures the hourly batch of 25 symbols through the flow, the server and Postgres.
 
-``python -m benchmarks.batch`` prints a Markdown table. Where there are fewer series than symbols, each is
+``python -m benchmarks.performance.batch SIZE PRECISION`` prints its figures as JSON, for one bundle: Prefect
+and the embedded Postgres begin anew in each process. Where there are fewer series than symbols, each is
 loaded under several names.
 """
 
+import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -15,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks.market import market_frames
-from benchmarks.models import bundle
+from benchmarks.models import PRECISIONS, bundle
 from flows.load import load_calendar, load_candles
 from flows.runtime.local_server import local_server
 from market.instruments import default_instruments
@@ -28,8 +32,20 @@ SYMBOLS, LOOKBACK, PRED_LEN, PATHS = 25, 392, 120, 20
 AS_OF = datetime(2022, 3, 1, 12, tzinfo=UTC)  # six real hourly series end here
 
 
-def measure(symbols: int = SYMBOLS, size: str = "base") -> dict[str, Any]:
-    """Seconds of one run of the flow, the rows that it stored, and the server's peak memory."""
+def measure(size: str) -> list[dict[str, Any]]:
+    """Return the figures of a size in each precision, each measured in a process of its own."""
+    rows = []
+    for precision in PRECISIONS:
+        command = [sys.executable, "-m", "benchmarks.performance.batch", size, precision]
+        completed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        # Prefect may log to the same stream; the figures are the last line.
+        rows.append(json.loads(completed.stdout.splitlines()[-1]))
+        print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def measure_one(size: str, precision: str) -> dict[str, Any]:
+    """Return seconds of one run of the flow, the rows that it stored, and the server's peak memory."""
     frame, calendar, as_of, source = _market()
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"KRONOS_DATA_DIR": f"{folder}/postgres", "PREFECT_HOME": f"{folder}/prefect"}
@@ -37,15 +53,19 @@ def measure(symbols: int = SYMBOLS, size: str = "base") -> dict[str, Any]:
         try:
             with connect(autocommit=True) as connection:
                 migrate(connection)
-                names = _load(connection, frame, symbols)
+                names = _load(connection, frame, SYMBOLS)
                 load_calendar(connection, calendar)
-            with local_server(bundle(size, "events"), Path(folder) / "server.log") as address:
+            with local_server(bundle(size, "events", precision), Path(folder) / "server.log") as address:
                 seconds, stored = _run(address, names, as_of)
         finally:
             embedded.stop()
     return {
-        "symbols": symbols,
         "size": size,
+        "precision": precision,
+        "symbols": SYMBOLS,
+        "paths": PATHS,
+        "lookback": LOOKBACK,
+        "pred_len": PRED_LEN,
         "source": source,
         "seconds": seconds,
         "stored": stored,
@@ -102,30 +122,5 @@ def _run(address: str, names: list[str], as_of: datetime) -> tuple[float, int]:
     return seconds, stored
 
 
-def table(row: dict[str, Any]) -> str:
-    """The figures as a Markdown table."""
-    heads = (
-        "model",
-        "symbols × paths",
-        "lookback + pred_len",
-        "time",
-        "per symbol",
-        "rows",
-        "server, peak memory",
-    )
-    cells = (
-        row["size"],
-        f"{row['symbols']} × {PATHS}",
-        f"{LOOKBACK} + {PRED_LEN}",
-        f"{row['seconds']:.0f} s",
-        f"{row['seconds'] / row['symbols']:.1f} s",
-        row["stored"],
-        f"{row['server_gb']:.1f} GB",
-    )
-    note = f"The flow `predict-batch` with events, from {row['source']} candles in Postgres to stored rows."
-    lines = [" | ".join(map(str, line)) for line in (heads, ("---",) * len(heads), cells)]
-    return "\n".join([*(f"| {line} |" for line in lines), "", note])
-
-
 if __name__ == "__main__":
-    print(table(measure()))
+    print(json.dumps(measure_one(*sys.argv[1:])))

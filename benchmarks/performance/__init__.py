@@ -1,0 +1,1 @@
+"""Speed and memory of the engine, beside upstream and beside what the machine can do."""

@@ -1,0 +1,42 @@
+"""Requests to the engine and to upstream are timed in turns; long ones are extrapolated from a few steps."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.performance import upstream
+from benchmarks.performance.upstream import extrapolated
+from export.model.checkpoint import Checkpoint
+
+
+@pytest.mark.parametrize(
+    ("constant", "step", "more", "steps"), [(2.0, 0.5, 1, 120), (0.0, 3.0, 7, 2), (1.0, 0.25, 16, 1)]
+)
+def test_equal_steps_are_extrapolated_exactly(constant: float, step: float, more: int, steps: int) -> None:
+    single, longer = constant + step, constant + (1 + more) * step
+    assert extrapolated(single, longer, more, steps) == pytest.approx(constant + steps * step)
+
+
+def test_steps_never_take_less_than_no_time() -> None:
+    assert extrapolated(2.0, 1.5, more=3) == 2.0
+
+
+@pytest.mark.parametrize("longest_s", [upstream.LONGEST_S, 0.0])
+def test_a_sliding_request_that_takes_too_long_is_marked(
+    tiny_bundle: Path, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, longest_s: float
+) -> None:
+    for name, value in {
+        "bundle": lambda *_: tiny_bundle,
+        "checkpoint": lambda _: tiny_checkpoint,
+        "PRECISIONS": ("fp32",),
+        "PATHS": (1,),
+        "PRED_LEN": 8,
+        "UPSTREAM_BUDGET_S": 0.1,
+        "_ROUNDS": 1,
+        "LONGEST_S": longest_s,
+    }.items():
+        monkeypatch.setattr(upstream, name, value)
+    rows = upstream.sliding("tiny")
+    assert [(row["stride"], row["complete"]) for row in rows] == [(1, longest_s > 0), (64, True)]
+    assert all(row["engine"] > 0 and row["upstream"] > 0 for row in rows)
+    assert rows[0]["upstream"] == rows[1]["upstream"]
