@@ -23,8 +23,7 @@ from flows.loading.download import DownloadLimits
 from flows.loading.rows import Loaded
 from flows.loading.small_tables import SMALL_TABLES, load_rows
 from flows.loading.sources import Item, Span, candle_items, named, read_item, single_item
-from flows.runtime.arguments import names_in
-from market.timeframes import TIMEFRAMES
+from flows.runtime.arguments import TIMEFRAME, names_in
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
 
@@ -108,7 +107,7 @@ _HELP = {
     "rates": "central bank decisions: bank, decision_time, rate, previous, forecast",
     "indicators": "economic series: series_id, date, value, known_on; or a file as FRED serves it",
     "instruments": "instruments: symbol, asset_class, calendar and optionally allow_nonpositive, "
-    "model_time_zone, active",
+    "model_time_zone, active, anchor, aggregate_from, only_whole_candles",
 }
 
 
@@ -137,7 +136,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             help="environment variable whose value replaces {key} in a web address",
         )
         if what == "candles":
-            command.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
+            command.add_argument("--timeframe", required=True, **TIMEFRAME)
             command.add_argument(
                 "--symbols",
                 type=names_in,

@@ -1,6 +1,7 @@
 """Checks frames read from files and gives them the columns of the database's tables."""
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from market.similar_symbols import did_you_mean
 from market.spacing import contradiction, other_spacing
 from market.time_features import known_time_zones
 from market.time_grid import TimeGridError, candle_bounds
+from market.timeframes import INTRADAY, UnknownTimeframe, parse_timeframe
 
 __all__ = ["calendar", "candles", "indicators", "instruments", "rates"]
 
@@ -35,7 +37,7 @@ def candles(
         symbol, timestamp or ts, open, high, low, close; volume and amount are optional. Other providers'
         names are taken too, see `flows.files.providers`.
     timeframe
-        "1h" (timestamps are bar opens) or "1d" (session dates at 00:00 UTC).
+        Timestamps are bar opens; of "1d" session dates, and of "1w" the dates of Mondays, at 00:00 UTC.
     symbols
         Keep only these. One symbol names the candles of a frame without the column symbol.
     nonpositive
@@ -73,13 +75,19 @@ def candles(
     )
     frame = frame.sort(key)
     check_spacing(frame, timeframe)
-    if timeframe == "1d":
+    if timeframe not in INTRADAY:
         refuse(
             frame.filter(pl.col("ts").dt.truncate("1d") != pl.col("ts")),
             key,
-            "a daily candle's timestamp must be its session date at 00:00 UTC",
+            _DATED[timeframe],
         )
     return frame
+
+
+_DATED: Final = {
+    "1d": "a daily candle's timestamp must be its session date at 00:00 UTC",
+    "1w": "a weekly candle's timestamp must be the date of its Monday at 00:00 UTC",
+}
 
 
 def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
@@ -155,7 +163,8 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     TableError
-        For missing values, an unknown asset class, calendar or time zone, and contradictory rows.
+        For missing values, an unknown asset class, calendar, time zone, anchor or timeframe, and
+        contradictory rows.
     """
     frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
     refuse(
@@ -169,9 +178,12 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
         "model_time_zone is no IANA time zone such as Asia/Shanghai",
     )
     some_day = np.array(["2024-06-03"], dtype="datetime64[us]")
-    for symbol, asset_class, name in frame.select("symbol", "asset_class", "calendar").iter_rows():
+    columns = frame.select("symbol", "asset_class", "calendar", "anchor", "aggregate_from")
+    sources = []
+    for symbol, asset_class, name, anchor, source in columns.iter_rows():
         try:
-            candle_bounds(Instrument(symbol, asset_class, name), "1d", some_day)
-        except TimeGridError as error:
+            candle_bounds(Instrument(symbol, asset_class, name, anchor=anchor), "4h", some_day)
+            sources.append(None if source is None else parse_timeframe(source))
+        except (TimeGridError, UnknownTimeframe) as error:
             raise TableError(f"{symbol}: {error}") from None
-    return frame
+    return frame.with_columns(aggregate_from=pl.Series(sources, dtype=pl.String()))

@@ -9,7 +9,6 @@ import polars as pl
 
 from flows.files.errors import TableError
 from flows.files.providers import provider_candles
-from flows.forecasting.universe import known_instruments
 from flows.loading.candles import read_candle_file, store_candles
 from flows.loading.completeness import days_of, why_shortened
 from flows.loading.credentials import Credentials
@@ -17,6 +16,7 @@ from flows.loading.download import DownloadLimits
 from flows.loading.history import FeedKey, FeedLoad, read_load, write_load
 from flows.loading.rows import Loaded
 from flows.loading.sources import Content, Item, named, read_item
+from flows.runtime.instruments import known_instruments
 from flows.runtime.run_database import RunDatabase
 from market.instruments import Instrument
 from market.timeframes import CANDLE_TABLE, Timeframe
