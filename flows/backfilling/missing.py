@@ -10,7 +10,7 @@ import psycopg
 
 from flows.backfilling.past_range import PastRange, TimeSlice
 from flows.runtime.aggregated_candles import aggregated_between, first_finer_candles
-from flows.runtime.candle_columns import stamps_of
+from flows.runtime.candle_columns import stamps_of, symbols_with_candles
 from flows.runtime.columns import column_cursor
 from market.instruments import Instrument
 from market.time_grid import TimeGridError, candle_bounds
@@ -123,8 +123,9 @@ def read_missing(
     with column_cursor(connection) as cursor:
         rows = cursor.execute(query, {"symbols": list(instruments), **bounds}).fetchall()
     times = {symbol: stamps_of(series) for symbol, series in rows}
-    lacking = sorted(set(instruments).difference(times))
-    times |= aggregated_between(connection, timeframe, lacking, bounds["first"], bounds["last"])
+    lacking = set(instruments).difference(times)
+    lacking -= symbols_with_candles(connection, timeframe, lacking)  # theirs are outside of the range
+    times |= aggregated_between(connection, timeframe, sorted(lacking), bounds["first"], bounds["last"])
     stored = _read_stored(connection, wanted, list(instruments), bounds)
     missing = Missing({}, {}, {}, {})
     for symbol, stamps in times.items():
