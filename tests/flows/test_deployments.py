@@ -59,7 +59,8 @@ def test_runs_the_flow_on_its_schedule(
 
 @pytest.mark.parametrize("timeframe", SHORT_RUN_S)
 def test_a_run_of_short_candles_ends_before_the_next_ones_have_closed(timeframe: str) -> None:
-    flow = load_flow_from_entrypoint(str(ROOT / f"flows/predict.py:predict_{timeframe}"))
+    entrypoint = str(ROOT / f"flows/predict.py:predict_{timeframe}")
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint)
     assert flow.name == "predict-batch"
     assert flow.timeout_seconds == SHORT_RUN_S[timeframe] < CANDLE_DURATION[timeframe].total_seconds()
 
