@@ -17,7 +17,6 @@ from flows.files import feeds
 from flows.generated.market import END
 from market.instruments import default_instruments
 from market.time_grid import closed_by, future_timestamps, past_timestamps
-from market.timeframes import TIMEFRAMES
 
 LOOKBACK, PRED_LEN = 512, 120
 SYMBOLS = (1, 25, 100, 300, 1000)
@@ -114,7 +113,7 @@ def _market() -> tuple[tuple[pl.DataFrame, dict[str, pl.DataFrame]], str, dateti
     """Return calendar and candles, "real" or "generated", and the instant of the forecasts."""
     frames, source = market_frames(days=1000)
     candles = {
-        timeframe: frames[f"candles_{timeframe}"].rename({"timestamp": "ts"}) for timeframe in TIMEFRAMES
+        timeframe: frames[f"candles_{timeframe}"].rename({"timestamp": "ts"}) for timeframe in ("1h", "1d")
     }
     as_of = AS_OF if source == "real" else END
     return (feeds.calendar(frames["economic_calendar"]), candles), source, as_of

@@ -13,7 +13,8 @@ from torch import nn
 
 import export
 import inference_server.engine.bundle
-from export.bundle import DTYPES, Plan, export_bundle
+from export.bundle import Plan, export_bundle
+from export.decoder_export import DTYPES
 from export.model.adapter import TARGETS, Adapter, LowRank
 from export.model.checkpoint import Checkpoint, load_checkpoint, randomise, save_checkpoint
 from export.model.decoder import KronosDecoder

@@ -5,7 +5,7 @@
 
 import argparse
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final
 
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
@@ -21,7 +21,7 @@ from flows.forecasting.path_statistics import WantedStatistics
 from flows.forecasting.tasks import read_model
 from flows.forecasting.training_span import training_span
 from flows.predict import no_model_message
-from flows.runtime.arguments import as_utc, instant, names_in, positive
+from flows.runtime.arguments import TIMEFRAME, as_utc, instant, names_in, positive
 from flows.runtime.commands import run_command
 from flows.runtime.parameters import (
     Force,
@@ -44,7 +44,7 @@ from flows.runtime.parameters import (
 from flows.runtime.settings import FlowSettings
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo
-from market.timeframes import CANDLE_DURATION, Timeframe
+from market.timeframes import CANDLE_DURATION
 from market.warning_codes import WarningCode, warning
 
 RUN_S: Final = 7 * 24 * 3600.0
@@ -219,7 +219,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--start", type=instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"
     )
     parser.add_argument("--end", type=instant, help="last instant; the current time unless given")
-    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1h")
+    parser.add_argument("--timeframe", default="1h", **TIMEFRAME)
     parser.add_argument("--symbols", type=names_in, help="A,B; the active instruments unless given")
     parser.add_argument(
         "--every", type=positive, default=1, help="a forecast every so many hours or days (default 1)"

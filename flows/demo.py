@@ -26,7 +26,7 @@ from flows.demonstration.comparison import compare, comparison_lines, event_comp
 from flows.demonstration.demo_model import export_command
 from flows.demonstration.output import forecast_table, page_commands, stored_forecasts, warning_lines
 from flows.files.frames import TableError
-from flows.files.market_folder import FILES, unchecked_frames
+from flows.files.market_folder import FILES_SHOWN, unchecked_frames
 from flows.generated.market import generate_market
 from flows.loading.market import load_market
 from flows.runtime.local_server import local_server
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.demo")
     parser.add_argument(
         "--data",
         type=Path,
-        help=f"folder with {', '.join(FILES)} as .parquet or .csv; a generated market unless given",
+        help=f"folder with {FILES_SHOWN} as .parquet or .csv; a generated market unless given",
     )
     data: Path | None = parser.parse_args(arguments).data
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -117,7 +117,7 @@ def demonstrate(data: Path | None, folder: Path, started: ExitStack) -> int:
 
 
 def read_market(data: Path | None) -> dict[str, pl.DataFrame]:
-    """Return candles and releases by the names of `FILES`: those of a folder, or a generated market.
+    """Return candles and releases by the names of their files: those of a folder, or a generated market.
 
     Raises
     ------

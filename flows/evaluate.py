@@ -34,13 +34,12 @@ from flows.events import EventError
 from flows.files.frames import TableError
 from flows.forecasting.forecasts import Order, SamplingSettings, build_request, usable_lookback
 from flows.forecasting.training_span import training_span
-from flows.runtime.arguments import instant, names_in, not_negative, positive
+from flows.runtime.arguments import TIMEFRAME, instant, names_in, not_negative, positive
 from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
 from flows.runtime.settings import FlowSettings
 from inference_server.client import Client, ClientError
 from inference_server.schemas import ModelInfo, PredictAnswer
-from market.timeframes import TIMEFRAMES
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
 
@@ -266,7 +265,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         type=Path,
         help="folder with candles_1h, candles_1d, economic_calendar (.parquet or .csv); else the database",
     )
-    parser.add_argument("--timeframe", choices=TIMEFRAMES, default="1h")
+    parser.add_argument("--timeframe", default="1h", **TIMEFRAME)
     parser.add_argument("--symbols", type=names_in, help="A,B; all that have candles unless given")
     parser.add_argument(
         "--start", type=instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"

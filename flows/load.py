@@ -19,7 +19,6 @@ from flows.files.frames import TableError, read_table
 from flows.files.options import ReadOptions
 from flows.files.presets import preset_of
 from flows.files.text_tables import Table
-from flows.forecasting.universe import known_instruments
 from flows.loading.addresses import is_web_address, shown
 from flows.loading.calendar import load_calendar, store_calendar
 from flows.loading.candles import closed_candles, load_candles, read_rows, store_candles
@@ -29,8 +28,8 @@ from flows.loading.reading_arguments import add_reading_arguments, read_options
 from flows.loading.rows import Loaded
 from flows.loading.small_tables import SMALL_TABLES, load_rows
 from flows.loading.sources import Item, Span, candle_items, named, read_item, single_item
-from flows.runtime.arguments import names_in
-from market.timeframes import TIMEFRAMES
+from flows.runtime.arguments import TIMEFRAME, names_in
+from flows.runtime.instruments import known_instruments
 from sql.connect import connect
 from sql.errors import DatabaseError, one_line
 
@@ -142,7 +141,7 @@ _HELP = {
     "rates": "central bank decisions: bank, decision_time, rate, previous, forecast",
     "indicators": "economic series: series_id, date, value, known_on; or a file as FRED serves it",
     "instruments": "instruments: symbol, asset_class, calendar and optionally allow_nonpositive, "
-    "model_time_zone, active",
+    "model_time_zone, active, anchor, aggregate_from, only_whole_candles",
 }
 
 
@@ -171,7 +170,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             help="environment variable whose value replaces {key} in a web address",
         )
         if what == "candles":
-            command.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
+            command.add_argument("--timeframe", required=True, **TIMEFRAME)
             command.add_argument(
                 "--symbols",
                 type=names_in,

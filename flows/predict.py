@@ -49,7 +49,7 @@ from flows.runtime.run_notices import add_notice, take_notices
 from flows.runtime.run_records import RECORDED, keep_figures
 from flows.runtime.sentences import listed
 from flows.runtime.settings import FlowSettings
-from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
+from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S, SHORT_RUN_S
 from inference_server.client import ClientError
 from inference_server.schemas import ModelInfo
 
@@ -158,6 +158,22 @@ def predict_batch(
 
 predict_hourly = predict_batch.with_options(timeout_seconds=HOURLY_RUN_S)
 """The same flow for a schedule that runs it every hour."""
+
+predict_1m = predict_batch.with_options(timeout_seconds=SHORT_RUN_S["1m"])
+predict_5m = predict_batch.with_options(timeout_seconds=SHORT_RUN_S["5m"])
+predict_15m = predict_batch.with_options(timeout_seconds=SHORT_RUN_S["15m"])
+predict_30m = predict_batch.with_options(timeout_seconds=SHORT_RUN_S["30m"])
+
+_IN_TIME: Final = {
+    "1m": predict_1m,
+    "5m": predict_5m,
+    "15m": predict_15m,
+    "30m": predict_30m,
+    "1h": predict_hourly,
+    "2h": predict_hourly,
+    "4h": predict_hourly,
+}
+"""By timeframe, the flow that ends before the next candle has closed; `predict_batch` for longer ones."""
 
 
 def forecast_with_changing_models(
@@ -279,7 +295,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.predic
     )
     args = parser.parse_args(arguments)
     args.symbols = args.symbols or None
-    return run_command(parser, predict_hourly if args.timeframe == "1h" else predict_batch, vars(args))
+    return run_command(parser, _IN_TIME.get(args.timeframe, predict_batch), vars(args))
 
 
 if __name__ == "__main__":

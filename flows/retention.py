@@ -29,6 +29,7 @@ from flows.scoring.outdated import (
 )
 from market.timeframes import TIMEFRAMES
 from sql.connect import connect
+from sql.loading import load
 
 Days = Annotated[int, Field(ge=1, le=36_500)]
 KeepSamplesDays = Annotated[
@@ -81,9 +82,12 @@ def retention(
     list of dict
         The rows of the table that the run publishes.
     """
+    found = outdated_now(datetime.now(UTC), keep_samples_days, keep_inputs_days, keep_forecasts_days)
+    timeframes = forecast_timeframes()
     table = [
         _row(each, dry_run, measure(each) if dry_run else delete(each, batch, pause_s))
-        for each in outdated_now(datetime.now(UTC), keep_samples_days, keep_inputs_days, keep_forecasts_days)
+        for each in found
+        if each.timeframe in timeframes
     ]
     create_table_artifact(
         key="retention",
@@ -107,6 +111,14 @@ def outdated_now(
             before = forecasts_before(timeframe, now, timedelta(days=forecasts_days))
             found.append(Outdated("forecasts", timeframe, before))
     return found
+
+
+@task(name="timeframes", **RETRIED)
+def forecast_timeframes() -> set[str]:
+    """Return the timeframes that may have forecasts: 1h, 1d, and those of which there was a live run."""
+    with connect(autocommit=True) as connection:
+        rows = connection.execute(load("timeframes_of_runs"), {"timeframes": list(TIMEFRAMES)})
+        return {"1h", "1d", *(timeframe for (timeframe,) in rows)}
 
 
 @task(name="count", task_run_name="count {outdated.kind} of {outdated.timeframe}", **RETRIED)

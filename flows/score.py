@@ -16,10 +16,10 @@ from prefect.logging import get_run_logger
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
 from flows.forecasting.candles import read_candles
-from flows.forecasting.universe import known_instruments
 from flows.runtime.arguments import as_utc
 from flows.runtime.commands import flow_arguments, run_command
 from flows.runtime.database import database, limited_transaction
+from flows.runtime.instruments import known_instruments
 from flows.runtime.parameters import (
     AsOf,
     KeepSamplesDays,
@@ -51,7 +51,7 @@ from flows.scoring.store import (
 )
 from flows.scoring.tally import Tally, final_state
 from market.instruments import Instrument
-from market.timeframes import CANDLE_DURATION, Timeframe
+from market.timeframes import CANDLE_DURATION, INTRADAY, Timeframe
 from sql.connect import connect
 
 CHUNK: Final = 500
@@ -173,8 +173,10 @@ def _read_closes(
     """Read the candles from the one that the first forecast started from to the last step of any."""
     first = min(forecast.as_of for forecast in forecasts)
     last = max(time for forecast in forecasts for time in (forecast.as_of, *forecast.timestamps))
-    end = min(as_of, last + timedelta(seconds=1))
     length = CANDLE_DURATION[timeframe]
+    end = min(
+        as_of, last + length
+    )  # by which the last candle has closed: aggregated ones are read when closed
     symbols = sorted({forecast.symbol for forecast in forecasts})
     return Closes(read_candles(connection, timeframe, symbols, int((end - first) / length) + 1, end))
 
@@ -264,7 +266,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.score"
         "--all", action="store_true", dest="score_all", help="score every forecast again, changed or not"
     )
     args = parser.parse_args(arguments)
-    return run_command(parser, score_hourly if args.timeframe == "1h" else score, vars(args))
+    return run_command(parser, score_hourly if args.timeframe in INTRADAY else score, vars(args))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.files.frames import TableError
-from flows.files.market_folder import FILES
+from flows.files.market_folder import FILES_SHOWN
 from flows.runtime.disk_space import low_space
 from flows.supervision.bring_up import bring_up
 from flows.supervision.errors import UpError
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.up") -
     parser.add_argument(
         "--data",
         type=Path,
-        help=f"folder with your {', '.join(FILES)} as .parquet or .csv, which are loaded; unless given, the "
+        help=f"folder with your {FILES_SHOWN} as .parquet or .csv, which are loaded; unless given, the "
         "database's candles are forecast, or a generated market if the embedded database is empty",
     )
     data: Path | None = parser.parse_args(arguments).data

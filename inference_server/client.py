@@ -265,7 +265,8 @@ class Client:
         symbol
             The symbol of a frame without a column symbol.
         timeframe
-            "1h" or "1d".
+            "1m", "5m", "15m", "30m", "1h", "2h", "4h", "1d" or "1w"; the server takes other spellings
+            such as "60m" too.
         pred_len
             Number of future candles.
         sample_count

@@ -1,5 +1,6 @@
 """Builds the warnings about the candles of a forecast; the forecast is made all the same."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -12,12 +13,17 @@ from market.instruments import Instrument
 from market.spacing import other_spacing, spacing_text
 from market.splits import Split, find_splits
 from market.time_grid import TimeGridError, closed_by, published_until
-from market.timeframes import CANDLE_LENGTH
+from market.timeframes import CANDLE_LENGTH, INTRADAY
 from market.times import minute_text
 from market.types import BoolArray, DatetimeArray, Float64Array
 from market.warning_codes import WarningCode, warning
 
-LONGEST_GAP: Final = {"1h": 24, "1d": 5}
+_DATED: Final = {"1d": "daily", "1w": "weekly"}
+_DAY: Final = np.timedelta64(86_400_000_000, "us")
+
+LONGEST_GAP: Final = {
+    **{timeframe: int(_DAY / CANDLE_LENGTH[timeframe]) for timeframe in INTRADAY}, "1d": 5, "1w": 2,
+}  # fmt: skip
 """Candles in a row that may be missing: a day of a market around the clock, a week of an exchange.
 
 Where more are missing, the feed has a hole, and the flows use the candles after it; or the feed has stopped,
@@ -25,9 +31,13 @@ and the flows leave the symbol out. Holidays that a calendar lacks are shorter: 
 Good Friday) and 4 days (September 2001)."""
 
 _NOTABLE_SHARE: Final = 0.1
-_NOTABLE_JUMP: Final = {"1h": 13, "1d": 1}  # on Christmas Eve FX closes up to 13 hours early
+_CHRISTMAS_EVE: Final = np.timedelta64(13, "h")  # by which FX closes early
+_NOTABLE_JUMP: Final = {
+    **{timeframe: math.ceil(_CHRISTMAS_EVE / CANDLE_LENGTH[timeframe]) for timeframe in INTRADAY},
+    "1d": 1,
+    "1w": 1,
+}
 
-_DAY: Final = np.timedelta64(86_400_000_000, "us")
 _LONGEST_HOLIDAY: Final = 12 * _DAY  # the Chinese New Year and the weekends around it
 
 
@@ -68,9 +78,7 @@ def candles_behind(
     instrument: Instrument, grid: FeedGrid, last: np.datetime64, instant: np.datetime64
 ) -> int:
     """Return how many candles after the one stamped `last` had closed by an instant."""
-    start = int(np.searchsorted(grid.stamps, last, side="right"))
-    end = int(np.searchsorted(grid.stamps, instant, side="right"))
-    return int(closed_by(instrument, grid.timeframe, grid.stamps[start:end], instant).sum())
+    return int(closed_by(instrument, grid.timeframe, grid.between(last, instant), instant).sum())
 
 
 def split_words(timestamps: DatetimeArray, split: Split) -> str:
@@ -138,11 +146,12 @@ def _value_warnings(used: UsedCandles) -> _Warnings:
 
 def _stamp_warnings(used: UsedCandles) -> _Warnings:
     """Daily candles stamped within a day, and future timestamps closer together than the candles."""
-    if used.timeframe == "1d" and (used.timestamps.astype("datetime64[D]") != used.timestamps).any():
+    if used.timeframe not in INTRADAY and (used.timestamps.astype("datetime64[D]") != used.timestamps).any():
         yield (
             WarningCode.DAILY_STAMPS,
-            f"daily candles are stamped within the day, the last at {minute_text(used.timestamps[-1])}, and "
-            "taken for the session of that UTC date: stamp them with the session date at 00:00 UTC",
+            f"{_DATED[used.timeframe]} candles are stamped within the day, the last at "
+            f"{minute_text(used.timestamps[-1])}, and taken for the session of that UTC date: stamp them "
+            "with the session date at 00:00 UTC",
         )
     future_spacing = other_spacing(used.future, used.timeframe)
     if future_spacing is not None:

@@ -5,8 +5,10 @@ have hours before the open, a candle in a pause, or none on Sunday evenings. Fut
 candles must follow the feed's own grid; otherwise a forecast would overlap its history, and match no later
 candle.
 
-- An hour is identified by its weekday and its distance from the session's open, a day by its weekday.
-- If the last candles are stamped at another minute than the calendar's, its hours are moved to that minute.
+- An hour, or another intraday candle, is identified by its weekday and its distance from the session's open,
+  a day by its weekday.
+- If the last candles are stamped at another minute than the calendar's, its hours are moved to that minute,
+  and weeks to the weekday of the stamps.
 - An hour that the calendar lacks belongs to the grid if three of the last four sessions (of that weekday, or
   of any where fewer than three are in the window) have it. An hour of the calendar is removed if none of
   these sessions has it and the remaining hours are nearly complete: a sparse feed keeps the calendar's hours.
@@ -18,9 +20,12 @@ from typing import Final
 
 import numpy as np
 
+from market.calendar_grids import phased_grid, week_grid
+from market.candle_grid import CandleGrid
 from market.instruments import Instrument
-from market.time_grid import TimeGridError, calendar_of, candle_bounds
-from market.trading_calendars import TradingCalendar
+from market.time_grid import TimeGridError, calendar_of, candle_bounds, instrument_grid
+from market.timeframes import INTRADAY
+from market.trading_calendars import HOUR, TradingCalendar
 from market.types import BoolArray, DatetimeArray, Int64Array
 
 _HOUR_US: Final = 3_600_000_000
@@ -32,6 +37,7 @@ _FEWEST: Final = 3
 _EXAMINED: Final = 40  # sessions or weeks before the last one: four of each weekday, with room for holidays
 _COMPLETE: Final = 0.9  # share of the remaining slots that must have candles before slots are removed
 _AHEAD: Final = 600  # sessions or weeks after the last candle: more than any horizon has
+_AHEAD_SHORT: Final = 60  # sessions, of candles shorter than an hour
 
 
 @dataclass(frozen=True)
@@ -40,15 +46,15 @@ class FeedGrid:
 
     Attributes
     ----------
-    stamps
-        (n,) datetime64[us], increasing: every candle from the first known one on, or from before it.
+    grid
+        Every candle from the first known one on, or from before it.
     own
         Whether the grid differs from the calendar's.
     """
 
     instrument: Instrument
     timeframe: str
-    stamps: DatetimeArray
+    grid: CandleGrid
     own: bool
 
     def after(self, last: np.datetime64, count: int) -> DatetimeArray:
@@ -60,21 +66,27 @@ class FeedGrid:
             The calendar ends before `count` candles.
         """
         moment = np.array([last], dtype="datetime64[us]")
-        if self.timeframe == "1h":  # a candle off the grid may overlap the next one on it
+        if self.timeframe in INTRADAY:  # a candle off the grid may overlap the next one on it
             moment = candle_bounds(self.instrument, self.timeframe, moment)[1] - np.timedelta64(1, "us")
-        start = int(np.searchsorted(self.stamps, moment[0], side="right"))
-        stamps = self.stamps[start : start + count]
+        start = int(self.grid.count_up_to(moment)[0])
+        stamps = self.grid.stamps(start, start + count)
         if len(stamps) < count:
+            end = self.grid.stamps(len(self.grid) - 1, len(self.grid))[0]
             raise TimeGridError(
                 f"{self.instrument.symbol}: {count} candles after {last} reach outside the calendar "
-                f"{self.instrument.calendar!r}, which covers {self.stamps[0]} to {self.stamps[-1]}"
+                f"{self.instrument.calendar!r}, which ends at {end}"
             )
-        return stamps.copy()
+        return stamps
+
+    def between(self, first: np.datetime64, last: np.datetime64) -> DatetimeArray:
+        """Return the timestamps of the candles after the one stamped `first`, up to `last`."""
+        start, stop = self.grid.count_up_to(np.array([first, last], dtype="datetime64[us]")).tolist()
+        return self.grid.stamps(start, stop)
 
     def missing(self, timestamps: DatetimeArray) -> Int64Array:
         """Return how many candles are missing before each timestamp but the first, (n − 1,)."""
         # A candle off the grid counts as the candle of the grid before it.
-        positions = np.searchsorted(self.stamps, timestamps, side="right")
+        positions = self.grid.count_up_to(timestamps)
         return np.asarray(np.maximum(np.diff(positions) - 1, 0))
 
 
@@ -93,49 +105,69 @@ def feed_grid(instrument: Instrument, timeframe: str, timestamps: DatetimeArray)
     """
     calendar = calendar_of(instrument, timeframe)
     stamps = np.asarray(timestamps, dtype="datetime64[us]")
-    base = calendar.hours if timeframe == "1h" else calendar.dates
+    base = instrument_grid(instrument, timeframe)
     if not stamps.size or _is_consecutive(base, stamps):
         return FeedGrid(instrument, timeframe, base, own=False)
-    if timeframe == "1d":
-        return FeedGrid(instrument, timeframe, *_days_of_feed(calendar, stamps))
-    phased = _at_minute_of_feed(calendar, stamps)
-    return FeedGrid(instrument, timeframe, *_hours_of_feed(calendar, phased, stamps))
+    if timeframe == "1w":
+        return FeedGrid(instrument, timeframe, *_weeks_of_feed(calendar, base, stamps))
+    own = _days_of_feed(calendar, stamps) if timeframe == "1d" else _intraday_of_feed(calendar, base, stamps)
+    if own is None:
+        return FeedGrid(instrument, timeframe, base, own=False)
+    return FeedGrid(instrument, timeframe, CandleGrid.of_stamps(own, base.length), own=True)
 
 
-def _is_consecutive(base: DatetimeArray, stamps: DatetimeArray) -> bool:
+def _is_consecutive(base: CandleGrid, stamps: DatetimeArray) -> bool:
     """Return whether candles are consecutive candles of a grid."""
-    start = int(np.searchsorted(base, stamps[0]))
-    return bool(np.array_equal(base[start : start + len(stamps)], stamps))
+    start = int(base.count_before(stamps[:1])[0])
+    return bool(np.array_equal(base.stamps(start, start + len(stamps)), stamps))
 
 
-def _at_minute_of_feed(calendar: TradingCalendar, stamps: DatetimeArray) -> DatetimeArray | None:
-    """Return the calendar's hours moved to the minute of the last candles, or None where it is the same."""
+def _weeks_of_feed(
+    calendar: TradingCalendar, base: CandleGrid, stamps: DatetimeArray
+) -> tuple[CandleGrid, bool]:
+    """Return the weeks of a feed, which may be stamped with another day than Monday."""
+    recent = stamps[-_MINUTE_FROM:].astype("datetime64[D]")
+    weekdays, counts = np.unique((recent - _MONDAY).astype(np.int64) % 7, return_counts=True)
+    weekday = int(weekdays[counts.argmax()])
+    if weekday == 0 or counts.max() < _FEWEST:
+        return base, False
+    return week_grid(calendar, weekday), True
+
+
+def _phase_of_feed(base: CandleGrid, stamps: DatetimeArray) -> np.timedelta64 | None:
+    """Return the distance of the last candles from whole multiples of their length; None where the calendar's
+    grid has most of them."""
     recent = stamps[-_MINUTE_FROM:]
-    if 2 * np.isin(recent, _within(calendar.hours, recent)).sum() >= len(recent):
+    if 2 * base.closes(recent)[0].sum() >= len(recent):
         return None
-    minutes, counts = np.unique(_ints(recent) % _HOUR_US, return_counts=True)
-    if counts.max() < _FEWEST:
-        return None
-    return calendar.hours_at(np.timedelta64(int(minutes[counts.argmax()]), "us"))
+    phases, counts = np.unique(_ints(recent) % base.length.astype(np.int64), return_counts=True)
+    return np.timedelta64(int(phases[counts.argmax()]), "us") if counts.max() >= _FEWEST else None
 
 
-def _hours_of_feed(
-    calendar: TradingCalendar, phased: DatetimeArray | None, stamps: DatetimeArray
-) -> tuple[DatetimeArray, bool]:
-    """Return the hours of a feed, and whether they differ from the calendar's.
+def _intraday_of_feed(
+    calendar: TradingCalendar, grid: CandleGrid, stamps: DatetimeArray
+) -> DatetimeArray | None:
+    """Return the intraday candles of a feed; None where they are the calendar's.
 
     Parameters
     ----------
-    phased
-        The calendar's hours moved to the minute of the feed; None where it is the same.
+    grid
+        The calendar's candles.
     """
-    base = calendar.hours if phased is None else phased
+    phase = _phase_of_feed(grid, stamps)
+    until = _until(calendar, grid.length, stamps[-1])
+    before = stamps[0] - np.timedelta64(2, "D")
+    base = (
+        grid.between(before, until)
+        if phase is None
+        else phased_grid(calendar, grid.length, phase, before, until)
+    )
     opens, closes = _ints(calendar.session_opens), _ints(calendar.session_closes)
     # Candles belong to the session on whose side of the middle between two sessions they are.
     edges = closes[:-1] + (opens[1:] - closes[:-1]) // 2
     first, last = np.searchsorted(edges, _ints(stamps[[0, -1]]), side="right")
     first_session = max(int(first), int(last) - _EXAMINED)
-    ahead = min(int(last) + _AHEAD, len(opens))
+    ahead = min(int(last) + _sessions_ahead(grid.length), len(opens))
 
     def sessions_and_offsets(times: DatetimeArray) -> tuple[Int64Array, Int64Array]:
         rows = np.searchsorted(edges, _ints(times), side="right")
@@ -154,7 +186,7 @@ def _hours_of_feed(
     weekdays = (_ints(calendar.dates) // _DAY_US + 3) % 7
     added, removed = _changes(seen, expected, weekdays[first_session : int(last) + 1])
     if not added.any() and not removed.any():
-        return base, phased is not None
+        return None if phase is None else base
 
     start = np.datetime64(int(opens[first_session]), "us") - np.timedelta64(12, "h")
     end = np.datetime64(int(closes[ahead - 1]), "us")
@@ -165,11 +197,24 @@ def _hours_of_feed(
     is_removed = np.isin(offsets, columns) & removed[weekdays[rows], column]
     session, offset = np.nonzero(added[weekdays[first_session:ahead]])
     added_hours = (opens[first_session + session] + columns[offset]).view("datetime64[us]")
-    return np.unique(np.concatenate([hours[~is_removed], added_hours])), True
+    return np.unique(np.concatenate([hours[~is_removed], added_hours]))
 
 
-def _days_of_feed(calendar: TradingCalendar, stamps: DatetimeArray) -> tuple[DatetimeArray, bool]:
-    """Return the days of a feed, and whether they differ from the calendar's."""
+def _sessions_ahead(length: np.timedelta64) -> int:
+    return _AHEAD if length >= HOUR else _AHEAD_SHORT
+
+
+def _until(calendar: TradingCalendar, length: np.timedelta64, last: np.datetime64) -> np.datetime64:
+    """Return the instant up to which the candles of a feed's own grid are computed."""
+    session = int(np.searchsorted(calendar.session_opens, last))
+    end: np.datetime64 = calendar.session_closes[
+        min(session + _sessions_ahead(length) + 1, len(calendar.session_closes) - 1)
+    ]
+    return end
+
+
+def _days_of_feed(calendar: TradingCalendar, stamps: DatetimeArray) -> DatetimeArray | None:
+    """Return the days of a feed; None where they are the calendar's."""
     days = stamps.astype("datetime64[D]")
     last_week = int((days[-1] - _MONDAY).astype(np.int64)) // 7
     first_week = max(int((days[0] - _MONDAY).astype(np.int64)) // 7, last_week - _EXAMINED)
@@ -182,11 +227,11 @@ def _days_of_feed(calendar: TradingCalendar, stamps: DatetimeArray) -> tuple[Dat
     seen, expected = table(days), table(calendar.dates)
     added, removed = (part[0] for part in _changes(seen, expected, np.zeros(len(seen), dtype=np.int64)))
     if not added.any() and not removed.any():
-        return calendar.dates, False
+        return None
     span = np.arange(max(_MONDAY + 7 * first_week, calendar.first), calendar.end, dtype="datetime64[D]")
     weekday = (span - _MONDAY).astype(np.int64) % 7
     trading = calendar.trading[(span - calendar.first).astype(np.int64)]
-    return span[(trading & ~removed[weekday]) | added[weekday]].astype("datetime64[us]"), True
+    return np.asarray(span[(trading & ~removed[weekday]) | added[weekday]].astype("datetime64[us]"))
 
 
 def _changes(seen: BoolArray, expected: BoolArray, kinds: Int64Array) -> tuple[BoolArray, BoolArray]:

@@ -1,7 +1,7 @@
 """Defines an instrument, and reads the packaged table of common ones."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -25,6 +25,14 @@ class Instrument:
         Whether prices of zero and below are possible, as of oil in April 2020 or of a spread.
     model_time_zone : str
         IANA name of the clock from which the model's five time fields are read.
+    anchor : str or None
+        Time of day and zone from which intraday candles are counted, such as ``00:00 UTC``; None for the
+        calendar's own.
+    aggregate_from : str or None
+        Timeframe from which candles are aggregated where a timeframe has none; None for the coarsest one
+        that has any.
+    only_whole_candles : bool
+        Whether aggregated candles with missing parts are left out.
     """
 
     symbol: str
@@ -32,6 +40,11 @@ class Instrument:
     calendar: str
     allow_nonpositive: bool = False
     model_time_zone: str = "UTC"
+    # Not in the representation, which is a part of the fingerprints of forecasts that are stored already: the
+    # timestamps and candles of a forecast, other parts of it, tell the same.
+    anchor: str | None = field(default=None, repr=False)
+    aggregate_from: str | None = field(default=None, repr=False)
+    only_whole_candles: bool = field(default=False, repr=False)
 
 
 @cache

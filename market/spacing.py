@@ -13,6 +13,8 @@ _MOST_CLOSER: Final = (
 )
 _FEWEST_FITTING: Final = 0.05  # share of steps; a session of two hours has a half, a sparse feed a few
 _FEWEST_STEPS: Final = 5  # below, steps that are too long prove nothing: they may be weekends
+_APART: Final = {"2h": (0.6, 1.9), "4h": (0.6, 1.9)}
+"""Shares of their length that candles may be apart beside lunch breaks; other timeframes have nearly one."""
 _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -47,15 +49,16 @@ def other_spacing(timestamps: DatetimeArray, timeframe: str) -> np.timedelta64 |
     timestamps : (n,) datetime64[us]
         Increasing.
     timeframe
-        ``1h`` or ``1d``.
+        One of `market.timeframes.TIMEFRAMES`.
     """
     typical = typical_spacing(timestamps)
     ratio = np.diff(timestamps) / CANDLE_LENGTH[timeframe]
     if typical is None:
         return None
-    if (ratio < 1 - _TOLERANCE).mean() > _MOST_CLOSER:
+    shortest, longest = _APART.get(timeframe, (1 - _TOLERANCE, 1 + _TOLERANCE))
+    if (ratio < shortest).mean() > _MOST_CLOSER:
         return typical
-    fitting = (np.abs(ratio - 1) <= _TOLERANCE).mean()
+    fitting = ((ratio >= shortest) & (ratio <= longest)).mean()
     return typical if fitting < _FEWEST_FITTING and len(ratio) >= _FEWEST_STEPS else None
 
 

@@ -2,35 +2,46 @@
 
 The selection of closed candles, event placing, leaders and future timestamps share these rules:
 
-- A 1h candle is stamped with its open; a 1d candle with its session date at 00:00 UTC.
-- ``24/7``: every hour; the day runs from 00:00 to 24:00 UTC.
+- An intraday candle is stamped with its open; a 1d candle with its session date at 00:00 UTC; a 1w candle
+  with the date of its Monday at 00:00 UTC. A week begins with the open of its first session and ends with the
+  close of its last one.
+- ``24/7``: around the clock; the day runs from 00:00 to 24:00 UTC, and 2h and 4h candles are counted from
+  00:00.
 - ``FX``: the week runs from Sunday 17:00 to Friday 17:00 New York and a day from 17:00 to 17:00 New York,
-  stamped with the date on which it ends. December 25 and January 1 are closed.
+  stamped with the date on which it ends; 2h and 4h candles are counted from 17:00. December 25 and January 1
+  are closed.
 - ``METAL``: as ``FX``, without the hour from 17:00 to 18:00 New York, in which spot metals pause
-  (XAUUSD has a candle for 6 of 498 such hours on Wednesdays from 2012 to 2021, and EURUSD for all).
-- ``XNYS`` or any other exchange_calendars name: the exchange's sessions. Hours are counted from the
-  session's open and from the end of its lunch break (Shanghai: 9:30, 10:30, 13:00, 14:00), so the last one
-  before a break or a close may be short. After the last year whose holidays are published (the Chinese,
-  Indian and Singaporean end with the year), every weekday is a session; see `published_until`.
+  (XAUUSD has a candle for 6 of 498 such hours on Wednesdays from 2012 to 2021, and EURUSD for all). Longer
+  candles are counted from 17:00 as well, so that the first one of a day is shorter than it seems.
+- ``XNYS`` or any other exchange_calendars name: the exchange's sessions. Intraday candles are counted from
+  the session's open and from the end of its lunch break (Shanghai: 9:30, 10:30, 13:00, 14:00), so the last
+  one before a break or a close may be short, and no candle runs over a break or a night. After the last year
+  whose holidays are published (the Chinese, Indian and Singaporean end with the year), every weekday is a
+  session; see `published_until`.
 - ``FX:XNYS``: days from 17:00 to 17:00 New York, on the dates of that exchange's sessions. Quotes of the
   dollar index and of commodity futures continue all day, and daily feeds follow New York's holidays: of 6,316
   daily candles of DXY since 2000 all but 29 are on XNYS dates, and 2 such dates lack one, where 135 dates of
   the CMES calendar and 206 weekdays do (GOLD 3 and 460 against 613, BRENT 1 and 124 against 232). There are
   no hours in the pause from 17:00 to 18:00 New York; on holidays of the exchange on which CME trades, such
   as Juneteenth, there are hours until 13:00.
+- An instrument's `anchor` is another time of day from which its intraday candles are counted.
 - A feed that stamps candles on the clock hour, in a pause or before the open has a grid of its own, which
   `market.feed_grid` derives from the candles.
 - A stored candle on a date without a session (VIX on July 4, 2024) still has bounds: the New York day for
   ``FX``, ``METAL`` and ``FX:…``, else the UTC day. That ends after any exchange closes, so that no candle
-  counts as known too early.
+  counts as known too early. For the same reason a weekly candle that is stamped with another day than Monday
+  lasts for seven days, and an intraday candle off the grid lasts until its part of the session ends, or
+  longer if the next part would begin within it.
 """
 
 import numpy as np
 
+from market.calendar_grids import AnchorError, calendar_grid
+from market.candle_grid import CandleGrid
 from market.instruments import Instrument
-from market.timeframes import TIMEFRAMES
-from market.trading_calendars import HOUR, TradingCalendar, UnknownCalendar, trading_calendar
-from market.types import BoolArray, DatetimeArray
+from market.timeframes import CANDLE_LENGTH, TIMEFRAMES
+from market.trading_calendars import TradingCalendar, UnknownCalendar, trading_calendar
+from market.types import BoolArray, DatetimeArray, Int64Array
 
 __all__ = [
     "TimeGridError",
@@ -38,6 +49,7 @@ __all__ = [
     "candle_bounds",
     "closed_by",
     "future_timestamps",
+    "instrument_grid",
     "past_timestamps",
     "published_until",
 ]
@@ -55,7 +67,7 @@ def candle_bounds(
     Parameters
     ----------
     instrument, timeframe
-        The instrument of the candles, and ``1h`` or ``1d``.
+        The instrument of the candles, and one of `market.timeframes.TIMEFRAMES`.
     timestamps : (n,) datetime64
         As stored, UTC.
 
@@ -79,11 +91,10 @@ def candle_bounds(
         )
     if timeframe == "1d":
         return calendar.opens[day], calendar.closes[day]
-    part = np.searchsorted(calendar.part_closes, stamps, side="right")
-    part = np.minimum(part, len(calendar.part_closes) - 1)
-    inside = (calendar.part_opens[part] <= stamps) & (stamps < calendar.part_closes[part])
-    closes = stamps + HOUR
-    return stamps, np.where(inside, np.minimum(closes, calendar.part_closes[part]), closes)
+    if timeframe == "1w":
+        return _week_bounds(calendar, day)
+    holds, closes = instrument_grid(instrument, timeframe).closes(stamps)
+    return stamps, np.where(holds, closes, _off_grid_closes(calendar, stamps, CANDLE_LENGTH[timeframe]))
 
 
 def closed_by(
@@ -103,8 +114,8 @@ def future_timestamps(
     TimeGridError
         Unknown timeframe or calendar, or the calendar ends before `count` candles.
     """
-    grid = _grid(instrument, timeframe)
-    start = int(np.searchsorted(grid, np.array(last, dtype="datetime64[us]"), side="right"))
+    grid = instrument_grid(instrument, timeframe)
+    start = int(grid.count_up_to(np.array([last]))[0])
     return _cut(instrument, grid, start, count, f"{count} candles after {last}")
 
 
@@ -118,8 +129,8 @@ def past_timestamps(
     TimeGridError
         Unknown timeframe or calendar, or the calendar begins later than that.
     """
-    grid = _grid(instrument, timeframe)
-    start = int(np.searchsorted(grid, np.array(first, dtype="datetime64[us]"), side="left")) - count
+    grid = instrument_grid(instrument, timeframe)
+    start = int(grid.count_before(np.array([first]))[0]) - count
     return _cut(instrument, grid, start, count, f"{count} candles before {first}")
 
 
@@ -153,15 +164,45 @@ def calendar_of(instrument: Instrument, timeframe: str) -> TradingCalendar:
         ) from error
 
 
-def _grid(instrument: Instrument, timeframe: str) -> DatetimeArray:
-    calendar = calendar_of(instrument, timeframe)
-    return calendar.hours if timeframe == "1h" else calendar.dates
+def instrument_grid(instrument: Instrument, timeframe: str) -> CandleGrid:
+    """Return the grid of an instrument's candles.
+
+    Raises
+    ------
+    TimeGridError
+        Unknown timeframe, calendar or anchor.
+    """
+    try:
+        return calendar_grid(calendar_of(instrument, timeframe), timeframe, instrument.anchor)
+    except AnchorError as error:
+        raise TimeGridError(f"{instrument.symbol}: {error}") from error
 
 
-def _cut(instrument: Instrument, grid: DatetimeArray, start: int, count: int, span: str) -> DatetimeArray:
+def _week_bounds(calendar: TradingCalendar, day: Int64Array) -> tuple[DatetimeArray, DatetimeArray]:
+    """Return the open of the first session of the seven days from each day, and the close of the last one."""
+    end = np.minimum(day + 6, len(calendar.opens) - 1)
+    first, last = calendar.next_session[day], calendar.last_session[end]
+    none = first > last
+    return calendar.opens[np.where(none, day, first)], calendar.closes[np.where(none, end, last)]
+
+
+def _off_grid_closes(
+    calendar: TradingCalendar, stamps: DatetimeArray, length: np.timedelta64
+) -> DatetimeArray:
+    """Return when candles close whose timestamps are not on the calendar's grid: late rather than early."""
+    run = np.minimum(np.searchsorted(calendar.run_closes, stamps, side="right"), len(calendar.run_closes) - 1)
+    following = calendar.run_opens[np.minimum(run + 1, len(calendar.run_opens) - 1)]
+    inside = (calendar.run_opens[run] <= stamps) & (stamps < calendar.run_closes[run])
+    closes = stamps + length
+    ends = inside & (closes <= following)
+    return np.where(ends, np.minimum(closes, calendar.run_closes[run]), closes)
+
+
+def _cut(instrument: Instrument, grid: CandleGrid, start: int, count: int, span: str) -> DatetimeArray:
     if start < 0 or start + count > len(grid):
+        first, last = grid.stamps(0, 1)[0], grid.stamps(len(grid) - 1, len(grid))[0]
         raise TimeGridError(
             f"{instrument.symbol}: {span} reach outside the calendar {instrument.calendar!r}, "
-            f"which covers {grid[0]} to {grid[-1]}"
+            f"which covers {first} to {last}"
         )
-    return grid[start : start + count].copy()
+    return grid.stamps(start, start + count)

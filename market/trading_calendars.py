@@ -10,7 +10,7 @@ import exchange_calendars
 import numpy as np
 
 from market.times import instants
-from market.types import BoolArray, DatetimeArray
+from market.types import BoolArray, DatetimeArray, Int64Array
 
 HOUR: Final = np.timedelta64(3600, "s").astype("timedelta64[us]")
 _FIRST_DAY: Final = date(1990, 1, 1)
@@ -37,7 +37,10 @@ class TradingCalendar:
         (days,) whether the day has a session.
     part_opens, part_closes
         (parts,) datetime64[us], increasing: bounds of the parts of sessions between breaks and pauses, within
-        which there are hourly candles.
+        which there are intraday candles.
+    anchor
+        Time of day and zone from which intraday candles are counted, such as ``00:00 UTC``; None where each
+        part is counted from its open.
     published
         datetime64[D]: the last day for which the exchange has published its holidays; later, every weekday
         counts as a session. None where holidays follow rules.
@@ -49,6 +52,7 @@ class TradingCalendar:
     trading: BoolArray
     part_opens: DatetimeArray
     part_closes: DatetimeArray
+    anchor: str | None = None
     published: np.datetime64 | None = None
 
     @property
@@ -72,16 +76,27 @@ class TradingCalendar:
         return self.closes[self.trading]
 
     @cached_property
-    def hours(self) -> DatetimeArray:
-        """Open of every hourly candle, counted from the opens of the parts."""
-        return _hours(self.part_opens, self.part_closes)
+    def run_opens(self) -> DatetimeArray:
+        """Opens of the parts before which there is a break or a night, (runs,)."""
+        after_break = self.part_opens[1:] > self.part_closes[:-1]
+        return np.asarray(self.part_opens[np.concatenate([[True], after_break])])
 
-    def hours_at(self, phase: np.timedelta64) -> DatetimeArray:
-        """Return the opens of hourly candles that are stamped at another minute, `phase` past the full hour.
+    @cached_property
+    def run_closes(self) -> DatetimeArray:
+        """Closes of the parts after which there is a break or a night, (runs,)."""
+        before_break = self.part_opens[1:] > self.part_closes[:-1]
+        return np.asarray(self.part_closes[np.concatenate([before_break, [True]])])
 
-        The first candle of each part is the one in which the part opens.
-        """
-        return _hours_at(self, phase)
+    @cached_property
+    def next_session(self) -> Int64Array:
+        """For each day the first one from it on with a session, (days,); the number of days if none is."""
+        days = np.where(self.trading, np.arange(len(self.trading)), len(self.trading))
+        return np.asarray(np.minimum.accumulate(days[::-1])[::-1])
+
+    @cached_property
+    def last_session(self) -> Int64Array:
+        """For each day the last one up to it with a session, (days,); −1 before the first."""
+        return np.asarray(np.maximum.accumulate(np.where(self.trading, np.arange(len(self.trading)), -1)))
 
 
 @cache
@@ -97,7 +112,7 @@ def trading_calendar(name: str) -> TradingCalendar:
         midnights = _days().astype("datetime64[us]")
         ends = midnights + 24 * HOUR
         everyday = np.ones(len(midnights), dtype=np.bool_)
-        return TradingCalendar(_days()[0], midnights, ends, everyday, midnights, ends)
+        return TradingCalendar(_days()[0], midnights, ends, everyday, midnights, ends, anchor="00:00 UTC")
     if name in ("FX", "METAL"):
         return _new_york_days(_fx_weekdays(), pause=name == "METAL")
     if name.startswith("FX:"):
@@ -105,20 +120,6 @@ def trading_calendar(name: str) -> TradingCalendar:
         futures = _on_days(trading_calendar(_FUTURES))
         return _new_york_days(trading, pause=True, short=futures & ~trading & _fx_weekdays())
     return _exchange(name)
-
-
-@cache
-def _hours_at(calendar: TradingCalendar, phase: np.timedelta64) -> DatetimeArray:
-    zero = np.datetime64(0, "us")
-    starts = calendar.part_opens - (calendar.part_opens - zero - phase) % HOUR
-    return np.unique(_hours(starts, calendar.part_closes))
-
-
-def _hours(starts: DatetimeArray, ends: DatetimeArray) -> DatetimeArray:
-    counts = -((starts - ends) // HOUR)
-    firsts = np.repeat(starts, counts)
-    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.asarray(firsts + nth * HOUR)
 
 
 @cache
@@ -173,7 +174,9 @@ def _new_york_days(trading: BoolArray, *, pause: bool, short: BoolArray | None =
         ends = closes.copy()
         ends[short] = _utc(days[short].tolist(), _EARLY_CLOSE, _NEW_YORK)
     begins = opens + HOUR if pause else opens
-    return TradingCalendar(days[0], opens, closes, trading, begins[hourly], ends[hourly])
+    return TradingCalendar(
+        days[0], opens, closes, trading, begins[hourly], ends[hourly], anchor=f"17:00 {_NEW_YORK.key}"
+    )
 
 
 def _utc(days: list[date], at: time, zone: ZoneInfo) -> DatetimeArray:
@@ -217,7 +220,7 @@ def _exchange(name: str) -> TradingCalendar:
                 dates = (days[ahead] + np.timedelta64(offset, "D")).tolist()
                 column[ahead] = _utc(dates, local_times[-1][1], zone)
     parts = _parts(opens[trading], closes[trading], breaks[trading], resumptions[trading])
-    return TradingCalendar(days[0], opens, closes, trading, *parts, published)
+    return TradingCalendar(days[0], opens, closes, trading, *parts, published=published)
 
 
 def _parts(

@@ -1,5 +1,6 @@
 """Reads the queries in ``sql/queries``: a user whose tables differ edits SQL files, not Python."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import LiteralString
@@ -48,3 +49,26 @@ def load_for_table(name: str, table: str) -> sql.Composed:
         If there is no such query.
     """
     return sql.SQL(load(name)).format(table=sql.Identifier(table))
+
+
+def load_for_tables(name: str, tables: Mapping[str, str]) -> sql.Composed:
+    """Return one query of the rows that a query gives for all of several tables, ordered by the first column.
+
+    Parameters
+    ----------
+    name : str
+        Name of a query that has ``{table}`` and ``{timeframe}`` where a table and its timeframe belong.
+    tables : mapping
+        The name of each table by its timeframe.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such query.
+    """
+    query = sql.SQL(load(name))
+    parts = (
+        query.format(table=sql.Identifier(table), timeframe=sql.Literal(timeframe))
+        for timeframe, table in tables.items()
+    )
+    return sql.SQL("\nUNION ALL\n").join(parts) + sql.SQL("\nORDER BY 1")

@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 
 from export.model.sizes import SIZES
-from flows.runtime.arguments import names_in
-from market.timeframes import TIMEFRAMES
+from flows.runtime.arguments import TIMEFRAME, names_in
 
 LICENCES: Final = "MIT,Apache-2.0,ODC-PDDL"
 """Beginnings of the names of licences that permit passing trained weights on."""
@@ -114,7 +113,7 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", type=Path, required=True, help="folder of candles and calendar")
     command.add_argument("--train-symbols", type=names_in, metavar="A,B", required=True, help="trained on")
     command.add_argument("--symbols", type=names_in, metavar="A,B", required=True, help="evaluate on these")
-    command.add_argument("--timeframe", choices=TIMEFRAMES, default="1h", help="1h unless given")
+    command.add_argument("--timeframe", default="1h", help="1h unless given", **TIMEFRAME)
     command.add_argument("--validation-from", type=_date, required=True, help="where the training ended")
     command.add_argument("--start", type=_date, required=True, help="candles from this date on are scored")
     command.add_argument("--until", type=_date, required=True, help="candles from this date on are not used")

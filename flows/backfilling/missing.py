@@ -9,16 +9,18 @@ import numpy as np
 import psycopg
 
 from flows.backfilling.past_range import PastRange, TimeSlice
+from flows.runtime.aggregated_candles import aggregated_between, first_finer_candles
+from flows.runtime.candle_columns import stamps_of, symbols_with_candles
 from flows.runtime.columns import column_cursor
 from market.instruments import Instrument
 from market.time_grid import TimeGridError, candle_bounds
-from market.timeframes import CANDLE_TABLE
+from market.timeframes import CANDLE_DURATION, CANDLE_TABLE
 from market.times import aware, instant, instants
 from market.types import DatetimeArray, Int64Array
 from sql.loading import load, load_for_table
 
 LONGEST_CANDLE: Final = timedelta(days=2)
-"""Longer than any candle lasts from its timestamp to its close."""
+"""Longer than any candle of up to a day lasts from its timestamp to its close."""
 
 _BEGINNING: Final = datetime.fromisoformat("0001-01-01T00:00Z")
 _NO_TIMES: Final = np.empty(0, "datetime64[us]")
@@ -94,9 +96,11 @@ def read_newest_live(
 def read_first_candles(
     connection: psycopg.Connection[Any], timeframe: str, symbols: Iterable[str]
 ) -> dict[str, datetime]:
-    """Return the timestamp of the first candle of each symbol that has one."""
+    """Return the timestamp of the first candle of each symbol that has one, or of the first finer one."""
+    names = list(symbols)
     query = load_for_table("first_candles", CANDLE_TABLE[timeframe])
-    return dict(connection.execute(query, {"symbols": list(symbols)}).fetchall())
+    stored = dict(connection.execute(query, {"symbols": names}).fetchall())
+    return first_finer_candles(connection, timeframe, sorted(set(names).difference(stored))) | stored
 
 
 def read_missing(
@@ -113,14 +117,18 @@ def read_missing(
         By symbol; each has a live forecast in `wanted`.
     """
     timeframe = wanted.past.timeframe
-    bounds = {"first": part.after - LONGEST_CANDLE, "last": part.until + LONGEST_CANDLE}
+    margin = max(LONGEST_CANDLE, CANDLE_DURATION[timeframe] + timedelta(days=1))
+    bounds = {"first": part.after - margin, "last": part.until + margin}
     query = load_for_table("candle_times_between", CANDLE_TABLE[timeframe])
     with column_cursor(connection) as cursor:
         rows = cursor.execute(query, {"symbols": list(instruments), **bounds}).fetchall()
+    times = {symbol: stamps_of(series) for symbol, series in rows}
+    lacking = set(instruments).difference(times)
+    lacking -= symbols_with_candles(connection, timeframe, lacking)  # theirs are outside of the range
+    times |= aggregated_between(connection, timeframe, sorted(lacking), bounds["first"], bounds["last"])
     stored = _read_stored(connection, wanted, list(instruments), bounds)
     missing = Missing({}, {}, {}, {})
-    for symbol, series in rows:
-        stamps = series.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    for symbol, stamps in times.items():
         try:
             closes = candle_bounds(instruments[symbol], timeframe, stamps)[1]
         except TimeGridError as error:

@@ -13,7 +13,7 @@ from flows.events import Leaders, load_config
 from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, Span, read_sources
 from flows.files.market_folder import folder_calendar, folder_candles
 from flows.forecasting.candles import read_candles
-from flows.forecasting.universe import known_instruments
+from flows.runtime.instruments import known_instruments
 from market.instruments import Instrument, default_instruments
 from market.similar_symbols import did_you_mean
 from market.timeframes import CANDLE_DURATION, TIMEFRAMES
@@ -121,7 +121,9 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
     candles = read_candles(connection, period.timeframe, names, count, period.last)
     history = _cut(candles, known, period, "the database")
     # The hourly leaders are read for daily candles too, as `history_from_files` does.
-    span = Span(period.first, as_of=period.last, end=period.last, timeframes=frozenset(TIMEFRAMES))
+    span = Span(
+        period.first, as_of=period.last, end=period.last, timeframes=frozenset({period.timeframe, "1h"})
+    )
     sources = read_sources(connection, span, load_config())
     return MarketHistory(
         history.candles, history.instruments, None if sources.calendar.is_empty() else sources

@@ -10,7 +10,7 @@ import psycopg
 from flows.events import load_config
 from flows.events.titles import normal_title
 from flows.forecasting.candles import read_candles
-from flows.forecasting.universe import known_instruments
+from flows.runtime.instruments import known_instruments
 from market.instruments import Instrument
 
 AHEAD: Final = timedelta(hours=6)

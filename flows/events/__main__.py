@@ -14,8 +14,7 @@ from flows.events.source import read_sources, span_of
 from flows.forecasting.candles import closed_windows, read_candles
 from flows.forecasting.event_plan import event_requests
 from flows.forecasting.universe import read_universe
-from flows.runtime.arguments import instant
-from market.timeframes import TIMEFRAMES
+from flows.runtime.arguments import TIMEFRAME, instant
 from sql.connect import connect
 from sql.errors import DatabaseError
 
@@ -30,7 +29,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.events
         "plot", help="draw the candles of a symbol with the 20 event channels under them"
     )
     plot.add_argument("--symbol", required=True)
-    plot.add_argument("--timeframe", required=True, choices=TIMEFRAMES)
+    plot.add_argument("--timeframe", required=True, **TIMEFRAME)
     plot.add_argument(
         "--as-of", type=instant, default=datetime.now(UTC), help="ISO 8601, UTC; now unless given"
     )

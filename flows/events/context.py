@@ -8,9 +8,10 @@ import numpy as np
 from flows.events.config import KINDS
 from flows.events.releases import Releases
 from flows.events.window import EventWindow
+from market.timeframes import INTRADAY
 from market.types import BoolArray, Int64Array
 
-AHEAD_1H: Final = np.timedelta64(24, "h").astype("timedelta64[us]")
+AHEAD_INTRADAY: Final = np.timedelta64(24, "h").astype("timedelta64[us]")
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")
 _TICK: Final = np.timedelta64(1, "us")
 _WORDS: Final = {  # for a surprise below and above the forecast
@@ -40,8 +41,8 @@ def event_context(window: EventWindow, releases: Releases, release_rows: Int64Ar
         None if no event is active, else
 
         - ``events_active``: the kinds of release, in the order of `KINDS`, that fall on the last candle used,
-          within 24 hours after it (1h) or within the next candle (1d). A release of which only the date is
-          known is active in the 24 hours before that date and on it.
+          within 24 hours after it or, for 1d and 1w, within the next candle. A release of which only the date
+          is known is active in the 24 hours before that date and on it.
         - ``surprise_directions``: hawkish or dovish (fomc), hot or cool (cpi, pce), strong or weak (nfp, gdp)
           for releases on the last candle whose figures were public by t and differ from the forecast.
         - ``upcoming``: the next scheduled release of each kind, soonest first, with ``event``, ``time`` (UTC;
@@ -63,8 +64,8 @@ def event_context(window: EventWindow, releases: Releases, release_rows: Int64Ar
 
 def _are_near(window: EventWindow, releases: Releases) -> BoolArray:
     """Tell which releases, (n,), are ahead and near, or on a date that has not ended."""
-    # The close of a daily candle belongs to the candle after it.
-    horizon = window.now + AHEAD_1H if window.timeframe == "1h" else window.next_close() - _TICK
+    # The close of a daily or weekly candle belongs to the candle after it.
+    horizon = window.now + AHEAD_INTRADAY if window.timeframe in INTRADAY else window.next_close() - _TICK
     on_date = ~releases.timed & (releases.times + _DAY > window.now)
     return np.asarray(((releases.times >= window.now) | on_date) & (releases.times <= horizon))
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from flows.events.build import EventResult
 from flows.events.request import EventRequest
 from market.event_channels import EVENT_CHANNELS, FAMILY_FLAGS, FLAGS, SURPRISES
+from market.timeframes import INTRADAY
 from market.types import DatetimeArray, Float32Array, Float64Array
 
 UP, DOWN, LINE, AHEAD = "#1a7f5a", "#b3382c", "#23527c", "#f2f0e6"
@@ -149,7 +150,7 @@ def _range(values: Float32Array, channel: int) -> str:
 
 def _label_time(axes: Axes, stamps: DatetimeArray, timeframe: str) -> None:
     marks = np.unique(np.linspace(0, len(stamps) - 1, 12).astype(int))
-    unit: Any = "m" if timeframe == "1h" else "D"
+    unit: Any = "m" if timeframe in INTRADAY else "D"
     texts = [np.datetime_as_string(stamps[row], unit=unit).replace("T", "\n") for row in marks]
     axes.set_xticks(marks, texts, fontsize=8.5)
     axes.set_xlabel("candle (UTC)")

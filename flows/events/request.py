@@ -19,7 +19,7 @@ class EventRequest:
     Attributes
     ----------
     symbol, instrument, timeframe
-        Of the candles; the timeframe is ``1h`` or ``1d``.
+        Of the candles; the timeframe is one of `market.timeframes.TIMEFRAMES`.
     timestamps : (T,) datetime64
         Of the candles used, as stored, UTC, increasing.
     future_timestamps : (pred_len,) datetime64

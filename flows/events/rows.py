@@ -2,8 +2,8 @@
 
 - A row belongs to a series by its currency and title (``events.toml``); earnings by event_type and symbol.
 - If only the date is known, the release is at 00:00 UTC of that date, and so on the candle of the date (1d)
-  or its first candle (1h). Its figures count as public from the end of the date, because the time of
-  publication is unknown. `flows.events.dates` finds the rows that are dates although `time_known` is true.
+  or its first candle (shorter ones). Its figures count as public from the end of the date, because the time
+  of publication is unknown. `flows.events.dates` finds the rows that are dates although `time_known` is true.
 - A decision is unscheduled if the column `scheduled` or the configuration says so.
 
 `flows.events.merging` merges the rows of one release.

@@ -92,9 +92,10 @@ def read_sources(connection: psycopg.Connection[Any], span: Span, config: EventC
     symbols = [config.leaders[role].symbol for role in LEADERS]
     year_before = span.start - YEAR_OF_VIX
     candles = {"1d": _read_candles(connection, "1d", symbols, year_before, span.as_of)}
-    if "1h" in span.timeframes:
-        hourly = [symbol for symbol in symbols if symbol != config.leaders["vix"].symbol]
-        candles["1h"] = _read_candles(connection, "1h", hourly, span.start - _MARGIN, span.as_of)
+    traded = [symbol for symbol in symbols if symbol != config.leaders["vix"].symbol]
+    for timeframe in span.timeframes - {"1d"}:
+        start = span.start - max(_MARGIN, 2 * CANDLE_DURATION[timeframe])
+        candles[timeframe] = _read_candles(connection, timeframe, traded, start, span.as_of)
     vixcls = None
     if config.leaders["vix"].symbol not in candles["1d"]["symbol"]:
         bounds = {"series_id": _VIXCLS, "start": year_before, "end": span.as_of}

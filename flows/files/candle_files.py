@@ -272,12 +272,18 @@ def _check_prices(rows: pl.DataFrame, nonpositive: Collection[str]) -> None:
     )
 
 
+_DATED: Final = {
+    "1d": "a daily candle's timestamp must be its session date at 00:00 UTC",
+    "1w": "a weekly candle's timestamp must be the date of its Monday at 00:00 UTC",
+}
+
+
 def _refuse_times_in_the_day(rows: pl.DataFrame, timeframe: str) -> None:
     if is_dated(timeframe):
         refuse(
             rows.filter(pl.col("ts").dt.truncate("1d") != pl.col("ts")).rename({"ts": "timestamp"}),
             _KEY,
-            "a daily candle's timestamp must be its session date at 00:00 UTC",
+            _DATED[timeframe],
         )
 
 

@@ -15,6 +15,7 @@ from flows.runtime.table_columns import CENTRAL_BANK_RATES, ECONOMIC_INDICATORS,
 from market.instruments import ASSET_CLASSES, Instrument
 from market.time_features import known_time_zones
 from market.time_grid import TimeGridError, candle_bounds
+from market.timeframes import UnknownTimeframe, parse_timeframe
 
 __all__ = ["calendar", "candles", "indicators", "instruments", "rates"]
 
@@ -86,7 +87,8 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     TableError
-        For missing values, an unknown asset class, calendar or time zone, and contradictory rows.
+        For missing values, an unknown asset class, calendar, time zone, anchor or timeframe, and
+        contradictory rows.
     """
     frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
     refuse(
@@ -100,9 +102,12 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
         "model_time_zone is no IANA time zone such as Asia/Shanghai",
     )
     some_day = np.array(["2024-06-03"], dtype="datetime64[us]")
-    for symbol, asset_class, name in frame.select("symbol", "asset_class", "calendar").iter_rows():
+    columns = frame.select("symbol", "asset_class", "calendar", "anchor", "aggregate_from")
+    sources = []
+    for symbol, asset_class, name, anchor, source in columns.iter_rows():
         try:
-            candle_bounds(Instrument(symbol, asset_class, name), "1d", some_day)
-        except TimeGridError as error:
+            candle_bounds(Instrument(symbol, asset_class, name, anchor=anchor), "4h", some_day)
+            sources.append(None if source is None else parse_timeframe(source))
+        except (TimeGridError, UnknownTimeframe) as error:
             raise TableError(f"{symbol}: {error}") from None
-    return frame
+    return frame.with_columns(aggregate_from=pl.Series(sources, dtype=pl.String()))

@@ -1,4 +1,4 @@
-"""Reads a folder with ``candles_1h``, ``candles_1d`` and ``economic_calendar`` as .parquet or .csv files."""
+"""Reads a folder of .parquet or .csv files: ``candles_1h``, of any timeframe, and ``economic_calendar``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,11 @@ import polars as pl
 
 from flows.files import feeds
 from flows.files.frames import TableError, read_file
+from market.timeframes import TIMEFRAMES
 
-FILES: Final = ("candles_1h", "candles_1d", "economic_calendar")
+FILES: Final = (*(f"candles_{timeframe}" for timeframe in TIMEFRAMES), "economic_calendar")
+FILES_SHOWN: Final = "candles_1h, candles_1d, economic_calendar (or candles of another timeframe)"
+"""The names of the files, for messages."""
 
 
 def data_file(folder: Path, name: str) -> Path | None:

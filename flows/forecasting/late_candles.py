@@ -10,6 +10,7 @@ import psycopg
 from prefect.logging import get_run_logger
 
 from flows.forecasting.candles import CandleWindow
+from flows.runtime.aggregated_candles import aggregated_candles
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.time_limits import OutOfTime, waiting_limit_s
 from market.instruments import Instrument
@@ -26,9 +27,9 @@ POLL_S: Final = 5.0
 def newest_candles(
     connection: psycopg.Connection[Any], timeframe: Timeframe, symbols: Sequence[str], before: datetime
 ) -> dict[str, datetime]:
-    """Return the open of the newest stored candle of each symbol that began before an instant.
+    """Return the open of the newest candle of each symbol that began before an instant.
 
-    Symbols without candles are left out.
+    That of a symbol that the timeframe's table lacks is aggregated. Symbols without candles are left out.
 
     Raises
     ------
@@ -37,7 +38,10 @@ def newest_candles(
     """
     query = load_for_table("newest_candle_opens", CANDLE_TABLE[timeframe])
     rows = connection.execute(query, {"symbols": list(symbols), "before": before}).fetchall()
-    return {symbol: ts for symbol, ts in rows if ts is not None}
+    stored = {symbol: ts for symbol, ts in rows if ts is not None}
+    lacking = sorted(set(symbols).difference(stored))
+    aggregated = aggregated_candles(connection, timeframe, lacking, 1, before)
+    return stored | {symbol: aware(candles.timestamps[-1]) for symbol, candles in aggregated.items()}
 
 
 def may_be_late(

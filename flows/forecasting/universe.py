@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg
 
-from market.instruments import Instrument, default_instruments
+from flows.runtime.instruments import known_instruments
+from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from sql.loading import load
 
@@ -29,12 +30,6 @@ class Universe:
     instruments: dict[str, Instrument]
     unknown: dict[str, str]
     skipped: dict[str, str]
-
-
-def known_instruments(connection: psycopg.Connection[Any]) -> dict[str, Instrument]:
-    """Return every instrument by symbol: the table's, and the packaged ones that the table lacks."""
-    rows = connection.execute(load("instruments"))
-    return default_instruments() | {symbol: Instrument(symbol, *about) for symbol, *about, _ in rows}
 
 
 def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | None) -> Universe:

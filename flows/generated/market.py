@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from flows.files.market_folder import FILES
 from flows.generated.releases import generated_releases
 from market.instruments import Instrument, default_instruments
 from market.time_grid import candle_bounds, closed_by, past_timestamps
@@ -104,7 +103,9 @@ class Market:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """Return the frames by the names of `flows.files.market_folder.FILES`."""
-        return dict(zip(FILES, (self.candles_1h, self.candles_1d, self.calendar), strict=True))
+        return {
+            "candles_1h": self.candles_1h, "candles_1d": self.candles_1d, "economic_calendar": self.calendar,
+        }  # fmt: skip
 
     def write(self, folder: Path) -> None:
         """Write ``candles_1h.parquet``, ``candles_1d.parquet`` and ``economic_calendar.parquet``."""

@@ -10,7 +10,6 @@ import polars as pl
 from flows.files.candle_files import NamedCandles, named_candles
 from flows.files.errors import TableError
 from flows.files.options import DEFAULT, ReadOptions
-from flows.forecasting.universe import known_instruments
 from flows.loading.candles import read_candle_file, store_candles
 from flows.loading.completeness import days_of, why_shortened
 from flows.loading.credentials import Credentials
@@ -18,6 +17,7 @@ from flows.loading.download import DownloadLimits
 from flows.loading.history import FeedKey, FeedLoad, read_load, write_load
 from flows.loading.rows import Loaded
 from flows.loading.sources import Content, Item, named, read_item
+from flows.runtime.instruments import known_instruments
 from flows.runtime.run_database import RunDatabase
 from market.instruments import Instrument
 from market.timeframes import CANDLE_TABLE, Timeframe

@@ -15,8 +15,8 @@ from flows.files.candle_notes import candle_notes
 from flows.files.errors import TableError
 from flows.files.options import DEFAULT, ReadOptions
 from flows.forecasting.candles import read_candles
-from flows.forecasting.universe import known_instruments
 from flows.loading.rows import Loaded, copy_rows
+from flows.runtime.instruments import known_instruments
 from market import time_grid
 from market.instruments import Instrument, default_instruments
 from market.timeframes import CANDLE_TABLE

@@ -3,7 +3,9 @@
 import argparse
 import math
 from datetime import UTC, datetime
+from typing import Any, Final
 
+from market.timeframes import TIMEFRAMES, Timeframe, UnknownTimeframe, parse_timeframe
 from market.times import in_utc
 
 
@@ -32,6 +34,24 @@ def instant(text: str) -> datetime:
             f"{text!r} is not an ISO 8601 instant; expected a date or a time, such as 2024-01-31 or "
             "2024-01-31T12:00Z (UTC unless it names a zone)"
         ) from error
+
+
+def timeframe(text: str) -> Timeframe:
+    """Return the timeframe that a text names, such as ``1h`` or ``60m``; a type of argparse.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        There is no such timeframe.
+    """
+    try:
+        return parse_timeframe(text)
+    except UnknownTimeframe as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+TIMEFRAME: Final[dict[str, Any]] = {"type": timeframe, "metavar": f"{{{','.join(TIMEFRAMES)}}}"}
+"""Settings of an argument that is a timeframe."""
 
 
 def positive(text: str) -> int:

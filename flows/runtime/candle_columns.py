@@ -1,6 +1,6 @@
 """Candles of many symbols from the database as columns, in one query."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
+from flows.runtime.aggregated_candles import aggregated_candles, as_frame
 from flows.runtime.columns import column_cursor
 from flows.runtime.table_columns import CANDLES
 from market.timeframes import CANDLE_TABLE
@@ -20,12 +21,25 @@ def last_candles(
 ) -> pl.DataFrame:
     """Read the last candles of each symbol that began before an instant.
 
+    Those of a symbol that the timeframe's table lacks are aggregated from a finer timeframe
+    (`market.aggregation`).
+
     Returns
     -------
     polars.DataFrame
         Columns of `CANDLES`, ordered by symbol and time; up to `count` rows per symbol, and none for a
         symbol without candles.
     """
+    stored = stored_candles(connection, timeframe, symbols, count, before)
+    lacking = set(symbols).difference(stored["symbol"].unique())
+    aggregated = aggregated_candles(connection, timeframe, sorted(lacking), count, before)
+    return pl.concat([stored, as_frame(aggregated)]).sort("symbol", "ts") if aggregated else stored
+
+
+def stored_candles(
+    connection: psycopg.Connection[Any], timeframe: str, symbols: Sequence[str], count: int, before: datetime
+) -> pl.DataFrame:
+    """Read the last candles of each symbol from the timeframe's table alone; otherwise as `last_candles`."""
     candles = load_for_table("candles", CANDLE_TABLE[timeframe])
     query = sql.SQL(load("candle_columns")).format(candles=candles)
     with column_cursor(connection) as cursor:
@@ -54,7 +68,18 @@ def last_times(
     query = load_for_table("candle_times", CANDLE_TABLE[timeframe])
     with column_cursor(connection) as cursor:
         rows = cursor.execute(query, {"symbols": list(symbols), "n": count, "before": before})
-        return {symbol: stamps_of(times) for symbol, times in rows}
+        stored = {symbol: stamps_of(times) for symbol, times in rows}
+    lacking = sorted(set(symbols).difference(stored))
+    aggregated = aggregated_candles(connection, timeframe, lacking, count, before)
+    return stored | {symbol: candles.timestamps for symbol, candles in aggregated.items()}
+
+
+def symbols_with_candles(
+    connection: psycopg.Connection[Any], timeframe: str, symbols: Iterable[str]
+) -> set[str]:
+    """Return which of some symbols have candles in the timeframe's table."""
+    query = load_for_table("first_candles", CANDLE_TABLE[timeframe])
+    return {symbol for symbol, _ in connection.execute(query, {"symbols": list(symbols)})}
 
 
 def stamps_of(times: pl.Series) -> DatetimeArray:

@@ -1,7 +1,7 @@
 """Runs a flow once from a command line, with or without a Prefect server."""
 
 import argparse
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from prefect import Flow, State
 from prefect.exceptions import ParameterTypeError
@@ -12,14 +12,13 @@ from prefect.settings import (
 )
 from prefect.utilities.callables import get_call_parameters
 
-from flows.runtime.arguments import instant
-from market.timeframes import Timeframe
+from flows.runtime.arguments import TIMEFRAME, instant
 
 
 def flow_arguments(prog: str, description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the arguments that every flow has: ``--timeframe`` and ``--as-of``."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("--timeframe", choices=get_args(Timeframe), default="1d")
+    parser.add_argument("--timeframe", default="1d", **TIMEFRAME)
     parser.add_argument(
         "--as-of", type=instant, help="ISO 8601, UTC unless it has a zone; the current time unless given"
     )

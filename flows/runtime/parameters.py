@@ -6,10 +6,10 @@ The limits are those of any model and server; the limits of the server at hand m
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from flows.runtime.time_limits import DAILY_RUN_S
-from market.timeframes import Timeframe
+from market.timeframes import Timeframe, normalised
 
 LARGEST_CONTEXT = 2048
 """Candles that the largest context of a Kronos model has."""
@@ -27,7 +27,7 @@ def parameter(description: str, **limits: Any) -> Any:
 
 
 Name = Annotated[str, Field(min_length=1)]
-TimeframeParameter = Annotated[Timeframe, parameter("Length of the candles.")]
+TimeframeParameter = Annotated[Timeframe, BeforeValidator(normalised), parameter("Length of the candles.")]
 Symbols = Annotated[
     list[Name] | None, parameter("Names of instruments. None: all that are active and have candles.")
 ]

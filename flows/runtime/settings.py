@@ -11,7 +11,7 @@ from msgspec import Meta
 from flows.runtime.arguments import names_in
 from inference_server.addresses import server_address, without_credentials
 from inference_server.client import LONGEST_DEADLINE_S
-from market.timeframes import TIMEFRAMES
+from market.timeframes import TIMEFRAMES, UnknownTimeframe, parse_timeframe
 
 RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 """Waits before the second, third and fourth try of a call to a server that was not available."""
@@ -143,10 +143,14 @@ def _scheduler(text: str) -> str:
 def _timeframes(text: str) -> frozenset[str]:
     if text == "none":
         return frozenset()
-    names = frozenset(names_in(text))
-    if not names or not names <= set(TIMEFRAMES):
+    try:
+        names = frozenset[str](map(parse_timeframe, names_in(text)))
+    except UnknownTimeframe:
+        names = frozenset()
+    if not names:
         raise ValueError(
-            f"KRONOS_SHORTER_LOOKBACK is {text!r}; give timeframes, such as {','.join(TIMEFRAMES)}, or none"
+            f"KRONOS_SHORTER_LOOKBACK is {text!r}; give some of {', '.join(TIMEFRAMES)}, such as 1h,1d, "
+            "or none"
         )
     return names
 

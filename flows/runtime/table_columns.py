@@ -16,7 +16,7 @@ _TEXT: Final = pl.String()
 _NUMBER: Final = pl.Float64()
 _FLAG: Final = pl.Boolean()
 
-CANDLES: Final[Columns] = {  # ohlcv_1h and ohlcv_1d
+CANDLES: Final[Columns] = {  # ohlcv_1m to ohlcv_1w
     "symbol": _TEXT,
     "ts": _TIME,
     "open": _NUMBER,
@@ -33,6 +33,9 @@ INSTRUMENTS: Final[Columns] = {
     "allow_nonpositive": _FLAG,
     "model_time_zone": _TEXT,
     "active": _FLAG,
+    "anchor": _TEXT,
+    "aggregate_from": _TEXT,
+    "only_whole_candles": _FLAG,
 }
 ECONOMIC_CALENDAR: Final[Columns] = {
     "event_time": _TIME,

@@ -1,13 +1,14 @@
 """How long requests, statements and runs may take: every limit ends before the one around it.
 
-A run ends before the next one of its schedule is due (`HOURLY_RUN_S`, `DAILY_RUN_S`: Prefect's
-``timeout_seconds`` of the flow). Its last `CLOSING_S` are for what has been answered, so that no request
-lasts into them (`request_limit_s`); its last `SUMMARY_S` are for the summary, so that no statement lasts into
-those (`statement_limit_s`). Prefect does not enforce a timeout of a task that runs in a thread, as those do
-that wait for the server: the client and the database keep to these limits.
+A run ends before the next one of its schedule is due (`SHORT_RUN_S`, `HOURLY_RUN_S`, `DAILY_RUN_S`:
+Prefect's ``timeout_seconds`` of the flow). Its last `CLOSING_S` are for what has been answered, so that no
+request lasts into them (`request_limit_s`); its last `SUMMARY_S` are for the summary, so that no statement
+lasts into those (`statement_limit_s`); a shorter run keeps the same parts of its time. Prefect does not
+enforce a timeout of a task that runs in a thread, as those do that wait for the server: the client and the
+database keep to these limits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ HOURLY_RUN_S: Final = 55 * 60.0
 
 DAILY_RUN_S: Final = 22 * 3600.0
 """A daily run: two hours before the next one is due."""
+
+SHORT_RUN_S: Final[Mapping[str, float]] = {"1m": 50.0, "5m": 270.0, "15m": 810.0, "30m": 1620.0}
+"""Runs of timeframes shorter than an hour, by timeframe: a tenth of the candle before the next one is due."""
 
 CLOSING_S: Final = 360.0
 """The end of a run in which no request is under way any more: for storing what was answered."""

@@ -18,10 +18,30 @@ from market.instruments import Instrument
 from market.types import Float64Array
 from sql.loading import load
 
-LEARNED_FROM: Final = {"1h": timedelta(days=60), "1d": timedelta(days=1095)}
+LEARNED_FROM: Final = {
+    "1m": timedelta(days=7),
+    "5m": timedelta(days=14),
+    "15m": timedelta(days=30),
+    "30m": timedelta(days=45),
+    "1h": timedelta(days=60),
+    "2h": timedelta(days=120),
+    "4h": timedelta(days=240),
+    "1d": timedelta(days=1095),
+    "1w": timedelta(days=3650),
+}
 """How far back forecasts that are learned from may have matured: enough of them, in a similar market."""
 
-PARTS: Final = {"1h": timedelta(days=1), "1d": timedelta(days=30)}
+PARTS: Final = {
+    "1m": timedelta(hours=1),
+    "5m": timedelta(hours=4),
+    "15m": timedelta(hours=8),
+    "30m": timedelta(hours=12),
+    "1h": timedelta(days=1),
+    "2h": timedelta(days=2),
+    "4h": timedelta(days=4),
+    "1d": timedelta(days=30),
+    "1w": timedelta(days=210),
+}
 """The part of that time which one statement reads."""
 
 MOST_FORECASTS: Final = 10_000

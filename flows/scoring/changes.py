@@ -14,6 +14,7 @@ import psycopg
 
 from flows.events import EventError, load_config
 from flows.events.source import read_calendar
+from flows.runtime.candle_columns import symbols_with_candles
 from flows.runtime.database import limited_transaction
 from flows.scoring.step_events import ReleaseDays
 from market.timeframes import CANDLE_TABLE
@@ -105,9 +106,11 @@ def _mark_changed_closes(
     since
         Candles before it are compared only where they were missing.
     """
+    # Aggregated candles are in no table; a correction of those that they consist of is not noticed.
+    stored = sorted(symbols_with_candles(connection, timeframe, symbols))
     connection.execute(
         load_for_table("mark_changed_closes", CANDLE_TABLE[timeframe]),
-        {"timeframe": timeframe, "symbols": list(symbols), "since": since},
+        {"timeframe": timeframe, "symbols": stored, "since": since},
     )
 
 

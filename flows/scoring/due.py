@@ -1,12 +1,14 @@
 """Finds the forecasts that are due for scoring: those that are new, made again, or marked as changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 import psycopg
 
+from flows.runtime.aggregated_candles import aggregated_candles
+from flows.runtime.candle_columns import symbols_with_candles
 from flows.scoring.forecast_scores import NO_CANDLE, UNKNOWN_INSTRUMENT, matured_at
 from flows.scoring.store import ForecastKey
 from market.instruments import Instrument
@@ -27,7 +29,8 @@ class DueForecast:
     last_ts
         Open of its last candle.
     has_candle
-        Whether a candle is stored between its as_of and `last_ts`.
+        Whether a candle is stored between its as_of and `last_ts`, or may be aggregated, as for a symbol that
+        the timeframe's table lacks.
     """
 
     key: ForecastKey
@@ -42,7 +45,14 @@ def due_forecasts(connection: psycopg.Connection[Any], timeframe: str, as_of: da
     """
     query = load_for_table("due_forecasts", CANDLE_TABLE[timeframe])
     rows = connection.execute(query, {"timeframe": timeframe, "as_of": as_of, "n": MOST_DUE})
-    return [DueForecast(ForecastKey(*key), last_ts, has_candle) for *key, last_ts, has_candle in rows]
+    due = [DueForecast(ForecastKey(*key), last_ts, has_candle) for *key, last_ts, has_candle in rows]
+    without = {forecast.key.symbol for forecast in due if not forecast.has_candle}
+    without -= symbols_with_candles(connection, timeframe, without)
+    aggregated = aggregated_candles(connection, timeframe, sorted(without), 1, as_of)
+    return [
+        replace(forecast, has_candle=forecast.has_candle or forecast.key.symbol in aggregated)
+        for forecast in due
+    ]
 
 
 def scorable(

@@ -13,6 +13,7 @@ from flows.events.config import KINDS, EventConfig
 from flows.events.releases import EconomicCalendar, Releases, parse_calendar
 from flows.events.window import event_window
 from market.instruments import Instrument
+from market.timeframes import INTRADAY
 from market.types import BoolArray, DatetimeArray
 
 _NO_FUTURE: Final = np.array([], dtype="datetime64[us]")
@@ -27,8 +28,8 @@ class StepEvents:
     kinds
         Per step, the kinds (fomc, cpi, nfp, gdp, pce, rate_decision, earnings) whose release falls on it.
     event_day
-        (pred_len,) whether a release falls on the step's day: the UTC date of an hour's open, or the daily
-        candle itself.
+        (pred_len,) whether a release falls on the step's day: the UTC date of its open, or a daily or
+        weekly candle itself.
     """
 
     kinds: list[list[str]]
@@ -77,7 +78,7 @@ class ReleaseDays:
         placed = zip(steps[inside].tolist(), releases.kind[inside].tolist(), strict=True)
         for step, kind in sorted(set(placed)):
             kinds[step].append(KINDS[kind])
-        if timeframe == "1d":
+        if timeframe not in INTRADAY:
             return StepEvents(kinds, np.array([bool(names) for names in kinds]))
         return StepEvents(kinds, np.isin(_days(timestamps), _days(_around(releases, timestamps))))
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from flows.files.frames import TableError
-from flows.files.market_folder import FILES, unchecked_frames
+from flows.files.market_folder import FILES_SHOWN, unchecked_frames
 from flows.loading.market import load_market
 from flows.market import continue_market, holds_candles, holds_generated_market, store_market
 from flows.supervision.errors import UpError
@@ -39,7 +39,7 @@ def will_be_generated(connection: psycopg.Connection[Any], settings: UpSettings,
             f"move {settings.data_folder} away, or set KRONOS_DATA_DIR to another folder"
         )
     if not unchecked_frames(data):
-        raise UpError(f"{data} has none of {', '.join(FILES)} as .parquet or .csv")
+        raise UpError(f"{data} has none of {FILES_SHOWN} as .parquet or .csv")
     return False
 
 

@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from inference_server.errors import DatabaseUnavailable, NoDatabase
+from inference_server.forecast.aggregated_windows import aggregated_windows
 from inference_server.forecast.windows import Window
 from inference_server.metrics import Metrics
 from market.closed_candles import STILL_OPEN
@@ -113,7 +114,10 @@ class CandleStore:
     async def latest(
         self, symbols: Sequence[str], timeframe: str, lookback: int, before: np.datetime64
     ) -> dict[str, Window]:
-        """Return the last candles of several symbols that began before an instant, in one query.
+        """Return the last candles of several symbols that began before an instant.
+
+        Those of symbols that the timeframe's table lacks are aggregated from a finer timeframe
+        (`market.aggregation`); the others are read in one query.
 
         Returns
         -------
@@ -126,15 +130,30 @@ class CandleStore:
         DatabaseUnavailable
             If there is no database, or it does not answer.
         """
-        parameters = {
-            "symbols": list(symbols),
-            "n": lookback + STILL_OPEN,
-            "before": aware(before),
-        }
+        count = lookback + STILL_OPEN
+        parameters = {"symbols": list(symbols), "n": count, "before": aware(before)}
         by_symbol: dict[str, list[TupleRow]] = {}
         for row in await self.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters):
             by_symbol.setdefault(row[0], []).append(row)
-        return {symbol: _window(rows) for symbol, rows in by_symbol.items()}
+        lacking = [symbol for symbol in symbols if symbol not in by_symbol]
+        aggregated = await self.aggregated(lacking, timeframe, count, before)
+        return {symbol: _window(rows) for symbol, rows in by_symbol.items()} | aggregated
+
+    async def aggregated(
+        self, symbols: Sequence[str], timeframe: str, count: int, before: np.datetime64
+    ) -> dict[str, Window]:
+        """Return the last candles of symbols, aggregated from those of a finer timeframe.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            If there is no database, or it does not answer.
+        """
+        if not symbols:
+            return {}
+        known = await self.instruments()
+        instruments = {symbol: known[symbol] for symbol in symbols if symbol in known}
+        return await aggregated_windows(self.rows, instruments, timeframe, count, before)
 
     async def _refresh(self) -> None:
         with suppress(DatabaseUnavailable):  # logged and stored by `instruments`

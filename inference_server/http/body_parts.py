@@ -15,6 +15,7 @@ from inference_server.forecast.large_work import let_others_run
 from inference_server.http.coercion import coerced
 from inference_server.http.list_pieces import PIECE_BYTES, ROWS, VALUES, is_long_list, list_pieces
 from inference_server.schemas import Candles, EncodedArray, EventArray
+from market.timeframes import UnknownTimeframe
 
 T = TypeVar("T")
 
@@ -79,6 +80,10 @@ def parse(body: bytes, kind: type[T], at: str = "$", first: int = 0) -> T:
         item = "" if index is None else f"[{int(index) + first}]"
         placed = f"{message[: where.start()] if where else f'{message} - '}at `{at}{item}{inside}`"
         raise InvalidBody(placed, given=_value_at(body, message)) from None
+    except UnknownTimeframe as error:
+        raise InvalidBody(
+            f"{error} - at `{at}.timeframe`", given=_value_at(body, "at `$.timeframe`")
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidBody(
             f"the body is not JSON (which has no NaN or Infinity; null is an unknown volume): {error}"

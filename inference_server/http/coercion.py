@@ -1,7 +1,7 @@
 """Converts text to numbers and booleans where the type of a body requires one, as pydantic's lax mode does.
 
 A FastAPI service accepts ``"pred_len": "24"``, ``"lookback": 400.0`` and ``"repair": "yes"``. Times, names
-and choices are not converted.
+and choices are not converted, except for other spellings of a timeframe.
 """
 
 import math
@@ -11,6 +11,8 @@ from functools import cache
 from typing import Any
 
 from msgspec import inspect
+
+from market.timeframes import TIMEFRAMES, normalised
 
 Coercion = Callable[[Any], Any]
 
@@ -36,6 +38,11 @@ def coerced(value: Any, kind: Any) -> Any:
         Decoded JSON.
     kind
         The required type, such as a msgspec Struct.
+
+    Raises
+    ------
+    market.timeframes.UnknownTimeframe
+        A timeframe is required, and the text is none.
     """
     return _coercion_of(kind)(value)
 
@@ -66,6 +73,8 @@ def _coercion(kind: inspect.Type) -> Coercion:
             return _number
         case inspect.BoolType():
             return _boolean
+        case inspect.LiteralType(values=names) if set(names) == set(TIMEFRAMES):
+            return normalised
     return _unchanged
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from inference_server.page.schemas import CalendarEvent, StoredCandles, StoredPrediction
 from inference_server.page.store import PageStore
-from market.timeframes import CANDLE_LENGTH, Timeframe
+from market.timeframes import CANDLE_LENGTH, INTRADAY, Timeframe
 from market.times import instants
 from market.types import DatetimeArray
 
@@ -141,7 +141,7 @@ def _label(axes: Any, stamps: DatetimeArray, prediction: StoredPrediction) -> No
         color=_MUTED,
     )
     step = max(1, len(stamps) // 9)
-    pattern = "%Y-%m-%d" if prediction.timeframe == "1d" else "%b %d\n%H:%M"
+    pattern = "%b %d\n%H:%M" if prediction.timeframe in INTRADAY else "%Y-%m-%d"
     ticks = np.arange(0, len(stamps), step)
     axes.set_xticks(ticks, [stamp.strftime(pattern) for stamp in stamps[ticks].tolist()], fontsize=8.5)
     axes.set_xlim(-1, len(stamps))

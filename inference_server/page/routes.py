@@ -8,7 +8,7 @@ from litestar import Controller, get
 from litestar.params import Dependency, Parameter
 from litestar.response import Response
 
-from inference_server.errors import InvalidRequest
+from inference_server.errors import InvalidQuery, InvalidRequest
 from inference_server.forecast.instants import parse_instant
 from inference_server.http.openapi import problems
 from inference_server.http.symbol_paths import decode_symbol
@@ -22,7 +22,7 @@ from inference_server.page.schemas import (
     Symbols,
 )
 from inference_server.page.store import PageStore
-from market.timeframes import Timeframe
+from market.timeframes import TIMEFRAMES, Timeframe, UnknownTimeframe, parse_timeframe
 from market.unix_time import LATEST
 
 MAX_CANDLES = 5000
@@ -38,6 +38,27 @@ AsOf = Annotated[
 ModelFilter = Annotated[
     str | None, Parameter(description="of this model only; unless given the last to write")
 ]
+
+
+def queried_timeframe(
+    name: Annotated[
+        str,
+        Parameter(
+            query="timeframe", schema_extra={"enum": list(TIMEFRAMES)}, description="length of the candles"
+        ),
+    ],
+) -> Timeframe:
+    """Return the timeframe of a request; the dependency `timeframe`, which takes other spellings too.
+
+    Raises
+    ------
+    InvalidQuery
+        There is no such timeframe.
+    """
+    try:
+        return parse_timeframe(name)
+    except UnknownTimeframe as error:
+        raise InvalidQuery(f"the query parameter timeframe: {error}", given=name[:40]) from None
 
 
 class MarketController(Controller):

@@ -1,7 +1,7 @@
 """Reads symbols, candles, calendar events and stored forecasts from Postgres for the page."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from inference_server.errors import ServiceError, UnknownSymbol
 from inference_server.forecast.candle_store import CandleStore
+from inference_server.forecast.windows import Window
 from inference_server.page.currencies import currencies_of
 from inference_server.page.schemas import (
     Calendar,
@@ -26,9 +27,9 @@ from inference_server.schemas import EncodedArray
 from market.event_channels import EVENT_CHANNELS
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
-from market.timeframes import CANDLE_TABLE, Timeframe
-from market.times import aware
-from sql.loading import load, load_for_table
+from market.timeframes import CANDLE_TABLE, TIMEFRAMES, Timeframe
+from market.times import aware, awares
+from sql.loading import load, load_for_table, load_for_tables
 
 LONGEST_NAME = 64
 MAX_EVENTS = 2000
@@ -50,16 +51,34 @@ class PageStore:
         self._store = store
 
     async def symbols(self) -> Symbols:
-        """Return every registered symbol that has candles."""
+        """Return every registered symbol that has candles or forecasts, with the timeframes of these."""
         instruments = await self._store.instruments()
-        rows = await self._store.rows(load("symbols"), {"symbols": list(instruments)})
-        known = [_symbol_info(instruments[row[0]], row) for row in rows]
-        return Symbols(symbols=[symbol for symbol in known if symbol.timeframes])
+        query = load_for_tables("symbols", CANDLE_TABLE)
+        by_symbol: dict[str, list[TimeframeInfo]] = {}
+        for symbol, timeframe, candle, forecast in await self._store.rows(
+            query, {"symbols": list(instruments)}
+        ):
+            # Without stored candles of the timeframe the forecast was made from aggregated ones.
+            last = forecast if candle is None else candle
+            info = TimeframeInfo(timeframe=timeframe, last_candle=last, last_forecast=forecast)
+            by_symbol.setdefault(symbol, []).append(info)
+        return Symbols(
+            symbols=[
+                SymbolInfo(
+                    symbol=symbol,
+                    asset_class=instruments[symbol].asset_class,
+                    timeframes=sorted(by_symbol[symbol], key=lambda info: TIMEFRAMES.index(info.timeframe)),
+                )
+                for symbol in by_symbol
+            ]
+        )
 
     async def candles(
         self, symbol: str, timeframe: Timeframe, limit: int, before: np.datetime64
     ) -> StoredCandles:
         """Return the last candles that began before an instant; a registered symbol may have none.
+
+        Those of a symbol that the timeframe's table lacks are aggregated from a finer timeframe.
 
         Raises
         ------
@@ -69,6 +88,9 @@ class PageStore:
         await self._registered(symbol)
         parameters = {"symbols": [symbol], "n": limit, "before": aware(before)}
         rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters)
+        if not rows:
+            found = await self._store.aggregated([symbol], timeframe, limit, before)
+            rows = [row for window in found.values() for row in _rows(symbol, window)]
         columns = list(zip(*rows, strict=True)) or [()] * 8
         names = ("timestamp", "open", "high", "low", "close", "volume")
         return StoredCandles(
@@ -190,18 +212,12 @@ def named(struct: Any, row: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(struct.__struct_fields__, row, strict=True))
 
 
-def _symbol_info(instrument: Instrument, row: TupleRow) -> SymbolInfo:
-    candles: Mapping[Timeframe, datetime | None] = {"1h": row[1], "1d": row[2]}
-    forecasts: Mapping[Timeframe, datetime | None] = {"1h": row[3], "1d": row[4]}
-    return SymbolInfo(
-        symbol=instrument.symbol,
-        asset_class=instrument.asset_class,
-        timeframes=[
-            TimeframeInfo(timeframe=timeframe, last_candle=last, last_forecast=forecasts[timeframe])
-            for timeframe, last in candles.items()
-            if last is not None
-        ],
-    )
+def _rows(symbol: str, window: Window) -> list[TupleRow]:
+    """Return a window as rows of the query of candles; NaN becomes NULL."""
+    return [
+        (symbol, opened, *(None if math.isnan(value) else value for value in values))
+        for opened, values in zip(awares(window.timestamps), window.features.tolist(), strict=True)
+    ]
 
 
 def _event_array(stored: bytes | None) -> EncodedArray | None:

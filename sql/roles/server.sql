@@ -11,8 +11,9 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON ohlcv_1h, ohlcv_1d, instruments, economic_calendar, ml_predictions, prediction_inputs, flow_runs,
-    symbol_runs, recent_coverage TO kronos_server;
+GRANT SELECT ON ohlcv_1m, ohlcv_5m, ohlcv_15m, ohlcv_30m, ohlcv_1h, ohlcv_2h, ohlcv_4h, ohlcv_1d, ohlcv_1w,
+    instruments, economic_calendar, ml_predictions, prediction_inputs, flow_runs, symbol_runs, recent_coverage
+    TO kronos_server;
 
 -- If row level security is on, a role without a policy sees no rows, and gets no error.
 DO $$
@@ -20,8 +21,9 @@ DECLARE
     shown text;
 BEGIN
     FOREACH shown IN ARRAY ARRAY[
-        'ohlcv_1h', 'ohlcv_1d', 'instruments', 'economic_calendar', 'ml_predictions', 'prediction_inputs', 'flow_runs',
-        'symbol_runs', 'recent_coverage'
+        'ohlcv_1m', 'ohlcv_5m', 'ohlcv_15m', 'ohlcv_30m', 'ohlcv_1h', 'ohlcv_2h', 'ohlcv_4h', 'ohlcv_1d', 'ohlcv_1w',
+        'instruments', 'economic_calendar', 'ml_predictions', 'prediction_inputs', 'flow_runs', 'symbol_runs',
+        'recent_coverage'
     ] LOOP
         EXECUTE format('DROP POLICY IF EXISTS "kronos select kronos_server" ON %I', shown);
         EXECUTE format(

@@ -13,7 +13,8 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from flows.deployment.automations import HEARTBEAT_S, TAG
-from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S
+from flows.runtime.time_limits import DAILY_RUN_S, HOURLY_RUN_S, SHORT_RUN_S
+from market.timeframes import CANDLE_DURATION, TIMEFRAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -56,6 +57,14 @@ def test_runs_the_flow_on_its_schedule(
     assert deployment["parameters"] == {"timeframe": timeframe}
 
 
+@pytest.mark.parametrize("timeframe", SHORT_RUN_S)
+def test_a_run_of_short_candles_ends_before_the_next_ones_have_closed(timeframe: str) -> None:
+    entrypoint = str(ROOT / f"flows/predict.py:predict_{timeframe}")
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint)
+    assert flow.name == "predict-batch"
+    assert flow.timeout_seconds == SHORT_RUN_S[timeframe] < CANDLE_DURATION[timeframe].total_seconds()
+
+
 @every_deployment
 def test_every_deployment_is_watched_and_runs_one_at_a_time(name: str) -> None:
     deployment = DEPLOYMENTS[name]
@@ -83,7 +92,7 @@ def test_the_form_of_a_forecast_has_limits() -> None:
         key: {bound: value[bound] for bound in ("minimum", "maximum", "enum") if bound in value}
         for key, value in properties.items()
     }
-    assert limits["timeframe"] == {"enum": ["1h", "1d"]}
+    assert limits["timeframe"] == {"enum": list(TIMEFRAMES)}
     assert limits["pred_len"] == {"minimum": 1, "maximum": 2048}
     assert limits["sample_count"] == {"minimum": 1, "maximum": 10_000}
     assert properties["stale_after"]["anyOf"][0]["minimum"] == 0

@@ -65,8 +65,8 @@ class TestCandles:
         database.execute("INSERT INTO instruments VALUES ('SPY', 'equity', 'XNAS', false)")
         load_candles(database, candle_frame(), "1d")
         assert database.execute("SELECT * FROM instruments ORDER BY symbol").fetchall() == [
-            ("BTC-USD", "crypto", "24/7", True, False, None),
-            ("SPY", "equity", "XNAS", False, False, None),
+            ("BTC-USD", "crypto", "24/7", True, False, None, None, None, False),
+            ("SPY", "equity", "XNAS", False, False, None, None, None, False),
         ]
 
     def test_an_unknown_symbol_stores_nothing_and_tells_the_way(self, database: psycopg.Connection) -> None:
@@ -116,7 +116,7 @@ class TestCandles:
             return candle_frame(timestamp=[DAY + timedelta(minutes=15 * number)] * 2)
 
         load_candles(database, quarter(0), "1h")
-        with pytest.raises(TableError, match=r"candles of \S+ are 15 minutes apart, timeframe is 1h$"):
+        with pytest.raises(TableError, match=r"candles of \S+ are 15 minutes apart, timeframe is 1h "):
             load_candles(database, quarter(1), "1h")
         assert only(database, "SELECT count(*) FROM ohlcv_1h") == (2,)
 

@@ -40,6 +40,16 @@ def test_forecasts_every_active_symbol(market: psycopg.Connection[Any], script: 
         assert row["seed"] == forecast_seed(symbol, "1h", row["as_of"], "v1")
 
 
+def test_candles_of_another_timeframe_are_aggregated(market: psycopg.Connection[Any], script: Script) -> None:
+    add_candles(market, "BTC-USD", 200)
+    state = run(timeframe="240m", symbols=["BTC-USD", "NVDA"])
+    assert "NVDA: no 4h candles" in str(state.message)
+    (row,) = stored(market).values()
+    assert (row["symbol"], row["timeframe"]) == ("BTC-USD", "4h")
+    assert row["as_of"] == AS_OF - timedelta(hours=4)
+    assert row["timestamps"] == [AS_OF + timedelta(hours=4 * step) for step in range(4)]
+
+
 def test_a_forced_rerun_gives_the_identical_row(market: psycopg.Connection[Any], script: Script) -> None:
     run()
     before = stored(market)

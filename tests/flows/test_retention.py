@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from prefect.artifacts import Artifact
 
-from flows.retention import main, outdated_now, retention
+from flows.retention import forecast_timeframes, main, outdated_now, retention
 from tests.helpers.forecasts_in_store import START, add_forecast, walk
 from tests.helpers.stored import prediction_row, store_inputs
 
@@ -70,6 +70,12 @@ def test_a_dry_run_counts_and_a_run_deletes(store: psycopg.Connection[Any]) -> N
     assert [(row["what"], row["timeframe"], row["deleted"]) for row in table] == [
         ("samples", "1h", 0), ("forecasts", "1h", 4), ("samples", "1d", 0), ("forecasts", "1d", 0),
     ]  # fmt: skip
+
+
+def test_only_timeframes_that_may_have_forecasts_are_looked_at(database: psycopg.Connection[Any]) -> None:
+    assert forecast_timeframes.fn() == {"1h", "1d"}
+    database.execute("INSERT INTO symbol_runs VALUES ('5m', 'BTC-USD', now(), false)")
+    assert forecast_timeframes.fn() == {"1h", "1d", "5m"}
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,23 @@ def test_a_forecast_is_scored_once_its_last_candle_has_closed(market: psycopg.Co
     assert {len(row[name]) for name in ("actual", "covered", "pinball")} == {row["pred_len"]} == {4}
 
 
+def test_a_forecast_from_aggregated_candles_is_scored_with_them(market: psycopg.Connection[Any]) -> None:
+    first = START + timedelta(hours=20)
+    fours = CLOSES[3::4]  # the closes of four hours each
+    stamps = [first + timedelta(hours=4 * step) for step in range(1, 4)]
+    add_forecast(market, CLOSES, 23, timeframe="4h", as_of=first, pred_len=3, timestamps=stamps)
+
+    def run_4h(hour: float) -> Tally:
+        return tally_of(timeframe="4h", as_of=START + timedelta(hours=hour))
+
+    assert run_4h(35.9) == Tally()
+    assert run_4h(36).new == 1
+    (row,) = score_rows(market)
+    assert row["last_close"] == fours[5]
+    assert row["actual"] == fours[6:9].tolist()
+    assert run_4h(40) == Tally()
+
+
 def test_a_run_beside_a_lock_ends_and_keeps_the_chunks_before(
     market: psycopg.Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,7 +284,7 @@ def test_a_sliding_context_is_said(server: TestClient[Any]) -> None:
     ("fields", "status", "name"),
     [
         ({"pred_len": "4.5"}, 422, "invalid-body"),
-        ({"timeframe": "5m"}, 422, "invalid-body"),
+        ({"timeframe": "3h"}, 422, "invalid-body"),
         ({"pred_len": 513}, 422, "beyond-limit"),
         ({"sample_count": 10**6}, 422, "beyond-limit"),
         ({"lookback": 8}, 422, "beyond-limit"),

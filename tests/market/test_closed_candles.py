@@ -13,6 +13,7 @@ from market.time_grid import TimeGridError, candle_bounds, past_timestamps
 from market.timeframes import Timeframe
 
 INSTRUMENTS = [default_instruments()[symbol] for symbol in ("BTC-USD", "EURUSD", "SPY")]
+NAMES: tuple[Timeframe, ...] = ("1m", "30m", "1h", "4h", "1d", "1w")
 INSTANTS = st.integers(0, 30 * 24 * 60).map(
     lambda minutes: np.datetime64("2024-11-20", "us") + np.timedelta64(minutes, "m")
 )
@@ -26,7 +27,7 @@ LIMITS = Limits(
 )
 
 
-@given(st.sampled_from(INSTRUMENTS), st.sampled_from(["1h", "1d"]), INSTANTS, st.integers(1, 60))
+@given(st.sampled_from(INSTRUMENTS), st.sampled_from(NAMES), INSTANTS, st.integers(1, 60))
 def test_the_newest_closed_candles_are_kept_and_no_other(
     instrument: Instrument, timeframe: Timeframe, as_of: np.datetime64, lookback: int
 ) -> None:
@@ -36,7 +37,7 @@ def test_the_newest_closed_candles_are_kept_and_no_other(
     assert last_closed(timestamps, timeframe, as_of, lookback, instrument).tolist() == expected
 
 
-@given(st.sampled_from(INSTRUMENTS), st.sampled_from(["1h", "1d"]), INSTANTS, st.integers(1, 60))
+@given(st.sampled_from(INSTRUMENTS), st.sampled_from(NAMES), INSTANTS, st.integers(1, 60))
 def test_the_server_cuts_to_the_same_candles(
     instrument: Instrument, timeframe: Timeframe, as_of: np.datetime64, lookback: int
 ) -> None:
@@ -49,7 +50,7 @@ def test_the_server_cuts_to_the_same_candles(
     np.testing.assert_array_equal(kept.features, window.features[rows])
 
 
-@given(st.sampled_from(INSTRUMENTS), st.sampled_from(["1h", "1d"]), INSTANTS)
+@given(st.sampled_from(INSTRUMENTS), st.sampled_from(NAMES), INSTANTS)
 def test_at_most_two_candles_that_began_are_still_open(
     instrument: Instrument, timeframe: str, as_of: np.datetime64
 ) -> None:

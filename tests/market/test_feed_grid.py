@@ -139,7 +139,7 @@ def test_daily_candles_on_sundays() -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     calendar=st.sampled_from(["24/7", "FX", "METAL", "XNYS", "FX:XNYS", "XSHG", "XTKS"]),
-    timeframe=st.sampled_from(["1h", "1d"]),
+    timeframe=st.sampled_from(["5m", "30m", "1h", "4h", "1d"]),
     start=st.integers(0, 5000),
     count=st.integers(2, 400),
     dropped=st.sets(st.integers(1, 398), max_size=20),

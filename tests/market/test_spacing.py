@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from market.instruments import Instrument
 from market.spacing import continues, other_spacing, spacing_text, timeframe_of, typical_spacing
 from market.time_grid import future_timestamps
+from market.timeframes import TIMEFRAMES
 
 START = np.datetime64("2026-06-01T00:00", "us")
 MINUTE = np.timedelta64(60_000_000, "us")
@@ -24,11 +25,12 @@ def sessions(minutes: int, per_session: int, count: int = 60) -> np.ndarray:
     return START + (number // per_session * 1440 + number % per_session * minutes) * MINUTE
 
 
-@pytest.mark.parametrize("timeframe", ["1h", "1d"])
+@pytest.mark.parametrize("timeframe", TIMEFRAMES)
 @pytest.mark.parametrize(
     ("minutes", "text", "fitting"),
-    [(1, "1 minute", None), (5, "5 minutes", None), (15, "15 minutes", None), (30, "30 minutes", None),
-     (60, "1 hour", "1h"), (240, "4 hours", None), (1440, "1 day", "1d"), (7 * 1440, "7 days", None)],
+    [(1, "1 minute", "1m"), (3, "3 minutes", None), (5, "5 minutes", "5m"), (15, "15 minutes", "15m"),
+     (30, "30 minutes", "30m"), (60, "1 hour", "1h"), (120, "2 hours", "2h"), (240, "4 hours", "4h"),
+     (480, "8 hours", None), (1440, "1 day", "1d"), (7 * 1440, "7 days", "1w")],
 )  # fmt: skip
 def test_spacings_and_timeframes(minutes: int, text: str, fitting: str | None, timeframe: str) -> None:
     spacing = other_spacing(every(minutes), timeframe)
@@ -43,7 +45,7 @@ def test_spacings_and_timeframes(minutes: int, text: str, fitting: str | None, t
 @settings(deadline=None)  # the first example of each calendar builds its table
 @given(
     st.sampled_from(CALENDARS),
-    st.sampled_from(["1h", "1d"]),
+    st.sampled_from(TIMEFRAMES),
     st.integers(0, 5000),
     st.integers(1, 300),
     st.sets(st.integers(0, 299), max_size=60),
@@ -51,7 +53,7 @@ def test_spacings_and_timeframes(minutes: int, text: str, fitting: str | None, t
 def test_candles_of_a_calendar_are_of_its_timeframe(
     calendar: str, timeframe: str, start: int, count: int, dropped: set[int]
 ) -> None:
-    first = START - np.timedelta64(start, "D")
+    first = START - np.timedelta64(start + 2000, "D")
     stamps = future_timestamps(Instrument("X", "equity", calendar), timeframe, first, count)
     stamps = np.delete(stamps, [row for row in dropped if row < count])
     assert other_spacing(stamps, timeframe) is None

@@ -125,7 +125,7 @@ def test_a_candle_is_closed_at_the_instant_of_its_close_and_not_before() -> None
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: candle_bounds(known("SPY"), "5m", stamps("2022-01-03")), r"unknown timeframe '5m'.*1h, 1d"),
+        (lambda: candle_bounds(known("SPY"), "3h", stamps("2022-01-03")), r"unknown timeframe '3h'.*1h, 2h"),
         (lambda: candle_bounds(known("SPY"), "1d", stamps("1970-01-01")), r"SPY.*covers 1990"),
         (lambda: future_timestamps(known("SPY"), "1d", np.datetime64("2022-01-03"), 10**6), r"outside the c"),
         (lambda: past_timestamps(known("SPY"), "1d", np.datetime64("1990-01-03"), 9), r"9 candles before"),

@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 
 import sql.migrate as module
+from market.timeframes import CANDLE_TABLE
 from sql.connect import connect
 from sql.errors import DatabaseError
 from sql.loading import load, load_for_table
@@ -118,7 +119,8 @@ def test_an_existing_key_gets_no_second_index(empty: psycopg.Connection) -> None
     build_older(empty, "ohlcv_1d", "ohlcv_1h")
     migrate(empty)
     indexes = empty.execute(
-        "SELECT tablename, count(*) FROM pg_indexes WHERE tablename LIKE 'ohlcv%' GROUP BY 1 ORDER BY 1"
+        "SELECT tablename, count(*) FROM pg_indexes "
+        "WHERE tablename IN ('ohlcv_1h', 'ohlcv_1d') GROUP BY 1 ORDER BY 1"
     ).fetchall()
     assert indexes == [("ohlcv_1d", 2), ("ohlcv_1h", 1)]
 
@@ -223,7 +225,7 @@ def test_the_servers_role_reads_its_tables_and_writes_none(database: psycopg.Con
         database.execute(role)
     database.execute("SET ROLE kronos_server")
     window = {"symbols": ["A"], "n": 1, "before": datetime.now(UTC) + timedelta(days=1)}
-    for table in ("ohlcv_1h", "ohlcv_1d"):
+    for table in CANDLE_TABLE.values():
         assert database.execute(load_for_table("candles", table), window).fetchall() == []
     assert database.execute(load("instruments")).fetchall() == []
     key = {"symbol": "A", "timeframe": "1h", "as_of": None, "model_name": None}

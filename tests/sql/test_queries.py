@@ -206,19 +206,29 @@ def test_predictions_under_an_event_are_read_through_the_index(database: psycopg
 def test_registering_an_instrument_keeps_changes_made_by_a_user(database: psycopg.Connection) -> None:
     gold = {
         "symbol": "GOLD", "asset_class": "commodity", "calendar": "CMES", "allow_nonpositive": None,
-        "model_time_zone": "Asia/Tokyo",
+        "model_time_zone": "Asia/Tokyo", "anchor": "00:00 UTC", "aggregate_from": None,
+        "only_whole_candles": None,
     }  # fmt: skip
     database.execute(load("register_instruments"), gold)
-    changed = {"asset_class": "metal", "calendar": "FX", "model_time_zone": None, "active": False}
+    changed = {
+        "asset_class": "metal", "calendar": "FX", "model_time_zone": None, "anchor": None, "active": False,
+        "aggregate_from": "5m",
+    }  # fmt: skip
     database.execute(load("upsert_instruments"), gold | changed)
     database.execute(load("register_instruments"), gold)
     assert rows(database, "instruments") == [
-        gold | changed | {"allow_nonpositive": False, "model_time_zone": "Asia/Tokyo"}
-    ]
+        gold
+        | changed
+        | {
+            "allow_nonpositive": False, "model_time_zone": "Asia/Tokyo", "anchor": None,
+            "only_whole_candles": False,
+        }
+    ]  # fmt: skip
+    kept = {"active": False, "aggregate_from": "5m", "only_whole_candles": False}
     database.execute(load("upsert_instruments"), gold | {"allow_nonpositive": True, "active": None})
-    assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]
-    database.execute(load("upsert_instruments"), gold | {"active": None})
-    assert rows(database, "instruments") == [gold | {"allow_nonpositive": True, "active": False}]
+    assert rows(database, "instruments") == [gold | kept | {"allow_nonpositive": True}]
+    database.execute(load("upsert_instruments"), gold | {"active": None, "anchor": None})
+    assert rows(database, "instruments") == [gold | kept | {"allow_nonpositive": True}]
 
 
 def test_the_model_time_zone_is_utc_unless_set(database: psycopg.Connection) -> None:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,15 +14,19 @@ import psycopg
 from export.errors import ExportError
 from flows.files.frames import TableError, conform, read_file
 from flows.files.market_folder import folder_candles
-from flows.forecasting.candles import read_candles
 from flows.forecasting.universe import read_universe
+from flows.runtime.candle_columns import stored_candles
 from market.candles import candle_features
 from market.instruments import Instrument, default_instruments
 from market.time_grid import candle_bounds, future_timestamps
-from market.timeframes import CANDLE_LENGTH, TIMEFRAMES
+from market.timeframes import CANDLE_DURATION, CANDLE_LENGTH, INTRADAY, TIMEFRAMES
 from market.types import DatetimeArray, Float32Array, Float64Array
 
-MOST_MISSING: Final = {"1h": 24, "1d": 3}
+MOST_MISSING: Final = {
+    **{timeframe: timedelta(days=1) // CANDLE_DURATION[timeframe] for timeframe in INTRADAY},
+    "1d": 3,
+    "1w": 1,
+}
 """Candles of the calendar in a row that a stretch may lack: as many as a holiday that the calendar lacks."""
 
 _SEGMENT_SCHEMA: Final = {
@@ -167,7 +171,7 @@ def read_folder(folder: Path, licences: Sequence[str]) -> Material:
         raise TrainingError(str(error)) from error
     candles = {timeframe: frame for timeframe, frame in frames.items() if frame is not None}
     if not candles:
-        raise TrainingError(f"{folder} has neither candles_1h nor candles_1d as .parquet or .csv")
+        raise TrainingError(f"{folder} has neither candles_1h nor candles_1d nor another timeframe")
     file = folder / "segments.csv"
     segments = _permitted_segments(file, licences) if file.is_file() else None
     return Material(candles, default_instruments(), segments)
@@ -181,7 +185,7 @@ def read_database(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
         raise TrainingError(str(error)) from error
     now, names = datetime.now(UTC), list(universe.instruments)
     candles = {
-        timeframe: read_candles(connection, timeframe, names, _ALL_CANDLES, now) for timeframe in TIMEFRAMES
+        timeframe: stored_candles(connection, timeframe, names, _ALL_CANDLES, now) for timeframe in TIMEFRAMES
     }
     return Material(candles, universe.instruments)
 

@@ -1,5 +1,7 @@
 // Formats prices, figures and times (UTC) as text.
 
+import { isDated } from "./timeframes.js";
+
 /** Return the number of decimals for the prices of a market, by their magnitude. */
 export function digitsOf(reference, assetClass) {
   const size = Math.abs(reference);
@@ -36,10 +38,10 @@ function trim(value) {
   return Number(value.toFixed(3)).toString().replace("-", "−");
 }
 
-/** Return an instant (ms) as 2024-12-18 19:00; a daily candle as its date. */
+/** Return an instant (ms) as 2024-12-18 19:00; a daily or weekly candle as its date. */
 export function stamp(ms, timeframe = "1h") {
   const text = new Date(ms).toISOString();
-  return timeframe === "1d" ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
+  return isDated(timeframe) ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
 }
 
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];

@@ -70,6 +70,7 @@ function fillSymbols() {
   $("symbol").disabled = state.symbols.length === 0;
 }
 
+const ALWAYS_OFFERED = ["1h", "1d"];
 const chosenSymbol = () => state.symbols.find((one) => one.symbol === $("symbol").value);
 const chosenTimeframe = () => document.querySelector('input[name="timeframe"]:checked')?.value;
 
@@ -81,6 +82,7 @@ async function chooseSymbol(timeframe, asOf) {
     ?? frames.find((one) => one.last_forecast) ?? frames[0];
   for (const radio of document.querySelectorAll('input[name="timeframe"]')) {
     radio.disabled = !frames.some((one) => one.timeframe === radio.value);
+    radio.parentElement.hidden = radio.disabled && !ALWAYS_OFFERED.includes(radio.value);
     radio.checked = radio.value === chosen.timeframe;
   }
   await chooseTimeframe(asOf);

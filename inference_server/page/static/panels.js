@@ -1,6 +1,7 @@
 // Fills the panels around the chart: readout, facts, tables, legend and events.
 
 import { change, figure, price, stamp, weekday } from "./format.js";
+import { isDated } from "./timeframes.js";
 
 const NAMES = { fomc: "FOMC", cpi: "CPI", nfp: "NFP", gdp: "GDP", pce: "PCE", rate_decision: "rate decision" };
 const MOMENTS_SHOWN = 8;
@@ -31,7 +32,7 @@ export function showReadout(node, view, place) {
   const known = view.candles.filter((row) => row.close !== null);
   const time = place === null ? view.asOf : view.timeline.times[place];
   if (time === undefined) return;
-  const parts = [make("b", { text: `${stamp(time, view.timeframe)}${view.timeframe === "1d" ? "" : " UTC"}` })];
+  const parts = [make("b", { text: `${stamp(time, view.timeframe)}${isDated(view.timeframe) ? "" : " UTC"}` })];
   const add = (name, text, className) => {
     const value = make("b", { text, className });
     parts.push(make("span", { children: [`${name} `, value] }));
@@ -66,7 +67,7 @@ export function outcome(view, forecast) {
 
 /** Show the origin of a forecast: last candle, model, seed and horizon. */
 export function showFacts(node, view) {
-  const facts = [["From candle", `${stamp(view.asOf, view.timeframe)}${view.timeframe === "1d" ? "" : " UTC"}`]];
+  const facts = [["From candle", `${stamp(view.asOf, view.timeframe)}${isDated(view.timeframe) ? "" : " UTC"}`]];
   if (view.lastClose !== null) facts.push(["Last close", price(view.lastClose, view.digits)]);
   const row = view.row;
   if (row) {
@@ -78,7 +79,7 @@ export function showFacts(node, view) {
   if (first) {
     facts.push(["Model", [`${first.model} `, small((first.version ?? "").slice(0, 12))]]);
     if (first.seed !== null) facts.push(["Seed", String(first.seed)]);
-    facts.push(["Reaches", `${stamp(first.times.at(-1), view.timeframe)} ${view.timeframe === "1d" ? "" : "UTC"}`]);
+    facts.push(["Reaches", `${stamp(first.times.at(-1), view.timeframe)} ${isDated(view.timeframe) ? "" : "UTC"}`]);
   } else {
     facts.push(["Stored", "none yet"]);
   }

@@ -8,7 +8,9 @@ const PATHS_SHOWN = 20;
 const PATHS_COMPARED = 3;
 const AHEAD = [12, 24, 48, 120];
 const BANDS = [50, 80, 90, 95];
-const MOVE_OFFERED = { "1h": 0.02, "1d": 0.05 };
+const MOVE_OFFERED = {
+  "1m": 0.002, "5m": 0.005, "15m": 0.01, "30m": 0.01, "1h": 0.02, "2h": 0.02, "4h": 0.03, "1d": 0.05, "1w": 0.1,
+};
 const LONGEST_LOOKBACK = 512;
 const LOOKS = {
   with: { name: "With events", short: "with events", look: "fan" },

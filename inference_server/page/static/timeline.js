@@ -1,10 +1,10 @@
 // Places candles and forecast steps on one axis without gaps for nights and weekends.
 
 import { tick } from "./format.js";
+import { DAY, isDated, UNIT } from "./timeframes.js";
 
-const HOUR = 3600e3;
-const DAY = 24 * HOUR;
-const UNIT = { "1h": HOUR, "1d": DAY };
+const MINUTE = UNIT["1m"];
+const HOUR = UNIT["1h"];
 
 const every = (span) => (time) => Math.floor(time / span);
 const week = (time) => Math.floor((time / DAY + 3) / 7); // 1 January 1970 was a Thursday; weeks begin on Monday
@@ -15,11 +15,14 @@ const months = (number) => (time) => {
 
 // Functions from an instant to the number of its period, from the shortest period to the longest.
 const LONG = [week, months(1), months(3), months(12), months(60)];
-const SHORT = [every(HOUR), every(3 * HOUR), every(6 * HOUR), every(12 * HOUR)];
-const PERIODS = {
-  "1h": [...SHORT, every(DAY), every(2 * DAY), ...LONG],
-  "1d": [every(DAY), every(2 * DAY), ...LONG],
-};
+const SHORTEST = [every(5 * MINUTE), every(15 * MINUTE), every(30 * MINUTE)];
+const SHORT = [...SHORTEST, every(HOUR), every(3 * HOUR), every(6 * HOUR), every(12 * HOUR)];
+const DAYS = [every(DAY), every(2 * DAY), ...LONG];
+
+function periodsOf(timeframe) {
+  if (isDated(timeframe)) return DAYS;
+  return [...(UNIT[timeframe] < HOUR ? SHORT : SHORT.slice(SHORTEST.length)), ...DAYS];
+}
 
 export class Timeline {
   /** `times` are instants in ms, of candles and of forecast steps, in any order. */
@@ -55,12 +58,12 @@ export class Timeline {
     const last = Math.min(this.times.length - 1, Math.floor(to));
     let places = [];
     let dates = true;
-    for (const period of PERIODS[this.timeframe]) {
+    for (const period of periodsOf(this.timeframe)) {
       places = [];
       for (let place = first; place <= last; place += 1) {
         if (period(this.times[place]) !== period(this.times[place - 1])) places.push(place);
       }
-      dates = this.timeframe === "1d" || !SHORT.includes(period);
+      dates = isDated(this.timeframe) || !SHORT.includes(period);
       if (places.length <= count) break;
     }
     const room = (0.6 * (to - from)) / count; // after a weekend a period may begin right after another

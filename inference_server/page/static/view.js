@@ -2,12 +2,11 @@
 
 import * as api from "./api.js";
 import { digitsOf } from "./format.js";
+import { DAY, isDated, UNIT } from "./timeframes.js";
 import { Timeline } from "./timeline.js";
 
 export const STORED_BAND = 80; // per cent: a row holds p10 and p90
-const UNIT = { "1h": 3600e3, "1d": 86400e3 };
-const CALENDAR_AHEAD = { "1h": 14 * 86400e3, "1d": 60 * 86400e3 };
-const LONGEST_CALENDAR = 3 * 365 * 86400e3;
+const LONGEST_CALENDAR = 3 * 365 * DAY;
 
 function rowsOf(columns) {
   return columns.timestamp.map((time, i) => ({
@@ -50,7 +49,7 @@ export async function readView({ symbol, assetClass, timeframe, history, row }) 
   const shown = [...before, ...after];
   const lastClose = before.at(-1)?.time === asOf ? before.at(-1).close : null;
   const decided = times[0] ?? (asOf ?? 0) + UNIT[timeframe];
-  const events = shown.length === 0 ? [] : await readEvents(symbol, shown[0].time, Math.max(end ?? 0, decided + CALENDAR_AHEAD[timeframe]));
+  const events = shown.length === 0 ? [] : await readEvents(symbol, shown[0].time, Math.max(end ?? 0, decided + (isDated(timeframe) ? 60 : 14) * DAY));
   const view = {
     key: `${symbol} ${timeframe} ${asOf} ${history}`, symbol, timeframe, candles: shown, asOf, lastClose, decided, events, row,
     digits: digitsOf(lastClose ?? row?.p50[0] ?? 1, assetClass), forecasts: row ? [storedForecast(row)] : [],

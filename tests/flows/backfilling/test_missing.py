@@ -103,6 +103,17 @@ def test_backfilled_forecasts_are_missing_if_they_are_to_be_made_again(
     assert missing_hours(market, past(11, 21), START)[0][-1] == 20  # made since: by this run
 
 
+def test_aggregated_candles_are_looked_for_where_a_timeframe_has_none(
+    market: psycopg.Connection[Any],
+) -> None:
+    range_ = PastRange("4h", START + 8 * HOUR, START + 20 * HOUR, 1)
+    wanted = Wanted(range_, "tiny", {"BTC-USD": START + 40 * HOUR}, None)
+    missing = read_missing(market, wanted, {"BTC-USD": BTC}, whole(range_))
+    opens = [(when - START) / HOUR for when, symbols in by_instant(missing.starts) for _ in symbols]
+    assert opens == [8, 12, 16, 20]  # made when the candles of the hours 4 to 20 closed
+    assert read_first_candles(market, "4h", ["BTC-USD", "NONE"]) == {"BTC-USD": START}
+
+
 def test_a_symbol_whose_candles_have_no_known_hours_is_named(market: psycopg.Connection[Any]) -> None:
     wanted = Wanted(past(1, 9), "tiny", {"BTC-USD": START + 30 * HOUR}, None)
     strange = Instrument("BTC-USD", "crypto", "MOON")

@@ -57,11 +57,12 @@ class TestCandles:
     @pytest.mark.parametrize(
         ("minutes", "timeframe", "message"),
         [
-            (5, "1h", "candles of A are 5 minutes apart, timeframe is 1h$"),
-            (240, "1h", "candles of A are 4 hours apart, timeframe is 1h$"),
+            (3, "1h", "candles of A are 3 minutes apart, timeframe is 1h$"),
+            (5, "1h", "candles of A are 5 minutes apart, timeframe is 1h \\(did you mean timeframe 5m"),
+            (240, "1h", "candles of A are 4 hours apart, timeframe is 1h \\(did you mean timeframe 4h"),
             (1440, "1h", "candles of A are 1 day apart, timeframe is 1h \\(did you mean timeframe 1d"),
             (60, "1d", r"candles of A are 1 hour apart, timeframe is 1d \(did you mean timeframe 1h"),
-            (7 * 1440, "1d", "candles of A are 7 days apart, timeframe is 1d$"),
+            (7 * 1440, "1d", "candles of A are 7 days apart, timeframe is 1d \\(did you mean timeframe 1w"),
         ],
     )
     def test_candles_of_another_timeframe(self, minutes: int, timeframe: str, message: str) -> None:
@@ -176,6 +177,16 @@ def test_the_model_s_clock_is_optional_and_must_exist() -> None:
     assert feeds.instruments(zones)["model_time_zone"].to_list() == ["Asia/Shanghai"]
     with pytest.raises(TableError, match=r"no IANA time zone such as Asia/Shanghai: 600519\.SH Shanghai"):
         feeds.instruments(pl.DataFrame([row | {"model_time_zone": "Shanghai"}]))
+
+
+def test_an_anchor_and_a_timeframe_to_aggregate_from_are_checked() -> None:
+    row = {"symbol": "A", "asset_class": "fx", "calendar": "FX"}
+    both = feeds.instruments(pl.DataFrame([row | {"anchor": "00:00 UTC", "aggregate_from": "60m"}]))
+    assert both.select("anchor", "aggregate_from").row(0) == ("00:00 UTC", "1h")
+    with pytest.raises(TableError, match="A: anchor 'noon' is no time of day with a time zone"):
+        feeds.instruments(pl.DataFrame([row | {"anchor": "noon"}]))
+    with pytest.raises(TableError, match="A: unknown timeframe '3h'; expected one of 1m"):
+        feeds.instruments(pl.DataFrame([row | {"aggregate_from": "3h"}]))
 
 
 @pytest.mark.parametrize("timeframe", ["1h", "1d"])

@@ -108,7 +108,9 @@ def test_leaders_and_calendar_are_read_once_and_candles_once(
     execute = psycopg.Cursor.execute
 
     def counted(cursor: Any, query: Any, *given: Any, **settings: Any) -> Any:
-        read.append(query if isinstance(query, str) else query.as_string())
+        text = query if isinstance(query, str) else query.as_string()
+        if "UNION ALL" not in text:  # whether a leader that is missing has finer candles
+            read.append(text)
         return execute(cursor, query, *given, **settings)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", counted)

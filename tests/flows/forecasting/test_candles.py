@@ -181,13 +181,16 @@ def test_the_request_carries_the_window() -> None:
     assert epoch_ms(np.array(["1970-01-01T00:00:00.001"], dtype="datetime64[us]")) == [1]
 
 
-@pytest.mark.parametrize(("minutes", "said"), [(5, "5 minutes"), (15, "15 minutes"), (240, "4 hours")])
-def test_candles_of_another_timeframe_are_refused_by_name(minutes: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("minutes", "said", "hint"),
+    [(3, "3 minutes", ""), (15, "15 minutes", " (did you mean timeframe 15m?)"), (480, "8 hours", "")],
+)
+def test_candles_of_another_timeframe_are_refused_by_name(minutes: int, said: str, hint: str) -> None:
     start = NOON - timedelta(minutes=minutes * 40)
     stamps = [start + timedelta(minutes=minutes * row) for row in range(40)]
     windows, unusable, _ = cut(frame("BTC-USD", "1h", NOON, 40, ts=stamps), ["BTC-USD"])
     assert windows == {}
-    assert unusable["BTC-USD"] == f"candles of BTC-USD are {said} apart, timeframe is 1h"
+    assert unusable["BTC-USD"] == f"candles of BTC-USD are {said} apart, timeframe is 1h{hint}"
 
 
 def test_hourly_candles_in_the_daily_table_are_recognised() -> None:

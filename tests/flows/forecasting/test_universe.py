@@ -20,7 +20,10 @@ def instruments(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     ]
     for row in rows:
         names = ("symbol", "asset_class", "calendar", "active")
-        given = dict(zip(names, row, strict=True)) | {"allow_nonpositive": None, "model_time_zone": None}
+        unset = dict.fromkeys(
+            ("allow_nonpositive", "model_time_zone", "anchor", "aggregate_from", "only_whole_candles")
+        )
+        given = dict(zip(names, row, strict=True)) | unset
         database.execute(load("upsert_instruments"), given)
     return database
 

@@ -17,6 +17,7 @@ from inference_server.http.problems import TYPE_PREFIX
 from inference_server.metrics import Metrics
 from inference_server.schemas import Candles
 from market.instruments import Instrument, default_instruments
+from market.times import aware
 from market.warning_codes import code_of
 from sql.connect import connect
 from sql.embedded import server as embedded
@@ -62,6 +63,33 @@ def test_the_last_candles_of_several_symbols(database: psycopg.Connection, datab
         np.testing.assert_array_equal(bitcoin.features[:, 3], candles(50)["close"][26:48])
         assert np.isnan(bitcoin.features[:, 5]).all()
         assert np.isnan(windows["ETH-USD"].features[:, 4]).tolist() == [True] + [False] * 9
+
+    asyncio.run(scene())
+
+
+def test_symbols_without_candles_of_a_timeframe_have_aggregated_ones(
+    database: psycopg.Connection, database_url: str
+) -> None:
+    hourly = candles(50)
+    insert(database, "BTC-USD", hourly)
+    insert(database, "ETH-USD", candles(50))
+    database.execute(
+        "INSERT INTO ohlcv_4h SELECT * FROM ohlcv_1h WHERE symbol = 'ETH-USD' AND ts < %s",
+        [aware(START + 4 * HOUR)],
+    )
+
+    async def scene() -> None:
+        reader = store(database_url)
+        async with reader.running():
+            windows = await reader.latest(["BTC-USD", "ETH-USD", "SPY"], "4h", 3, START + 39 * HOUR)
+            assert await reader.latest(["BTC-USD"], "30m", 3, START + 39 * HOUR) == {}
+        assert set(windows) == {"BTC-USD", "ETH-USD"}
+        bitcoin = windows["BTC-USD"]
+        # Its four hours from 36:00 were open at 39:00.
+        np.testing.assert_array_equal(bitcoin.timestamps, START + np.arange(16, 36, 4) * HOUR)
+        np.testing.assert_array_equal(bitcoin.features[:, 0], hourly["open"][16:36:4])
+        np.testing.assert_array_equal(bitcoin.features[:, 3], hourly["close"][19:36:4])
+        assert len(windows["ETH-USD"]) == 4  # its own
 
     asyncio.run(scene())
 

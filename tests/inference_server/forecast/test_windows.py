@@ -140,9 +140,10 @@ LATER = np.datetime64("2030-01-01", "us")
 @pytest.mark.parametrize(
     ("minutes", "timeframe", "message"),
     [
-        (5, "1h", "are 5 minutes apart, timeframe is 1h: give candles of 1h, or future_timestamps 5 minutes"),
-        (15, "1h", "are 15 minutes apart, timeframe is 1h"),
-        (240, "1h", "are 4 hours apart, timeframe is 1h"),
+        (3, "1h", "are 3 minutes apart, timeframe is 1h: give candles of 1h, or future_timestamps 3 minutes"),
+        (15, "1h", "are 15 minutes apart, timeframe is 1h .did you mean timeframe 15m"),
+        (60, "5m", "are 1 hour apart, timeframe is 5m .did you mean timeframe 1h"),
+        (240, "1h", "are 4 hours apart, timeframe is 1h .did you mean timeframe 4h"),
         (60, "1d", "are 1 hour apart, timeframe is 1d .did you mean timeframe 1h"),
         (1440, "1h", "are 1 day apart, timeframe is 1h .did you mean timeframe 1d"),
     ],

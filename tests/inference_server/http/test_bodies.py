@@ -81,7 +81,7 @@ def test_events_travel_as_lists_or_base64() -> None:
         (b"{}", "missing required field `symbol`"),
         (body(symbol=5), "`str`, got `int`"),
         (body(symbol=""), "length >= 1"),
-        (body(symbol="A", timeframe="5m"), "Invalid enum value '5m'"),
+        (body(symbol="A", timeframe="3h"), "unknown timeframe '3h'; expected one of 1m, 5m"),
         (body(symbol="A", pred_len="1.5"), r"Expected `int`, got `str` - at `\$.pred_len`"),
         (body(symbol="A", pred_len=0), "`int` >= 1"),
         (body(symbol="A", pred_len=1.5), "`int`, got `float`"),
@@ -216,3 +216,15 @@ def test_another_packing_is_refused_by_name(encoding: str) -> None:
     with pytest.raises(UnsupportedMedia) as refused:
         decompressed(b"x", encoding, 10)
     assert refused.value.given == encoding
+
+
+@pytest.mark.parametrize(("text", "timeframe"), [("60m", "1h"), ("1D", "1d"), ("5min", "5m"), ("1w", "1w")])
+def test_other_spellings_of_a_timeframe_are_taken(text: str, timeframe: str) -> None:
+    assert parse_predict(body(symbol="A", timeframe=text))[0].timeframe == timeframe
+    assert parse_batch(body(symbols=["A"], timeframe=text), 1).requests["A"].timeframe == timeframe
+
+
+def test_a_month_is_refused_by_name() -> None:
+    with pytest.raises(InvalidBody, match=r"'1M' is a month elsewhere.* - at `\$.timeframe`") as refused:
+        parse_predict(body(symbol="A", timeframe="1M"))
+    assert refused.value.given == "1M"

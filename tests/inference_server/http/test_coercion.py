@@ -274,8 +274,8 @@ def test_the_status_is_the_one_of_the_old_service(sent: dict[str, Any], status: 
     [
         # A slash at the end is answered at once.
         ({"content": b'{"symbol": "A"}', "follow_redirects": False}, "/predict/", 307, 200),
-        # Only these two timeframes have candles.
-        ({"content": b'{"symbol": "A", "timeframe": "5m"}'}, "/predict", 200, 422),
+        # There are no such candles.
+        ({"content": b'{"symbol": "A", "timeframe": "3h"}'}, "/predict", 200, 422),
         # Ranges that a forecast needs.
         ({"content": b'{"symbol": "", "pred_len": 0}'}, "/predict", 200, 422),
         # No JSON, and of no use in a forecast.

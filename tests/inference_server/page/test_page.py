@@ -76,6 +76,12 @@ def test_symbol_timeframe_and_forecast_can_be_switched(page: str, watched: Watch
     watched.tab.select_option("#symbol", "SPY")
     watched.shown("SPY 1d")
     assert watched.tab.is_disabled('input[name="timeframe"][value="1h"]')
+    shown = [
+        label.inner_text()
+        for label in watched.tab.query_selector_all(".segments label")
+        if label.is_visible()
+    ]
+    assert shown == ["1 h", "1 d"]  # the others are shown where a symbol has them
     assert len(traces(watched)) == 2
     assert watched.tab.is_disabled('input[name="events"][value="with"]')
     assert "symbol=SPY" in watched.tab.url

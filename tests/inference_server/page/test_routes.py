@@ -223,7 +223,7 @@ def test_the_chart_is_drawn_with_and_without_what_lies_around(
         ("/predictions/EURUSD", {**HOURLY, "model_name": "\x00"}, 404, "no 1h forecast"),
         ("/predictions/EURUSD/chart.png", HOURLY, 404, "no 1h forecast"),
         ("/predictions/EURUSD", {}, 422, "query parameter timeframe is missing"),
-        ("/predictions/EURUSD", {"timeframe": "5m"}, 422, "query parameter timeframe"),
+        ("/predictions/EURUSD", {"timeframe": "3h"}, 422, "query parameter timeframe"),
         ("/predictions/EURUSD", {**HOURLY, "as_of": "yesterday"}, 422, "as_of is 'yesterday'"),
         ("/candles/ACME", HOURLY, 404, "ACME is no registered symbol"),
         ("/candles/eurusd", HOURLY, 404, "; did you mean EURUSD?"),
