@@ -7,7 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from export.bundle import Plan, export_bundle
+from export.accuracy.bounds import report
+from export.accuracy.candle_file import read_candles
+from export.accuracy.generated import generated_candles
+from export.bundle import AccuracyCheck, Plan, export_bundle
 from export.decoder_export import DTYPES
 from export.errors import ExportError
 from export.model.adapter import load_adapter
@@ -50,7 +53,33 @@ def parser(prog: str = "python -m export") -> argparse.ArgumentParser:
         help="the clock of the time fields in the checkpoint's training: a time zone such as UTC or "
         f"Asia/Shanghai, or {INSTRUMENTS_CLOCK} for each symbol's own; unless given as training.json says",
     )
+    p.add_argument(
+        "--calibration-data",
+        type=Path,
+        metavar="FILE",
+        help="candles (.csv or .parquet) on which a precision other than fp32 is compared with it; "
+        "generated ones unless given",
+    )
+    p.add_argument(
+        "--accept-accuracy-loss",
+        action="store_true",
+        help="write the bundle although it loses more accuracy than is allowed",
+    )
     return p
+
+
+def _accuracy_check(args: argparse.Namespace) -> AccuracyCheck | None:
+    """What a precision other than fp32 is measured on."""
+    file: Path | None = args.calibration_data
+    if args.precision == "fp32":
+        if file is not None or args.accept_accuracy_loss:
+            raise ExportError(
+                "--calibration-data and --accept-accuracy-loss are for a --precision other than fp32: they "
+                "measure what it costs against fp32"
+            )
+        return None
+    candles = generated_candles() if file is None else read_candles(file)
+    return AccuracyCheck(candles, "generated" if file is None else file.name, args.accept_accuracy_loss)
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m export") -> int:
@@ -67,6 +96,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m export") -> 
                 f"--model-clock is {args.model_clock!r}; a time zone such as UTC or Asia/Shanghai, or "
                 f"{INSTRUMENTS_CLOCK}, is expected"
             )
+        accuracy = _accuracy_check(args)
         checkpoint = load_checkpoint(args.model, args.tokenizer, args.revision, args.tokenizer_revision)
         width = checkpoint.decoder.config.d_model
         plan = Plan(
@@ -79,6 +109,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m export") -> 
             adapter_name=args.adapter.name if args.adapter else None,
             model_clock=args.model_clock,
             events_folder=args.events.parent if args.events else None,
+            accuracy=accuracy,
         )
         with console.status("exporting …"):
             manifest = export_bundle(
@@ -97,6 +128,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m export") -> 
         f"{'with' if manifest.has_events else 'without'} events, largest relative logit difference "
         f"{worst:.1e}, {time.perf_counter() - started:.0f} s"
     )
+    for line in report(manifest.accuracy) if manifest.accuracy else []:
+        console.print(line, markup=False)
     return 0
 
 

@@ -1,14 +1,18 @@
 """Exports a bundle: graphs, verification, manifest. The directory appears only after all checks passed."""
 
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
+from export.accuracy.bounds import checked
+from export.accuracy.measure import Effort, measure
+from export.accuracy.windows import CandleSeries
 from export.decoder_export import DecoderExport
 from export.errors import ExportError
 from export.graph import cache_layouts
@@ -33,11 +37,26 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
+class AccuracyCheck:
+    """The candles on which a bundle is compared with float32, and whether it may be out of bounds.
+
+    `data` says in the manifest what the candles are. `effort` follows from the size of the model
+    unless given.
+    """
+
+    candles: Sequence[CandleSeries]
+    data: str
+    accept_loss: bool = False
+    effort: Effort | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to export; `events` and `adapter` are optional.
 
     `model_clock` goes into the manifest; None takes it from the checkpoint's record, if there is one.
-    `events_folder` may have the record of the events' training.
+    `events_folder` may have the record of the events' training. `accuracy` is for precisions other than fp32;
+    without it nothing is measured.
     """
 
     checkpoint: Checkpoint
@@ -49,6 +68,7 @@ class Plan:
     adapter_name: str | None = None
     model_clock: str | None = None
     events_folder: Path | None = None
+    accuracy: AccuracyCheck | None = None
 
 
 def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, seconds: None) -> layout.Manifest:
@@ -72,6 +92,8 @@ def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, secon
         `out` holds something that is no bundle, or the adapter comes without events.
     ParityError
         The graphs differ from torch by more than the tolerance; `out` is as it was.
+    AccuracyError
+        The precision costs more accuracy than is allowed; `out` is as it was.
     """
     restore(out)
     if (
@@ -89,6 +111,9 @@ def export_bundle(plan: Plan, out: Path, progress: Progress = lambda step, secon
         folder = Path(temporary) / "bundle"
         folder.mkdir()
         manifest = _write(plan, folder, progress, out.name)
+        if plan.accuracy is not None:
+            reference = Path(temporary) / "float32"
+            manifest = _with_accuracy(plan, plan.accuracy, manifest, folder, reference, progress)
         put_in_place(folder, out)
     return manifest
 
@@ -119,9 +144,45 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
         )
     with _timed(progress, "manifest"):
         manifest = _manifest(plan, folder, parity, name)
-        encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-        (folder / layout.MANIFEST_FILE).write_bytes(encoded + b"\n")
+        _write_manifest(manifest, folder)
     return manifest
+
+
+def _write_manifest(manifest: layout.Manifest, folder: Path) -> None:
+    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / layout.MANIFEST_FILE).write_bytes(encoded + b"\n")
+
+
+def _with_accuracy(
+    plan: Plan,
+    check: AccuracyCheck,
+    manifest: layout.Manifest,
+    folder: Path,
+    reference: Path,
+    progress: Progress,
+) -> layout.Manifest:
+    """Compare a bundle with float32, and write the figures into its manifest."""
+    with _timed(progress, "float32 for comparison"):
+        _write_reference(plan, folder, reference)
+    with _timed(progress, "accuracy"):
+        figures = measure(reference, folder, check.candles, check.data, check.effort)
+    shutil.rmtree(reference)
+    accuracy = checked(figures, plan.precision, accept_loss=check.accept_loss)
+    measured = msgspec.structs.replace(manifest, accuracy=accuracy)
+    _write_manifest(measured, folder)
+    return measured
+
+
+def _write_reference(plan: Plan, bundle: Path, out: Path) -> None:
+    """Write the float32 bundle of a bundle's checkpoint, without events; both share tokenizer and times."""
+    out.mkdir()
+    for name in (layout.ENCODE_FILE, layout.DECODE_FILE, layout.TIME_FILE):
+        shutil.copy(bundle / name, out)
+    graphs = DecoderExport(plan.checkpoint.decoder, plan.max_context, "fp32")
+    graphs.write_decoder(None, out / layout.DECODER_FILE)
+    graphs.write_branches(None, out / layout.BRANCHES_FILE)
+    base = replace(plan, precision="fp32", events=None, adapter=None)
+    _write_manifest(_manifest(base, out, {}, "float32"), out)
 
 
 @contextmanager

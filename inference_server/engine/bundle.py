@@ -60,6 +60,57 @@ class TrainingSpan(msgspec.Struct, frozen=True):
     last: str
 
 
+class Change(msgspec.Struct, frozen=True):
+    """By how many percent a figure differs from float32's, and the bounds of its 95 % interval."""
+
+    percent: float
+    low: float
+    high: float
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bundle's precision costs against float32, measured at export (`export.accuracy`).
+
+    Attributes
+    ----------
+    data
+        The file of candles that it was measured on, or "generated".
+    windows, blocks
+        Windows by asset class, and the blocks of windows that the intervals resample.
+    lookback, pred_len, paths
+        Candles of history and of future of each window, and its sample paths.
+    effective_paths
+        How many of them are left where the bundle's probabilities weigh them; the mean over windows.
+    nll_float32
+        Nats per token in float32, "s1" and "s2".
+    nll, nll_s1, nll_s2
+        Change of the negative log-likelihood of real tokens: of s1 and s2 together, and of each.
+    crps, width
+        Change of the CRPS of close, and of the width from p10 to p90.
+    same_s1, same_s2
+        Share of tokens for which both have the same most probable one, after the same tokens.
+    beyond
+        Figures out of bounds that the export was told to accept.
+    """
+
+    data: str
+    windows: dict[str, int]
+    blocks: int
+    lookback: int
+    pred_len: int
+    paths: int
+    effective_paths: float
+    nll_float32: dict[str, float]
+    nll: Change
+    nll_s1: Change
+    nll_s2: Change
+    crps: Change
+    width: Change
+    same_s1: float
+    same_s2: float
+    beyond: list[str] = []
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `manifest.json`."""
 
@@ -87,6 +138,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where it is unknown."""
     training_span: TrainingSpan | None = None
     """The candles that the weights were trained or validated on; None where it is unknown."""
+    accuracy: Accuracy | None = None
+    """What the precision costs; None in float32, and where it was not measured."""
 
 
 def decoder_files(precision: str) -> set[str]:

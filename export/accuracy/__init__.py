@@ -1,0 +1,1 @@
+"""Measures what a precision other than float32 costs in accuracy."""
