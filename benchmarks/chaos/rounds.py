@@ -21,7 +21,7 @@ from sql.errors import DatabaseError
 LONGEST_DELAY_S: Final = 1.0
 """Longest time between the moment that a fault waits for and the kill."""
 
-STALLED_S: Final = 10.0
+STALLED_S: Final = 4.0
 """Seconds without a new row after which a run that was disturbed is not waited for any longer."""
 
 DOWN_S: Final = (0.2, 2.0)
