@@ -11,12 +11,78 @@ CREATE TABLE IF NOT EXISTS ohlcv_1m (
     amount float8,
     PRIMARY KEY (symbol, ts)
 );
-CREATE TABLE IF NOT EXISTS ohlcv_5m (LIKE ohlcv_1m INCLUDING ALL);
-CREATE TABLE IF NOT EXISTS ohlcv_15m (LIKE ohlcv_1m INCLUDING ALL);
-CREATE TABLE IF NOT EXISTS ohlcv_30m (LIKE ohlcv_1m INCLUDING ALL);
-CREATE TABLE IF NOT EXISTS ohlcv_2h (LIKE ohlcv_1m INCLUDING ALL);
-CREATE TABLE IF NOT EXISTS ohlcv_4h (LIKE ohlcv_1m INCLUDING ALL);
-CREATE TABLE IF NOT EXISTS ohlcv_1w (LIKE ohlcv_1m INCLUDING ALL);
+
+CREATE TABLE IF NOT EXISTS ohlcv_5m (
+    symbol text NOT NULL,
+    ts timestamptz NOT NULL,
+    open float8 NOT NULL,
+    high float8 NOT NULL,
+    low float8 NOT NULL,
+    close float8 NOT NULL,
+    volume float8,
+    amount float8,
+    PRIMARY KEY (symbol, ts)
+);
+
+CREATE TABLE IF NOT EXISTS ohlcv_15m (
+    symbol text NOT NULL,
+    ts timestamptz NOT NULL,
+    open float8 NOT NULL,
+    high float8 NOT NULL,
+    low float8 NOT NULL,
+    close float8 NOT NULL,
+    volume float8,
+    amount float8,
+    PRIMARY KEY (symbol, ts)
+);
+
+CREATE TABLE IF NOT EXISTS ohlcv_30m (
+    symbol text NOT NULL,
+    ts timestamptz NOT NULL,
+    open float8 NOT NULL,
+    high float8 NOT NULL,
+    low float8 NOT NULL,
+    close float8 NOT NULL,
+    volume float8,
+    amount float8,
+    PRIMARY KEY (symbol, ts)
+);
+
+CREATE TABLE IF NOT EXISTS ohlcv_2h (
+    symbol text NOT NULL,
+    ts timestamptz NOT NULL,
+    open float8 NOT NULL,
+    high float8 NOT NULL,
+    low float8 NOT NULL,
+    close float8 NOT NULL,
+    volume float8,
+    amount float8,
+    PRIMARY KEY (symbol, ts)
+);
+
+CREATE TABLE IF NOT EXISTS ohlcv_4h (
+    symbol text NOT NULL,
+    ts timestamptz NOT NULL,
+    open float8 NOT NULL,
+    high float8 NOT NULL,
+    low float8 NOT NULL,
+    close float8 NOT NULL,
+    volume float8,
+    amount float8,
+    PRIMARY KEY (symbol, ts)
+);
+
+CREATE TABLE IF NOT EXISTS ohlcv_1w (
+    symbol text NOT NULL,
+    ts timestamptz NOT NULL,
+    open float8 NOT NULL,
+    high float8 NOT NULL,
+    low float8 NOT NULL,
+    close float8 NOT NULL,
+    volume float8,
+    amount float8,
+    PRIMARY KEY (symbol, ts)
+);
 
 -- As the other tables of these migrations: closed to anon and authenticated. Roles that may read or write the hourly
 -- candles may do the same here. Tables that were here before the migrations stay as they are.
