@@ -72,7 +72,8 @@ def report(accuracy: Accuracy) -> list[str]:
     nats: Mapping[str, float] = accuracy.nll_float32
     lines = [
         f"accuracy against float32 on {accuracy.data}: {sum(accuracy.windows.values())} windows ({classes}) "
-        f"of {accuracy.lookback} + {accuracy.pred_len} candles, {accuracy.paths} paths, 95 % intervals"
+        f"of {accuracy.lookback} + {accuracy.pred_len} candles, {accuracy.paths} paths "
+        f"({accuracy.effective_paths:.1f} effective), 95 % intervals"
     ]
     for bound in BOUNDS:
         mark = " (accepted)" if bound.name in accuracy.beyond else ""
