@@ -13,13 +13,17 @@ from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
+import psutil
 from numpy.typing import NDArray
+
+from inference_server.engine.memory import usable_memory
 
 Array = NDArray[Any]
 Kind = Literal["cpu", "cuda"]
 # Arrays in a block begin at multiples of this, which a GPU's copies and kernels need for full speed.
 ALIGNMENT = 256
 CACHE_BYTES = 2 << 30
+LARGE_BYTES = 64 << 20  # smaller blocks are not worth a look at the process's limits
 
 
 class DeviceError(Exception):
@@ -300,8 +304,24 @@ class CpuDevice(Device):
         return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def buffer(self, nbytes: int) -> Buffer:
-        """Allocate memory; its contents are undefined."""
-        memory = np.empty(nbytes, np.uint8)
+        """Allocate memory; its contents are undefined.
+
+        Raises
+        ------
+        DeviceMemoryError
+            A large block is wanted that this process may not have: Linux would grant it, and end the
+            process once the block is filled.
+        """
+        if nbytes >= LARGE_BYTES:
+            free = usable_memory() - psutil.Process().memory_info().rss
+            if nbytes > free:
+                raise DeviceMemoryError(
+                    f"{nbytes >> 20} MiB are wanted, and this process may use {max(0, free) >> 20} MiB more"
+                )
+        try:
+            memory = np.empty(nbytes, np.uint8)
+        except MemoryError as full:
+            raise DeviceMemoryError(str(full)) from None
         return Buffer(self, memory.ctypes.data, nbytes, memory)
 
     def proposed_cache_bytes(self) -> int:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_server.engine.bundle import ENCODE_FILE
-from inference_server.engine.device import ALIGNMENT, CpuDevice, DeviceError, Packed, Span
+from inference_server.engine.device import ALIGNMENT, CpuDevice, DeviceError, DeviceMemoryError, Packed, Span
+from inference_server.engine.engine import Engine
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +82,17 @@ def test_an_exception_tells_of_the_device_only_if_it_is_the_device_s(device: Cpu
 def test_a_session_keeps_no_memory_pattern_per_shape(device: CpuDevice, tiny_base_bundle: Path) -> None:
     options = device.session(tiny_base_bundle / ENCODE_FILE).get_session_options()
     assert not options.enable_mem_pattern
+
+
+def test_more_memory_than_the_process_may_have_is_refused(device: CpuDevice) -> None:
+    """Linux would grant it, and end the process later."""
+    with pytest.raises(DeviceMemoryError, match=r"1073741824 MiB are wanted, .* may use \d+ MiB more"):
+        device.buffer(1 << 50)
+
+
+def test_a_cache_beyond_the_memory_is_halved_until_it_fits(
+    tiny_base_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Engine.load(tiny_base_bundle, cache_bytes=1 << 44, threads=1)
+    assert "half is tried; KRONOS_CACHE_BYTES sets it" in caplog.text
+    assert engine.cache_bytes < 1 << 43
