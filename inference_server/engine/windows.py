@@ -141,8 +141,8 @@ class WindowLane(ModelLane):
 
     @property
     def tokens(self) -> int:
-        """Tokens of cache that a round may use."""
-        return self._model.regions.windows.tokens if self._current is not None else 0
+        """Tokens of cache that rounds of the jobs that have begun may use."""
+        return self._model.regions.windows.tokens if any(self._groups.values()) else 0
 
     def add(self, group: SequenceGroup) -> None:
         """Queue a group."""

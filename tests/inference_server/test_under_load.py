@@ -59,7 +59,10 @@ class Server:
         return float(found[1])
 
     def is_idle(self) -> bool:
-        return self.metric("kronos_slots_used") == 0 and self.metric("kronos_queue_jobs") == 0
+        return not self.is_running() and self.metric("kronos_queue_jobs") == 0
+
+    def is_running(self) -> bool:
+        return self.metric("kronos_cache_used_bytes") > 0
 
     def predict(self, body: dict[str, Any], **headers: str) -> httpx.Response:
         return self.http.post("/predict", json=body, headers=headers)
@@ -151,7 +154,7 @@ def test_a_request_with_a_seed_is_answered_again_without_the_model(server: Serve
 def test_sigterm_lets_what_runs_finish_while_readiness_goes(tiny_bundle: Path, tmp_path: Path) -> None:
     with serving(tiny_bundle, tmp_path) as server, ThreadPoolExecutor(1) as caller:
         running = caller.submit(server.predict, RUNNING)
-        server.until(lambda: server.metric("kronos_slots_used") > 0)
+        server.until(server.is_running)
         server.process.send_signal(signal.SIGTERM)
         server.until(lambda: server.http.get("/health/ready").status_code == 503)
         assert server.http.get("/health/live").status_code == 200
@@ -166,7 +169,7 @@ def test_sigterm_lets_what_runs_finish_while_readiness_goes(tiny_bundle: Path, t
 def test_after_the_grace_what_still_runs_is_answered_503(tiny_bundle: Path, tmp_path: Path) -> None:
     with serving(tiny_bundle, tmp_path, KRONOS_GRACE_S=0.3) as server, ThreadPoolExecutor(1) as caller:
         running = caller.submit(server.predict, LONG)
-        server.until(lambda: server.metric("kronos_slots_used") > 0)
+        server.until(server.is_running)
         server.process.send_signal(signal.SIGTERM)
         assert running.result().status_code == 503
         server.process.communicate(timeout=PATIENCE_S)
@@ -193,7 +196,7 @@ def test_a_reload_swaps_the_bundle_and_a_bad_one_leaves_the_old_serving(
         serve(tiny_base_bundle)
         with ThreadPoolExecutor(1) as caller:
             running = caller.submit(server.predict, RUNNING)
-            server.until(lambda: server.metric("kronos_slots_used") > 0)
+            server.until(server.is_running)
             swapped = server.http.post("/admin/reload", headers=admin)
             new = json.loads((tiny_base_bundle / "manifest.json").read_text())["version"]
             assert (swapped.status_code, swapped.json()["version"]) == (200, new)
