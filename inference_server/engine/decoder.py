@@ -17,7 +17,6 @@ from inference_server.engine.device import (
     Device,
     Packed,
     Span,
-    host_array,
     host_span,
 )
 from market.types import Float32Array, Int64Array
@@ -101,13 +100,6 @@ class CachePool:
         """Bind histories as the prefixes that rows share."""
         for name, span in self._spans(prefixes.histories, prefixes.length, prefixes.first_token):
             binding.input(f"prefix_{name}", span)
-
-    def spread(self, length: int, first_token: int, capacity: int, target: int, count: int) -> None:
-        """Copy a history of `length` tokens to `count` rows of this capacity from `target` on; on the CPU."""
-        sources = self._spans(1, length, first_token)
-        targets = self._spans(count, capacity, target * capacity)
-        for (_, source), (_, rows) in zip(sources, targets, strict=True):
-            host_array(rows)[:, :, :length] = host_array(source)
 
     def _spans(self, rows: int, capacity: int, first_token: int) -> list[tuple[str, Span]]:
         spans = []

@@ -334,18 +334,18 @@ class CpuDevice(Device):
 
     def write(self, target: Span, values: Array) -> None:
         """Copy host values of the array's shape to it."""
-        host_array(target)[...] = values
+        _host(target)[...] = values
 
     def read(self, source: Span) -> Array:
         """Copy an array."""
-        return host_array(source).copy()
+        return _host(source).copy()
 
     def wait(self) -> None:
         """Return at once: work on the CPU is done when its call returns."""
 
     def copy_row(self, rows: Span, source: int, target: int, count: int, length: int) -> None:
         """Copy one row of caches to `count` rows from `target` on; see `Device`."""
-        caches = host_array(rows)
+        caches = _host(rows)
         caches[:, target : target + count, :, :length] = caches[:, source : source + 1, :, :length]
 
 
@@ -354,7 +354,7 @@ def host_span(values: Array) -> Span:
     return Span("cpu", 0, values.ctypes.data, values.shape, values.dtype, values)
 
 
-def host_array(span: Span) -> Array:
+def _host(span: Span) -> Array:
     """Return a span of CPU memory as an array, without a copy."""
     memory = (ctypes.c_char * span.nbytes).from_address(span.pointer)
     return np.ndarray(span.shape, span.dtype, memoryview(memory))

@@ -30,8 +30,8 @@ from market.types import Float32Array
 log = logging.getLogger(__name__)
 
 
-# A slot, room for one history, one more for jobs that share theirs, two for windows that slide.
-LEAST_ROWS = 5
+# A slot, a row for jobs that share their history, two for windows that slide.
+LEAST_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,18 @@ class Region:
 class Regions:
     """How the pool of caches is divided, in rows of `context` tokens.
 
-    First the slots, then `scratch` rows for a history on its way into a slot, the rows of jobs whose paths
-    share a history, and those of jobs whose window slides.
+    First the slots, then the rows of jobs whose paths share a history, and those of jobs whose window slides.
     """
 
     slots: int
     context: int
-    scratch: int = 0
     shared_rows: int = 0
     window_rows: int = 0
 
     @property
     def shared(self) -> Region:
         """For jobs whose paths share their history."""
-        return Region((self.slots + self.scratch) * self.context, self.shared_rows * self.context)
+        return Region(self.slots * self.context, self.shared_rows * self.context)
 
     @property
     def windows(self) -> Region:
@@ -155,9 +153,9 @@ class Model:
         if least == 1:
             return Regions(min(rows, most_slots), context)
         windows = max(2, rows // 8)
-        left = rows - 1 - windows
+        left = rows - windows
         slots = max(1, min(left * 3 // 7, most_slots))
-        return Regions(slots, context, scratch=1, shared_rows=left - slots, window_rows=windows)
+        return Regions(slots, context, shared_rows=left - slots, window_rows=windows)
 
     @property
     def slot_count(self) -> int:

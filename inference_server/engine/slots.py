@@ -19,8 +19,7 @@ class Slots:
 
     A row whose context is *full* cannot step: dropping its oldest tokens changes every hidden state, so that
     its cache is worthless. It keeps its claim on a slot until its window has been prefilled again. Where
-    histories have a graph of their own, the pool has room for one behind the last slot, and rows whose
-    contexts will be full have a lane of their own (`windows.py`).
+    a graph reads shared histories, jobs whose context slides have a lane of their own (`windows.py`).
     """
 
     def __init__(
@@ -47,15 +46,10 @@ class Slots:
         self._write_back()
         history, row = paths[0].group.history, len(self.stepping)
         cached = min(len(history), self.max_context) - 1
-        tokens = history_tokens(history, cached)
-        pool, capacity = self.decoder.pool, self.max_context
-        if self.decoder.graphs.history is not None:
-            scratch = self.count * capacity  # behind the last slot
-            self.decoder.take_in(tokens, scratch)
-            pool.spread(cached, scratch, capacity, row, len(paths))
-        else:
-            self.decoder.prefill(tokens, capacity, row * capacity)
-            pool.copy(capacity, row, row + 1, len(paths) - 1, cached)
+        # Not by the graph for histories: threads of its session would spin on while the first rows step,
+        # which took more time of Kronos-mini than that graph saves.
+        self.decoder.prefill(history_tokens(history, cached), self.max_context, row * self.max_context)
+        self.decoder.pool.copy(self.max_context, row, row + 1, len(paths) - 1, cached)
         for path in paths:
             path.cached = cached
         self.stepping.extend(paths)

@@ -98,7 +98,7 @@ def test_a_small_cache_splits_the_paths_and_changes_nothing(tiny_bundle: Path, e
 
 
 def test_a_cache_without_room_for_one_row_is_refused(tiny_bundle: Path) -> None:
-    with pytest.raises(EngineError, match="holds 0 tokens; tiny needs 2560"):
+    with pytest.raises(EngineError, match="holds 0 tokens; tiny needs 2048"):
         Engine.load(tiny_bundle, cache_bytes=100)
 
 

@@ -44,7 +44,7 @@ def test_shared_windows_draw_what_windows_of_each_path_draw(
 def test_a_cache_for_one_path_at_a_time_changes_nothing(
     stride: int, tiny_bundle: Path, engine: Engine
 ) -> None:
-    small = Engine.load(tiny_bundle, cache_bytes=5 * 512 * token_bytes(engine.manifest), threads=1)
+    small = Engine.load(tiny_bundle, cache_bytes=4 * 512 * token_bytes(engine.manifest), threads=1)
     job = hourly_job(512, 30, sample_count=5, context_stride=stride)
     np.testing.assert_array_equal(small.forecast([job])[0], engine.forecast([job])[0])
 
