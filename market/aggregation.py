@@ -53,6 +53,17 @@ class AggregatedCandles:
         """Return the last candles, at most `count`."""
         return self.keep(slice(max(len(self.timestamps) - count, 0), None))
 
+    def note(self, symbol: str, timeframe: str, source: str) -> str | None:
+        """Return a sentence for the log if any of the candles lacks parts, else None."""
+        incomplete = int((self.missing > 0).sum())
+        if not incomplete:
+            return None
+        return (
+            f"{symbol}: {incomplete} of {len(self.missing)} {timeframe} candles, aggregated from {source}, "
+            f"lack {int(self.missing.sum())} {source} candles and are used; only_whole_candles in "
+            "the table instruments leaves them out"
+        )
+
 
 def finer_timeframes(instrument: Instrument, timeframe: str) -> Sequence[str]:
     """Return the timeframes from which candles may be aggregated, the coarsest first."""

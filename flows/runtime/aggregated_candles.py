@@ -1,5 +1,6 @@
 """Candles of symbols that a timeframe's table lacks, aggregated from those of a finer one on reading."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,8 @@ from market.timeframes import CANDLE_DURATION, CANDLE_TABLE, TIMEFRAMES
 from market.times import aware, instant
 from market.types import DatetimeArray, Float64Array
 from sql.loading import load, load_for_table, load_for_tables
+
+log = logging.getLogger(__name__)
 
 
 def aggregated_candles(
@@ -46,15 +49,19 @@ def aggregated_candles(
         for symbol, instrument in of_source.items():
             try:
                 starts[symbol] = aware(first_needed(instrument, timeframe, newest[source][symbol], count))
-            except TimeGridError:
+            except TimeGridError as error:
+                log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
                 continue
         for symbol, (stamps, features) in _read_since(connection, source, starts, before).items():
             try:
                 candles = aggregate(of_source[symbol], timeframe, source, stamps, features, instant(before))
-            except TimeGridError:
+            except TimeGridError as error:
+                log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
                 continue
             if len(candles.timestamps):
                 found[symbol] = candles.last(count)
+                if note := found[symbol].note(symbol, timeframe, source):
+                    log.warning("%s", note)
     return found
 
 

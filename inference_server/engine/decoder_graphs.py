@@ -45,8 +45,8 @@ class DecoderGraphs:
 
     On the CPU a batch without events runs `decoder.onnx`, the base model. A batch in which any row has events
     runs the adapted model over the same caches, if there is an adapter; its result for the other rows is the
-    same to the bit. Histories and rows behind shared prefixes have graphs of their own. On a GPU
-    `decoder.onnx` does everything.
+    same to the bit. Rows behind shared prefixes have a graph of their own, and so have the histories that
+    they share. On a GPU `decoder.onnx` does everything.
     """
 
     def __init__(self, device: Device, folder: Path, manifest: Manifest) -> None:

@@ -1,6 +1,7 @@
 """Aggregates stored candles of a finer timeframe for symbols that have none of the one that was asked for."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from market.time_grid import TimeGridError
 from market.timeframes import CANDLE_TABLE, TIMEFRAMES
 from market.times import aware, instant, instants
 from sql.loading import load_for_table, load_for_tables
+
+log = logging.getLogger(__name__)
 
 ReadRows = Callable[[Any, dict[str, Any]], Awaitable[list[TupleRow]]]
 """Returns the rows of a query with its parameters."""
@@ -54,7 +57,8 @@ async def aggregated_windows(
         for symbol, instrument in of_source.items():
             try:
                 starts[symbol] = aware(first_needed(instrument, timeframe, newest[source][symbol], count))
-            except TimeGridError:
+            except TimeGridError as error:
+                log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
                 continue
         parameters = {"symbols": list(starts), "starts": list(starts.values()), "before": aware(before)}
         rows = await read(load_for_table("candles_since", CANDLE_TABLE[source]), parameters)
@@ -81,8 +85,11 @@ def _aggregate(
         stamps = instants(row[1] for row in of_symbol)
         try:
             candles = aggregate(instruments[symbol], timeframe, source, stamps, features, before)
-        except TimeGridError:
+        except TimeGridError as error:
+            log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
             continue
+        if note := candles.note(symbol, timeframe, source):
+            log.warning("%s", note)
         if len(candles.timestamps):
             windows[symbol] = Window(candles.features, candles.timestamps)
     return windows

@@ -137,6 +137,8 @@ def test_what_is_missing_is_counted_and_an_unknown_volume_stays_unknown() -> Non
     kept = np.delete(np.arange(12), [6, 9])
     found = aggregate(traded, "4h", "1h", stamps[kept], features[kept])
     assert found.missing.tolist() == [0, 1, 1]
+    assert "X: 2 of 3 4h candles, aggregated from 1h, lack 2 1h candles" in str(found.note("X", "4h", "1h"))
+    assert found.keep(slice(1)).note("X", "4h", "1h") is None
     whole = Instrument("X", "crypto", "24/7", only_whole_candles=True)
     assert aggregate(whole, "4h", "1h", stamps[kept], features[kept]).missing.tolist() == [0]
     assert np.isnan(found.features[:, 4]).tolist() == [False, True, False]
