@@ -10,6 +10,7 @@ import uvicorn
 from inference_server.app import create_app
 from inference_server.engine.bundle import BundleError, load_manifest
 from inference_server.http.draining import Server
+from inference_server.huge_pages import restart_with_huge_pages
 from inference_server.logs import configure_logs
 from inference_server.settings import Settings, SettingsError
 
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m inference_se
     except (SettingsError, BundleError) as error:
         print(f"inference server: {error}", file=sys.stderr)
         return UNUSABLE
+    restart_with_huge_pages()
     failures: list[bool] = []
 
     def stop() -> None:
