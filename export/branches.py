@@ -60,10 +60,8 @@ def join_branches(branches: Branches, file: Path) -> None:
     """
     models = branches.by_label()
     graphs = {label: model.graph for label, model in models.items()}
-    outputs = list(branches.paths.graph.output)
-    for label in ("history", "adapted_history"):
-        if label in graphs:
-            graphs[label] = _with_outputs(graphs[label], outputs)
+    outputs = _named(value for label in ("paths", "history") for value in graphs[label].output)
+    graphs = {label: _with_outputs(graph, outputs) for label, graph in graphs.items()}
     inputs: dict[str, ValueInfoProto] = {}
     for label in ("adapted_decoder", "adapted_paths", "paths", "history"):
         if label in graphs:
@@ -108,8 +106,16 @@ def join_branches(branches: Branches, file: Path) -> None:
     onnx.save(model, file)
 
 
+def _named(values: Iterable[ValueInfoProto]) -> list[ValueInfoProto]:
+    """Return values without those whose name another one has before."""
+    named: dict[str, ValueInfoProto] = {}
+    for value in values:
+        named.setdefault(value.name, value)
+    return list(named.values())
+
+
 def _with_outputs(graph: GraphProto, outputs: Sequence[ValueInfoProto]) -> GraphProto:
-    """Return a history's graph with an empty value for each output that only drawing has."""
+    """Return a graph with an empty value for each output that only other branches have."""
     whole = GraphProto()
     whole.CopyFrom(graph)
     own = {value.name: value for value in graph.output}

@@ -11,8 +11,11 @@ from pathlib import Path
 import msgspec
 
 from export.accuracy.bounds import checked
+from export.accuracy.generated import generated_candles
 from export.accuracy.measure import Effort, measure
 from export.accuracy.windows import CandleSeries
+from export.cache_scales import measure_cache_scales
+from export.caches import Scales
 from export.decoder_export import DecoderExport
 from export.errors import ExportError
 from export.graph import cache_layouts
@@ -123,8 +126,12 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
     with _timed(progress, "tokenizer"):
         export_encoder(checkpoint.tokenizer, folder / layout.ENCODE_FILE)
         export_decoder_of_tokens(checkpoint.tokenizer, folder / layout.DECODE_FILE)
+    scales = None
+    if plan.precision == "int8":
+        with _timed(progress, "scales of the caches"):
+            scales = _cache_scales(plan)
     with _timed(progress, "decoder"):
-        graphs = DecoderExport(checkpoint.decoder, plan.max_context, plan.precision)
+        graphs = DecoderExport(checkpoint.decoder, plan.max_context, plan.precision, scales)
         if layout.BRANCHES_FILE in layout.decoder_files(plan.precision):
             graphs.write_decoder(None, folder / layout.DECODER_FILE)
             graphs.write_branches(plan.adapter, folder / layout.BRANCHES_FILE)
@@ -146,6 +153,12 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
         manifest = _manifest(plan, folder, parity, name)
         _write_manifest(manifest, folder)
     return manifest
+
+
+def _cache_scales(plan: Plan) -> list[Scales]:
+    candles = generated_candles() if plan.accuracy is None else plan.accuracy.candles
+    encoder = None if plan.events is None else plan.events.encoder
+    return measure_cache_scales(plan.checkpoint, plan.max_context, candles, encoder, plan.adapter)
 
 
 def _write_manifest(manifest: layout.Manifest, folder: Path) -> None:
@@ -210,7 +223,7 @@ def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> 
         max_context=plan.max_context,
         precision=plan.precision,
         opset=OPSET,
-        caches=cache_layouts(checkpoint.decoder),
+        caches=cache_layouts(checkpoint.decoder, plan.precision),
         files=files,
         parity=parity,
         event_channels=list(EVENT_CHANNELS),

@@ -11,8 +11,17 @@ from torch.onnx import ops
 from export.functions import CAUSAL_ATTENTION
 
 QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
+_KEY_SCALE = 12  # its input with the scales of an 8-bit key cache; those of the value cache follow
 
 Rotary = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What a step of an 8-bit number stands for in the key and the value cache, (heads * head_dim,) each."""
+
+    key: Tensor
+    value: Tensor
 
 
 @dataclass
@@ -25,26 +34,24 @@ class StepCache:
     present: list[Tensor]
 
     def attend(
-        self, qkv: list[Tensor | None], size: int, *, heads: int, scale: float, rotary: Rotary | None
+        self,
+        qkv: list[Tensor | None],
+        size: int,
+        *,
+        heads: int,
+        scale: float,
+        rotary: Rotary | None,
+        scales: Scales | None = None,
     ) -> Tensor:
         """Run GroupQueryAttention for the next layer; (B, S, size)."""
-        key, value = self.past[len(self.present) // 2]
         query = qkv[0]
         assert query is not None
-        out, present_key, present_value = ops.symbolic_multi_out(
-            "com.microsoft::GroupQueryAttention",
-            [*qkv, key, value, self.seqlens_k, self.total, *(rotary or ())],
-            {
-                "num_heads": heads,
-                "kv_num_heads": heads,
-                "do_rotary": int(rotary is not None),
-                "scale": scale,
-            },
-            dtypes=[query.dtype, key.dtype, value.dtype],
-            shapes=[[*query.shape[:2], size], key.shape, value.shape],
-            version=1,
+        past = self.past[len(self.present) // 2]
+        inputs = [*qkv, *past, self.seqlens_k, self.total, *(rotary or ())]
+        out, *present = _group_query_attention(
+            inputs, [*query.shape[:2], size], past, heads=heads, scale=scale, rotated=rotary, scales=scales
         )
-        self.present += [present_key, present_value]
+        self.present += present
         return out
 
 
@@ -55,20 +62,30 @@ class HistoryCache:
     `mask` (S, S) is 0 where a token may attend, and the lowest number of the type elsewhere. The products
     are done block by block of the queries, over no more keys than a block may attend to, which is faster than
     GroupQueryAttention: that one computes every score and hides half of them.
+
+    Where the caches are 8-bit, the numbers that they round are in `exact`, for paths that share the history.
     """
 
     mask: Tensor
     present: list[Tensor]
+    exact: list[Tensor]
 
     def attend(
-        self, qkv: list[Tensor | None], size: int, *, heads: int, scale: float, rotary: Rotary | None
+        self,
+        qkv: list[Tensor | None],
+        size: int,
+        *,
+        heads: int,
+        scale: float,
+        rotary: Rotary | None,
+        scales: Scales | None = None,
     ) -> Tensor:
         """Attend for the next layer; (1, S, size)."""
         packed = qkv[0]
         assert packed is not None
         start = torch.zeros(1, dtype=torch.int64)
         query, key, value = rotated(packed, heads, rotary, start)
-        by_head = [_by_head(query, heads), *self.keep(key, value, heads)]
+        by_head = [_by_head(query, heads), *self.keep(key, value, heads, scales)]
         out = ops.symbolic(
             f"{CAUSAL_ATTENTION.domain}::{CAUSAL_ATTENTION.name}",
             [*by_head, self.mask],
@@ -79,10 +96,16 @@ class HistoryCache:
         )
         return out.transpose(1, 2).flatten(2)
 
-    def keep(self, key: Tensor, value: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    def keep(
+        self, key: Tensor, value: Tensor, heads: int, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Add keys and values (1, S, size) of a layer to the present caches, as (1, heads, S, head_dim)."""
         key, value = _by_head(key, heads), _by_head(value, heads)
-        self.present += [key, value]
+        if scales is None:
+            self.present += [key, value]
+        else:
+            self.present += [_rounded(key, scales.key), _rounded(value, scales.value)]
+            self.exact += [key, value]
         return key, value
 
 
@@ -108,31 +131,29 @@ class SharedPrefixCache:
     present: list[Tensor]
 
     def attend(
-        self, qkv: list[Tensor | None], size: int, *, heads: int, scale: float, rotary: Rotary | None
+        self,
+        qkv: list[Tensor | None],
+        size: int,
+        *,
+        heads: int,
+        scale: float,
+        rotary: Rotary | None,
+        scales: Scales | None = None,
     ) -> Tensor:
         """Attend for the next layer; (B, S, size)."""
         layer = len(self.present) // 2
         query, key, value = self._rotated(qkv, heads, rotary)
-        own, present_key, present_value, own_scores = ops.symbolic_multi_out(
-            "com.microsoft::GroupQueryAttention",
+        own, *present, own_scores = _group_query_attention(
             [query, key, value, *self.past[layer], self.seqlens_k, self.total],
-            {
-                "num_heads": heads,
-                "kv_num_heads": heads,
-                "do_rotary": 0,
-                "scale": scale,
-                "qk_output": QK_BEFORE_SOFTMAX,
-            },
-            dtypes=[query.dtype] * 4,
-            shapes=[
-                query.shape,
-                self.past[layer][0].shape,
-                self.past[layer][1].shape,
-                [query.shape[0], heads, query.shape[1], self.mask.shape[1]],
-            ],
-            version=1,
+            query.shape,
+            self.past[layer],
+            heads=heads,
+            scale=scale,
+            rotated=None,
+            scales=scales,
+            scores=[query.shape[0], heads, query.shape[1], self.mask.shape[1]],
         )
-        self.present += [present_key, present_value]
+        self.present += present
         shared_key, shared_value = self.prefix[layer]  # (J, heads, P, head_dim)
         split = _reshaped(query, [shared_key.shape[0], -1, heads, size // heads], histories=shared_key)
         scores = torch.matmul(split.transpose(1, 2), shared_key.transpose(-1, -2)) * scale
@@ -159,6 +180,47 @@ class SharedPrefixCache:
 Cache = StepCache | SharedPrefixCache | HistoryCache
 
 
+def _group_query_attention(
+    inputs: Sequence[Tensor | None],
+    shape: Sequence[Any],
+    past: tuple[Tensor, Tensor],
+    *,
+    heads: int,
+    scale: float,
+    rotated: Rotary | None,
+    scales: Scales | None,
+    scores: Sequence[Any] | None = None,
+) -> Sequence[Tensor]:
+    """Return attention of this shape and the present caches and, with their shape, the scores as well.
+
+    `inputs` are the operator's first ones, with the tables of a rotation that it does itself; a cache that
+    has `scales` is 8-bit.
+    """
+    query = inputs[0]
+    assert query is not None
+    attributes: dict[str, Any] = {
+        "num_heads": heads,
+        "kv_num_heads": heads,
+        "do_rotary": int(rotated is not None),
+        "scale": scale,
+    }
+    if scales is not None:
+        absent = [None] * (_KEY_SCALE - len(inputs))
+        inputs = [*inputs, *absent, scales.key, scales.value]
+        attributes |= {
+            "kv_cache_bit_width": 8,
+            "k_quant_type": "PER_CHANNEL",
+            "v_quant_type": "PER_CHANNEL",
+        }
+    dtypes, shapes = [query.dtype, past[0].dtype, past[1].dtype], [shape, past[0].shape, past[1].shape]
+    if scores is not None:
+        attributes["qk_output"] = QK_BEFORE_SOFTMAX
+        dtypes, shapes = [*dtypes, query.dtype], [*shapes, scores]
+    return ops.symbolic_multi_out(
+        "com.microsoft::GroupQueryAttention", inputs, attributes, dtypes=dtypes, shapes=shapes, version=1
+    )
+
+
 def rotated(
     packed: Tensor, heads: int, rotary: Rotary | None, position: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -181,6 +243,17 @@ def rotated(
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """(B, S, heads · head_dim) to (B, heads, S, head_dim)."""
     return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
+
+
+def _rounded(x: Tensor, scale: Tensor) -> Tensor:
+    """Round x (1, heads, S, head_dim) to 8-bit numbers, as GroupQueryAttention does with what it appends."""
+    steps = x * scale.reciprocal().reshape(1, x.shape[1], 1, x.shape[3])
+    return ops.symbolic(
+        "QuantizeLinear",
+        [steps, torch.tensor(1.0), torch.tensor(0, dtype=torch.int8)],
+        dtype=torch.int8,
+        shape=x.shape,
+    )
 
 
 def _reshaped(x: Tensor, shape: list[Any], histories: Tensor) -> Tensor:

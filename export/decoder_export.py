@@ -2,6 +2,7 @@
 
 import copy
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.branches import Branches, join_branches
+from export.caches import Scales
 from export.functions import add_functions
 from export.graph import DecoderGraph, HistoryGraph, cache_layouts, layout_of
 from export.int8 import to_int8
 from export.model.adapter import Adapter
 from export.model.decoder import KronosDecoder
 from export.onnx_export import ROWS, TOKENS, export_module
-from inference_server.engine.bundle import CacheLayout
+from inference_server.engine.bundle import EIGHT_BITS, CacheLayout
 
 # name, example, dynamic axes
 Input = tuple[str, Tensor, dict[int, Any]]
 HISTORIES = 2  # example histories of the graph for many paths, with two rows each
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
-"""Types of activations and caches by a bundle's precision."""
+"""Types of activations by a bundle's precision."""
 
 
 class _CachesByName(nn.Module):
@@ -61,16 +63,22 @@ def _in_pairs(tensors: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
 
 @dataclass(frozen=True)
 class DecoderExport:
-    """Writes graphs of one decoder in one precision."""
+    """Writes graphs of one decoder in one precision; `scales` are those of 8-bit caches, of each block."""
 
     decoder: KronosDecoder
     max_context: int
     precision: str
+    scales: Sequence[Scales] | None = None
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of activations and caches."""
+        """The type of activations."""
         return DTYPES[self.precision]
+
+    @property
+    def layouts(self) -> list[CacheLayout]:
+        """The layouts of the caches."""
+        return cache_layouts(self.decoder, self.precision)
 
     def write_decoder(self, adapter: Adapter | None, file: Path) -> None:
         """`decoder.onnx`: the step graph of `export.graph` over a cache of each row."""
@@ -103,20 +111,20 @@ class DecoderExport:
     def _graph(self, adapter: Adapter | None) -> DecoderGraph:
         # A copy: the graph shares modules with the decoder, and casting them would cast the reference too.
         decoder, layout = copy.deepcopy(self.decoder), layout_of(self.precision)
-        return DecoderGraph(decoder, self.max_context, adapter, layout).to(self.dtype).eval()
+        graph = DecoderGraph(decoder, self.max_context, adapter, layout, self.scales)
+        return graph.to(self.dtype).eval()
 
     def write_steps(self, adapter: Adapter | None, file: Path, *, shared_prefix: bool) -> None:
         """Write `DecoderGraph`, for rows behind prefixes that they share, or with a cache each."""
-        layouts = cache_layouts(self.decoder)
         rows = torch.export.Dim("rows")
         count = HISTORIES * ROWS if shared_prefix else ROWS
         inputs = self._row_inputs(count, {0: rows}) + _draw_inputs(count, {0: rows})
         if adapter is not None:
             inputs.append(_gate(count, {0: rows}, self.dtype))
         names, examples, axes = (list(column) for column in zip(*inputs, strict=True))
-        cache_names = [f"{kind}.{i}" for i in range(len(layouts)) for kind in ("key", "value")]
+        cache_names = self._cache_names()
         prefix_names = [f"prefix_{name}" for name in cache_names] if shared_prefix else []
-        prefix = self._cache_examples(HISTORIES, 6) if shared_prefix else []
+        prefix = self._cache_examples(HISTORIES, 6, exact=True) if shared_prefix else []
         prefix_axes = {0: torch.export.Dim("histories"), 2: torch.export.Dim("prefix")}
         export_module(
             _CachesByName(self._graph(adapter), adapter is not None),
@@ -138,8 +146,8 @@ class DecoderExport:
         if adapter is not None:
             inputs.append(_gate(1, {}, self.dtype))
         names, examples, axes = (list(column) for column in zip(*inputs, strict=True))
-        layers = range(len(cache_layouts(self.decoder)))
-        outputs = [f"present_{kind}.{i}" for i in layers for kind in ("key", "value")]
+        outputs = [f"present_{name}" for name in self._cache_names()]
+        outputs += [f"exact_{name}" for name in self._cache_names(rounded=True)]
         graph = _InputsAsList(HistoryGraph(self._graph(adapter)))
         export_module(graph, (examples,), names, outputs, (axes,), file)
         self._finish(file)
@@ -177,11 +185,22 @@ class DecoderExport:
             ("conditioning", conditioning, {0: torch.export.Dim("candles")}),
         ]
 
-    def _cache_examples(self, rows: int, tokens: int) -> list[Tensor]:
-        """Return a key and a value cache (rows, heads, tokens, head_dim) of every layer."""
-        layouts: list[CacheLayout] = cache_layouts(self.decoder)
-        shapes = [(rows, layout.heads, tokens, layout.head_dim) for layout in layouts for _ in range(2)]
-        return [torch.zeros(shape, dtype=self.dtype) for shape in shapes]
+    def _cache_names(self, *, rounded: bool = False) -> list[str]:
+        """Return the names of all caches, or of those with 8-bit numbers."""
+        layouts = enumerate(self.layouts)
+        layers = [i for i, layout in layouts if layout.dtype == EIGHT_BITS or not rounded]
+        return [f"{kind}.{i}" for i in layers for kind in ("key", "value")]
+
+    def _cache_examples(self, rows: int, tokens: int, *, exact: bool = False) -> list[Tensor]:
+        """Return a key and a value cache of every layer; no 8-bit ones if they are to be `exact`."""
+        return [
+            torch.zeros(
+                (rows, layout.heads, tokens, layout.head_dim),
+                dtype=torch.int8 if layout.dtype == EIGHT_BITS and not exact else self.dtype,
+            )
+            for layout in self.layouts
+            for _ in range(2)
+        ]
 
 
 def _draw_inputs(count: int, rows: dict[int, Any]) -> list[Input]:

@@ -15,7 +15,7 @@ from export.graph import cache_layouts
 from export.model.decoder import KronosDecoder
 from export.parity import cpu_session
 from inference_server.engine.bundle import BRANCHES_FILE, DECODER_FILE, TIME_FILE
-from inference_server.engine.decoder_graphs import unread_input
+from inference_server.engine.decoder_graphs import NUMPY_TYPES, unread_input
 from market.types import Float32Array
 
 
@@ -149,22 +149,29 @@ def random_sequence(
     return TokenSequence(s1, s2, stamp, event_embedding, conditioning)
 
 
-def present_caches(outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def present_caches(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return the caches that a run wrote, under the names of the next run's inputs."""
     return {k.replace("present", "past"): v for k, v in outputs.items() if k.startswith("present")}
+
+
+def prefix_caches(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the caches of a history as a prefix that rows share: in place of rounded ones the exact ones."""
+    present = {name.replace("past", "prefix"): cache for name, cache in present_caches(outputs).items()}
+    exact = {k.replace("exact", "prefix"): v for k, v in outputs.items() if k.startswith("exact")}
+    return present | exact
 
 
 def empty_caches(decoder: KronosDecoder, precision: str, rows: int, tokens: int) -> dict[str, NDArray[Any]]:
     """Return zeros for every cache of a decoder, by the names of the graph\'s inputs."""
     return {
-        f"past_{kind}.{i}": np.zeros((rows, c.heads, tokens, c.head_dim), dtype_of(precision))
-        for i, c in enumerate(cache_layouts(decoder))
+        f"past_{kind}.{i}": np.zeros((rows, c.heads, tokens, c.head_dim), c.dtype or dtype_of(precision))
+        for i, c in enumerate(cache_layouts(decoder, precision))
         for kind in ("key", "value")
     }
 
 
 def dtype_of(precision: str) -> type[np.floating]:
-    """Return the type of activations and caches in a precision."""
+    """Return the type of activations in a precision, and of caches that are not 8-bit."""
     return np.float16 if precision == "fp16" else np.float32
 
 
@@ -191,7 +198,8 @@ def run_graph(
         return padded.numpy()
 
     cached = np.array(stops) - prefix_length
-    dtype = next(iter(past.values())).dtype if past else np.float32
+    inputs = graph.session.get_inputs()
+    dtype = next(NUMPY_TYPES[given.type] for given in inputs if given.name == "conditioning")
     given = {
         **graph.fixed,
         "s1": padded_tokens(sequence.s1),
@@ -208,7 +216,6 @@ def run_graph(
         **({} if gate is None else {"adapter_gate": gate}),
         **past,
     }
-    inputs = graph.session.get_inputs()
     feeds = {i.name: given[i.name] if i.name in given else unread_input(i) for i in inputs}
     names = [output.name for output in graph.session.get_outputs()]
     return dict(zip(names, graph.session.run(names, feeds), strict=True))

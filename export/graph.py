@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import ops
 
-from export.caches import Cache, HistoryCache, SharedPrefixCache, StepCache
+from export.caches import Cache, HistoryCache, Scales, SharedPrefixCache, StepCache
 from export.model.adapter import Adapter, LowRank
 from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder, TokenEmbedding
 from export.model.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
 from export.sampling import sample
-from inference_server.engine.bundle import CacheLayout
+from inference_server.engine.bundle import EIGHT_BITS, CacheLayout
 
 LOWEST = torch.finfo(torch.float32).min  # added to a score it leaves the token no weight
 ROTARY_MULTIPLE = 16  # the attention kernels take rotary halves that are multiples of 16 columns
@@ -34,10 +34,14 @@ def padded_head_dim(head_dim: int) -> int:
     return 2 * (-(-half // ROTARY_MULTIPLE) * ROTARY_MULTIPLE)
 
 
-def cache_layouts(decoder: KronosDecoder) -> list[CacheLayout]:
-    """Cache layouts of every transformer block and, last, of the dependency layer."""
+def cache_layouts(decoder: KronosDecoder, precision: str) -> list[CacheLayout]:
+    """Cache layouts of every transformer block and, last, of the dependency layer.
+
+    The dependency layer's are never 8-bit: a value that is no number would be lost in them, and that layer
+    sees every hidden state.
+    """
     c = decoder.config
-    block = CacheLayout(c.n_heads, padded_head_dim(c.head_dim))
+    block = CacheLayout(c.n_heads, padded_head_dim(c.head_dim), EIGHT_BITS if precision == "int8" else None)
     return [block] * c.n_layers + [CacheLayout(DEPENDENCY_HEADS, c.d_model // DEPENDENCY_HEADS)]
 
 
@@ -89,7 +93,12 @@ class CachedAttention(nn.Module):
     """
 
     def __init__(
-        self, source: Attention, max_context: int, updates: dict[str, LowRank], pad_weights: bool
+        self,
+        source: Attention,
+        max_context: int,
+        updates: dict[str, LowRank],
+        pad_weights: bool,
+        scales: Scales | None,
     ) -> None:
         super().__init__()
         self.n_heads, width = source.n_heads, source.q_proj.in_features
@@ -115,6 +124,10 @@ class CachedAttention(nn.Module):
         self.adapted = low_rank is not None
         if low_rank is not None:
             self.lora_a, self.lora_b = nn.Parameter(low_rank[0]), nn.Parameter(low_rank[1])
+        self.rounded = scales is not None
+        if scales is not None:
+            self.register_buffer("key_scale", scales.key)
+            self.register_buffer("value_scale", scales.value)
 
     def _padded(self, rows: Tensor, padding: int) -> Tensor:
         """Put zero rows behind each rotary half of each head: (heads · head_dim, …)."""
@@ -148,6 +161,7 @@ class CachedAttention(nn.Module):
             heads=self.n_heads,
             scale=self.head_dim**-0.5,
             rotary=(self.cos, self.sin),  # type: ignore[arg-type]
+            scales=Scales(self.key_scale, self.value_scale) if self.rounded else None,  # type: ignore[arg-type]
         )
         projected: Tensor = self.out_proj(self._unpad(out))
         return projected
@@ -223,10 +237,11 @@ class CachedBlock(nn.Module):
         max_context: int,
         updates: dict[str, LowRank],
         pad_weights: bool,
+        scales: Scales | None,
     ) -> None:
         super().__init__()
         self.norm2, self.next_norm = source.norm2, next_norm
-        self.self_attn = CachedAttention(source.self_attn, max_context, updates, pad_weights)
+        self.self_attn = CachedAttention(source.self_attn, max_context, updates, pad_weights, scales)
         self.ffn = FusedFeedForward(source.ffn)
 
     def forward(self, normed: Tensor, x: Tensor, cache: Cache, gate: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -303,6 +318,7 @@ class DecoderGraph(nn.Module):
         max_context: int,
         adapter: Adapter | None = None,
         layout: Layout = Layout(),
+        scales: Sequence[Scales] | None = None,
     ) -> None:
         super().__init__()
         updates = adapter.updates if adapter else {}
@@ -318,6 +334,7 @@ class DecoderGraph(nn.Module):
                 max_context,
                 updates.get(f"transformer.{i}.self_attn", {}),
                 layout.pad_weights,
+                None if scales is None else scales[i],
             )
             for i, (block, next_norm) in enumerate(zip(blocks, next_norms, strict=True))
         )
@@ -427,12 +444,15 @@ class HistoryGraph(nn.Module):
         conditioning: Tensor,
         adapter_gate: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return the present caches, (1, heads, S, head_dim), of S tokens; see `DecoderGraph.forward`."""
+        """Return the caches of S tokens, (1, heads, S, head_dim) each; see `DecoderGraph.forward`.
+
+        Behind the present caches are those that are 8-bit there once more, in float32.
+        """
         place = torch.arange(s1.shape[1])
-        cache = HistoryCache(torch.where(place[None] > place[:, None], LOWEST, 0.0), [])
+        cache = HistoryCache(torch.where(place[None] > place[:, None], LOWEST, 0.0), [], [])
         hidden = self.step.hidden(s1, s2, position, conditioning, cache, adapter_gate)
         cache.keep(*self.step.dep_layer.keys_values(hidden, adapter_gate), DEPENDENCY_HEADS)
-        return tuple(cache.present)
+        return (*cache.present, *cache.exact)
 
 
 def causal_mask(place: Tensor, total: Tensor, capacity: int) -> Tensor:

@@ -16,6 +16,7 @@ from export.decoder_runs import (
     TorchReference,
     dtype_of,
     empty_caches,
+    prefix_caches,
     present_caches,
     random_sequence,
     run_graph,
@@ -137,8 +138,7 @@ def _measure(
     def history_caches(history: Graph, tokens: TokenSequence) -> dict[str, NDArray[Any]]:
         """Return the caches of the one row of a sequence, under the names of the next run's inputs."""
         row_gate = None if gate is None else gate[:1]
-        outputs = run_graph(history, tokens, [0], [tokens.s1.shape[1]], {}, row_gate)
-        return {name.replace("past", "prefix"): v for name, v in present_caches(outputs).items()}
+        return prefix_caches(run_graph(history, tokens, [0], [tokens.s1.shape[1]], {}, row_gate))
 
     def compare_shared_prefix(length: int, histories: int, new: int, steps: int, name: str) -> None:
         """Let rows continue one history or one of each by `new` tokens at once, then by single ones."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from export.accuracy.errors import AccuracyError
 from export.parity import cpu_session
 from inference_server.engine.bundle import BRANCHES_FILE, DECODER_FILE, TIME_FILE
-from inference_server.engine.decoder_graphs import NUMPY_TYPES
+from inference_server.engine.decoder_graphs import NUMPY_TYPES, unread_input
 from market.types import Float32Array, Float64Array, Int64Array
 
 FLAT_TEMPERATURE: Final = 2.0**20
@@ -97,6 +97,7 @@ class DecoderRows:
             if name.startswith("past_")
         }
         self._prefix = dict(prefix or {})
+        self._exact: dict[str, NDArray[Any]] = {}  # of a row that was taken in: what 8-bit caches round
         self._fixed: dict[str, NDArray[Any]] = {"conditioning": conditioning, "top_p": np.ones((rows, 1))}
         if "adapter_gate" in inputs:  # 0: the base model
             self._fixed["adapter_gate"] = np.zeros((rows, 1, 1))
@@ -121,7 +122,7 @@ class DecoderRows:
         """
         if sessions.paths is not None:
             prefix = {name.replace("past", "prefix"): cache for name, cache in history._caches.items()}
-            return cls(sessions.paths, conditioning, rows, steps, prefix)
+            return cls(sessions.paths, conditioning, rows, steps, prefix | history._exact)
         length = history._length
         continued = cls(sessions.decoder, conditioning, rows, length + steps)
         for name, cache in history._caches.items():
@@ -133,6 +134,31 @@ class DecoderRows:
     def vocabulary(self) -> int:
         """Number of s1 tokens."""
         return next(int(out.shape[1]) for out in self._session.get_outputs() if out.name == "s1_logits")
+
+    def take_in(
+        self, sessions: DecoderSessions, s1: Int64Array, s2: Int64Array, position: Int64Array
+    ) -> None:
+        """Fill empty rows with tokens (rows, n) of histories, in the graph for histories if there is one."""
+        if sessions.paths is None:
+            self.feed(s1, s2, position, Sampling(np.zeros((self._rows, 2))))
+            return
+        outputs = [out.name for out in sessions.paths.get_outputs()]
+        wanted = [name for name in outputs if name.startswith(("present_", "exact_"))]
+        for row in range(self._rows):
+            one = slice(row, row + 1)
+            given = {"s1": s1[one], "s2": s2[one], "position": position[one], "history": np.array(True)}
+            given["conditioning"] = self._fixed["conditioning"]
+            feeds: dict[str, NDArray[Any]] = {
+                i.name: given.get(i.name, unread_input(i)).astype(NUMPY_TYPES[i.type])
+                for i in sessions.paths.get_inputs()
+            }
+            for name, cache in zip(wanted, sessions.paths.run(wanted, feeds), strict=True):
+                kind, _, layer = name.partition("_")
+                if kind == "present":
+                    self._caches[f"past_{layer}"][row, :, : s1.shape[1]] = cache[0]
+                else:
+                    self._exact[f"prefix_{layer}"] = cache
+        self._length = s1.shape[1]
 
     def feed(self, s1: Int64Array, s2: Int64Array, position: Int64Array, sampling: Sampling) -> Step:
         """Append tokens (rows, n) to every row; `position` (rows, n) are their rows of the conditioning."""

@@ -89,6 +89,6 @@ def _continued(sessions: DecoderSessions, window: TokenWindows, count: int) -> t
     last = window.lookback - 1
     conditioning = sessions.conditioning(window.stamp)
     history = DecoderRows(sessions.decoder, conditioning, 1, last)
-    history.feed(window.s1[:, :last], window.s2[:, :last], np.arange(last)[None], Sampling(np.zeros((1, 2))))
+    history.take_in(sessions, window.s1[:, :last], window.s2[:, :last], np.arange(last)[None])
     rows = DecoderRows.after(sessions, history, conditioning, count, window.steps)
     return rows, np.full((count, 1), last)

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from export.accuracy.decoder_rows import DecoderRows, DecoderSessions, Sampling, negative_log_likelihood
+from export.accuracy.decoder_rows import DecoderRows, DecoderSessions, negative_log_likelihood
 from export.accuracy.windows import Window
 from export.parity import cpu_session
 from inference_server.engine.bundle import ENCODE_FILE, INSTRUMENTS_CLOCK, CacheLayout
@@ -107,9 +107,7 @@ def _figures(sessions: DecoderSessions, tokens: TokenWindows) -> TokenFigures:
     last = tokens.lookback - 1
     decoder = DecoderRows(sessions.decoder, sessions.conditioning(tokens.stamp), rows, length)
     before = slice(last)
-    decoder.feed(
-        tokens.s1[:, before], tokens.s2[:, before], position[:, before], Sampling(np.zeros((rows, 2)))
-    )
+    decoder.take_in(sessions, tokens.s1[:, before], tokens.s2[:, before], position[:, before])
     nll = np.empty((rows, tokens.steps, 2))
     likeliest = np.empty(nll.shape, np.int64)
     for step in range(tokens.steps):

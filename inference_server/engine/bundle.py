@@ -30,11 +30,20 @@ class FileEntry(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class CacheLayout(msgspec.Struct, frozen=True):
-    """One layer's key or value cache: (rows, heads, tokens, head_dim)."""
+EIGHT_BITS = "int8"
+"""The type of a cache whose numbers are steps of scales that the graph has."""
+
+
+class CacheLayout(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One layer's key or value cache: (rows, heads, tokens, head_dim).
+
+    `dtype` is `EIGHT_BITS`, or None for the type of activations. Prefixes that rows share have the type of
+    activations in any case.
+    """
 
     heads: int
     head_dim: int
+    dtype: str | None = None
 
 
 class Source(msgspec.Struct, frozen=True):

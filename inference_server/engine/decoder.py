@@ -1,14 +1,14 @@
 """Runs the decoder over a pool of key/value caches: prefill here, steps in `step_loop`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_server.engine.bundle import CacheLayout, Manifest
+from inference_server.engine.bundle import EIGHT_BITS, CacheLayout, Manifest
 from inference_server.engine.decoder_graphs import DecoderGraph, DecoderGraphs
 from inference_server.engine.device import (
     Array,
@@ -59,21 +59,18 @@ class Prefixes:
     first_token: int
     histories: int = 1
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of the pool that they take."""
-        return self.length * self.histories
-
 
 class CachePool:
     """The caches of all layers, each used as (rows, heads, capacity, head_dim) of any capacity.
 
-    Caches of one shape lie one behind the other in one buffer: a row of all of them is copied at once.
+    Caches of one shape lie one behind the other in one buffer: a row of all of them is copied at once. Where
+    caches are 8-bit, a token of a prefix that rows share takes the room of `prefix_cells` others, since its
+    keys and values are not rounded.
     """
 
     def __init__(self, device: Device, layouts: Sequence[CacheLayout], tokens: int, dtype: Any) -> None:
         self.device, self.tokens, self.dtype = device, tokens, np.dtype(dtype)
-        self._item_bytes: int = self.dtype.itemsize
+        self.prefix_cells = prefix_cells(layouts, dtype)
         self._names: dict[CacheLayout, list[str]] = {}
         for i, layout in enumerate(layouts):
             self._names.setdefault(layout, []).extend(f"{kind}.{i}" for kind in ("key", "value"))
@@ -83,7 +80,7 @@ class CachePool:
         }
 
     def _bytes(self, layout: CacheLayout, tokens: int) -> int:
-        return tokens * layout.heads * layout.head_dim * self._item_bytes
+        return tokens * layout_bytes(layout, self.dtype)
 
     def bind(self, binding: Binding, rows: int, capacity: int, first_token: int = 0) -> None:
         """Bind rows of the caches as past and, in place, as present; they begin at a token of the pool."""
@@ -91,24 +88,53 @@ class CachePool:
             binding.input(f"past_{name}", span)
             binding.output(f"present_{name}", span)
 
-    def bind_history(self, binding: Binding, length: int, first_token: int) -> None:
-        """Bind tokens of the pool as the caches of a history that is taken in."""
-        for name, span in self._spans(1, length, first_token):
+    def bind_history(self, binding: Binding, length: int) -> None:
+        """Bind the beginning of the pool as the caches of a row that is taken in, `length` tokens long."""
+        for name, span in self._spans(1, length, 0):
             binding.output(f"present_{name}", span)
+
+    def bind_prefix(self, binding: Binding, prefixes: Prefixes, history: int) -> None:
+        """Bind one of the histories as the exact caches of a row that is taken in."""
+        for layout, name, span in self._prefix_spans(prefixes, history, 1):
+            binding.output(f"{'exact' if layout.dtype == EIGHT_BITS else 'present'}_{name}", span)
 
     def bind_prefixes(self, binding: Binding, prefixes: Prefixes) -> None:
         """Bind histories as the prefixes that rows share."""
-        for name, span in self._spans(prefixes.histories, prefixes.length, prefixes.first_token):
+        for _, name, span in self._prefix_spans(prefixes, 0, prefixes.histories):
             binding.input(f"prefix_{name}", span)
 
     def _spans(self, rows: int, capacity: int, first_token: int) -> list[tuple[str, Span]]:
         spans = []
         for layout, names in self._names.items():
             shape = (rows, layout.heads, capacity, layout.head_dim)
+            dtype = cache_type(layout, self.dtype)
             for place, name in enumerate(names):
                 offset = place * self._bytes(layout, self.tokens) + self._bytes(layout, first_token)
-                spans.append((name, self._buffers[layout].span(shape, self.dtype, offset)))
+                spans.append((name, self._buffers[layout].span(shape, dtype, offset)))
         return spans
+
+    def _prefix_spans(
+        self, prefixes: Prefixes, first: int, histories: int
+    ) -> list[tuple[CacheLayout, str, Span]]:
+        spans = []
+        for layout, names in self._names.items():
+            shape = (histories, layout.heads, prefixes.length, layout.head_dim)
+            before = first * prefixes.length * layout.heads * layout.head_dim * self.dtype.itemsize
+            for place, name in enumerate(names):
+                begin = place * self._bytes(layout, self.tokens) + self._bytes(layout, prefixes.first_token)
+                spans.append((layout, name, self._buffers[layout].span(shape, self.dtype, begin + before)))
+        return spans
+
+    def cells(self, prefixes: Prefixes) -> int:
+        """Return the tokens of the pool that prefixes take."""
+        return prefixes.length * prefixes.histories * self.prefix_cells
+
+    def copy_row(self, source: "CachePool", capacity: int, target: int, length: int) -> None:
+        """Copy the row of `length` tokens at the beginning of another pool to one of this capacity."""
+        targets = self._spans(1, capacity, target * capacity)
+        for (_, into), (_, taken) in zip(targets, source._spans(1, length, 0), strict=True):
+            for head in range(into.shape[1]):
+                self.device.copy(_of_head(into, head, length), _of_head(taken, head, length))
 
     def copy(self, capacity: int, source: int, target: int, count: int, length: int) -> None:
         """Copy the first `length` tokens of row `source` to `count` rows from `target` on.
@@ -118,28 +144,53 @@ class CachePool:
         assert self.tokens % capacity == 0
         for layout, names in self._names.items():
             shape = (len(names), self.tokens // capacity, layout.heads, capacity, layout.head_dim)
-            rows = self._buffers[layout].span(shape, self.dtype)
+            rows = self._buffers[layout].span(shape, cache_type(layout, self.dtype))
             self.device.copy_row(rows, source, target, count, length)
 
 
-def cache_dtype(manifest: Manifest) -> type[np.floating]:
-    """The type of caches and conditioning."""
+def _of_head(row: Span, head: int, length: int) -> Span:
+    """Return the first tokens of one head of a row (1, heads, capacity, head_dim)."""
+    _, _, capacity, head_dim = row.shape
+    offset = head * capacity * head_dim * row.dtype.itemsize
+    return replace(row, pointer=row.pointer + offset, shape=(length, head_dim))
+
+
+def activation_type(manifest: Manifest) -> type[np.floating]:
+    """The type of activations and conditioning, and of caches that are not 8-bit."""
     return np.float16 if manifest.precision == "fp16" else np.float32
+
+
+def cache_type(layout: CacheLayout, activations: Any) -> np.dtype[Any]:
+    """Return the type of a cache."""
+    return np.dtype(layout.dtype or activations)
+
+
+def layout_bytes(layout: CacheLayout, activations: Any) -> int:
+    """Return the bytes that a token takes of one key or value cache."""
+    return layout.heads * layout.head_dim * cache_type(layout, activations).itemsize
+
+
+def prefix_cells(layouts: Sequence[CacheLayout], activations: Any) -> int:
+    """Return how many tokens take the room of one whose caches all have the type of activations."""
+    exact: int = np.dtype(activations).itemsize
+    return max(exact // cache_type(layout, activations).itemsize for layout in layouts)
 
 
 def token_bytes(manifest: Manifest) -> int:
     """Bytes of cache that one token of one row takes."""
-    return sum(2 * c.heads * c.head_dim for c in manifest.caches) * np.dtype(cache_dtype(manifest)).itemsize
+    dtype = activation_type(manifest)
+    return sum(2 * layout_bytes(layout, dtype) for layout in manifest.caches)
 
 
 class Decoder:
     """Runs the decoder's graphs over a pool of caches."""
 
     def __init__(self, device: Device, folder: Path, manifest: Manifest) -> None:
-        self.device, self.width, self.dtype = device, manifest.d_model, cache_dtype(manifest)
+        self.device, self.width, self.dtype = device, manifest.d_model, activation_type(manifest)
         self.graphs = DecoderGraphs(device, folder, manifest)
         self._layouts = manifest.caches
         self._pool: CachePool | None = None
+        self._history: CachePool | None = None  # a row that is taken in, before it is copied
         self._scratch: Buffer | None = None
 
     def allocate(self, cache_tokens: int) -> None:
@@ -210,16 +261,40 @@ class Decoder:
         s1, s2 = (self.device.read(spans[name])[:, 0] for name in drawn)
         return s1, s2
 
-    def take_in(self, tokens: Tokens, first_token: int) -> None:
-        """Write the caches of a history (1, S) to tokens of the pool, by the graph for histories."""
+    @property
+    def takes_in_rows(self) -> bool:
+        """Whether rows with a cache each are filled by `take_in_row` instead of `prefill`.
+
+        The kernel that fills 8-bit caches takes longer than the graph for histories. Other caches are filled
+        by the graph that steps them: threads of another session would spin on beside the first steps, which
+        takes more time of Kronos-mini than that graph saves.
+        """
+        return self.graphs.history is not None and any(c.dtype == EIGHT_BITS for c in self._layouts)
+
+    def take_in(self, tokens: Tokens, prefixes: Prefixes, history: int = 0) -> None:
+        """Write the exact caches of a history (1, S) to its place among prefixes that rows share."""
+        binding = self._history_binding(tokens)
+        self.pool.bind_prefix(binding, prefixes, history)
+        binding.run(self.device.run_options())
+
+    def take_in_row(self, tokens: Tokens, capacity: int, row: int) -> None:
+        """Write the caches of a history (1, S) to a row of this capacity."""
+        length = tokens.s1.shape[1]
+        if self._history is None:
+            self._history = CachePool(self.device, self._layouts, capacity, self.dtype)
+        binding = self._history_binding(tokens)
+        self._history.bind_history(binding, length)
+        binding.run(self.device.run_options())
+        self.pool.copy_row(self._history, capacity, row, length)
+
+    def _history_binding(self, tokens: Tokens) -> Binding:
         graph = self.graphs.history
         assert graph is not None
         values = self._token_inputs(tokens)
         if graph.gated:
             values["adapter_gate"] = (tokens.gate[:, None, None], self.dtype)
         binding, _ = self._bound(graph, values, {})
-        self.pool.bind_history(binding, tokens.s1.shape[1], first_token)
-        binding.run(self.device.run_options())
+        return binding
 
     def _token_inputs(self, tokens: Tokens) -> dict[str, tuple[Array, Any]]:
         return {

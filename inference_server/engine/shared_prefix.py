@@ -48,7 +48,8 @@ class SharedPaths:
         self.decoder, self.groups = decoder, list(groups)
         job = groups[0].job
         self.prefixes = Prefixes(len(groups[0].history) - 1, region.first, len(groups))
-        self.most = (region.tokens - self.prefixes.tokens) // job.pred_len
+        self._cells = decoder.pool.cells(self.prefixes)
+        self.most = (region.tokens - self._cells) // job.pred_len
         self._taken_in = 0
         self._loop: StepLoop | None = None
         self._first = 0
@@ -57,7 +58,7 @@ class SharedPaths:
     def tokens(self) -> int:
         """Tokens of cache in use."""
         stepped = self._loop.done * self._loop.rows if self._loop is not None else 0
-        return self._taken_in * self.prefixes.length + stepped
+        return self._cells * self._taken_in // len(self.groups) + stepped
 
     @property
     def finished(self) -> bool:
@@ -74,8 +75,7 @@ class SharedPaths:
         """
         if self._taken_in < len(self.groups):
             group, length = self.groups[self._taken_in], self.prefixes.length
-            first = self.prefixes.first_token + self._taken_in * length
-            self.decoder.take_in(history_tokens(group.history, length), first)
+            self.decoder.take_in(history_tokens(group.history, length), self.prefixes, self._taken_in)
             self._taken_in += 1
             return [group], 0
         if self._loop is None:
@@ -94,7 +94,7 @@ class SharedPaths:
         history = np.repeat(np.arange(len(self.groups)), count)
         return StepLoop(
             self.decoder,
-            Caches(steps, self.prefixes.first_token + self.prefixes.tokens, self.prefixes),
+            Caches(steps, self.prefixes.first_token + self._cells, self.prefixes),
             np.zeros(len(paths), np.int64),
             Tokens(
                 latest[:, :1],
@@ -191,7 +191,8 @@ class SharedPrefixLane(ModelLane):
         """Return the first waiting job, and others of its shape while their rows and tokens fit."""
         first = self._waiting[0]
         paths = first.job.sample_count
-        tokens = len(first.job.candles) - 1 + paths * first.job.pred_len
+        history = (len(first.job.candles) - 1) * self._model.decoder.pool.prefix_cells
+        tokens = history + paths * first.job.pred_len
         most = min(self._model.device.work.most_slots // paths, self._model.regions.shared.tokens // tokens)
         alike = [group for group in self._waiting if _shape(group.job) == _shape(first.job)]
         return alike[: max(1, most)]

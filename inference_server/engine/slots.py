@@ -46,9 +46,11 @@ class Slots:
         self._write_back()
         history, row = paths[0].group.history, len(self.stepping)
         cached = min(len(history), self.max_context) - 1
-        # Not by the graph for histories: threads of its session would spin on while the first rows step,
-        # which took more time of Kronos-mini than that graph saves.
-        self.decoder.prefill(history_tokens(history, cached), self.max_context, row * self.max_context)
+        tokens = history_tokens(history, cached)
+        if self.decoder.takes_in_rows:
+            self.decoder.take_in_row(tokens, self.max_context, row)
+        else:
+            self.decoder.prefill(tokens, self.max_context, row * self.max_context)
         self.decoder.pool.copy(self.max_context, row, row + 1, len(paths) - 1, cached)
         for path in paths:
             path.cached = cached

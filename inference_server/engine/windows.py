@@ -35,7 +35,7 @@ class WindowRound:
         self, decoder: Decoder, paths: list[SamplePath], max_context: int, region: Region, work: Work
     ) -> None:
         """Prepare a round of the paths of one job, all of which have drawn equally many tokens."""
-        self._decoder, self._paths, self._region = decoder, paths, region
+        self._decoder, self._paths = decoder, paths
         self._group, done = paths[0].group, paths[0].done
         history, job = self._group.history, self._group.job
         window = max_context + 1 - job.context_stride if done else min(len(history), max_context)
@@ -47,31 +47,32 @@ class WindowRound:
         self._shared = window - self._own
         #: Tokens that each path draws in this round.
         self.draws = min(max_context - window + 1, job.pred_len - done)
-        room = (region.tokens - self._shared) // (self._own + self.draws - 1)
+        self._prefixes = Prefixes(self._shared, region.first)
+        self._cells = decoder.pool.cells(self._prefixes)
+        room = (region.tokens - self._cells) // (self._own + self.draws - 1)
         self._most = min(room, max(1, work.refill_tokens // self._own)) if self._shares else 1
 
     def units(self) -> Iterator[Unit]:
         """Do the round, a unit of work at a time."""
-        prefixes = Prefixes(self._shared, self._region.first)
         for first in range(0, len(self._paths), self._most):
             paths = self._paths[first : first + self._most]
             if first == 0 or not self._shares:
                 row = paths[0]
-                self._decoder.take_in(self._tokens([row], self._shared, self._own), prefixes.first_token)
+                self._decoder.take_in(self._tokens([row], self._shared, self._own), self._prefixes)
                 yield Unit(tokens=self._shared)
-            yield from self._drawn(paths, prefixes)
+            yield from self._drawn(paths)
 
-    def _drawn(self, paths: list[SamplePath], prefixes: Prefixes) -> Iterator[Unit]:
+    def _drawn(self, paths: list[SamplePath]) -> Iterator[Unit]:
         """Take in the own tokens of some paths, and let them draw the tokens of this round."""
         capacity = self._own + self.draws - 1
-        first_token = prefixes.first_token + prefixes.tokens
+        first_token = self._prefixes.first_token + self._cells
         s1, s2 = self._decoder.prefill(
             self._tokens(paths, self._own, 0),
             capacity,
             first_token,
             sampling_of(paths),
             np.array([path.draws[path.done] for path in paths]),
-            prefixes,
+            self._prefixes,
         )
         self._write(paths, s1[:, None], s2[:, None])
         yield Unit(tokens=self._own * len(paths))
@@ -82,7 +83,7 @@ class WindowRound:
         latest = np.array([path.latest() for path in paths])
         loop = StepLoop(
             self._decoder,
-            Caches(capacity, first_token, prefixes),
+            Caches(capacity, first_token, self._prefixes),
             np.full(len(paths), self._own),
             Tokens(
                 latest[:, :1],
