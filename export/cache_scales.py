@@ -23,8 +23,8 @@ from torch.utils.hooks import RemovableHandle
 from export.accuracy.measure import effort_for
 from export.accuracy.tokens import encode_windows
 from export.accuracy.windows import CandleSeries, choose_windows
+from export.attention import head_padding
 from export.caches import Scales
-from export.graph import padded_head_dim
 from export.int8 import LARGEST_INT8
 from export.model.adapter import Adapter, merged
 from export.model.checkpoint import Checkpoint
@@ -170,7 +170,6 @@ def _larger(known: Tensor | None, found: Tensor) -> Tensor:
 
 def _padded_scale(largest: Tensor) -> Tensor:
     """(heads, 2, head_dim / 2) to (heads · padded head_dim,)."""
-    half = largest.shape[-1]
-    padding = padded_head_dim(2 * half) // 2 - half
+    padding = head_padding(2 * largest.shape[-1])
     scale = (largest * (MARGIN / LARGEST_INT8)).clamp(min=torch.finfo(torch.float32).tiny)
     return F.pad(scale, (0, padding), value=1.0).flatten()

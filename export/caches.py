@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.onnx import ops
 
@@ -63,10 +64,12 @@ class HistoryCache:
     are done block by block of the queries, over no more keys than a block may attend to, which is faster than
     GroupQueryAttention: that one computes every score and hides half of them.
 
+    The caches have `padding` zero columns behind each rotary half of a head, which these products have not.
     Where the caches are 8-bit, the numbers that they round are in `exact`, for paths that share the history.
     """
 
     mask: Tensor
+    padding: int
     present: list[Tensor]
     exact: list[Tensor]
 
@@ -85,7 +88,7 @@ class HistoryCache:
         assert packed is not None
         start = torch.zeros(1, dtype=torch.int64)
         query, key, value = rotated(packed, heads, rotary, start)
-        by_head = [_by_head(query, heads), *self.keep(key, value, heads, scales)]
+        by_head = [_by_head(query, heads), *self.keep(key, value, heads, scales, self.padding)]
         out = ops.symbolic(
             f"{CAUSAL_ATTENTION.domain}::{CAUSAL_ATTENTION.name}",
             [*by_head, self.mask],
@@ -97,15 +100,16 @@ class HistoryCache:
         return out.transpose(1, 2).flatten(2)
 
     def keep(
-        self, key: Tensor, value: Tensor, heads: int, scales: Scales | None = None
+        self, key: Tensor, value: Tensor, heads: int, scales: Scales | None = None, padding: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Add keys and values (1, S, size) of a layer to the present caches, as (1, heads, S, head_dim)."""
+        """Add keys and values (1, S, size) of a layer to the present caches; return them by head."""
         key, value = _by_head(key, heads), _by_head(value, heads)
+        exact = [_padded(key, padding), _padded(value, padding)]
         if scales is None:
-            self.present += [key, value]
+            self.present += exact
         else:
-            self.present += [_rounded(key, scales.key), _rounded(value, scales.value)]
-            self.exact += [key, value]
+            self.present += [_rounded(exact[0], scales.key), _rounded(exact[1], scales.value)]
+            self.exact += exact
         return key, value
 
 
@@ -243,6 +247,14 @@ def rotated(
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """(B, S, heads · head_dim) to (B, heads, S, head_dim)."""
     return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
+
+
+def _padded(x: Tensor, padding: int) -> Tensor:
+    """Put zero columns behind each half of every head of x (1, heads, S, head_dim)."""
+    if not padding:
+        return x
+    halves = x.reshape(*x.shape[:3], 2, x.shape[3] // 2)
+    return F.pad(halves, (0, padding)).flatten(3)
 
 
 def _rounded(x: Tensor, scale: Tensor) -> Tensor:

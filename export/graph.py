@@ -17,21 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import ops
 
+from export.attention import CachedAttention, CachedDependency, head_padding, padded_head_dim
 from export.caches import Cache, HistoryCache, Scales, SharedPrefixCache, StepCache
+from export.fused import FusedFeedForward, PairEmbedding, add_and_norm, take_last
 from export.model.adapter import Adapter, LowRank
-from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder, TokenEmbedding
-from export.model.layers import RMS_EPS, Attention, FeedForward, RMSNorm, TransformerBlock
+from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder
+from export.model.layers import RMSNorm, TransformerBlock
 from export.sampling import sample
 from inference_server.engine.bundle import EIGHT_BITS, CacheLayout
 
 LOWEST = torch.finfo(torch.float32).min  # added to a score it leaves the token no weight
-ROTARY_MULTIPLE = 16  # the attention kernels take rotary halves that are multiples of 16 columns
-
-
-def padded_head_dim(head_dim: int) -> int:
-    """Head size after padding: Kronos-base's 52 columns become 64."""
-    half = head_dim // 2
-    return 2 * (-(-half // ROTARY_MULTIPLE) * ROTARY_MULTIPLE)
 
 
 def cache_layouts(decoder: KronosDecoder, precision: str) -> list[CacheLayout]:
@@ -43,22 +38,6 @@ def cache_layouts(decoder: KronosDecoder, precision: str) -> list[CacheLayout]:
     c = decoder.config
     block = CacheLayout(c.n_heads, padded_head_dim(c.head_dim), EIGHT_BITS if precision == "int8" else None)
     return [block] * c.n_layers + [CacheLayout(DEPENDENCY_HEADS, c.d_model // DEPENDENCY_HEADS)]
-
-
-def _low_rank(updates: dict[str, LowRank]) -> tuple[Tensor, Tensor] | None:
-    """Stack the updates of q and v into one product before and one after: a (R, d), b (3d, R)."""
-    if not updates:
-        return None
-    width = next(iter(updates.values())).b.shape[0]
-    ordered = [(("q_proj", "k_proj", "v_proj").index(name), update) for name, update in updates.items()]
-    a = torch.cat([update.a for _, update in ordered])
-    b = torch.zeros(3 * width, a.shape[0])
-    column = 0
-    for place, update in ordered:
-        rank = update.a.shape[0]
-        b[place * width : (place + 1) * width, column : column + rank] = update.b
-        column += rank
-    return a, b
 
 
 @dataclass(frozen=True)
@@ -84,149 +63,6 @@ def layout_of(precision: str) -> Layout:
     return Layout(pad_weights=precision != "fp32", break_ties=precision == "fp16")
 
 
-class CachedAttention(nn.Module):
-    """Causal self-attention over a cache that is updated in place (contrib op GroupQueryAttention).
-
-    The head is padded with zero columns where the kernel needs it, each rotary half by itself, so
-    dot products, rotation and scale stay those of the unpadded head. The bias of the output projection is
-    left to the addition that follows, which has an input for it.
-    """
-
-    def __init__(
-        self,
-        source: Attention,
-        max_context: int,
-        updates: dict[str, LowRank],
-        pad_weights: bool,
-        scales: Scales | None,
-    ) -> None:
-        super().__init__()
-        self.n_heads, width = source.n_heads, source.q_proj.in_features
-        self.head_dim = width // self.n_heads
-        padding = padded_head_dim(self.head_dim) // 2 - self.head_dim // 2
-        cos, sin = source.rotary.angles(torch.arange(max_context))
-        self.register_buffer("cos", F.pad(cos, (0, padding), value=1.0))
-        self.register_buffer("sin", F.pad(sin, (0, padding)))
-        projections = (source.q_proj, source.k_proj, source.v_proj)
-        weight, bias = (torch.cat([getattr(p, name) for p in projections]) for name in ("weight", "bias"))
-        out, low_rank = source.out_proj.weight, _low_rank(updates)
-        if padding and pad_weights:
-            weight, bias = (self._padded(t, padding) for t in (weight, bias))
-            out = self._padded(out.T, padding).T
-            if low_rank is not None:
-                low_rank = low_rank[0], self._padded(low_rank[1], padding)
-        self.padding = 0 if pad_weights else padding  # of activations, at every run
-        self.qkv = nn.Linear(width, len(weight))
-        self.qkv.weight, self.qkv.bias = nn.Parameter(weight), nn.Parameter(bias)
-        self.out_proj = nn.Linear(out.shape[1], width, bias=False)
-        self.out_proj.weight = nn.Parameter(out.contiguous())
-        self.out_bias = source.out_proj.bias
-        self.adapted = low_rank is not None
-        if low_rank is not None:
-            self.lora_a, self.lora_b = nn.Parameter(low_rank[0]), nn.Parameter(low_rank[1])
-        self.rounded = scales is not None
-        if scales is not None:
-            self.register_buffer("key_scale", scales.key)
-            self.register_buffer("value_scale", scales.value)
-
-    def _padded(self, rows: Tensor, padding: int) -> Tensor:
-        """Put zero rows behind each rotary half of each head: (heads · head_dim, …)."""
-        halves = rows.reshape(-1, self.head_dim // 2, *rows.shape[1:])
-        zeros = halves.new_zeros(len(halves), padding, *rows.shape[1:])
-        return torch.cat([halves, zeros], dim=1).flatten(0, 1)
-
-    def _pad(self, packed: Tensor) -> Tensor:
-        if not self.padding:
-            return packed
-        halves = packed.reshape(*packed.shape[:2], 3 * self.n_heads, 2, self.head_dim // 2)
-        return F.pad(halves, (0, self.padding)).flatten(2)
-
-    def _unpad(self, joined: Tensor) -> Tensor:
-        if not self.padding:
-            return joined
-        half = self.head_dim // 2
-        halves = joined.reshape(*joined.shape[:2], self.n_heads, 2, half + self.padding)
-        return halves[..., :half].flatten(2)
-
-    def forward(self, x: Tensor, cache: Cache, gate: Tensor | None) -> Tensor:
-        """Append x (B, S, d) to the cache and attend; (B, S, d), without the output's bias."""
-        packed = self.qkv(x)
-        if self.adapted and gate is not None:
-            packed = packed + gate * F.linear(F.linear(x, self.lora_a), self.lora_b)
-        packed = self._pad(packed)
-        size = packed.shape[-1] // 3
-        out = cache.attend(
-            [packed, None, None],
-            size,
-            heads=self.n_heads,
-            scale=self.head_dim**-0.5,
-            rotary=(self.cos, self.sin),  # type: ignore[arg-type]
-            scales=Scales(self.key_scale, self.value_scale) if self.rounded else None,  # type: ignore[arg-type]
-        )
-        projected: Tensor = self.out_proj(self._unpad(out))
-        return projected
-
-
-class FusedFeedForward(nn.Module):
-    """SwiGLU with its two input products as one."""
-
-    def __init__(self, source: FeedForward) -> None:
-        super().__init__()
-        w1, w3 = source.w1.weight, source.w3.weight
-        self.w13 = nn.Linear(w1.shape[1], 2 * w1.shape[0], bias=False)
-        self.w13.weight = nn.Parameter(torch.cat([w1, w3]))
-        self.w2 = source.w2
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., d) to (..., d)."""
-        gate, up = self.w13(x).chunk(2, dim=-1)
-        out: Tensor = self.w2(F.silu(gate) * up)
-        return out
-
-
-def add_and_norm(
-    x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """RMSNorm(x + skip + bias) and x + skip + bias, in one kernel."""
-    normed, _, _, total = ops.symbolic_multi_out(
-        "com.microsoft::SkipSimplifiedLayerNormalization",
-        [x, skip, weight] if bias is None else [x, skip, weight, bias],
-        {"epsilon": RMS_EPS},
-        dtypes=[x.dtype, torch.float32, torch.float32, x.dtype],
-        shapes=[x.shape, [*x.shape[:-1], 1], [*x.shape[:-1], 1], x.shape],
-        version=1,
-    )
-    return normed, total
-
-
-def take_last(x: Tensor, last_index: Tensor) -> Tensor:
-    """Column last_index (B, 1) of each row of x (B, S, d): (B, 1, d)."""
-    return ops.symbolic(
-        "GatherND",
-        [x, last_index.unsqueeze(-1)],
-        {"batch_dims": 1},
-        dtype=x.dtype,
-        shape=[x.shape[0], 1, x.shape[2]],
-    )
-
-
-class PairEmbedding(nn.Module):
-    """TokenEmbedding without its bias, which the addition that follows takes; √d stands in the weights."""
-
-    def __init__(self, source: TokenEmbedding) -> None:
-        super().__init__()
-        self.emb_s1, self.emb_s2 = source.emb_s1, source.emb_s2
-        fusion = source.fusion_proj
-        self.fusion_proj = nn.Linear(fusion.in_features, fusion.out_features, bias=False)
-        self.fusion_proj.weight = nn.Parameter(fusion.weight * source.scale)
-        self.bias = fusion.bias
-
-    def forward(self, s1: Tensor, s2: Tensor) -> Tensor:
-        """(B, S) tokens to (B, S, d_model)."""
-        out: Tensor = self.fusion_proj(torch.cat([self.emb_s1(s1), self.emb_s2(s2)], dim=-1))
-        return out
-
-
 class CachedBlock(nn.Module):
     """One transformer block; ends with the norm that comes next, fused with its last addition."""
 
@@ -249,64 +85,6 @@ class CachedBlock(nn.Module):
         attended = self.self_attn(normed, cache, gate)
         normed, x = add_and_norm(x, attended, self.norm2.weight, self.self_attn.out_bias)
         return add_and_norm(x, self.ffn(normed), self.next_norm.weight)
-
-
-class CachedDependency(nn.Module):
-    """The dependency layer: keys and values of every position are cached, one query attends.
-
-    Upstream rotates nothing here (its rotary table has one row at inference), so neither does this.
-    """
-
-    def __init__(self, decoder: KronosDecoder, updates: dict[str, LowRank]) -> None:
-        super().__init__()
-        source = decoder.dep_layer.cross_attn
-        width = source.q_proj.in_features
-        self.q_proj, self.norm = source.q_proj, decoder.dep_layer.norm
-        self.out_proj = nn.Linear(width, width, bias=False)
-        self.out_proj.weight, self.out_bias = source.out_proj.weight, source.out_proj.bias
-        self.kv = nn.Linear(width, 2 * width)
-        self.kv.weight = nn.Parameter(torch.cat([source.k_proj.weight, source.v_proj.weight]))
-        self.kv.bias = nn.Parameter(torch.cat([source.k_proj.bias, source.v_proj.bias]))
-        self.scale = (width // DEPENDENCY_HEADS) ** -0.5
-        self.updates = nn.ParameterDict()
-        for name, update in updates.items():
-            self.updates[f"{name}_a"] = nn.Parameter(update.a)
-            self.updates[f"{name}_b"] = nn.Parameter(update.b)
-
-    def _adapt(self, projected: Tensor, x: Tensor, name: str, gate: Tensor | None) -> Tensor:
-        if gate is None or f"{name}_a" not in self.updates:
-            return projected
-        return projected + gate * F.linear(F.linear(x, self.updates[f"{name}_a"]), self.updates[f"{name}_b"])
-
-    def keys_values(self, hidden: Tensor, gate: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Keys and values of hidden states (B, S, d), (B, S, d) each."""
-        key, value = self.kv(hidden).chunk(2, dim=-1)
-        return key, self._adapt(value, hidden, "v_proj", gate)
-
-    def forward(
-        self,
-        hidden: Tensor,
-        last: Tensor,
-        s1_embedding: Tensor,
-        last_index: Tensor,
-        cache: Cache,
-        gate: Tensor | None,
-    ) -> Tensor:
-        """Hidden states (B, S, d), the last valid one (B, 1, d) and its s1 embedding (B, 1, d): (B, 1, d)."""
-        query = self._adapt(self.q_proj(s1_embedding), s1_embedding, "q_proj", gate)
-        key, value = self.keys_values(hidden, gate)
-        # The kernel takes one query per new position. Every position gets the same one; only the last valid
-        # position's answer is used.
-        out = cache.attend(
-            [query.expand_as(hidden), key, value],
-            hidden.shape[-1],
-            heads=DEPENDENCY_HEADS,
-            scale=self.scale,
-            rotary=None,
-        )
-        attended = self.out_proj(take_last(out, last_index))
-        normed, _ = add_and_norm(last, attended, self.norm.weight, self.out_bias)
-        return normed
 
 
 class DecoderGraph(nn.Module):
@@ -338,6 +116,7 @@ class DecoderGraph(nn.Module):
             )
             for i, (block, next_norm) in enumerate(zip(blocks, next_norms, strict=True))
         )
+        self.padding = 0 if layout.pad_weights else head_padding(decoder.config.head_dim)
         self.dep_layer = CachedDependency(decoder, updates.get("dep_layer.cross_attn", {}))
 
     def hidden(
@@ -449,7 +228,8 @@ class HistoryGraph(nn.Module):
         Behind the present caches are those that are 8-bit there once more, in float32.
         """
         place = torch.arange(s1.shape[1])
-        cache = HistoryCache(torch.where(place[None] > place[:, None], LOWEST, 0.0), [], [])
+        mask = torch.where(place[None] > place[:, None], LOWEST, 0.0)
+        cache = HistoryCache(mask, self.step.padding, [], [])
         hidden = self.step.hidden(s1, s2, position, conditioning, cache, adapter_gate)
         cache.keep(*self.step.dep_layer.keys_values(hidden, adapter_gate), DEPENDENCY_HEADS)
         return (*cache.present, *cache.exact)

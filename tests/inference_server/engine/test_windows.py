@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from inference_server.engine.batching import Batching
-from inference_server.engine.decoder import token_bytes
+from inference_server.engine.decoder import prefix_cells, token_bytes
 from inference_server.engine.engine import Engine
+from inference_server.engine.model import EngineError
 from inference_server.engine.sequence import Caller
 from tests.helpers.jobs import hourly_job
 
@@ -47,6 +48,24 @@ def test_a_cache_for_one_path_at_a_time_changes_nothing(
     small = Engine.load(tiny_bundle, cache_bytes=4 * 512 * token_bytes(engine.manifest), threads=1)
     job = hourly_job(512, 30, sample_count=5, context_stride=stride)
     np.testing.assert_array_equal(small.forecast([job])[0], engine.forecast([job])[0])
+
+
+def test_the_smallest_cache_of_an_8_bit_bundle_has_room_for_every_job(tiny_int8_bundle: Path) -> None:
+    """A token of a history that paths share takes the room of four others there."""
+    large = Engine.load(tiny_int8_bundle, threads=1)
+    least = 2 + 2 * prefix_cells(large.manifest.caches, np.float32)
+    row = 512 * token_bytes(large.manifest)
+    with pytest.raises(EngineError, match=f"needs {least * 512}"):
+        Engine.load(tiny_int8_bundle, cache_bytes=(least - 1) * row, threads=1)
+    small = Engine.load(tiny_int8_bundle, cache_bytes=least * row, threads=1)
+    jobs = [
+        hourly_job(512, 20, sample_count=3),
+        hourly_job(489, 24, sample_count=12),
+        hourly_job(489, 24, sample_count=2),
+        hourly_job(40, 300, sample_count=9),
+    ]
+    for job in jobs:
+        np.testing.assert_array_equal(small.forecast([job])[0], large.forecast([job])[0])
 
 
 def test_callers_take_turns_between_windows(engine: Engine) -> None:
