@@ -14,8 +14,8 @@ from flows.files.candle_files import read_candles as read_candles_of_file
 from flows.files.candle_notes import candle_notes
 from flows.files.errors import TableError
 from flows.files.options import DEFAULT, ReadOptions
-from flows.forecasting.candles import read_candles
 from flows.loading.rows import Loaded, copy_rows
+from flows.runtime.candle_columns import stored_candles
 from flows.runtime.instruments import known_instruments
 from market import time_grid
 from market.instruments import Instrument, default_instruments
@@ -206,7 +206,7 @@ def _with_stored_before(
         return candles
     symbols = short["symbol"].unique().to_list()
     end = datetime.fromisoformat(str(short["ts"].max())) + timedelta(microseconds=1)
-    return pl.concat([candles.filter(~few), read_candles(connection, timeframe, symbols, _FEW, end)])
+    return pl.concat([candles.filter(~few), stored_candles(connection, timeframe, symbols, _FEW, end)])
 
 
 def _refuse_unknown(symbols: list[str], known: Mapping[str, Instrument]) -> None:

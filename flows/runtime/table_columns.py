@@ -8,6 +8,8 @@ from typing import Final
 
 import polars as pl
 
+from market.timeframes import TIMEFRAMES
+
 Columns = Mapping[str, pl.DataType]
 
 _TIME: Final = pl.Datetime("us", "UTC")
@@ -25,6 +27,11 @@ CANDLES: Final[Columns] = {  # ohlcv_1m to ohlcv_1w
     "close": _NUMBER,
     "volume": _NUMBER,
     "amount": _NUMBER,
+}
+AGGREGATED: Final[Columns] = {  # candles that were aggregated from those of a finer timeframe
+    **CANDLES,
+    "aggregated_from": pl.Enum(TIMEFRAMES),
+    "missing_parts": pl.Int64(),
 }
 INSTRUMENTS: Final[Columns] = {
     "symbol": _TEXT,

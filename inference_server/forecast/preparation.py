@@ -169,7 +169,8 @@ def _candle_warnings(
     used = UsedCandles(
         request.symbol, request.timeframe, closed.features, closed.timestamps, future, instrument
     )
-    return warnings + candle_warnings(used, as_of if stored else None)
+    warnings += candle_warnings(used, as_of if stored else None)
+    return warnings + (closed.missing.warnings() if closed.missing is not None else [])
 
 
 def _events(request: PredictRequest, rows: int, manifest: Manifest) -> Float32Array | None:
