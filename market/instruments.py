@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 
 ASSET_CLASSES = ("crypto", "fx", "metal", "equity", "index", "commodity")
+STAMPS = ("open", "close")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Instrument:
         that has any.
     only_whole_candles : bool
         Whether aggregated candles with missing parts are left out.
+    stamp : str
+        One of `STAMPS`: whether its files and feeds stamp a candle with its open or with its close. Stored
+        candles, and those of requests, are stamped with their open.
     """
 
     symbol: str
@@ -45,6 +49,7 @@ class Instrument:
     anchor: str | None = field(default=None, repr=False)
     aggregate_from: str | None = field(default=None, repr=False)
     only_whole_candles: bool = field(default=False, repr=False)
+    stamp: str = field(default="open", repr=False)
 
 
 @cache

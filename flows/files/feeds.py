@@ -1,18 +1,18 @@
 """Checks frames read from files and gives them the columns of the database's tables."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from flows.files.calendar_files import calendar, mark_unscheduled
 from flows.files.calendar_times import with_known_times
-from flows.files.candle_files import read_candles
+from flows.files.candle_files import NONE_KNOWN, read_candles
 from flows.files.frames import TableError, conform, refuse
 from flows.files.options import DEFAULT, ReadOptions
 from flows.runtime.table_columns import CENTRAL_BANK_RATES, ECONOMIC_INDICATORS, INSTRUMENTS
-from market.instruments import ASSET_CLASSES, Instrument
+from market.instruments import ASSET_CLASSES, STAMPS, Instrument
 from market.time_features import known_time_zones
 from market.time_grid import TimeGridError, candle_bounds
 from market.timeframes import UnknownTimeframe, parse_timeframe
@@ -24,11 +24,11 @@ def candles(
     frame: pl.DataFrame,
     timeframe: str,
     symbols: Sequence[str] | None = None,
-    nonpositive: Collection[str] = (),
+    instruments: Mapping[str, Instrument] = NONE_KNOWN,
     options: ReadOptions = DEFAULT,
 ) -> pl.DataFrame:
     """Return the rows of `flows.files.candle_files.read_candles`, and log its notes."""
-    file = read_candles(frame, timeframe, symbols, nonpositive, options)
+    file = read_candles(frame, timeframe, symbols, instruments, options)
     for note in file.notes:
         logging.getLogger(__name__).warning("%s", note)
     return file.rows
@@ -87,7 +87,7 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     TableError
-        For missing values, an unknown asset class, calendar, time zone, anchor or timeframe, and
+        For missing values, an unknown asset class, calendar, time zone, anchor, timeframe or stamp, and
         contradictory rows.
     """
     frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
@@ -95,6 +95,11 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
         frame.filter(~pl.col("asset_class").is_in(list(ASSET_CLASSES))),
         ["symbol", "asset_class"],
         f"asset_class is none of {', '.join(ASSET_CLASSES)}",
+    )
+    refuse(
+        frame.filter(~pl.col("stamp").is_in(STAMPS)),
+        ["symbol", "stamp"],
+        f"stamp is none of {', '.join(STAMPS)}",
     )
     refuse(
         frame.filter(~pl.col("model_time_zone").is_in(list(known_time_zones()))),

@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from flows.files.candle_files import NamedCandles, named_candles
+from flows.files.candle_stamps import stamped_at_close
 from flows.files.errors import TableError
+from flows.files.named_candles import NamedCandles, named_candles
 from flows.files.options import DEFAULT, ReadOptions
 from flows.loading.candles import read_candle_file, store_candles
 from flows.loading.completeness import days_of, why_shortened
@@ -99,7 +100,7 @@ def load_candle_item(
         known = known_instruments(connection)
     try:
         version = {} if feed.force else before.version
-        content = read_item(item, credentials, feed.limits, version, feed.read_as)
+        content = read_item(item, credentials, feed.limits, version, _read_as(feed, known))
         if content is None:
             requested = item.symbol is None or feed.symbols is None or item.symbol in feed.symbols
             return [CandleOutcome(item.symbol or item.name)] if requested else []
@@ -116,6 +117,12 @@ def load_candle_item(
         with database.connection() as connection:
             write_load(connection, key, FeedLoad(content.version))
     return [_without_secrets(outcome, credentials) for outcome in outcomes]
+
+
+def _read_as(feed: CandleFeed, known: Mapping[str, Instrument]) -> dict[str, Any]:
+    """Return what decides which rows an unchanged feed becomes: its settings and the instruments'."""
+    at_close = sorted(stamped_at_close(known))
+    return feed.read_as | ({"stamped_at_close": at_close} if at_close else {})
 
 
 def _without_secrets(outcome: CandleOutcome, credentials: Credentials) -> CandleOutcome:

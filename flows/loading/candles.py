@@ -9,8 +9,7 @@ import polars as pl
 import psycopg
 
 from flows.events.arrays import column_instants
-from flows.files.candle_files import CandleRows, check_spacing
-from flows.files.candle_files import read_candles as read_candles_of_file
+from flows.files.candle_files import CandleRows, check_spacing, read_candles
 from flows.files.candle_notes import candle_notes
 from flows.files.errors import TableError
 from flows.files.options import DEFAULT, ReadOptions
@@ -102,21 +101,8 @@ def read_candle_file(
     TableError
         Candles are refused, a symbol is unknown, or none of the candles had closed.
     """
-    return closed_candles(
-        known, read_rows(known, frame, timeframe, symbols, options), timeframe, closed_by=closed_by
-    )
-
-
-def read_rows(
-    known: Mapping[str, Instrument],
-    frame: pl.DataFrame,
-    timeframe: str,
-    symbols: list[str] | None = None,
-    options: ReadOptions = DEFAULT,
-) -> CandleRows:
-    """Return `flows.files.candle_files.read_candles`; instruments say whose prices may be zero or below."""
-    exempt = [symbol for symbol, instrument in known.items() if instrument.allow_nonpositive]
-    return read_candles_of_file(frame, timeframe, symbols, exempt, options)
+    rows = read_candles(frame, timeframe, symbols, known, options)
+    return closed_candles(known, rows, timeframe, closed_by=closed_by)
 
 
 def closed_candles(

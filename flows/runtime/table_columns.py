@@ -43,6 +43,7 @@ INSTRUMENTS: Final[Columns] = {
     "anchor": _TEXT,
     "aggregate_from": _TEXT,
     "only_whole_candles": _FLAG,
+    "stamp": _TEXT,
 }
 ECONOMIC_CALENDAR: Final[Columns] = {
     "event_time": _TIME,

@@ -10,7 +10,7 @@ import pytest
 from flows.files import feeds
 from flows.files.candle_notes import candle_notes
 from flows.files.frames import TableError, read_file
-from market.instruments import default_instruments
+from market.instruments import Instrument, default_instruments
 
 CANDLE: dict[str, Any] = {
     "symbol": "A", "timestamp": "2024-01-02", "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0,
@@ -75,7 +75,8 @@ class TestCandles:
             feeds.candles(pl.DataFrame([*sound, *rows]), "1h" if timeframe == "1h" else "1d", ["A"])
 
     def test_prices_that_may_be_below_zero(self) -> None:
-        assert feeds.candles(pl.DataFrame([CANDLE | {"low": -1.0}]), "1d", nonpositive=["A"]).height == 1
+        oil = Instrument("A", "commodity", "FX:XNYS", allow_nonpositive=True)
+        assert feeds.candles(pl.DataFrame([CANDLE | {"low": -1.0}]), "1d", instruments={"A": oil}).height == 1
 
     @pytest.mark.parametrize("written", [1704153600, 1704153600000, 1704153600000000, 20240102])
     def test_times_of_any_unit(self, written: int) -> None:
@@ -177,6 +178,14 @@ def test_the_model_s_clock_is_optional_and_must_exist() -> None:
     assert feeds.instruments(zones)["model_time_zone"].to_list() == ["Asia/Shanghai"]
     with pytest.raises(TableError, match=r"no IANA time zone such as Asia/Shanghai: 600519\.SH Shanghai"):
         feeds.instruments(pl.DataFrame([row | {"model_time_zone": "Shanghai"}]))
+
+
+def test_candles_are_stamped_with_their_open_or_their_close() -> None:
+    row = {"symbol": "A", "asset_class": "fx", "calendar": "FX"}
+    assert feeds.instruments(pl.DataFrame([row]))["stamp"].to_list() == [None]
+    assert feeds.instruments(pl.DataFrame([row | {"stamp": "close"}]))["stamp"].to_list() == ["close"]
+    with pytest.raises(TableError, match=r"stamp is none of open, close: A end"):
+        feeds.instruments(pl.DataFrame([row | {"stamp": "end"}]))
 
 
 def test_an_anchor_and_a_timeframe_to_aggregate_from_are_checked() -> None:

@@ -20,10 +20,8 @@ def instruments(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     ]
     for row in rows:
         names = ("symbol", "asset_class", "calendar", "active")
-        unset = dict.fromkeys(
-            ("allow_nonpositive", "model_time_zone", "anchor", "aggregate_from", "only_whole_candles")
-        )
-        given = dict(zip(names, row, strict=True)) | unset
+        unset: dict[str, Any] = dict.fromkeys(vars(Instrument("", "", "")))
+        given = unset | dict(zip(names, row, strict=True))
         database.execute(load("upsert_instruments"), given)
     return database
 

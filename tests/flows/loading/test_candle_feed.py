@@ -142,6 +142,19 @@ def test_an_unchanged_file_is_read_again_for_other_symbols(
     assert loaded(load(tmp_path)) == {"BTC-USD": None, "ETH-USD": None}
 
 
+def test_an_unchanged_file_is_read_again_once_its_stamps_are_closes(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    candles(40, NOW - HOUR).write_csv(tmp_path / "BTC-USD.csv")
+    assert loaded(load(tmp_path)) == {"BTC-USD": Loaded(40, 0, 0)}
+    database.execute("UPDATE instruments SET stamp = 'close'")
+    (outcome,) = load(tmp_path)
+    assert outcome.loaded == Loaded(1, 0, 39)
+    assert "stamped with their close" in outcome.loaded.notes[0]
+    assert outcome.last == f"{NOW - 3 * HOUR:%Y-%m-%d %H:%M}"
+    assert loaded(load(tmp_path)) == {"BTC-USD": None}
+
+
 def test_only_candles_that_had_closed_when_the_file_was_written(
     database: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
