@@ -17,6 +17,7 @@ import psycopg
 from flows.files.calendar_files import read_calendar_file
 from flows.files.candle_files import read_candles
 from flows.files.frames import TableError, read_table
+from flows.files.instruments import instruments
 from flows.files.options import ReadOptions
 from flows.files.presets import preset_of
 from flows.files.text_tables import Table
@@ -25,6 +26,7 @@ from flows.loading.calendar import load_calendar, store_calendar
 from flows.loading.candles import closed_candles, load_candles, store_candles
 from flows.loading.credentials import Credentials, read_credentials
 from flows.loading.download import DownloadLimits
+from flows.loading.instruments import load_instruments
 from flows.loading.reading_arguments import add_reading_arguments, read_options
 from flows.loading.rows import Loaded
 from flows.loading.small_tables import SMALL_TABLES, load_rows
@@ -102,6 +104,9 @@ def _load_table(
             calendar = read_calendar_file(table.frame, options=options)
             _print_understood(args, table, calendar.understood)
             loaded = store_calendar(connection, calendar, replace_schedule=args.replace, dry_run=args.dry_run)
+        case "instruments":
+            preset_of(options, args.what)
+            loaded = load_instruments(connection, instruments(table.frame))
         case small:
             preset_of(options, small)
             check, query = SMALL_TABLES[small]
@@ -142,7 +147,8 @@ _HELP = {
     "rates": "central bank decisions: bank, decision_time, rate, previous, forecast",
     "indicators": "economic series: series_id, date, value, known_on; or a file as FRED serves it",
     "instruments": "instruments: symbol, asset_class, calendar and optionally allow_nonpositive, "
-    "model_time_zone, active, anchor, aggregate_from, only_whole_candles, stamp",
+    "model_time_zone, active, anchor, aggregate_from, only_whole_candles, stamp, aliases (A;B), "
+    "currency, tick_size",
 }
 
 

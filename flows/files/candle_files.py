@@ -17,6 +17,7 @@ from flows.files.numbers import numbers, without_missing
 from flows.files.options import DEFAULT, ReadOptions
 from flows.files.presets import preset_of
 from flows.files.written_times import written_times
+from market.aliases import symbol_of_aliases
 from market.candle_checks import impossible
 from market.candle_checks import nonpositive as not_above_zero
 from market.instruments import Instrument
@@ -67,9 +68,10 @@ def read_candles(
     frame
         A file's columns as read.
     symbols
-        Keep only these. One symbol names the candles of a frame without the column symbol.
+        Keep only these, by symbol or alias. One names the candles of a frame without the column symbol.
     instruments
-        By symbol; they say whose prices may be zero or below, and whose candles are stamped with their close.
+        By symbol; they say whose prices may be zero or below, whose candles are stamped with their close, and
+        which aliases a symbol has in files.
 
     Raises
     ------
@@ -84,9 +86,9 @@ def read_candles(
     if "symbol" not in rows.columns and symbols is not None and len(symbols) == 1:
         rows = rows.with_columns(symbol=pl.lit(symbols[0]))
     refuse_missing(rows, frame)
-    if rows["symbol"].dtype != pl.String:
-        rows = rows.with_columns(pl.col("symbol").cast(pl.String))
-    rows = _of_symbols(rows, symbols)
+    names = symbol_of_aliases(instruments)
+    rows, renamed = _with_own_symbols(rows, names)
+    rows = _of_symbols(rows, None if symbols is None else [names.get(name, name) for name in symbols])
     rows, empty = _without_empty_rows(rows)
     timed = _with_instants(rows, timeframe, named.options, instruments)
     rows = _with_numbers(timed.rows, named.options)
@@ -98,6 +100,7 @@ def read_candles(
     repeated = rows.height - checked.height
     notes = [
         *named.notes,
+        *renamed,
         *([f"{empty:,} rows without any price were left out"] if empty else []),
         *([_of_quotes(timed.quotes)] if timed.quotes.height else []),
         *timed.moved,
@@ -126,6 +129,16 @@ def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
         spacing = other_spacing(stamps, timeframe)
         if spacing is not None:
             raise TableError(contradiction(str(symbol), spacing, timeframe))
+
+
+def _with_own_symbols(rows: pl.DataFrame, names: Mapping[str, str]) -> tuple[pl.DataFrame, list[str]]:
+    """Return candles with the symbols that aliases stand for, and a note on each alias."""
+    rows = rows.with_columns(pl.col("symbol").cast(pl.String).str.strip_chars())
+    found = [name for name in rows["symbol"].unique().drop_nulls().sort() if name in names]
+    notes = [
+        f"candles of {name} are those of {names[name]} (aliases in the table instruments)" for name in found
+    ]
+    return (rows.with_columns(pl.col("symbol").replace(names)) if found else rows), notes
 
 
 def _of_symbols(rows: pl.DataFrame, symbols: Sequence[str] | None) -> pl.DataFrame:
@@ -189,7 +202,6 @@ def _with_instants(
         _KEY,
         "timestamp is not a time like 2024-01-31T13:30:00Z, or a Unix time from 1973 on",
     )
-    rows = rows.with_columns(pl.col("symbol").str.strip_chars())
     unfinished = half_finished(written["local"], rows["symbol"], timeframe)
     if not is_dated(timeframe):  # the close of a short last candle stands at a time of day of its own
         unfinished &= ~rows["symbol"].is_in(stamped_at_close(instruments)).fill_null(False)

@@ -44,6 +44,9 @@ INSTRUMENTS: Final[Columns] = {
     "aggregate_from": _TEXT,
     "only_whole_candles": _FLAG,
     "stamp": _TEXT,
+    "aliases": _TEXT,  # as a file has them
+    "currency": _TEXT,
+    "tick_size": _NUMBER,
 }
 ECONOMIC_CALENDAR: Final[Columns] = {
     "event_time": _TIME,

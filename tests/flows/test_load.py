@@ -65,8 +65,8 @@ class TestCandles:
         database.execute("INSERT INTO instruments VALUES ('SPY', 'equity', 'XNAS', false)")
         load_candles(database, candle_frame(), "1d")
         assert database.execute("SELECT * FROM instruments ORDER BY symbol").fetchall() == [
-            ("BTC-USD", "crypto", "24/7", True, False, None, None, None, False, "open"),
-            ("SPY", "equity", "XNAS", False, False, None, None, None, False, "open"),
+            ("BTC-USD", "crypto", "24/7", True, False, None, None, None, False, "open", [], None, None),
+            ("SPY", "equity", "XNAS", False, False, None, None, None, False, "open", [], None, None),
         ]
 
     def test_an_unknown_symbol_stores_nothing_and_tells_the_way(self, database: psycopg.Connection) -> None:

@@ -188,6 +188,26 @@ def test_candles_are_stamped_with_their_open_or_their_close() -> None:
         feeds.instruments(pl.DataFrame([row | {"stamp": "end"}]))
 
 
+def test_aliases_currency_and_tick_size() -> None:
+    row = {"symbol": "A", "asset_class": "fx", "calendar": "FX"}
+    given = pl.DataFrame([row | {"aliases": "B; C/D;B", "currency": "USDT", "tick_size": "1e-5"}])
+    assert feeds.instruments(given).select("aliases", "currency", "tick_size").row(0) == (
+        ["B", "C/D"],
+        "USDT",
+        1e-5,
+    )
+    of_list = feeds.instruments(pl.DataFrame([row | {"aliases": ["B", "C"]}]))
+    assert of_list["aliases"].to_list() == [["B", "C"]]
+    assert feeds.instruments(pl.DataFrame([row]))["aliases"].to_list() == [None]
+    for about, message in (
+        ({"currency": "usd"}, "currency is no code in capital letters, such as USD, GBX or USDT: A usd"),
+        ({"tick_size": 0.0}, "tick_size is not above zero: A 0.0"),
+        ({"tick_size": "small"}, "tick_size is not a number"),
+    ):
+        with pytest.raises(TableError, match=message):
+            feeds.instruments(pl.DataFrame([row | about]))
+
+
 def test_an_anchor_and_a_timeframe_to_aggregate_from_are_checked() -> None:
     row = {"symbol": "A", "asset_class": "fx", "calendar": "FX"}
     both = feeds.instruments(pl.DataFrame([row | {"anchor": "00:00 UTC", "aggregate_from": "60m"}]))

@@ -50,6 +50,13 @@ def test_names_may_be_inactive_or_packaged_and_the_unknown_are_reported(
     assert "did you mean" not in universe.unknown["NO-SUCH"]
 
 
+def test_an_alias_stands_for_its_instrument(instruments: psycopg.Connection[Any]) -> None:
+    instruments.execute("UPDATE instruments SET aliases = '{XBTUSD,BTCUSDT}' WHERE symbol = 'BTC-USD'")
+    universe = read_universe(instruments, ["BTCUSDT", "BTC-USD", "XBTUSD"])
+    assert list(universe.instruments) == ["BTC-USD"]
+    assert universe.unknown == {}
+
+
 def test_another_writing_of_a_symbol_is_named_and_not_taken(instruments: psycopg.Connection[Any]) -> None:
     universe = read_universe(instruments, ["eurusd", "BTC/USDT:USDT"])
     assert universe.instruments == {}

@@ -142,6 +142,29 @@ def test_an_unchanged_file_is_read_again_for_other_symbols(
     assert loaded(load(tmp_path)) == {"BTC-USD": None, "ETH-USD": None}
 
 
+def test_aliases_of_instruments_are_names_of_files_and_in_them(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    database.execute(
+        "INSERT INTO instruments (symbol, asset_class, calendar, aliases) "
+        "VALUES ('BTC-USD', 'crypto', '24/7', '{XBTUSD,BTCUSDT}')"
+    )
+    (tmp_path / "files").mkdir()
+    candles(40).write_csv(tmp_path / "files" / "XBTUSD.csv")
+    (outcome,) = load(tmp_path / "files", ["BTC-USD"])
+    assert (outcome.symbol, outcome.loaded) == ("BTC-USD", Loaded(40, 0, 0))
+    assert outcome.loaded is not None
+    assert outcome.loaded.notes[0].startswith("candles of XBTUSD are those of BTC-USD")
+    assert loaded(load(tmp_path / "files")) == {"BTC-USD": Loaded(0, 0, 40)}  # not for BTC-USD alone any more
+    assert loaded(load(tmp_path / "files")) == {"BTC-USD": None}
+    whole = [candles(40).with_columns(symbol=pl.lit(name)) for name in ("BTCUSDT", "ETH-USD")]
+    pl.concat(whole).write_parquet(tmp_path / "candles.parquet")
+    assert loaded(load(tmp_path / "candles.parquet")) == {
+        "BTC-USD": Loaded(0, 0, 40),
+        "ETH-USD": Loaded(40, 0, 0),
+    }
+
+
 def test_an_unchanged_file_is_read_again_once_its_stamps_are_closes(
     database: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
