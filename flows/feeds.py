@@ -24,12 +24,14 @@ from flows.loading.credentials import Credentials, read_credentials
 from flows.loading.download import DownloadLimits, SourceUnavailable
 from flows.loading.rows import Loaded
 from flows.loading.sources import Item, Span, candle_items, single_item
+from flows.runtime.instruments import known_instruments
 from flows.runtime.parameters import TimeframeParameter
 from flows.runtime.retries import RETRIED, worth_another_try
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.run_records import RECORDED
 from flows.runtime.settings import WORKERS
 from flows.runtime.time_limits import HOURLY_RUN_S
+from market.aliases import symbol_of_aliases
 from market.timeframes import CANDLE_TABLE, Timeframe
 from sql.errors import DatabaseError, one_line
 
@@ -64,12 +66,13 @@ def load_candles_task(item: Item, feed: CandleFeed, credentials: Credentials) ->
 
 
 @task(name="read the symbols of the run", **RETRIED)
-def read_symbols(symbols: list[str] | None) -> list[str]:
-    """Return the symbols requested by name, else the active instruments."""
-    if symbols is not None:
-        return symbols
+def read_symbols(symbols: list[str] | None) -> dict[str, str]:
+    """Return the names requested, else the active instruments, and the symbol that each name stands for."""
     with RunDatabase() as database, database.connection() as connection:
-        return list(read_universe(connection, None).instruments)
+        if symbols is None:
+            return {symbol: symbol for symbol in read_universe(connection, None).instruments}
+        aliases = symbol_of_aliases(known_instruments(connection))
+        return {name: aliases.get(name, name) for name in symbols}
 
 
 @flow(name="load-calendar", timeout_seconds=CALENDAR_RUN_S, **RECORDED)
@@ -209,14 +212,14 @@ def load_candles_feed(
     names = aliases or {}
     try:
         credentials = read_credentials(headers, key, secret_block)
-        requested = read_symbols(symbols) if "{symbol}" in location else symbols
+        requested = read_symbols(symbols) if symbols is not None or "{symbol}" in location else {}
         span = Span(days_back, 0)
-        items = candle_items(location.strip(), timeframe, requested or [], span, credentials, names)
+        items = candle_items(location.strip(), timeframe, list(requested), span, credentials, names)
     except (TableError, LookupError, DatabaseError, psycopg.Error) as error:
         return Failed(message=f"nothing was loaded: {_sentence(error)}")
     feed = CandleFeed(
         timeframe,
-        None if symbols is None else frozenset(symbols),
+        None if symbols is None else frozenset(requested.values()),
         names,
         least_share,
         _limits(size_limit_mb, time_limit_s),
@@ -230,7 +233,8 @@ def load_candles_feed(
             outcomes += future.result()
         except Exception as error:  # a failure of one file, of any kind, must not stop the others
             outcomes.append(CandleOutcome(item.symbol or item.name, error=_sentence(error)))
-    return _conclude(with_absent(outcomes, symbols, items), timeframe)
+    wanted = None if symbols is None else requested.values()
+    return _conclude(with_absent(outcomes, wanted, items), timeframe)
 
 
 def _conclude(outcomes: Sequence[CandleOutcome], timeframe: Timeframe) -> list[CandleOutcome] | State[Any]:

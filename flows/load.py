@@ -15,15 +15,18 @@ from typing import Any, Final
 import psycopg
 
 from flows.files.calendar_files import read_calendar_file
+from flows.files.candle_files import read_candles
 from flows.files.frames import TableError, read_table
+from flows.files.instruments import instruments
 from flows.files.options import ReadOptions
 from flows.files.presets import preset_of
 from flows.files.text_tables import Table
 from flows.loading.addresses import is_web_address, shown
 from flows.loading.calendar import load_calendar, store_calendar
-from flows.loading.candles import closed_candles, load_candles, read_rows, store_candles
+from flows.loading.candles import closed_candles, load_candles, store_candles
 from flows.loading.credentials import Credentials, read_credentials
 from flows.loading.download import DownloadLimits
+from flows.loading.instruments import load_instruments
 from flows.loading.reading_arguments import add_reading_arguments, read_options
 from flows.loading.rows import Loaded
 from flows.loading.small_tables import SMALL_TABLES, load_rows
@@ -101,6 +104,9 @@ def _load_table(
             calendar = read_calendar_file(table.frame, options=options)
             _print_understood(args, table, calendar.understood)
             loaded = store_calendar(connection, calendar, replace_schedule=args.replace, dry_run=args.dry_run)
+        case "instruments":
+            preset_of(options, args.what)
+            loaded = load_instruments(connection, instruments(table.frame))
         case small:
             preset_of(options, small)
             check, query = SMALL_TABLES[small]
@@ -116,7 +122,7 @@ def _load_candles(
     written_at: datetime,
 ) -> Loaded:
     known = known_instruments(connection)
-    rows = read_rows(known, table.frame, args.timeframe, args.symbols, options)
+    rows = read_candles(table.frame, args.timeframe, args.symbols, known, options)
     _print_understood(args, table, rows.understood)
     file = closed_candles(known, rows, args.timeframe, closed_by=written_at)
     return store_candles(connection, file, args.timeframe, known, dry_run=args.dry_run)
@@ -141,7 +147,8 @@ _HELP = {
     "rates": "central bank decisions: bank, decision_time, rate, previous, forecast",
     "indicators": "economic series: series_id, date, value, known_on; or a file as FRED serves it",
     "instruments": "instruments: symbol, asset_class, calendar and optionally allow_nonpositive, "
-    "model_time_zone, active, anchor, aggregate_from, only_whole_candles",
+    "model_time_zone, active, anchor, aggregate_from, only_whole_candles, stamp, aliases (A;B), "
+    "currency, tick_size",
 }
 
 

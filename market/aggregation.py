@@ -12,7 +12,7 @@
   what happened after it: the coarse candle is left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +20,47 @@ import numpy as np
 
 from market.candles import FEATURES
 from market.instruments import Instrument
-from market.time_grid import candle_bounds, instrument_grid
-from market.timeframes import CANDLE_LENGTH, TIMEFRAMES
+from market.time_grid import TimeGridError, candle_bounds, instrument_grid
+from market.timeframes import CANDLE_LENGTH
 from market.types import BoolArray, DatetimeArray, Float64Array, Int64Array
+from market.warning_codes import WarningCode, warning
 
 _CLOSE: Final = FEATURES.index("close")
+
+
+@dataclass(frozen=True)
+class MissingParts:
+    """The finer candles that aggregated ones lack.
+
+    Attributes
+    ----------
+    timeframe, source
+        Of the aggregated and of the finer candles.
+    counts
+        (n,) how many of the trading calendar's each aggregated candle lacks.
+    """
+
+    timeframe: str
+    source: str
+    counts: Int64Array
+
+    def keep(self, rows: Int64Array | BoolArray | slice) -> "MissingParts":
+        """Return those of the candles at some positions."""
+        return MissingParts(self.timeframe, self.source, self.counts[rows])
+
+    def warnings(self) -> list[str]:
+        """Return a warning if any of the candles lacks parts."""
+        incomplete = int((self.counts > 0).sum())
+        if not incomplete:
+            return []
+        return [
+            warning(
+                WarningCode.INCOMPLETE_CANDLES,
+                f"{incomplete} of {len(self.counts)} {self.timeframe} candles, aggregated from "
+                f"{self.source}, lack parts: {self.counts.sum()} {self.source} candles are missing; load "
+                "them, or set only_whole_candles in the table instruments to leave such candles out",
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -38,85 +74,48 @@ class AggregatedCandles:
     features
         (n, 6) in the order of `market.candles.FEATURES`; NaN where volume or amount is unknown.
     missing
-        (n,) number of finer candles of the trading calendar that each of them lacks.
+        The finer candles that each of them lacks.
     """
 
     timestamps: DatetimeArray
     features: Float64Array
-    missing: Int64Array
+    missing: MissingParts
 
     def keep(self, rows: BoolArray | slice) -> "AggregatedCandles":
         """Return the candles at some positions."""
-        return AggregatedCandles(self.timestamps[rows], self.features[rows], self.missing[rows])
+        return AggregatedCandles(self.timestamps[rows], self.features[rows], self.missing.keep(rows))
 
     def last(self, count: int) -> "AggregatedCandles":
         """Return the last candles, at most `count`."""
         return self.keep(slice(max(len(self.timestamps) - count, 0), None))
 
-    def note(self, symbol: str, timeframe: str, source: str) -> str | None:
-        """Return a sentence for the log if any of the candles lacks parts, else None."""
-        incomplete = int((self.missing > 0).sum())
-        if not incomplete:
-            return None
-        return (
-            f"{symbol}: {incomplete} of {len(self.missing)} {timeframe} candles, aggregated from {source}, "
-            f"lack {int(self.missing.sum())} {source} candles and are used; only_whole_candles in "
-            "the table instruments leaves them out"
-        )
 
-
-def finer_timeframes(instrument: Instrument, timeframe: str) -> Sequence[str]:
-    """Return the timeframes from which candles may be aggregated, the coarsest first."""
-    finer = TIMEFRAMES[: TIMEFRAMES.index(timeframe)][::-1]
-    if instrument.aggregate_from is None:
-        return finer
-    return [name for name in finer if name == instrument.aggregate_from]
-
-
-def choose_sources(
-    instruments: Mapping[str, Instrument], timeframe: str, newest: Mapping[str, Mapping[str, np.datetime64]]
-) -> dict[str, dict[str, Instrument]]:
-    """Divide instruments by the timeframe that their candles are aggregated from: the coarsest that has any.
+def aggregate_each(
+    instruments: Mapping[str, Instrument],
+    timeframe: str,
+    source: str,
+    finer: Mapping[str, tuple[DatetimeArray, Float64Array]],
+    closed_by: np.datetime64,
+    count: int,
+) -> tuple[dict[str, AggregatedCandles], dict[str, str]]:
+    """Return the last `count` coarse candles of each symbol that has any, and why others have none.
 
     Parameters
     ----------
-    newest
-        By timeframe and symbol, the newest stored candle.
-
-    Returns
-    -------
-    dict
-        By timeframe; instruments without finer candles are in none.
+    finer
+        By symbol, timestamps and features as `aggregate` takes them.
     """
-    chosen: dict[str, dict[str, Instrument]] = {}
-    for symbol, instrument in instruments.items():
-        for source in finer_timeframes(instrument, timeframe):
-            if symbol in newest.get(source, {}):
-                chosen.setdefault(source, {})[symbol] = instrument
-                break
-    return chosen
-
-
-def first_needed(instrument: Instrument, timeframe: str, newest: np.datetime64, count: int) -> np.datetime64:
-    """Return from which instant on finer candles are needed for the last `count` coarse ones.
-
-    Parameters
-    ----------
-    newest
-        Timestamp of the newest finer candle.
-
-    Raises
-    ------
-    market.time_grid.TimeGridError
-        The calendar is unknown.
-    """
-    grid = instrument_grid(instrument, timeframe)
-    end = int(grid.count_up_to(np.array([newest + CANDLE_LENGTH[timeframe]]))[0])
-    # The last of these may not have opened, and the one before it not have closed.
-    first = grid.stamps(max(end - count - 2, 0), max(end - count - 1, 1))
-    # A daily candle that is a part of a week is stamped before the week opens.
-    opens: np.datetime64 = np.minimum(first, candle_bounds(instrument, timeframe, first)[0])[0]
-    return opens
+    found: dict[str, AggregatedCandles] = {}
+    refused: dict[str, str] = {}
+    for symbol, (timestamps, features) in finer.items():
+        try:
+            candles = aggregate(instruments[symbol], timeframe, source, timestamps, features, closed_by)
+        except TimeGridError as error:
+            refused[symbol] = str(error)
+            continue
+        if len(candles.timestamps):
+            found[symbol] = candles.last(count)
+    return found, refused
 
 
 def aggregate(
@@ -146,7 +145,7 @@ def aggregate(
         The calendar is unknown, or does not cover a timestamp.
     """
     if not len(timestamps):
-        return AggregatedCandles(timestamps, features, np.zeros(0, dtype=np.int64))
+        return _no_candles(timeframe, source)
     opens, closes = candle_bounds(instrument, source, timestamps)
     coarse, coarse_opens, coarse_closes = _coarse_candles(instrument, timeframe, opens[0], closes[-1])
     row = np.searchsorted(coarse_closes, opens, side="right")
@@ -154,7 +153,7 @@ def aggregate(
     inside[inside] = closes[inside] > coarse_opens[row[inside]]
     row, opens, closes, features = row[inside], opens[inside], closes[inside], features[inside]
     if not len(row):
-        return AggregatedCandles(coarse[:0], features, np.zeros(0, dtype=np.int64))
+        return _no_candles(timeframe, source)
     starts = np.flatnonzero(np.concatenate([[True], row[1:] != row[:-1]]))
     ends = np.concatenate([starts[1:], [len(row)]]) - 1
     rows = row[starts]
@@ -178,7 +177,12 @@ def aggregate(
     usable[0] &= missing[0] == 0 or not inside[0]
     if instrument.only_whole_candles:
         usable &= missing == 0
-    return AggregatedCandles(coarse[rows], values, missing).keep(usable)
+    return AggregatedCandles(coarse[rows], values, MissingParts(timeframe, source, missing)).keep(usable)
+
+
+def _no_candles(timeframe: str, source: str) -> AggregatedCandles:
+    missing = MissingParts(timeframe, source, np.zeros(0, dtype=np.int64))
+    return AggregatedCandles(np.zeros(0, dtype="datetime64[us]"), np.zeros((0, len(FEATURES))), missing)
 
 
 def _coarse_candles(

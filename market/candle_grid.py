@@ -62,9 +62,12 @@ class CandleGrid:
 
     def stamps(self, start: int, stop: int) -> DatetimeArray:
         """Return the timestamps at the positions from `start` up to but not including `stop`."""
-        position = np.arange(max(start, 0), min(stop, len(self)))
-        run = np.searchsorted(self._before, position, side="right") - 1
-        return np.asarray(self.starts[run] + (position - self._before[run]) * self.length)
+        return self.at(np.arange(max(start, 0), min(stop, len(self))))
+
+    def at(self, positions: Int64Array) -> DatetimeArray:
+        """Return the timestamps at some positions, (n,), each from 0 to the number of timestamps less 1."""
+        run = np.searchsorted(self._before, positions, side="right") - 1
+        return np.asarray(self.starts[run] + (positions - self._before[run]) * self.length)
 
     def between(self, first: np.datetime64, last: np.datetime64) -> DatetimeArray:
         """Return the timestamps from one instant to another, both included."""

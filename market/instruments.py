@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 
 ASSET_CLASSES = ("crypto", "fx", "metal", "equity", "index", "commodity")
+STAMPS = ("open", "close")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ class Instrument:
         that has any.
     only_whole_candles : bool
         Whether aggregated candles with missing parts are left out.
+    stamp : str
+        One of `STAMPS`: whether its files and feeds stamp a candle with its open or with its close. Stored
+        candles, and those of requests, are stamped with their open.
+    aliases : list of str
+        Other names of the symbol, as data providers have them.
+    currency : str or None
+        In which prices are given, such as ``USD`` or ``USDT``.
+    tick_size : float or None
+        Smallest step of a price.
     """
 
     symbol: str
@@ -45,6 +55,10 @@ class Instrument:
     anchor: str | None = field(default=None, repr=False)
     aggregate_from: str | None = field(default=None, repr=False)
     only_whole_candles: bool = field(default=False, repr=False)
+    stamp: str = field(default="open", repr=False)
+    aliases: list[str] = field(default_factory=list, repr=False, hash=False)
+    currency: str | None = field(default=None, repr=False)
+    tick_size: float | None = field(default=None, repr=False)
 
 
 @cache

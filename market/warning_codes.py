@@ -47,6 +47,8 @@ class WarningCode(StrEnum):
     """Volume or amount of some candles is unknown, and the forecast is made without it."""
     MISSING_CANDLES = "missing-candles"
     """Candles of the instrument's grid are missing in the window."""
+    INCOMPLETE_CANDLES = "incomplete-candles"
+    """Candles that were aggregated from finer ones lack some of them."""
     JUMP_TO_FUTURE = "jump-to-future"
     """Candles of the instrument's grid lie between the last candle and the first future one."""
     SHORTER_HISTORY = "shorter-history"

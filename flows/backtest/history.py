@@ -1,7 +1,7 @@
 """Reads candles, instruments and calendar of a past period, from the database or from files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, Span, 
 from flows.files.market_folder import folder_calendar, folder_candles
 from flows.forecasting.candles import read_candles
 from flows.runtime.instruments import known_instruments
+from market.aliases import symbol_of_aliases
 from market.instruments import Instrument, default_instruments
 from market.similar_symbols import did_you_mean
 from market.timeframes import CANDLE_DURATION, TIMEFRAMES
@@ -116,9 +117,12 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
         A table can't be read.
     """
     known = known_instruments(connection)
+    if period.symbols is not None:
+        names = symbol_of_aliases(known)
+        period = replace(period, symbols=[names.get(name, name) for name in period.symbols])
     count = int((period.last - period.first) / CANDLE_DURATION[period.timeframe])
-    names = list(period.symbols or known)
-    candles = read_candles(connection, period.timeframe, names, count, period.last)
+    symbols = list(period.symbols or known)
+    candles = read_candles(connection, period.timeframe, symbols, count, period.last)
     history = _cut(candles, known, period, "the database")
     # The hourly leaders are read for daily candles too, as `history_from_files` does.
     span = Span(

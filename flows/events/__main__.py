@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m flows.events
 def _plot(symbol: str, timeframe: str, as_of: datetime, out: Path) -> int:
     with connect() as connection:
         universe = read_universe(connection, [symbol])
+        symbol = next(iter(universe.instruments), symbol)
         candles = read_candles(connection, timeframe, [symbol], LOOKBACK, as_of)
         windows = closed_windows(
             candles,

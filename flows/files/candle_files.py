@@ -1,53 +1,38 @@
 """Reads candles from a file's columns of text or numbers into the columns of the candle tables, checked."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import polars as pl
 
-from flows.files.candle_columns import FIELDS, PRICES, REQUIRED, candle_columns, refuse_missing
+from flows.files.candle_columns import PRICES, REQUIRED, refuse_missing
+from flows.files.candle_stamps import stamped_at_close, with_opens
 from flows.files.candle_times import candle_instants, half_finished, is_dated
 from flows.files.errors import TableError
 from flows.files.frames import UTC_TIME, conform, refuse
-from flows.files.numbers import decimal_sign, numbers, without_missing
-from flows.files.options import DEFAULT, ORDER_WORDS, ReadOptions
-from flows.files.presets import preset_of, with_preset
-from flows.files.written_times import order_of_dates, written_times
+from flows.files.named_candles import NUMBERS, named_candles
+from flows.files.numbers import numbers, without_missing
+from flows.files.options import DEFAULT, ReadOptions
+from flows.files.presets import preset_of
+from flows.files.written_times import written_times
+from market.aliases import symbol_of_aliases
 from market.candle_checks import impossible
 from market.candle_checks import nonpositive as not_above_zero
+from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from market.spacing import contradiction, other_spacing
 
+NONE_KNOWN: Final[Mapping[str, Instrument]] = MappingProxyType({})
+"""Instruments where none are known: prices are above zero, and candles stamped with their open."""
+
 _KEY: Final = ("symbol", "timestamp")
-_NUMBERS: Final = FIELDS[2:]
 _SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "symbol": pl.String(),
     "timestamp": UTC_TIME,
-    **dict.fromkeys(_NUMBERS, pl.Float64()),
+    **dict.fromkeys(NUMBERS, pl.Float64()),
 }
-
-
-@dataclass(frozen=True)
-class NamedCandles:
-    """Candles with our column names and the file's values, and how these are read.
-
-    Attributes
-    ----------
-    frame
-        Columns `flows.files.candle_columns.FIELDS`, those that the file has.
-    options
-        With the order of dates and the decimal sign of the whole file.
-    understood
-        Sentences about the columns.
-    notes
-        Sentences about columns that are not used.
-    """
-
-    frame: pl.DataFrame
-    options: ReadOptions
-    understood: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,51 +54,11 @@ class CandleRows:
     notes: tuple[str, ...]
 
 
-def named_candles(frame: pl.DataFrame, options: ReadOptions = DEFAULT) -> NamedCandles:
-    """Find the columns of candles, and decide from the whole file how dates and numbers are written.
-
-    Parameters
-    ----------
-    frame
-        A file's columns as read.
-
-    Raises
-    ------
-    TableError
-        A column named by the options is missing, the file has one value for each date, or the order of its
-        dates or its decimal sign is unsure.
-    """
-    options = with_preset(options, "candles")
-    columns = candle_columns(frame, options)
-    named = columns.frame
-    texts = [named[name] for name in _NUMBERS if name in named.columns and named[name].dtype == pl.String]
-    sign = decimal_sign(texts, options.decimal)
-    order = options.date_order
-    if order is None and "timestamp" in named.columns:
-        order = order_of_dates(named["timestamp"])
-    settled = replace(
-        options,
-        columns={},
-        date_order=order,
-        decimal=sign,
-        timezone=options.timezone or ("UTC" if columns.utc else None),
-    )
-    understood = [
-        "columns: " + ", ".join(f"{ours} = {theirs}" for ours, theirs in columns.sources.items()),
-        f"numbers: decimal {sign}",
-    ]
-    if order is not None:
-        understood.append(f"dates: {ORDER_WORDS[order]}")
-    preset = preset_of(options, "candles")
-    notes = [*columns.notes, *([preset.note] if preset is not None and preset.note else [])]
-    return NamedCandles(named, settled, tuple(understood), tuple(notes))
-
-
 def read_candles(
     frame: pl.DataFrame,
     timeframe: str,
     symbols: Sequence[str] | None = None,
-    nonpositive: Collection[str] = (),
+    instruments: Mapping[str, Instrument] = NONE_KNOWN,
     options: ReadOptions = DEFAULT,
 ) -> CandleRows:
     """Read candles and check them.
@@ -123,9 +68,10 @@ def read_candles(
     frame
         A file's columns as read.
     symbols
-        Keep only these. One symbol names the candles of a frame without the column symbol.
-    nonpositive
-        Symbols whose prices may be zero or below.
+        Keep only these, by symbol or alias. One names the candles of a frame without the column symbol.
+    instruments
+        By symbol; they say whose prices may be zero or below, whose candles are stamped with their close, and
+        which aliases a symbol has in files.
 
     Raises
     ------
@@ -140,26 +86,28 @@ def read_candles(
     if "symbol" not in rows.columns and symbols is not None and len(symbols) == 1:
         rows = rows.with_columns(symbol=pl.lit(symbols[0]))
     refuse_missing(rows, frame)
-    if rows["symbol"].dtype != pl.String:
-        rows = rows.with_columns(pl.col("symbol").cast(pl.String))
-    rows = _of_symbols(rows, symbols)
+    names = symbol_of_aliases(instruments)
+    rows, renamed = _with_own_symbols(rows, names)
+    rows = _of_symbols(rows, None if symbols is None else [names.get(name, name) for name in symbols])
     rows, empty = _without_empty_rows(rows)
-    rows, quotes, zone, newest_first = _with_instants(rows, timeframe, named.options)
-    rows = _with_numbers(rows, named.options)
+    timed = _with_instants(rows, timeframe, named.options, instruments)
+    rows = _with_numbers(timed.rows, named.options)
     checked = conform(rows, _SCHEMA, REQUIRED, _KEY)
-    _check_prices(checked, nonpositive)
+    _check_prices(checked, instruments)
     checked = checked.rename({"timestamp": "ts"}).sort("symbol", "ts")
     check_spacing(checked, timeframe)
     _refuse_times_in_the_day(checked, timeframe)
     repeated = rows.height - checked.height
     notes = [
         *named.notes,
+        *renamed,
         *([f"{empty:,} rows without any price were left out"] if empty else []),
-        *([_of_quotes(quotes)] if quotes.height else []),
+        *([_of_quotes(timed.quotes)] if timed.quotes.height else []),
+        *timed.moved,
         *([f"{repeated:,} rows repeat another and were dropped"] if repeated else []),
     ]
-    order = f"order: {'newest' if newest_first else 'oldest'} first"
-    understood = (*named.understood, f"zone: {zone}", order, *_summary(checked))
+    order = f"order: {'newest' if timed.newest_first else 'oldest'} first"
+    understood = (*named.understood, f"zone: {timed.zone}", order, *_summary(checked))
     return CandleRows(checked, understood, tuple(notes))
 
 
@@ -181,6 +129,16 @@ def check_spacing(candles: pl.DataFrame, timeframe: str) -> None:
         spacing = other_spacing(stamps, timeframe)
         if spacing is not None:
             raise TableError(contradiction(str(symbol), spacing, timeframe))
+
+
+def _with_own_symbols(rows: pl.DataFrame, names: Mapping[str, str]) -> tuple[pl.DataFrame, list[str]]:
+    """Return candles with the symbols that aliases stand for, and a note on each alias."""
+    rows = rows.with_columns(pl.col("symbol").cast(pl.String).str.strip_chars())
+    found = [name for name in rows["symbol"].unique().drop_nulls().sort() if name in names]
+    notes = [
+        f"candles of {name} are those of {names[name]} (aliases in the table instruments)" for name in found
+    ]
+    return (rows.with_columns(pl.col("symbol").replace(names)) if found else rows), notes
 
 
 def _of_symbols(rows: pl.DataFrame, symbols: Sequence[str] | None) -> pl.DataFrame:
@@ -210,13 +168,31 @@ def _is_empty(values: pl.Series) -> pl.Series:
     return ~values.str.contains(r"\d").fill_null(False)
 
 
-def _with_instants(
-    rows: pl.DataFrame, timeframe: str, options: ReadOptions
-) -> tuple[pl.DataFrame, pl.DataFrame, str, bool]:
-    """Return rows with instants, those of unfinished candles, a sentence about the zone, and the order.
+class _Timed(NamedTuple):
+    """Candles whose timestamps are instants.
 
-    Rows of unfinished candles have their time as written. The order is whether the newest comes first.
+    Attributes
+    ----------
+    quotes
+        Unfinished candles, which are left out, with their time as written.
+    zone
+        A sentence about the zone.
+    newest_first
+        Whether the newest comes first.
+    moved
+        Notes on candles that were stamped with their close.
     """
+
+    rows: pl.DataFrame
+    quotes: pl.DataFrame
+    zone: str
+    newest_first: bool
+    moved: list[str]
+
+
+def _with_instants(
+    rows: pl.DataFrame, timeframe: str, options: ReadOptions, instruments: Mapping[str, Instrument]
+) -> _Timed:
     written = _written(rows["timestamp"], options)
     unread = rows.filter(written["local"].is_null())
     if unread["timestamp"].dtype == pl.String:
@@ -226,8 +202,9 @@ def _with_instants(
         _KEY,
         "timestamp is not a time like 2024-01-31T13:30:00Z, or a Unix time from 1973 on",
     )
-    rows = rows.with_columns(pl.col("symbol").str.strip_chars())
     unfinished = half_finished(written["local"], rows["symbol"], timeframe)
+    if not is_dated(timeframe):  # the close of a short last candle stands at a time of day of its own
+        unfinished &= ~rows["symbol"].is_in(stamped_at_close(instruments)).fill_null(False)
     quotes = rows.with_columns(timestamp=written["local"]).filter(unfinished)
     if quotes.height:
         rows, written = rows.filter(~unfinished), written.filter(~unfinished)
@@ -235,7 +212,13 @@ def _with_instants(
     of_first = local.filter(rows["symbol"].eq_missing(rows["symbol"].first()))
     newest_first = of_first.len() > 1 and (of_first[0] or of_first[-1]) > of_first[-1]
     instants, zone = candle_instants(written, rows["symbol"], timeframe, options, newest_first=newest_first)
-    return rows.with_columns(timestamp=instants), quotes, zone, newest_first
+    rows, moved = with_opens(
+        rows.with_columns(timestamp=instants),
+        instruments,
+        timeframe,
+        dated=is_dated(timeframe) and not written["has_time"].any(),
+    )
+    return _Timed(rows, quotes, zone, newest_first, moved)
 
 
 def _written(values: pl.Series, options: ReadOptions) -> pl.DataFrame:
@@ -249,7 +232,7 @@ def _written(values: pl.Series, options: ReadOptions) -> pl.DataFrame:
 
 def _with_numbers(rows: pl.DataFrame, options: ReadOptions) -> pl.DataFrame:
     converted = []
-    for name in _NUMBERS:
+    for name in NUMBERS:
         if name not in rows.columns or rows[name].dtype != pl.String:
             continue
         read = numbers(rows[name], options.decimal or "point")
@@ -260,11 +243,12 @@ def _with_numbers(rows: pl.DataFrame, options: ReadOptions) -> pl.DataFrame:
     return rows.with_columns(converted)
 
 
-def _check_prices(rows: pl.DataFrame, nonpositive: Collection[str]) -> None:
-    values = rows.select(_NUMBERS).to_numpy()
+def _check_prices(rows: pl.DataFrame, instruments: Mapping[str, Instrument]) -> None:
+    values = rows.select(NUMBERS).to_numpy()
     for problem, found in impossible(values).items():
-        refuse(rows.filter(pl.Series(found)), [*_KEY, *_NUMBERS], problem)
-    must_be_positive = ~pl.col("symbol").is_in(list(nonpositive))
+        refuse(rows.filter(pl.Series(found)), [*_KEY, *NUMBERS], problem)
+    exempt = [symbol for symbol, instrument in instruments.items() if instrument.allow_nonpositive]
+    must_be_positive = ~pl.col("symbol").is_in(exempt)
     refuse(
         rows.filter(pl.Series(not_above_zero(values)) & must_be_positive),
         [*_KEY, *PRICES],
@@ -308,5 +292,5 @@ def _summary(rows: pl.DataFrame) -> list[str]:
 
 
 def _candle_words(row: Mapping[str, object]) -> str:
-    values = ", ".join(f"{name} {row[name]:.12g}" for name in _NUMBERS if row[name] is not None)
+    values = ", ".join(f"{name} {row[name]:.12g}" for name in NUMBERS if row[name] is not None)
     return f"{row['symbol']} {row['ts']:%Y-%m-%d %H:%M} UTC, {values}"

@@ -1,21 +1,18 @@
 """Checks frames read from files and gives them the columns of the database's tables."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import polars as pl
 
 from flows.files.calendar_files import calendar, mark_unscheduled
 from flows.files.calendar_times import with_known_times
-from flows.files.candle_files import read_candles
-from flows.files.frames import TableError, conform, refuse
+from flows.files.candle_files import NONE_KNOWN, read_candles
+from flows.files.frames import conform
+from flows.files.instruments import instruments
 from flows.files.options import DEFAULT, ReadOptions
-from flows.runtime.table_columns import CENTRAL_BANK_RATES, ECONOMIC_INDICATORS, INSTRUMENTS
-from market.instruments import ASSET_CLASSES, Instrument
-from market.time_features import known_time_zones
-from market.time_grid import TimeGridError, candle_bounds
-from market.timeframes import UnknownTimeframe, parse_timeframe
+from flows.runtime.table_columns import CENTRAL_BANK_RATES, ECONOMIC_INDICATORS
+from market.instruments import Instrument
 
 __all__ = ["calendar", "candles", "indicators", "instruments", "rates"]
 
@@ -24,11 +21,11 @@ def candles(
     frame: pl.DataFrame,
     timeframe: str,
     symbols: Sequence[str] | None = None,
-    nonpositive: Collection[str] = (),
+    instruments: Mapping[str, Instrument] = NONE_KNOWN,
     options: ReadOptions = DEFAULT,
 ) -> pl.DataFrame:
     """Return the rows of `flows.files.candle_files.read_candles`, and log its notes."""
-    file = read_candles(frame, timeframe, symbols, nonpositive, options)
+    file = read_candles(frame, timeframe, symbols, instruments, options)
     for note in file.notes:
         logging.getLogger(__name__).warning("%s", note)
     return file.rows
@@ -79,35 +76,3 @@ def indicators(frame: pl.DataFrame) -> pl.DataFrame:
             frame = frame.with_columns(pl.col("value").replace(".", None))
     key = ["series_id", "date", "known_on"]
     return conform(frame, ECONOMIC_INDICATORS, key[:2], key).drop_nulls("value")
-
-
-def instruments(frame: pl.DataFrame) -> pl.DataFrame:
-    """Check instruments and give them the columns of the table.
-
-    Raises
-    ------
-    TableError
-        For missing values, an unknown asset class, calendar, time zone, anchor or timeframe, and
-        contradictory rows.
-    """
-    frame = conform(frame, INSTRUMENTS, ["symbol", "asset_class", "calendar"], ["symbol"])
-    refuse(
-        frame.filter(~pl.col("asset_class").is_in(list(ASSET_CLASSES))),
-        ["symbol", "asset_class"],
-        f"asset_class is none of {', '.join(ASSET_CLASSES)}",
-    )
-    refuse(
-        frame.filter(~pl.col("model_time_zone").is_in(list(known_time_zones()))),
-        ["symbol", "model_time_zone"],
-        "model_time_zone is no IANA time zone such as Asia/Shanghai",
-    )
-    some_day = np.array(["2024-06-03"], dtype="datetime64[us]")
-    columns = frame.select("symbol", "asset_class", "calendar", "anchor", "aggregate_from")
-    sources = []
-    for symbol, asset_class, name, anchor, source in columns.iter_rows():
-        try:
-            candle_bounds(Instrument(symbol, asset_class, name, anchor=anchor), "4h", some_day)
-            sources.append(None if source is None else parse_timeframe(source))
-        except (TimeGridError, UnknownTimeframe) as error:
-            raise TableError(f"{symbol}: {error}") from None
-    return frame.with_columns(aggregate_from=pl.Series(sources, dtype=pl.String()))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import psycopg
 from flows.forecasting.window_times import StaleError, WindowCut, window_times
 from flows.runtime.candle_columns import last_candles, stamps_of
 from inference_server.schemas import Candles
+from market.aggregation import MissingParts
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument
 from market.times import aware
@@ -36,8 +37,10 @@ class CandleWindow:
         (pred_len,) datetime64[us] UTC on the grid that the candles stand on.
     late
         Whether the first future candle had closed already: the feed of the table is late, or has ended.
-    warnings
-        Warnings about the window, each beginning with its code.
+    notes
+        Warnings about how the window was cut, each beginning with its code.
+    missing
+        Of aggregated candles, the finer ones that they lack; None for stored candles.
     """
 
     instrument: Instrument
@@ -45,7 +48,14 @@ class CandleWindow:
     columns: Mapping[str, Float64Array] = field(repr=False)
     future_timestamps: DatetimeArray = field(repr=False)
     late: bool = False
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    missing: MissingParts | None = field(default=None, repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about the window, each beginning with its code."""
+        parts = () if self.missing is None else self.missing.warnings()
+        return (*self.notes, *parts)
 
     @property
     def as_of(self) -> datetime:
@@ -56,6 +66,16 @@ class CandleWindow:
     def last_close(self) -> float:
         """Close of the last candle used."""
         return float(self.columns["close"][-1])
+
+    def last(self, count: int) -> "CandleWindow":
+        """Return the window of the last candles, with the same future."""
+        rows = slice(-count, None)
+        return replace(
+            self,
+            timestamps=self.timestamps[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+            missing=None if self.missing is None else self.missing.keep(rows),
+        )
 
     def request_candles(self) -> Candles:
         """Return the window as the columns of a request."""
@@ -102,8 +122,7 @@ def read_candles(
     Returns
     -------
     polars.DataFrame
-        Columns of `table_columns.CANDLES`, ordered by symbol and time; up to `lookback` + `STILL_OPEN`
-        rows per symbol, and none for a symbol without candles.
+        As `candle_columns.last_candles`, with up to `lookback` + `STILL_OPEN` rows per symbol.
     """
     return last_candles(connection, timeframe, symbols, lookback + STILL_OPEN, as_of)
 
@@ -158,8 +177,22 @@ def _window(part: pl.DataFrame, instrument: Instrument, cut: WindowCut) -> Candl
     times = window_times(timestamps, instrument, cut)
     columns = _columns(part, times.kept)
     return CandleWindow(
-        instrument, timestamps[times.kept], columns, times.future_timestamps, times.late, times.warnings
+        instrument,
+        timestamps[times.kept],
+        columns,
+        times.future_timestamps,
+        times.late,
+        times.warnings,
+        _missing_parts(part, cut.timeframe, times.kept),
     )
+
+
+def _missing_parts(part: pl.DataFrame, timeframe: str, keep: Int64Array) -> MissingParts | None:
+    """Return what aggregated candles at some positions lack, or None for stored ones."""
+    source = part["aggregated_from"][0] if "aggregated_from" in part.columns else None
+    if source is None:
+        return None
+    return MissingParts(timeframe, source, part["missing_parts"].to_numpy()[keep])
 
 
 def _columns(part: pl.DataFrame, keep: Int64Array) -> dict[str, Float64Array]:

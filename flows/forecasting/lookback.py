@@ -42,12 +42,7 @@ def _shortened(window: CandleWindow, fewest: int) -> CandleWindow:
         f"{length} of {whole} candles are used: among all of them the last close lies beyond {CLIP:g} "
         "standard deviations and would be clipped",
     )
-    return replace(
-        window,
-        timestamps=window.timestamps[-length:],
-        columns={name: values[-length:] for name, values in window.columns.items()},
-        warnings=(*window.warnings, text),
-    )
+    return replace(window.last(length), notes=(*window.notes, text))
 
 
 def unclipped_length(closes: Float64Array, fewest: int) -> int | None:

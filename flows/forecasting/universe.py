@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from flows.runtime.instruments import known_instruments
+from market.aliases import with_aliases
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from sql.loading import load
@@ -38,7 +39,7 @@ def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
     Parameters
     ----------
     symbols
-        Requested names, active or not; None for every active instrument of the table.
+        Requested names, symbols or aliases, active or not; None for every active instrument of the table.
 
     Raises
     ------
@@ -46,10 +47,10 @@ def read_universe(connection: psycopg.Connection[Any], symbols: Sequence[str] | 
         No symbols were requested and none is active.
     """
     if symbols is not None:
-        known = known_instruments(connection)
+        known = with_aliases(known_instruments(connection))
         missing = "unknown instrument; add it to the table instruments with its asset class and calendar"
         return Universe(
-            {symbol: known[symbol] for symbol in symbols if symbol in known},
+            {known[name].symbol: known[name] for name in symbols if name in known},
             {symbol: missing + did_you_mean(symbol, known) for symbol in symbols if symbol not in known},
             {},
         )

@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from flows.files.candle_files import NamedCandles, named_candles
+from flows.files.candle_stamps import stamped_at_close
 from flows.files.errors import TableError
+from flows.files.named_candles import NamedCandles, named_candles
 from flows.files.options import DEFAULT, ReadOptions
 from flows.loading.candles import read_candle_file, store_candles
 from flows.loading.completeness import days_of, why_shortened
@@ -19,6 +20,7 @@ from flows.loading.rows import Loaded
 from flows.loading.sources import Content, Item, named, read_item
 from flows.runtime.instruments import known_instruments
 from flows.runtime.run_database import RunDatabase
+from market.aliases import symbol_of_aliases
 from market.instruments import Instrument
 from market.timeframes import CANDLE_TABLE, Timeframe
 
@@ -93,29 +95,40 @@ def load_candle_item(
     SourceUnavailable, DatabaseError, psycopg.Error
         The feed or the database can't be reached; another try may succeed.
     """
-    key = FeedKey(CANDLE_TABLE[feed.timeframe], item.source, item.symbol or "")
     with database.connection() as connection:
-        before = read_load(connection, key)
         known = known_instruments(connection)
+        names = symbol_of_aliases(known)
+        own_symbol = None if item.symbol is None else names.get(item.symbol, item.symbol)
+        key = FeedKey(CANDLE_TABLE[feed.timeframe], item.source, own_symbol or "")
+        before = read_load(connection, key)
     try:
         version = {} if feed.force else before.version
-        content = read_item(item, credentials, feed.limits, version, feed.read_as)
+        content = read_item(item, credentials, feed.limits, version, _read_as(feed, known))
         if content is None:
-            requested = item.symbol is None or feed.symbols is None or item.symbol in feed.symbols
-            return [CandleOutcome(item.symbol or item.name)] if requested else []
+            requested = own_symbol is None or feed.symbols is None or own_symbol in feed.symbols
+            return [CandleOutcome(own_symbol or item.name)] if requested else []
         candles = _with_symbols(named_candles(content.frame, feed.options), item, feed)
     except TableError as error:
         raise credentials.without_secrets(named(error, item)) from None
     outcomes = [
-        _load_symbol(database, item, feed, known, str(symbol), replace(candles, frame=part), content)
-        for (symbol,), part in candles.frame.partition_by("symbol", as_dict=True, maintain_order=True).items()
+        _load_symbol(database, item, feed, known, symbol, replace(candles, frame=part), content, own_symbol)
+        for symbol, part in _by_symbol(candles.frame, names).items()
         if feed.symbols is None or symbol in feed.symbols
     ]
     stored = {outcome.symbol for outcome in outcomes if outcome.error is None}
-    if len(stored) == len(outcomes) and item.symbol not in stored:
+    if len(stored) == len(outcomes) and own_symbol not in stored:
         with database.connection() as connection:
             write_load(connection, key, FeedLoad(content.version))
     return [_without_secrets(outcome, credentials) for outcome in outcomes]
+
+
+def _read_as(feed: CandleFeed, known: Mapping[str, Instrument]) -> dict[str, Any]:
+    """Return what decides which rows an unchanged feed becomes: its settings and the instruments'."""
+    of_instruments = {
+        "stamped_at_close": sorted(stamped_at_close(known)),
+        "aliases_of_instruments": symbol_of_aliases(known),
+    }
+    return feed.read_as | {name: value for name, value in of_instruments.items() if value}
 
 
 def _without_secrets(outcome: CandleOutcome, credentials: Credentials) -> CandleOutcome:
@@ -150,6 +163,15 @@ def _with_symbols(candles: NamedCandles, item: Item, feed: CandleFeed) -> NamedC
     return replace(candles, frame=frame.with_columns(symbols))
 
 
+def _by_symbol(frame: pl.DataFrame, names: Mapping[str, str]) -> dict[str, pl.DataFrame]:
+    """Return candles by symbol, those of an alias among those of the symbol that it stands for."""
+    owner = frame["symbol"].cast(pl.String).replace(names).alias("_owner")
+    parts = frame.with_columns(owner).partition_by(
+        "_owner", as_dict=True, maintain_order=True, include_key=False
+    )
+    return {str(symbol): part for (symbol,), part in parts.items()}
+
+
 def _load_symbol(
     database: RunDatabase,
     item: Item,
@@ -158,6 +180,7 @@ def _load_symbol(
     symbol: str,
     candles: NamedCandles,
     content: Content,
+    symbol_of_item: str | None,
 ) -> CandleOutcome:
     key = FeedKey(CANDLE_TABLE[feed.timeframe], item.source, symbol)
     try:
@@ -171,7 +194,7 @@ def _load_symbol(
             if shortened is not None:
                 raise TableError(shortened)
             loaded = store_candles(connection, file, feed.timeframe, known)
-            version = content.version if symbol == item.symbol else {}
+            version = content.version if symbol == symbol_of_item else {}
             write_load(connection, key, FeedLoad(version, days))
     except TableError as error:
         return CandleOutcome(symbol, error=f"{item.name}: {error}")

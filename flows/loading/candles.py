@@ -9,13 +9,12 @@ import polars as pl
 import psycopg
 
 from flows.events.arrays import column_instants
-from flows.files.candle_files import CandleRows, check_spacing
-from flows.files.candle_files import read_candles as read_candles_of_file
+from flows.files.candle_files import CandleRows, check_spacing, read_candles
 from flows.files.candle_notes import candle_notes
 from flows.files.errors import TableError
 from flows.files.options import DEFAULT, ReadOptions
-from flows.forecasting.candles import read_candles
 from flows.loading.rows import Loaded, copy_rows
+from flows.runtime.candle_columns import stored_candles
 from flows.runtime.instruments import known_instruments
 from market import time_grid
 from market.instruments import Instrument, default_instruments
@@ -102,21 +101,8 @@ def read_candle_file(
     TableError
         Candles are refused, a symbol is unknown, or none of the candles had closed.
     """
-    return closed_candles(
-        known, read_rows(known, frame, timeframe, symbols, options), timeframe, closed_by=closed_by
-    )
-
-
-def read_rows(
-    known: Mapping[str, Instrument],
-    frame: pl.DataFrame,
-    timeframe: str,
-    symbols: list[str] | None = None,
-    options: ReadOptions = DEFAULT,
-) -> CandleRows:
-    """Return `flows.files.candle_files.read_candles`; instruments say whose prices may be zero or below."""
-    exempt = [symbol for symbol, instrument in known.items() if instrument.allow_nonpositive]
-    return read_candles_of_file(frame, timeframe, symbols, exempt, options)
+    rows = read_candles(frame, timeframe, symbols, known, options)
+    return closed_candles(known, rows, timeframe, closed_by=closed_by)
 
 
 def closed_candles(
@@ -206,7 +192,7 @@ def _with_stored_before(
         return candles
     symbols = short["symbol"].unique().to_list()
     end = datetime.fromisoformat(str(short["ts"].max())) + timedelta(microseconds=1)
-    return pl.concat([candles.filter(~few), read_candles(connection, timeframe, symbols, _FEW, end)])
+    return pl.concat([candles.filter(~few), stored_candles(connection, timeframe, symbols, _FEW, end)])
 
 
 def _refuse_unknown(symbols: list[str], known: Mapping[str, Instrument]) -> None:

@@ -1,4 +1,4 @@
-"""Stores central bank decisions, economic series and instruments, whose tables are small."""
+"""Stores central bank decisions and economic series, whose tables are small."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,7 +13,6 @@ from sql.loading import load
 SMALL_TABLES: Final[dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]]] = {
     "rates": (feeds.rates, "upsert_central_bank_rates"),
     "indicators": (feeds.indicators, "upsert_economic_indicators"),
-    "instruments": (feeds.instruments, "upsert_instruments"),
 }
 """The function that checks the rows of each, and the query that writes one."""
 

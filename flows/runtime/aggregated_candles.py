@@ -12,9 +12,9 @@ from psycopg import sql
 
 from flows.runtime.columns import column_cursor
 from flows.runtime.instruments import known_instruments
-from flows.runtime.table_columns import CANDLES
-from market.aggregation import AggregatedCandles, aggregate, choose_sources, finer_timeframes, first_needed
-from market.time_grid import TimeGridError
+from flows.runtime.table_columns import AGGREGATED, CANDLES
+from market.aggregation import AggregatedCandles, aggregate_each
+from market.aggregation_sources import finer_timeframes, needed_candles
 from market.timeframes import CANDLE_DURATION, CANDLE_TABLE, TIMEFRAMES
 from market.times import aware, instant
 from market.types import DatetimeArray, Float64Array
@@ -43,25 +43,18 @@ def aggregated_candles(
         return {}
     known = known_instruments(connection)
     instruments = {symbol: known[symbol] for symbol in symbols if symbol in known}
+    needed = needed_candles(instruments, timeframe, newest, count)
     found: dict[str, AggregatedCandles] = {}
-    for source, of_source in choose_sources(instruments, timeframe, newest).items():
-        starts = {}
-        for symbol, instrument in of_source.items():
-            try:
-                starts[symbol] = aware(first_needed(instrument, timeframe, newest[source][symbol], count))
-            except TimeGridError as error:
-                log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
-                continue
-        for symbol, (stamps, features) in _read_since(connection, source, starts, before).items():
-            try:
-                candles = aggregate(of_source[symbol], timeframe, source, stamps, features, instant(before))
-            except TimeGridError as error:
-                log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
-                continue
-            if len(candles.timestamps):
-                found[symbol] = candles.last(count)
-                if note := found[symbol].note(symbol, timeframe, source):
-                    log.warning("%s", note)
+    refused = needed.refused
+    for source, starts in needed.starts.items():
+        finer = _read_since(connection, source, starts, before)
+        of_source, of_source_refused = aggregate_each(
+            instruments, timeframe, source, finer, instant(before), count
+        )
+        found |= of_source
+        refused |= of_source_refused
+    for symbol, reason in refused.items():
+        log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, reason)
     return found
 
 
@@ -105,14 +98,21 @@ def first_finer_candles(
 
 
 def as_frame(candles: Mapping[str, AggregatedCandles]) -> pl.DataFrame:
-    """Return aggregated candles with the columns of `CANDLES`, ordered by symbol and time."""
+    """Return aggregated candles with the columns of `AGGREGATED`, ordered by symbol and time."""
     parts = []
     for symbol in sorted(candles):
-        stamps = pl.Series(candles[symbol].timestamps).dt.replace_time_zone("UTC")
-        columns = dict(zip(list(CANDLES)[2:], candles[symbol].features.T.copy(), strict=True))
-        values = {"symbol": [symbol] * len(stamps), "ts": stamps, **columns}
-        parts.append(pl.DataFrame(values, schema=CANDLES))
-    whole = pl.concat(parts) if parts else pl.DataFrame(schema=CANDLES)
+        of_symbol = candles[symbol]
+        count = len(of_symbol.timestamps)
+        columns = dict(zip(list(CANDLES)[2:], of_symbol.features.T.copy(), strict=True))
+        values = {
+            "symbol": [symbol] * count,
+            "ts": pl.Series(of_symbol.timestamps).dt.replace_time_zone("UTC"),
+            **columns,
+            "aggregated_from": [of_symbol.missing.source] * count,
+            "missing_parts": of_symbol.missing.counts,
+        }
+        parts.append(pl.DataFrame(values, schema=AGGREGATED))
+    whole = pl.concat(parts) if parts else pl.DataFrame(schema=AGGREGATED)
     return whole.with_columns(pl.col("volume", "amount").fill_nan(None))
 
 
@@ -132,12 +132,16 @@ def _newest_finer(
 
 
 def _read_since(
-    connection: psycopg.Connection[Any], source: str, starts: Mapping[str, datetime], before: datetime
+    connection: psycopg.Connection[Any], source: str, starts: Mapping[str, np.datetime64], before: datetime
 ) -> dict[str, tuple[DatetimeArray, Float64Array]]:
     """Return timestamps (m,) and features (m, 6) of each symbol's candles from an instant of its own on."""
     candles = load_for_table("candles_since", CANDLE_TABLE[source])
     query = sql.SQL(load("candle_columns")).format(candles=candles)
-    parameters = {"symbols": list(starts), "starts": list(starts.values()), "before": before}
+    parameters = {
+        "symbols": list(starts),
+        "starts": [aware(start) for start in starts.values()],
+        "before": before,
+    }
     with column_cursor(connection) as cursor:
         rows = cursor.execute(query, parameters).fetchall()
     return {

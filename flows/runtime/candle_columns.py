@@ -28,12 +28,14 @@ def last_candles(
     -------
     polars.DataFrame
         Columns of `CANDLES`, ordered by symbol and time; up to `count` rows per symbol, and none for a
-        symbol without candles.
+        symbol without candles. Where some are aggregated, those of `AGGREGATED`, null for stored candles.
     """
     stored = stored_candles(connection, timeframe, symbols, count, before)
     lacking = set(symbols).difference(stored["symbol"].unique())
     aggregated = aggregated_candles(connection, timeframe, sorted(lacking), count, before)
-    return pl.concat([stored, as_frame(aggregated)]).sort("symbol", "ts") if aggregated else stored
+    if not aggregated:
+        return stored
+    return pl.concat([stored, as_frame(aggregated)], how="diagonal").sort("symbol", "ts")
 
 
 def stored_candles(

@@ -8,6 +8,8 @@ from typing import Final
 
 import polars as pl
 
+from market.timeframes import TIMEFRAMES
+
 Columns = Mapping[str, pl.DataType]
 
 _TIME: Final = pl.Datetime("us", "UTC")
@@ -26,6 +28,11 @@ CANDLES: Final[Columns] = {  # ohlcv_1m to ohlcv_1w
     "volume": _NUMBER,
     "amount": _NUMBER,
 }
+AGGREGATED: Final[Columns] = {  # candles that were aggregated from those of a finer timeframe
+    **CANDLES,
+    "aggregated_from": pl.Enum(TIMEFRAMES),
+    "missing_parts": pl.Int64(),
+}
 INSTRUMENTS: Final[Columns] = {
     "symbol": _TEXT,
     "asset_class": _TEXT,
@@ -36,6 +43,10 @@ INSTRUMENTS: Final[Columns] = {
     "anchor": _TEXT,
     "aggregate_from": _TEXT,
     "only_whole_candles": _FLAG,
+    "stamp": _TEXT,
+    "aliases": _TEXT,  # as a file has them
+    "currency": _TEXT,
+    "tick_size": _NUMBER,
 }
 ECONOMIC_CALENDAR: Final[Columns] = {
     "event_time": _TIME,

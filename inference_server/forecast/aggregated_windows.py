@@ -9,11 +9,12 @@ import numpy as np
 from psycopg.rows import TupleRow
 
 from inference_server.forecast.windows import Window
-from market.aggregation import aggregate, choose_sources, first_needed
+from market.aggregation import AggregatedCandles, aggregate_each
+from market.aggregation_sources import needed_candles
 from market.instruments import Instrument
-from market.time_grid import TimeGridError
 from market.timeframes import CANDLE_TABLE, TIMEFRAMES
 from market.times import aware, instant, instants
+from market.types import DatetimeArray, Float64Array
 from sql.loading import load_for_table, load_for_tables
 
 log = logging.getLogger(__name__)
@@ -51,22 +52,27 @@ async def aggregated_windows(
     newest: dict[str, dict[str, np.datetime64]] = {}
     for symbol, name, ts in await read(query, {"symbols": list(instruments), "before": aware(before)}):
         newest.setdefault(name, {})[symbol] = instant(ts)
-    windows: dict[str, Window] = {}
-    for source, of_source in choose_sources(instruments, timeframe, newest).items():
-        starts = {}
-        for symbol, instrument in of_source.items():
-            try:
-                starts[symbol] = aware(first_needed(instrument, timeframe, newest[source][symbol], count))
-            except TimeGridError as error:
-                log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
-                continue
-        parameters = {"symbols": list(starts), "starts": list(starts.values()), "before": aware(before)}
-        rows = await read(load_for_table("candles_since", CANDLE_TABLE[source]), parameters)
-        candles = await asyncio.to_thread(_aggregate, rows, of_source, timeframe, source, before)
-        windows |= {
-            symbol: window.keep(np.arange(len(window))[-count:]) for symbol, window in candles.items()
+    needed = needed_candles(instruments, timeframe, newest, count)
+    found: dict[str, AggregatedCandles] = {}
+    refused = needed.refused
+    for source, starts in needed.starts.items():
+        parameters = {
+            "symbols": list(starts),
+            "starts": [aware(start) for start in starts.values()],
+            "before": aware(before),
         }
-    return windows
+        rows = await read(load_for_table("candles_since", CANDLE_TABLE[source]), parameters)
+        of_source, of_source_refused = await asyncio.to_thread(
+            _aggregate, rows, instruments, timeframe, source, before, count
+        )
+        found |= of_source
+        refused |= of_source_refused
+    for symbol, reason in refused.items():
+        log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, reason)
+    return {
+        symbol: Window(candles.features, candles.timestamps, candles.missing)
+        for symbol, candles in found.items()
+    }
 
 
 def _aggregate(
@@ -75,21 +81,20 @@ def _aggregate(
     timeframe: str,
     source: str,
     before: np.datetime64,
-) -> dict[str, Window]:
+    count: int,
+) -> tuple[dict[str, AggregatedCandles], dict[str, str]]:
+    return aggregate_each(instruments, timeframe, source, _by_symbol(rows), before, count)
+
+
+def _by_symbol(rows: Sequence[TupleRow]) -> dict[str, tuple[DatetimeArray, Float64Array]]:
+    """Return timestamps (m,) and features (m, 6) of each symbol from rows (symbol, ts, six features)."""
     by_symbol: dict[str, list[TupleRow]] = {}
     for row in rows:
         by_symbol.setdefault(row[0], []).append(row)
-    windows = {}
-    for symbol, of_symbol in by_symbol.items():
-        features = np.array([row[2:8] for row in of_symbol], dtype=np.float64)
-        stamps = instants(row[1] for row in of_symbol)
-        try:
-            candles = aggregate(instruments[symbol], timeframe, source, stamps, features, before)
-        except TimeGridError as error:
-            log.warning("%s: no %s candles are aggregated: %s", symbol, timeframe, error)
-            continue
-        if note := candles.note(symbol, timeframe, source):
-            log.warning("%s", note)
-        if len(candles.timestamps):
-            windows[symbol] = Window(candles.features, candles.timestamps)
-    return windows
+    return {
+        symbol: (
+            instants(row[1] for row in of_symbol),
+            np.array([row[2:8] for row in of_symbol], dtype=np.float64),
+        )
+        for symbol, of_symbol in by_symbol.items()
+    }

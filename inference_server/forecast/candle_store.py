@@ -18,6 +18,7 @@ from inference_server.errors import DatabaseUnavailable, NoDatabase
 from inference_server.forecast.aggregated_windows import aggregated_windows
 from inference_server.forecast.windows import Window
 from inference_server.metrics import Metrics
+from market.aliases import with_aliases, with_packaged
 from market.closed_candles import STILL_OPEN
 from market.instruments import Instrument, default_instruments
 from market.timeframes import CANDLE_TABLE
@@ -77,6 +78,8 @@ class CandleStore:
     async def instruments(self) -> dict[str, Instrument]:
         """Return the packaged instruments overridden by those of the table, at most a minute old.
 
+        They are found by symbol and by alias.
+
         Raises
         ------
         DatabaseUnavailable
@@ -95,7 +98,7 @@ class CandleStore:
             self._instruments_due = time.monotonic() + FAILURE_KEPT_S
             raise
         stored = {symbol: Instrument(symbol, *about) for symbol, *about, _ in rows}
-        self._instruments = {**default_instruments(), **stored}
+        self._instruments = with_aliases(with_packaged(stored))
         self._instruments_failure = None
         self._instruments_due = time.monotonic() + INSTRUMENTS_KEPT_S
         return self._instruments

@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from msgspec import UNSET
 
@@ -68,8 +69,11 @@ def prepare(
         If its symbol, candles, times, events or prices cannot be used.
     """
     instrument = sources.instruments.get(request.symbol)
-    inline = request.candles
-    candles = sources.stored_candles(request) if inline is None else parse_candles(inline)
+    if request.candles is None:
+        candles = sources.stored_candles(request)
+        request = msgspec.structs.replace(request, symbol=sources.symbol_of(request))
+    else:
+        candles = parse_candles(request.candles)
     closed = closed_window(candles, request, instrument, as_of, limits)
     window = without_gaps(closed)
     allow_nonpositive = can_be_nonpositive(request, instrument)
@@ -169,7 +173,8 @@ def _candle_warnings(
     used = UsedCandles(
         request.symbol, request.timeframe, closed.features, closed.timestamps, future, instrument
     )
-    return warnings + candle_warnings(used, as_of if stored else None)
+    warnings += candle_warnings(used, as_of if stored else None)
+    return warnings + (closed.missing.warnings() if closed.missing is not None else [])
 
 
 def _events(request: PredictRequest, rows: int, manifest: Manifest) -> Float32Array | None:

@@ -20,7 +20,7 @@ class Sources:
     Attributes
     ----------
     instruments
-        By symbol, from the database if a request needs it and it answers.
+        By symbol and alias, from the database if a request needs it and it answers.
     at_hand
         By symbol, without waiting for the database: for warnings, which must not depend on its state.
     candles
@@ -34,6 +34,11 @@ class Sources:
     candles: Mapping[str, Window]
     failure: DatabaseUnavailable | None = None
 
+    def symbol_of(self, request: PredictRequest) -> str:
+        """Return the symbol that the one of a request stands for, which may be an alias."""
+        instrument = self.instruments.get(request.symbol)
+        return request.symbol if instrument is None else instrument.symbol
+
     def stored_candles(self, request: PredictRequest) -> Window:
         """Return the stored candles of a request's symbol.
 
@@ -44,8 +49,8 @@ class Sources:
         UnknownSymbol
             If the symbol is not registered, or has no candles before `as_of`.
         """
-        symbol = request.symbol
-        registered = symbol in self.instruments
+        symbol = self.symbol_of(request)
+        registered = request.symbol in self.instruments
         # Without a database the packaged instruments are all that exist; if one does not answer, the symbol
         # may be registered there.
         if self.failure is not None and (registered or not isinstance(self.failure, NoDatabase)):
@@ -81,7 +86,7 @@ async def read_sources(
     try:
         if without_candles or any(request.future_timestamps is None for request in requests):
             instruments = await store.instruments()
-        registered = [symbol for symbol in without_candles if symbol in instruments]
+        registered = sorted({instruments[name].symbol for name in without_candles if name in instruments})
         if registered:
             candles = await store.latest(registered, requests[0].timeframe, requests[0].lookback, as_of)
     except DatabaseUnavailable as error:

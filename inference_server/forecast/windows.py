@@ -8,6 +8,7 @@ import numpy as np
 from inference_server.errors import InvalidCandles, InvalidRequest, TooFewCandles
 from inference_server.forecast.instants import iso, parse_instants
 from inference_server.schemas import Candles, Limits, PredictRequest
+from market.aggregation import MissingParts
 from market.candles import FEATURES, candle_columns, features_without_gaps
 from market.closed_candles import last_closed
 from market.feed_grid import feed_grid
@@ -20,17 +21,29 @@ from market.types import DatetimeArray, Float64Array, Int64Array
 
 @dataclass(frozen=True)
 class Window:
-    """Candles of one symbol, oldest first: `features` (T, 6) in raw units, `timestamps` (T,) in UTC."""
+    """Candles of one symbol, oldest first.
+
+    Attributes
+    ----------
+    features
+        (T, 6) in raw units.
+    timestamps
+        (T,) in UTC.
+    missing
+        Of aggregated candles, the finer ones that they lack; None for candles as stored or sent.
+    """
 
     features: Float64Array
     timestamps: DatetimeArray
+    missing: MissingParts | None = None
 
     def __len__(self) -> int:
         return len(self.timestamps)
 
     def keep(self, rows: Int64Array) -> "Window":
         """Return a window of the candles at some positions."""
-        return Window(np.ascontiguousarray(self.features[rows]), self.timestamps[rows])
+        missing = None if self.missing is None else self.missing.keep(rows)
+        return Window(np.ascontiguousarray(self.features[rows]), self.timestamps[rows], missing)
 
 
 def parse_candles(candles: Candles) -> Window:

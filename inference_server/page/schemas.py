@@ -22,6 +22,9 @@ class SymbolInfo(Struct, kw_only=True):
 
     symbol: str
     asset_class: str
+    currency: Annotated[str | None, Meta(description="in which prices are given; null: unknown")]
+    tick_size: Annotated[float | None, Meta(description="smallest step of a price; null: unknown")]
+    aliases: Annotated[list[str], Meta(description="other names that requests may use")]
     timeframes: list[TimeframeInfo]
 
 

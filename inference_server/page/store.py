@@ -56,7 +56,7 @@ class PageStore:
         query = load_for_tables("symbols", CANDLE_TABLE)
         by_symbol: dict[str, list[TimeframeInfo]] = {}
         for symbol, timeframe, candle, forecast in await self._store.rows(
-            query, {"symbols": list(instruments)}
+            query, {"symbols": [name for name, each in instruments.items() if name == each.symbol]}
         ):
             # Without stored candles of the timeframe the forecast was made from aggregated ones.
             last = forecast if candle is None else candle
@@ -67,6 +67,9 @@ class PageStore:
                 SymbolInfo(
                     symbol=symbol,
                     asset_class=instruments[symbol].asset_class,
+                    currency=instruments[symbol].currency,
+                    tick_size=instruments[symbol].tick_size,
+                    aliases=instruments[symbol].aliases,
                     timeframes=sorted(by_symbol[symbol], key=lambda info: TIMEFRAMES.index(info.timeframe)),
                 )
                 for symbol in by_symbol
@@ -85,7 +88,7 @@ class PageStore:
         UnknownSymbol
             If the symbol is not registered.
         """
-        await self._registered(symbol)
+        symbol = (await self._registered(symbol)).symbol
         parameters = {"symbols": [symbol], "n": limit, "before": aware(before)}
         rows = await self._store.rows(load_for_table("candles", CANDLE_TABLE[timeframe]), parameters)
         if not rows:
@@ -107,9 +110,10 @@ class PageStore:
         UnknownSymbol
             If the symbol is not registered.
         """
-        currencies = currencies_of(await self._registered(symbol))
+        instrument = await self._registered(symbol)
+        currencies = currencies_of(instrument)
         parameters = {
-            "symbol": symbol,
+            "symbol": instrument.symbol,
             "currencies": currencies,
             "start": aware(start),
             "end": aware(end),
@@ -129,6 +133,7 @@ class PageStore:
         NoPrediction
             If there is none.
         """
+        symbol = await self._own_symbol(symbol)
         parameters = {
             "symbol": symbol,
             "timeframe": timeframe,
@@ -155,6 +160,7 @@ class PageStore:
         UnknownSymbol
             If there is none, and the symbol is not registered.
         """
+        symbol = await self._own_symbol(symbol)
         parameters = {"symbol": symbol, "timeframe": timeframe, "n": limit}
         rows = await self._store.rows(load("prediction_history"), parameters) if readable(symbol) else []
         if not rows:
@@ -184,6 +190,11 @@ class PageStore:
             )
         values = named(PredictionInputs, rows[0])
         return PredictionInputs(**values | {"events": _event_array(values["events"])})
+
+    async def _own_symbol(self, name: str) -> str:
+        """Return the symbol that an alias stands for; any other name is unchanged."""
+        instruments = await self._store.instruments()
+        return instruments[name].symbol if name in instruments else name
 
     async def _did_you_mean(self, symbol: str) -> str:
         """Return which symbols one that is not registered may mean, as the end of a sentence."""

@@ -65,8 +65,8 @@ class TestCandles:
         database.execute("INSERT INTO instruments VALUES ('SPY', 'equity', 'XNAS', false)")
         load_candles(database, candle_frame(), "1d")
         assert database.execute("SELECT * FROM instruments ORDER BY symbol").fetchall() == [
-            ("BTC-USD", "crypto", "24/7", True, False, None, None, None, False),
-            ("SPY", "equity", "XNAS", False, False, None, None, None, False),
+            ("BTC-USD", "crypto", "24/7", True, False, None, None, None, False, "open", [], None, None),
+            ("SPY", "equity", "XNAS", False, False, None, None, None, False, "open", [], None, None),
         ]
 
     def test_an_unknown_symbol_stores_nothing_and_tells_the_way(self, database: psycopg.Connection) -> None:
@@ -110,6 +110,17 @@ class TestCandles:
         }
         load_rows(database, feeds.instruments(pl.DataFrame([row])), "upsert_instruments")
         assert load_candles(database, oil, "1d") == Loaded(2, 0, 0)
+
+    def test_closes_are_moved_to_opens_once(self, database: psycopg.Connection) -> None:
+        row = {"symbol": "SPY", "asset_class": "equity", "calendar": "XNYS", "stamp": "close"}
+        load_rows(database, feeds.instruments(pl.DataFrame([row])), "upsert_instruments")
+        closes = [datetime(2024, 1, 2, 20, 30, tzinfo=UTC), datetime(2024, 1, 2, 21, tzinfo=UTC)]
+        frame = candle_frame(symbol=["SPY", "SPY"], timestamp=closes)
+        assert load_candles(database, frame, "1h").notes[0].startswith("SPY: its candles are stamped with")
+        stamps = "SELECT to_char(ts AT TIME ZONE 'UTC', 'HH24:MI') FROM ohlcv_1h ORDER BY ts"
+        assert database.execute(stamps).fetchall() == [("19:30",), ("20:30",)]
+        assert load_candles(database, frame, "1h") == Loaded(0, 0, 2)
+        assert database.execute(stamps).fetchall() == [("19:30",), ("20:30",)]
 
     def test_a_candle_at_a_time_is_judged_with_those_before_it(self, database: psycopg.Connection) -> None:
         def quarter(number: int) -> pl.DataFrame:

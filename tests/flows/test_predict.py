@@ -42,12 +42,15 @@ def test_forecasts_every_active_symbol(market: psycopg.Connection[Any], script: 
 
 def test_candles_of_another_timeframe_are_aggregated(market: psycopg.Connection[Any], script: Script) -> None:
     add_candles(market, "BTC-USD", 200)
+    market.execute("DELETE FROM ohlcv_1h WHERE ts = %s", [AS_OF - timedelta(hours=30)])
     state = run(timeframe="240m", symbols=["BTC-USD", "NVDA"])
     assert "NVDA: no 4h candles" in str(state.message)
     (row,) = stored(market).values()
     assert (row["symbol"], row["timeframe"]) == ("BTC-USD", "4h")
     assert row["as_of"] == AS_OF - timedelta(hours=4)
     assert row["timestamps"] == [AS_OF + timedelta(hours=4 * step) for step in range(4)]
+    (text,) = (text for text in row["warnings"] if text.startswith("incomplete-candles:"))
+    assert "1 of 40 4h candles, aggregated from 1h, lack parts: 1 1h candles are missing" in text
 
 
 def test_a_forced_rerun_gives_the_identical_row(market: psycopg.Connection[Any], script: Script) -> None:

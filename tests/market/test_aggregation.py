@@ -8,26 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.aggregation import aggregate, choose_sources, finer_timeframes, first_needed
+from market.aggregation import aggregate, aggregate_each
 from market.instruments import Instrument
 from market.time_grid import candle_bounds, future_timestamps, past_timestamps
 from market.timeframes import TIMEFRAMES
 from market.types import DatetimeArray, Float64Array
+from tests.helpers.random_candles import instrument, random_candles
 
 CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XSHG", "XTKS", "FX:XNYS")
-
-
-def instrument(calendar: str, **about: str | None) -> Instrument:
-    return Instrument("X", "equity", calendar, **about)  # type: ignore[arg-type]
-
-
-def candles(count: int, seed: int = 0) -> Float64Array:
-    rng = np.random.default_rng(seed)
-    closes = 100 + rng.normal(0, 1, count).cumsum()
-    opens = closes + rng.normal(0, 1, count)
-    high, low = np.maximum(opens, closes) + rng.random(count), np.minimum(opens, closes) - rng.random(count)
-    volume, amount = rng.random((2, count)).round(3) * 100
-    return np.column_stack([opens, high, low, closes, volume, amount])
 
 
 def by_loop(
@@ -68,7 +56,7 @@ def test_candles_are_those_of_a_plain_loop(
     stamps = np.delete(
         future_timestamps(traded, source, first, count), [row for row in dropped if row < count]
     )
-    features = candles(len(stamps), hour)
+    features = random_candles(len(stamps), hour)
     found = aggregate(traded, timeframe, source, stamps, features)
     if not len(stamps):
         assert not len(found.timestamps)
@@ -90,7 +78,7 @@ def test_candles_are_those_of_a_plain_loop(
 def test_what_comes_later_changes_no_finished_candle(calendar: str, cut: int, hour: int) -> None:
     traded = instrument(calendar)
     first = np.datetime64("2022-06-01", "us") + np.timedelta64(hour, "h")
-    stamps, features = future_timestamps(traded, "30m", first, 200), candles(200)
+    stamps, features = future_timestamps(traded, "30m", first, 200), random_candles(200)
     whole = aggregate(traded, "4h", "30m", stamps, features)
     part = aggregate(traded, "4h", "30m", stamps[:cut], features[:cut])
     count = len(part.timestamps)
@@ -124,23 +112,27 @@ def test_candles_follow_the_sessions(
 ) -> None:
     traded = instrument(calendar)
     stamps = future_timestamps(traded, source, np.datetime64(first), count)
-    found = aggregate(traded, timeframe, source, stamps, candles(count))
+    found = aggregate(traded, timeframe, source, stamps, random_candles(count))
     assert [str(stamp)[:16] for stamp in found.timestamps] == expected
-    assert found.missing.tolist() == [0] * len(expected)
+    assert found.missing.counts.tolist() == [0] * len(expected)
 
 
 def test_what_is_missing_is_counted_and_an_unknown_volume_stays_unknown() -> None:
     traded = instrument("24/7")
     stamps = future_timestamps(traded, "1h", np.datetime64("2024-06-12T23:30"), 12)
-    features = candles(12)
+    features = random_candles(12)
     features[5, 4:] = np.nan
     kept = np.delete(np.arange(12), [6, 9])
     found = aggregate(traded, "4h", "1h", stamps[kept], features[kept])
-    assert found.missing.tolist() == [0, 1, 1]
-    assert "X: 2 of 3 4h candles, aggregated from 1h, lack 2 1h candles" in str(found.note("X", "4h", "1h"))
-    assert found.keep(slice(1)).note("X", "4h", "1h") is None
+    assert found.missing.counts.tolist() == [0, 1, 1]
+    (text,) = found.missing.warnings()
+    assert text.startswith(
+        "incomplete-candles: 2 of 3 4h candles, aggregated from 1h, lack parts: 2 1h candles are missing"
+    )
+    assert found.last(1).missing.warnings()[0].startswith("incomplete-candles: 1 of 1 4h candles")
+    assert found.keep(slice(1)).missing.warnings() == []
     whole = Instrument("X", "crypto", "24/7", only_whole_candles=True)
-    assert aggregate(whole, "4h", "1h", stamps[kept], features[kept]).missing.tolist() == [0]
+    assert aggregate(whole, "4h", "1h", stamps[kept], features[kept]).missing.counts.tolist() == [0]
     assert np.isnan(found.features[:, 4]).tolist() == [False, True, False]
     assert np.isfinite(found.features[:, :4]).all()
 
@@ -148,7 +140,7 @@ def test_what_is_missing_is_counted_and_an_unknown_volume_stays_unknown() -> Non
 def test_an_open_candle_is_not_used_until_its_last_part_or_a_later_one_is_there() -> None:
     traded = instrument("24/7")
     stamps = future_timestamps(traded, "1h", np.datetime64("2024-06-12T23:30"), 9)
-    features = candles(9)
+    features = random_candles(9)
 
     def hours(*rows: int) -> list[str]:
         chosen = list(rows)
@@ -164,8 +156,8 @@ def test_an_open_candle_is_not_used_until_its_last_part_or_a_later_one_is_there(
 def test_a_finer_candle_that_reaches_beyond_a_coarse_one_leaves_that_one_out() -> None:
     traded = instrument("24/7")
     stamps = np.datetime64("2024-06-13T00:30", "us") + np.arange(12) * np.timedelta64(1, "h")
-    assert not len(aggregate(traded, "4h", "1h", stamps, candles(12)).timestamps)
-    assert len(aggregate(traded, "4h", "30m", stamps, candles(12)).timestamps)
+    assert not len(aggregate(traded, "4h", "1h", stamps, random_candles(12)).timestamps)
+    assert len(aggregate(traded, "4h", "30m", stamps, random_candles(12)).timestamps)
 
 
 def test_candles_outside_of_the_sessions_belong_to_none() -> None:
@@ -173,7 +165,7 @@ def test_candles_outside_of_the_sessions_belong_to_none() -> None:
     session = future_timestamps(share, "30m", np.datetime64("2024-06-13T13:00"), 13)
     before = session[0] - np.arange(4, 0, -1) * np.timedelta64(30, "m")
     after = session[-1] + np.arange(1, 5) * np.timedelta64(30, "m")
-    stamps, features = np.concatenate([before, session, after]), candles(21)
+    stamps, features = np.concatenate([before, session, after]), random_candles(21)
     found = aggregate(share, "1d", "30m", stamps, features)
     np.testing.assert_array_equal(
         found.features, aggregate(share, "1d", "30m", session, features[4:17]).features
@@ -183,31 +175,16 @@ def test_candles_outside_of_the_sessions_belong_to_none() -> None:
 def test_an_anchor_moves_the_candles() -> None:
     traded = instrument("FX", anchor="00:00 UTC")
     stamps = future_timestamps(traded, "1h", np.datetime64("2024-06-12T23:30"), 8)
-    found = aggregate(traded, "4h", "1h", stamps, candles(8))
+    found = aggregate(traded, "4h", "1h", stamps, random_candles(8))
     assert [str(stamp)[11:16] for stamp in found.timestamps] == ["00:00", "04:00"]
 
 
-@pytest.mark.parametrize("calendar", CALENDARS)
-@pytest.mark.parametrize(("source", "timeframe"), [("1h", "4h"), ("5m", "1d"), ("1d", "1w"), ("1h", "1w")])
-def test_enough_finer_candles_are_read_for_a_count(calendar: str, source: str, timeframe: str) -> None:
-    traded = instrument(calendar)
-    newest = past_timestamps(traded, source, np.datetime64("2024-06-13T10:10", "us"), 1)[0]
-    stamps = past_timestamps(traded, source, newest, 5000)
-    needed = stamps[stamps >= first_needed(traded, timeframe, newest, 10)]
-    whole = aggregate(traded, timeframe, source, stamps, candles(len(stamps)))
-    part = aggregate(traded, timeframe, source, needed, candles(len(stamps))[-len(needed) :])
-    assert 10 <= len(part.timestamps) <= 12
-    np.testing.assert_array_equal(part.timestamps[-10:], whole.timestamps[-10:])
-    np.testing.assert_array_equal(part.features[-10:], whole.features[-10:])
-
-
-def test_the_coarsest_finer_timeframe_is_chosen_unless_the_instrument_names_one() -> None:
-    named = instrument("FX", aggregate_from="5m")
-    assert finer_timeframes(instrument("FX"), "1h") == ("30m", "15m", "5m", "1m")
-    assert finer_timeframes(named, "1h") == ["5m"]
-    assert finer_timeframes(named, "5m") == []
-    newest = {
-        name: {"A": np.datetime64(0, "us"), "B": np.datetime64(0, "us")} for name in ("1m", "5m", "15m")
+def test_symbols_that_cannot_be_aggregated_are_named_and_the_others_are_there() -> None:
+    instruments = {"A": instrument("24/7"), "B": instrument("NOWHERE"), "C": instrument("24/7")}
+    stamps = future_timestamps(instruments["A"], "1h", np.datetime64("2024-06-12T23:30"), 12)
+    finer = dict.fromkeys("AB", (stamps, random_candles(12))) | {"C": (stamps[:2], random_candles(2))}
+    found, refused = aggregate_each(instruments, "4h", "1h", finer, np.datetime64("2024-06-13T09"), 1)
+    assert {symbol: str(each.timestamps) for symbol, each in found.items()} == {
+        "A": "['2024-06-13T04:00:00.000000']"
     }
-    chosen = choose_sources({"A": instrument("FX"), "B": named, "C": named}, "1h", newest)
-    assert {source: list(of_source) for source, of_source in chosen.items()} == {"15m": ["A"], "5m": ["B"]}
+    assert list(refused) == ["B"]

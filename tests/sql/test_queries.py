@@ -207,7 +207,7 @@ def test_registering_an_instrument_keeps_changes_made_by_a_user(database: psycop
     gold = {
         "symbol": "GOLD", "asset_class": "commodity", "calendar": "CMES", "allow_nonpositive": None,
         "model_time_zone": "Asia/Tokyo", "anchor": "00:00 UTC", "aggregate_from": None,
-        "only_whole_candles": None,
+        "only_whole_candles": None, "stamp": None, "aliases": None, "currency": "USD", "tick_size": None,
     }  # fmt: skip
     database.execute(load("register_instruments"), gold)
     changed = {
@@ -221,10 +221,12 @@ def test_registering_an_instrument_keeps_changes_made_by_a_user(database: psycop
         | changed
         | {
             "allow_nonpositive": False, "model_time_zone": "Asia/Tokyo", "anchor": None,
-            "only_whole_candles": False,
+            "only_whole_candles": False, "stamp": "open", "aliases": [],
         }
     ]  # fmt: skip
-    kept = {"active": False, "aggregate_from": "5m", "only_whole_candles": False}
+    kept = {
+        "active": False, "aggregate_from": "5m", "only_whole_candles": False, "stamp": "open", "aliases": [],
+    }  # fmt: skip
     database.execute(load("upsert_instruments"), gold | {"allow_nonpositive": True, "active": None})
     assert rows(database, "instruments") == [gold | kept | {"allow_nonpositive": True}]
     database.execute(load("upsert_instruments"), gold | {"active": None, "anchor": None})

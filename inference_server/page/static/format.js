@@ -2,8 +2,9 @@
 
 import { isDated } from "./timeframes.js";
 
-/** Return the number of decimals for the prices of a market, by their magnitude. */
-export function digitsOf(reference, assetClass) {
+/** Return the number of decimals for the prices of a market: those of its tick size, else by their magnitude. */
+export function digitsOf(reference, assetClass, tickSize = null) {
+  if (tickSize) return decimalsOf(tickSize);
   const size = Math.abs(reference);
   if (assetClass === "fx") return size >= 20 ? 3 : 5;
   if (size >= 10) return 2;
@@ -12,15 +13,20 @@ export function digitsOf(reference, assetClass) {
   return size > 0 ? Math.min(20, Math.max(8, 4 - Math.floor(Math.log10(size)))) : 8;
 }
 
+function decimalsOf(tickSize) {
+  for (let digits = 0; digits < 20; digits++) if (Number(tickSize.toFixed(digits)) === tickSize) return digits;
+  return 20;
+}
+
 /** Return a price with a number of decimals. */
 export function price(value, digits) {
   if (value === null || !Number.isFinite(value)) return "–";
   return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** Return a change against a price in percent, signed. */
+/** Return a change against a price in percent, signed; nothing where that price is not above zero. */
 export function change(value, from) {
-  if (!Number.isFinite(value) || !from) return "";
+  if (!Number.isFinite(value) || !(from > 0)) return "";
   const percent = (value / from - 1) * 100;
   return `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(2)} %`;
 }

@@ -34,7 +34,8 @@ async function start() {
     return;
   }
   const address = new URLSearchParams(location.hash.slice(1));
-  const known = state.symbols.find((one) => one.symbol === address.get("symbol"));
+  const name = address.get("symbol");
+  const known = state.symbols.find((one) => one.symbol === name || one.aliases.includes(name));
   const forecast = state.symbols.find((one) => one.timeframes.some((frame) => frame.last_forecast));
   $("symbol").value = (known ?? forecast ?? state.symbols[0]).symbol;
   await chooseSymbol(address.get("timeframe"), address.get("as_of"));
@@ -117,13 +118,13 @@ async function chooseForecast() {
   $("earlier").disabled = index < 0 || index >= state.past.length - 1;
   $("later").disabled = index <= 0;
   await guarded(turn, async () => {
-    const { symbol, asset_class: assetClass } = chosenSymbol();
+    const { symbol, asset_class: assetClass, tick_size: tickSize } = chosenSymbol();
     const timeframe = chosenTimeframe();
     const which = past && { timeframe, as_of: past.as_of, model_name: past.model_name };
     const [row, inputs] = past
       ? await Promise.all([api.prediction(symbol, which), past.has_inputs ? api.inputs(symbol, which) : null])
       : [null, null];
-    const view = await readView({ symbol, assetClass, timeframe, history: Number($("history").value), row });
+    const view = await readView({ symbol, assetClass, tickSize, timeframe, history: Number($("history").value), row });
     if (turn !== state.turn) return;
     const address = new URLSearchParams({ symbol, timeframe, ...(past && { as_of: past.as_of }) });
     history.replaceState(null, "", `#${address}`);

@@ -38,7 +38,7 @@ export function answeredForecast(answer, { name, short, look }, pathsShown, band
 }
 
 /** Read the data of a symbol at a stored forecast, or at its newest candles if `row` is null. */
-export async function readView({ symbol, assetClass, timeframe, history, row }) {
+export async function readView({ symbol, assetClass, tickSize, timeframe, history, row }) {
   const times = row ? row.timestamps.map(Date.parse) : [];
   const end = times.length ? times.at(-1) + UNIT[timeframe] : null;
   const query = { timeframe, limit: history + times.length, before: end && new Date(end).toISOString() };
@@ -52,7 +52,7 @@ export async function readView({ symbol, assetClass, timeframe, history, row }) 
   const events = shown.length === 0 ? [] : await readEvents(symbol, shown[0].time, Math.max(end ?? 0, decided + (isDated(timeframe) ? 60 : 14) * DAY));
   const view = {
     key: `${symbol} ${timeframe} ${asOf} ${history}`, symbol, timeframe, candles: shown, asOf, lastClose, decided, events, row,
-    digits: digitsOf(lastClose ?? row?.p50[0] ?? 1, assetClass), forecasts: row ? [storedForecast(row)] : [],
+    digits: digitsOf(lastClose ?? row?.p50[0] ?? 1, assetClass, tickSize), forecasts: row ? [storedForecast(row)] : [],
   };
   return withTimeline(view);
 }

@@ -10,7 +10,7 @@ import pytest
 from flows.files import feeds
 from flows.files.candle_notes import candle_notes
 from flows.files.frames import TableError, read_file
-from market.instruments import default_instruments
+from market.instruments import Instrument, default_instruments
 
 CANDLE: dict[str, Any] = {
     "symbol": "A", "timestamp": "2024-01-02", "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0,
@@ -75,7 +75,8 @@ class TestCandles:
             feeds.candles(pl.DataFrame([*sound, *rows]), "1h" if timeframe == "1h" else "1d", ["A"])
 
     def test_prices_that_may_be_below_zero(self) -> None:
-        assert feeds.candles(pl.DataFrame([CANDLE | {"low": -1.0}]), "1d", nonpositive=["A"]).height == 1
+        oil = Instrument("A", "commodity", "FX:XNYS", allow_nonpositive=True)
+        assert feeds.candles(pl.DataFrame([CANDLE | {"low": -1.0}]), "1d", instruments={"A": oil}).height == 1
 
     @pytest.mark.parametrize("written", [1704153600, 1704153600000, 1704153600000000, 20240102])
     def test_times_of_any_unit(self, written: int) -> None:
@@ -177,6 +178,34 @@ def test_the_model_s_clock_is_optional_and_must_exist() -> None:
     assert feeds.instruments(zones)["model_time_zone"].to_list() == ["Asia/Shanghai"]
     with pytest.raises(TableError, match=r"no IANA time zone such as Asia/Shanghai: 600519\.SH Shanghai"):
         feeds.instruments(pl.DataFrame([row | {"model_time_zone": "Shanghai"}]))
+
+
+def test_candles_are_stamped_with_their_open_or_their_close() -> None:
+    row = {"symbol": "A", "asset_class": "fx", "calendar": "FX"}
+    assert feeds.instruments(pl.DataFrame([row]))["stamp"].to_list() == [None]
+    assert feeds.instruments(pl.DataFrame([row | {"stamp": "close"}]))["stamp"].to_list() == ["close"]
+    with pytest.raises(TableError, match=r"stamp is none of open, close: A end"):
+        feeds.instruments(pl.DataFrame([row | {"stamp": "end"}]))
+
+
+def test_aliases_currency_and_tick_size() -> None:
+    row = {"symbol": "A", "asset_class": "fx", "calendar": "FX"}
+    given = pl.DataFrame([row | {"aliases": "B; C/D;B", "currency": "USDT", "tick_size": "1e-5"}])
+    assert feeds.instruments(given).select("aliases", "currency", "tick_size").row(0) == (
+        ["B", "C/D"],
+        "USDT",
+        1e-5,
+    )
+    of_list = feeds.instruments(pl.DataFrame([row | {"aliases": ["B", "C"]}]))
+    assert of_list["aliases"].to_list() == [["B", "C"]]
+    assert feeds.instruments(pl.DataFrame([row]))["aliases"].to_list() == [None]
+    for about, message in (
+        ({"currency": "usd"}, "currency is no code in capital letters, such as USD, GBX or USDT: A usd"),
+        ({"tick_size": 0.0}, "tick_size is not above zero: A 0.0"),
+        ({"tick_size": "small"}, "tick_size is not a number"),
+    ):
+        with pytest.raises(TableError, match=message):
+            feeds.instruments(pl.DataFrame([row | about]))
 
 
 def test_an_anchor_and_a_timeframe_to_aggregate_from_are_checked() -> None:

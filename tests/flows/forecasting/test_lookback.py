@@ -72,7 +72,7 @@ def test_other_windows_stay_as_they_are(closes: np.ndarray) -> None:
 
 
 def test_what_was_said_of_a_window_before_stays_said() -> None:
-    whole = replace(window(jump(8, quiet=384)), warnings=("other: before",))
+    whole = replace(window(jump(8, quiet=384)), notes=("other: before",))
     assert shortened({"BTC-USD": whole}, MIN_CANDLES)["BTC-USD"].warnings[0] == "other: before"
 
 

@@ -20,10 +20,8 @@ def instruments(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     ]
     for row in rows:
         names = ("symbol", "asset_class", "calendar", "active")
-        unset = dict.fromkeys(
-            ("allow_nonpositive", "model_time_zone", "anchor", "aggregate_from", "only_whole_candles")
-        )
-        given = dict(zip(names, row, strict=True)) | unset
+        unset: dict[str, Any] = dict.fromkeys(vars(Instrument("", "", "")))
+        given = unset | dict(zip(names, row, strict=True))
         database.execute(load("upsert_instruments"), given)
     return database
 
@@ -50,6 +48,13 @@ def test_names_may_be_inactive_or_packaged_and_the_unknown_are_reported(
     assert set(universe.unknown) == {"NO-SUCH"}
     assert "table instruments" in universe.unknown["NO-SUCH"]
     assert "did you mean" not in universe.unknown["NO-SUCH"]
+
+
+def test_an_alias_stands_for_its_instrument(instruments: psycopg.Connection[Any]) -> None:
+    instruments.execute("UPDATE instruments SET aliases = '{XBTUSD,BTCUSDT}' WHERE symbol = 'BTC-USD'")
+    universe = read_universe(instruments, ["BTCUSDT", "BTC-USD", "XBTUSD"])
+    assert list(universe.instruments) == ["BTC-USD"]
+    assert universe.unknown == {}
 
 
 def test_another_writing_of_a_symbol_is_named_and_not_taken(instruments: psycopg.Connection[Any]) -> None:

@@ -142,6 +142,42 @@ def test_an_unchanged_file_is_read_again_for_other_symbols(
     assert loaded(load(tmp_path)) == {"BTC-USD": None, "ETH-USD": None}
 
 
+def test_aliases_of_instruments_are_names_of_files_and_in_them(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    database.execute(
+        "INSERT INTO instruments (symbol, asset_class, calendar, aliases) "
+        "VALUES ('BTC-USD', 'crypto', '24/7', '{XBTUSD,BTCUSDT}')"
+    )
+    (tmp_path / "files").mkdir()
+    candles(40).write_csv(tmp_path / "files" / "XBTUSD.csv")
+    (outcome,) = load(tmp_path / "files", ["BTC-USD"])
+    assert (outcome.symbol, outcome.loaded) == ("BTC-USD", Loaded(40, 0, 0))
+    assert outcome.loaded is not None
+    assert outcome.loaded.notes[0].startswith("candles of XBTUSD are those of BTC-USD")
+    assert loaded(load(tmp_path / "files")) == {"BTC-USD": Loaded(0, 0, 40)}  # not for BTC-USD alone any more
+    assert loaded(load(tmp_path / "files")) == {"BTC-USD": None}
+    whole = [candles(40).with_columns(symbol=pl.lit(name)) for name in ("BTCUSDT", "ETH-USD")]
+    pl.concat(whole).write_parquet(tmp_path / "candles.parquet")
+    assert loaded(load(tmp_path / "candles.parquet")) == {
+        "BTC-USD": Loaded(0, 0, 40),
+        "ETH-USD": Loaded(40, 0, 0),
+    }
+
+
+def test_an_unchanged_file_is_read_again_once_its_stamps_are_closes(
+    database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    candles(40, NOW - HOUR).write_csv(tmp_path / "BTC-USD.csv")
+    assert loaded(load(tmp_path)) == {"BTC-USD": Loaded(40, 0, 0)}
+    database.execute("UPDATE instruments SET stamp = 'close'")
+    (outcome,) = load(tmp_path)
+    assert outcome.loaded == Loaded(1, 0, 39)
+    assert "stamped with their close" in outcome.loaded.notes[0]
+    assert outcome.last == f"{NOW - 3 * HOUR:%Y-%m-%d %H:%M}"
+    assert loaded(load(tmp_path)) == {"BTC-USD": None}
+
+
 def test_only_candles_that_had_closed_when_the_file_was_written(
     database: psycopg.Connection[Any], tmp_path: Path
 ) -> None:

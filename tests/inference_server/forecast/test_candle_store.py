@@ -306,6 +306,48 @@ def test_forecasts_from_the_database(
         ]
 
 
+def test_an_alias_stands_for_its_symbol(
+    database: psycopg.Connection, database_url: str, tiny_bundle: Path
+) -> None:
+    database.execute(
+        "INSERT INTO instruments (symbol, asset_class, calendar, aliases, currency, tick_size) "
+        "VALUES ('BTC-USD', 'crypto', '24/7', '{XBTUSD,BTCUSDT}', 'USD', 0.5)"
+    )
+    insert(database, "BTC-USD", candles(60))
+    body = {"timeframe": "1h", "pred_len": 3, "sample_count": 9, "top_p": 1.0, "seed": 1, "lookback": 40}
+    with ready_client(tiny_bundle, database_url=database_url) as client:
+        names = ["BTC-USD", "XBTUSD", "BTCUSDT", "XBT"]
+        batch = client.post("/predict-batch", json={**body, "symbols": names}).json()["results"]
+        assert [item["symbol"] for item in batch] == names
+        own, *others = (item["result"] for item in batch[:3])
+        assert own["symbol"] == "BTC-USD"
+        assert others == [own, own]
+        assert batch[3]["error"]["status"] == 404
+        sent = {**body, "candles": candles(40)}
+        asked = [client.post("/predict", json={**sent, "symbol": name}).json() for name in names[:2]]
+        assert asked[0]["timestamps"] == asked[1]["timestamps"]
+        assert client.get("/candles/XBTUSD?timeframe=1h&limit=5").json()["symbol"] == "BTC-USD"
+        (listed,) = client.get("/symbols").json()["symbols"]
+        about = {"symbol": "BTC-USD", "aliases": ["XBTUSD", "BTCUSDT"], "currency": "USD", "tick_size": 0.5}
+        assert listed.items() >= about.items()
+
+
+def test_forecasts_from_aggregated_candles_say_how_many_lack_parts(
+    database: psycopg.Connection, database_url: str, tiny_bundle: Path
+) -> None:
+    insert(database, "BTC-USD", candles(160))
+    database.execute("DELETE FROM ohlcv_1h WHERE ts IN (%s, %s)", [aware(START + n * HOUR) for n in (9, 121)])
+    body = {"symbol": "BTC-USD", "timeframe": "4h", "pred_len": 3, "sample_count": 9, "top_p": 1.0}
+    with ready_client(tiny_bundle, database_url=database_url) as client:
+        made = client.post("/predict", json={**body, "as_of": "2024-03-10T14:00"}).json()
+        recent = client.post("/predict", json={**body, "as_of": "2024-03-10T14:00", "lookback": 32}).json()
+    assert (made["lookback_used"], recent["lookback_used"]) == (39, 32)
+    (text,) = made["warnings"]
+    assert text.startswith("incomplete-candles: 2 of 39 4h candles, aggregated from 1h, lack parts: 2 1h")
+    (text,) = recent["warnings"]
+    assert text.startswith("incomplete-candles: 1 of 32 4h candles, aggregated from 1h, lack parts: 1 1h")
+
+
 def test_with_a_dead_database_inline_requests_go_on(tiny_bundle: Path) -> None:
     asked = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 3}
     with free_port() as port:

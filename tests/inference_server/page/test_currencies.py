@@ -23,3 +23,8 @@ from market.instruments import Instrument
 )
 def test_currencies(symbol: str, asset_class: str, calendar: str, expected: list[str]) -> None:
     assert currencies_of(Instrument(symbol, asset_class, calendar)) == expected
+
+
+def test_a_currency_of_the_instrument_comes_before_that_of_its_exchange() -> None:
+    assert currencies_of(Instrument("A", "equity", "XLON", currency="GBX")) == ["GBP", "USD"]
+    assert currencies_of(Instrument("A", "equity", "XLON", currency="EUR")) == ["EUR", "USD"]

@@ -54,6 +54,9 @@ def refusal(client: TestClient[Any], path: str, **query: Any) -> tuple[int, str]
     return response.status_code, problem["detail"]
 
 
+UNSET: dict[str, Any] = {"currency": None, "tick_size": None, "aliases": []}
+
+
 def test_symbols_are_those_with_candles(client: TestClient[Any], database: psycopg.Connection[Any]) -> None:
     assert answer(client, "/symbols") == {"symbols": []}
     add_candles(database, "SPY", "1d", 2)
@@ -64,6 +67,7 @@ def test_symbols_are_those_with_candles(client: TestClient[Any], database: psyco
         {
             "symbol": "EURUSD",
             "asset_class": "fx",
+            **UNSET,
             "timeframes": [
                 {
                     "timeframe": "1h",
@@ -76,6 +80,7 @@ def test_symbols_are_those_with_candles(client: TestClient[Any], database: psyco
         {
             "symbol": "SPY",
             "asset_class": "equity",
+            **UNSET,
             "timeframes": [
                 {"timeframe": "1d", "last_candle": "2024-12-17T00:00:00Z", "last_forecast": None},
             ],
