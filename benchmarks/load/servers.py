@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flows.runtime.local_server import server_process
 
-PATIENCE_S = 300.0
+PATIENCE_S = 1800.0
 ADMIN_KEY = "key-of-the-load-benchmark"
 
 

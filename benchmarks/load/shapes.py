@@ -32,6 +32,8 @@ STRIDE, SLIDING_PATHS = 64, 4
 # Small, so that the first quarter of the requests uses every page of the caches: what grows after it is not
 # memory that the operator has granted.
 CACHE_BYTES = {"mini": 2**26, "base": 2**29}
+# Longer than any request takes, also where the benchmark is stopped for a while.
+PATIENCE_S = 4 * 3600
 
 
 def measure(sizes: Sequence[str], requests: int) -> str:
@@ -60,7 +62,11 @@ def measure(sizes: Sequence[str], requests: int) -> str:
 
 def soaked(size: str, requests: int, **settings: object) -> tuple[dict[int, float], float]:
     """Return the server's memory in MB by the number of requests answered, and its peak in MB."""
-    settings = {"KRONOS_CACHE_BYTES": CACHE_BYTES[size]} | settings
+    settings = {
+        "KRONOS_CACHE_BYTES": CACHE_BYTES[size],
+        "KRONOS_REQUEST_TIMEOUT_S": PATIENCE_S,
+        "KRONOS_BODY_TIMEOUT_S": PATIENCE_S,
+    } | settings
     with (
         tempfile.TemporaryDirectory() as folder,
         servers.this_server(bundle(size, "adapter"), Path(folder) / "log", **settings) as running,
@@ -71,6 +77,9 @@ def soaked(size: str, requests: int, **settings: object) -> tuple[dict[int, floa
             count = min(PART, requests - first)
             ask(running, [next(bodies) for _ in range(count)])
             memory[first + count] = running.memory_mb()
+            print(
+                f"{size} after {first + count}: {memory[first + count]:.0f} MB", file=sys.stderr, flush=True
+            )
         return memory, running.peak_mb()
 
 
@@ -103,7 +112,7 @@ def ask(running: Running, bodies: Sequence[bytes]) -> None:
     failures: list[Exception] = []
 
     def client() -> None:
-        with httpx.Client(base_url=running.url, timeout=3600, headers=HEADERS) as http:
+        with httpx.Client(base_url=running.url, timeout=PATIENCE_S, headers=HEADERS) as http:
             try:
                 while not failures:
                     http.post("/predict", content=waiting.get_nowait()).raise_for_status()
