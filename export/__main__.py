@@ -57,8 +57,8 @@ def parser(prog: str = "python -m export") -> argparse.ArgumentParser:
         "--calibration-data",
         type=Path,
         metavar="FILE",
-        help="candles (.csv or .parquet) on which a precision other than fp32 is compared with it; "
-        "generated ones unless given",
+        help="candles (.csv or .parquet) on which a precision other than fp32 is compared with it, and the "
+        "scales of 8-bit caches are measured; generated ones unless given",
     )
     p.add_argument(
         "--accept-accuracy-loss",
