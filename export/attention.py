@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.caches import Cache, HistoryCache, Scales
+from export.caches import AttentionKind, Cache, HistoryCache, Scales
 from export.fused import add_and_norm, take_last
 from export.model.adapter import LowRank
 from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder
@@ -120,14 +120,9 @@ class CachedAttention(nn.Module):
             rotary = self.cos[:, : self.head_dim // 2], self.sin[:, : self.head_dim // 2]
         else:
             packed = self._pad(packed)
-        out = cache.attend(
-            [packed, None, None],
-            packed.shape[-1] // 3,
-            heads=self.n_heads,
-            scale=self.head_dim**-0.5,
-            rotary=rotary,
-            scales=Scales(self.key_scale, self.value_scale) if self.rounded else None,
-        )
+        scales = Scales(self.key_scale, self.value_scale) if self.rounded else None
+        kind = AttentionKind(self.n_heads, self.head_dim**-0.5, rotary, scales)
+        out = cache.attend([packed, None, None], packed.shape[-1] // 3, kind)
         projected: Tensor = self.out_proj(out if pads_later else self._unpad(out))
         return projected
 
@@ -148,7 +143,7 @@ class CachedDependency(nn.Module):
         self.kv = nn.Linear(width, 2 * width)
         self.kv.weight = nn.Parameter(torch.cat([source.k_proj.weight, source.v_proj.weight]))
         self.kv.bias = nn.Parameter(torch.cat([source.k_proj.bias, source.v_proj.bias]))
-        self.scale = (width // DEPENDENCY_HEADS) ** -0.5
+        self.kind = AttentionKind(DEPENDENCY_HEADS, (width // DEPENDENCY_HEADS) ** -0.5)
         self.updates = nn.ParameterDict()
         for name, update in updates.items():
             self.updates[f"{name}_a"] = nn.Parameter(update.a)
@@ -178,13 +173,7 @@ class CachedDependency(nn.Module):
         key, value = self.keys_values(hidden, gate)
         # The kernel takes one query per new position. Every position gets the same one; only the last valid
         # position's answer is used.
-        out = cache.attend(
-            [query.expand_as(hidden), key, value],
-            hidden.shape[-1],
-            heads=DEPENDENCY_HEADS,
-            scale=self.scale,
-            rotary=None,
-        )
+        out = cache.attend([query.expand_as(hidden), key, value], hidden.shape[-1], self.kind)
         attended = self.out_proj(take_last(out, last_index))
         normed, _ = add_and_norm(last, attended, self.norm.weight, self.out_bias)
         return normed

@@ -25,6 +25,16 @@ class Scales:
     value: Tensor
 
 
+@dataclass(frozen=True)
+class AttentionKind:
+    """A layer's heads, the factor of its scores, its rotation, and the scales of its 8-bit caches."""
+
+    heads: int
+    scale: float
+    rotary: Rotary | None = None
+    scales: Scales | None = None
+
+
 @dataclass
 class StepCache:
     """The caches of one call: each layer takes its past cache and adds its present one, in layer order."""
@@ -34,23 +44,14 @@ class StepCache:
     past: Sequence[tuple[Tensor, Tensor]]
     present: list[Tensor]
 
-    def attend(
-        self,
-        qkv: list[Tensor | None],
-        size: int,
-        *,
-        heads: int,
-        scale: float,
-        rotary: Rotary | None,
-        scales: Scales | None = None,
-    ) -> Tensor:
+    def attend(self, qkv: list[Tensor | None], size: int, kind: AttentionKind) -> Tensor:
         """Run GroupQueryAttention for the next layer; (B, S, size)."""
         query = qkv[0]
         assert query is not None
         past = self.past[len(self.present) // 2]
-        inputs = [*qkv, *past, self.seqlens_k, self.total, *(rotary or ())]
+        inputs = [*qkv, *past, self.seqlens_k, self.total, *(kind.rotary or ())]
         out, *present = _group_query_attention(
-            inputs, [*query.shape[:2], size], past, heads=heads, scale=scale, rotated=rotary, scales=scales
+            inputs, [*query.shape[:2], size], past, kind, rotates=kind.rotary is not None
         )
         self.present += present
         return out
@@ -73,26 +74,17 @@ class HistoryCache:
     present: list[Tensor]
     exact: list[Tensor]
 
-    def attend(
-        self,
-        qkv: list[Tensor | None],
-        size: int,
-        *,
-        heads: int,
-        scale: float,
-        rotary: Rotary | None,
-        scales: Scales | None = None,
-    ) -> Tensor:
+    def attend(self, qkv: list[Tensor | None], size: int, kind: AttentionKind) -> Tensor:
         """Attend for the next layer; (1, S, size)."""
         packed = qkv[0]
         assert packed is not None
         start = torch.zeros(1, dtype=torch.int64)
-        query, key, value = rotated(packed, heads, rotary, start)
-        by_head = [_by_head(query, heads), *self.keep(key, value, heads, scales, self.padding)]
+        query, key, value = rotated(packed, kind, start)
+        by_head = [_by_head(query, kind.heads), *self.keep(key, value, kind, self.padding)]
         out = ops.symbolic(
             f"{CAUSAL_ATTENTION.domain}::{CAUSAL_ATTENTION.name}",
             [*by_head, self.mask],
-            {"scale": scale},
+            {"scale": kind.scale},
             dtype=query.dtype,
             shape=by_head[0].shape,
             version=1,
@@ -100,15 +92,15 @@ class HistoryCache:
         return out.transpose(1, 2).flatten(2)
 
     def keep(
-        self, key: Tensor, value: Tensor, heads: int, scales: Scales | None = None, padding: int = 0
+        self, key: Tensor, value: Tensor, kind: AttentionKind, padding: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Add keys and values (1, S, size) of a layer to the present caches; return them by head."""
-        key, value = _by_head(key, heads), _by_head(value, heads)
+        key, value = _by_head(key, kind.heads), _by_head(value, kind.heads)
         exact = [_padded(key, padding), _padded(value, padding)]
-        if scales is None:
+        if kind.scales is None:
             self.present += exact
         else:
-            self.present += [_rounded(exact[0], scales.key), _rounded(exact[1], scales.value)]
+            self.present += [_rounded(exact[0], kind.scales.key), _rounded(exact[1], kind.scales.value)]
             self.exact += exact
         return key, value
 
@@ -134,33 +126,23 @@ class SharedPrefixCache:
     mask: Tensor
     present: list[Tensor]
 
-    def attend(
-        self,
-        qkv: list[Tensor | None],
-        size: int,
-        *,
-        heads: int,
-        scale: float,
-        rotary: Rotary | None,
-        scales: Scales | None = None,
-    ) -> Tensor:
+    def attend(self, qkv: list[Tensor | None], size: int, kind: AttentionKind) -> Tensor:
         """Attend for the next layer; (B, S, size)."""
         layer = len(self.present) // 2
-        query, key, value = self._rotated(qkv, heads, rotary)
+        heads = kind.heads
+        query, key, value = self._rotated(qkv, kind)
         own, *present, own_scores = _group_query_attention(
             [query, key, value, *self.past[layer], self.seqlens_k, self.total],
             query.shape,
             self.past[layer],
-            heads=heads,
-            scale=scale,
-            rotated=None,
-            scales=scales,
+            kind,
+            rotates=False,
             scores=[query.shape[0], heads, query.shape[1], self.mask.shape[1]],
         )
         self.present += present
         shared_key, shared_value = self.prefix[layer]  # (J, heads, P, head_dim)
         split = _reshaped(query, [shared_key.shape[0], -1, heads, size // heads], histories=shared_key)
-        scores = torch.matmul(split.transpose(1, 2), shared_key.transpose(-1, -2)) * scale
+        scores = torch.matmul(split.transpose(1, 2), shared_key.transpose(-1, -2)) * kind.scale
         weights = torch.softmax(scores, dim=-1)
         shared = torch.matmul(weights, shared_value).transpose(1, 2)  # (J, rows · S, heads, head_dim)
         # The largest weight is exp(largest score - log-sum) and at least 1/P: no underflow.
@@ -171,14 +153,12 @@ class SharedPrefixCache:
         shared_rows = _as_rows(shared, own_by_head)
         return (shared_rows + share.unsqueeze(-1) * (own_by_head - shared_rows)).flatten(2)
 
-    def _rotated(
-        self, qkv: list[Tensor | None], heads: int, rotary: Rotary | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _rotated(self, qkv: list[Tensor | None], kind: AttentionKind) -> tuple[Tensor, Tensor, Tensor]:
         first, key, value = qkv
         assert first is not None
         if key is not None and value is not None:
             return first, key, value
-        return rotated(first, heads, rotary, self.position)
+        return rotated(first, kind, self.position)
 
 
 Cache = StepCache | SharedPrefixCache | HistoryCache
@@ -188,29 +168,26 @@ def _group_query_attention(
     inputs: Sequence[Tensor | None],
     shape: Sequence[Any],
     past: tuple[Tensor, Tensor],
+    kind: AttentionKind,
     *,
-    heads: int,
-    scale: float,
-    rotated: Rotary | None,
-    scales: Scales | None,
+    rotates: bool,
     scores: Sequence[Any] | None = None,
 ) -> Sequence[Tensor]:
     """Return attention of this shape and the present caches and, with their shape, the scores as well.
 
-    `inputs` are the operator's first ones, with the tables of a rotation that it does itself; a cache that
-    has `scales` is 8-bit.
+    `inputs` are the operator's first ones, with the tables of the rotation where it `rotates` itself.
     """
     query = inputs[0]
     assert query is not None
     attributes: dict[str, Any] = {
-        "num_heads": heads,
-        "kv_num_heads": heads,
-        "do_rotary": int(rotated is not None),
-        "scale": scale,
+        "num_heads": kind.heads,
+        "kv_num_heads": kind.heads,
+        "do_rotary": int(rotates),
+        "scale": kind.scale,
     }
-    if scales is not None:
+    if kind.scales is not None:
         absent = [None] * (_KEY_SCALE - len(inputs))
-        inputs = [*inputs, *absent, scales.key, scales.value]
+        inputs = [*inputs, *absent, kind.scales.key, kind.scales.value]
         attributes |= {
             "kv_cache_bit_width": 8,
             "k_quant_type": "PER_CHANNEL",
@@ -225,16 +202,14 @@ def _group_query_attention(
     )
 
 
-def rotated(
-    packed: Tensor, heads: int, rotary: Rotary | None, position: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def rotated(packed: Tensor, kind: AttentionKind, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Split packed (B, S, 3 · size) into query, key and value; rotate the first two by their positions."""
     query, key, value = packed.chunk(3, dim=-1)
     query, key = (
         ops.symbolic(
             "com.microsoft::RotaryEmbedding",
-            [x, position, *(rotary or ())],
-            {"num_heads": heads, "interleaved": 0},
+            [x, position, *(kind.rotary or ())],
+            {"num_heads": kind.heads, "interleaved": 0},
             dtype=x.dtype,
             shape=x.shape,
             version=1,

@@ -231,7 +231,8 @@ class HistoryGraph(nn.Module):
         mask = torch.where(place[None] > place[:, None], LOWEST, 0.0)
         cache = HistoryCache(mask, self.step.padding, [], [])
         hidden = self.step.hidden(s1, s2, position, conditioning, cache, adapter_gate)
-        cache.keep(*self.step.dep_layer.keys_values(hidden, adapter_gate), DEPENDENCY_HEADS)
+        layer = self.step.dep_layer
+        cache.keep(*layer.keys_values(hidden, adapter_gate), layer.kind)
         return (*cache.present, *cache.exact)
 
 
