@@ -53,6 +53,8 @@ class UsedCandles:
         datetime64[us] UTC.
     instrument
         None for a symbol that is not registered.
+    allow_nonpositive
+        Whether the request says that prices may be zero or below, as the instrument may say too.
     """
 
     symbol: str
@@ -61,6 +63,12 @@ class UsedCandles:
     timestamps: DatetimeArray
     future: DatetimeArray
     instrument: Instrument | None
+    allow_nonpositive: bool = False
+
+    @property
+    def can_be_nonpositive(self) -> bool:
+        """Whether prices may be zero or below."""
+        return self.allow_nonpositive or (self.instrument is not None and self.instrument.allow_nonpositive)
 
 
 def candle_warnings(used: UsedCandles, stored_until: np.datetime64 | None = None) -> list[str]:
@@ -121,7 +129,7 @@ def _warnings(used: UsedCandles, stored_until: np.datetime64 | None) -> _Warning
 def _value_warnings(used: UsedCandles) -> _Warnings:
     """Prices of zero or below, contradictions, unknown volume, splits."""
     too_low = nonpositive(used.features)
-    if too_low.any() and not (used.instrument is not None and used.instrument.allow_nonpositive):
+    if too_low.any() and not used.can_be_nonpositive:
         yield (
             WarningCode.NONPOSITIVE_PRICES,
             f"a price is zero or below in {_which(used, too_low)}: correct it, or set allow_nonpositive in "

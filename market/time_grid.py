@@ -18,6 +18,9 @@ The selection of closed candles, event placing, leaders and future timestamps sh
   one before a break or a close may be short, and no candle runs over a break or a night. After the last year
   whose holidays are published (the Chinese, Indian and Singaporean end with the year), every weekday is a
   session; see `published_until`.
+- ``CMES``: sessions of futures from 17:00 Chicago on the day before to 16:00, with a pause of an hour between
+  them; intraday candles are counted from 17:00. On holidays of XNYS on which futures trade they close at
+  12:00, on half days of XNYS at 12:15, as equity futures do; those of metals and energy trade longer then.
 - ``FX:XNYS``: days from 17:00 to 17:00 New York, on the dates of that exchange's sessions. Quotes of the
   dollar index and of commodity futures continue all day, and daily feeds follow New York's holidays: of 6,316
   daily candles of DXY since 2000 all but 29 are on XNYS dates, and 2 such dates lack one, where 135 dates of

@@ -19,6 +19,9 @@ _NEW_YORK: Final = ZoneInfo("America/New_York")
 _FX_HOLIDAYS: Final = ((12, 25), (1, 1))
 _FUTURES: Final = "CMES"  # the exchange that trades for half a day on New York's holidays
 _EARLY_CLOSE: Final = time(13)  # in New York, of futures on such a holiday
+_HALF_DAY_CLOSE: Final = time(13, 15)  # in New York, of futures on a half day of New York's shares
+_SHARES: Final = "XNYS"
+_WHOLE_DAY_OF_SHARES: Final = np.timedelta64(390, "m")
 
 UnknownCalendar = exchange_calendars.errors.InvalidCalendarName
 
@@ -219,8 +222,30 @@ def _exchange(name: str) -> TradingCalendar:
             if local_times is not None:
                 dates = (days[ahead] + np.timedelta64(offset, "D")).tolist()
                 column[ahead] = _utc(dates, local_times[-1][1], zone)
+    if known.name == _FUTURES:
+        closes = _futures_closes(days, trading, closes)
     parts = _parts(opens[trading], closes[trading], breaks[trading], resumptions[trading])
     return TradingCalendar(days[0], opens, closes, trading, *parts, published=published)
+
+
+def _futures_closes(days: DatetimeArray, trading: BoolArray, closes: DatetimeArray) -> DatetimeArray:
+    """Return when sessions of futures close: at 16:00 Chicago, at noon on holidays of New York's shares.
+
+    exchange_calendars lets each session end where the next one opens, at 17:00 Chicago, and knows no early
+    close on Juneteenth. On half days of the shares, as after Thanksgiving, futures close at 12:15.
+
+    Parameters
+    ----------
+    days, trading, closes : (days,)
+        As exchange_calendars has them, from `_FIRST_DAY` on.
+    """
+    shares = trading_calendar(_SHARES)
+    half = shares.trading & (shares.closes - shares.opens < _WHOLE_DAY_OF_SHARES)
+    early = ((trading & ~shares.trading, _EARLY_CLOSE), (trading & half, _HALF_DAY_CLOSE))
+    found = np.where(trading, closes - HOUR, closes)
+    for which, at in early:
+        found[which] = _utc(days[which].tolist(), at, _NEW_YORK)
+    return found
 
 
 def _parts(

@@ -138,7 +138,12 @@ def build_row(
     if order.store_samples and answer.samples is None:
         raise ValueError("the server answered without sample paths; is it of this version?")
     bands = [np.array(band) for band in (answer.p10, answer.p50, answer.p90)]
-    calibrated = None if order.calibration is None else calibrate(order.calibration, *bands)
+    can_be_negative = order.window.instrument.allow_nonpositive
+    calibrated = (
+        None
+        if order.calibration is None
+        else calibrate(order.calibration, *bands, allow_nonpositive=can_be_negative)
+    )
     warnings = [
         *order.warnings,
         *answer.warnings,

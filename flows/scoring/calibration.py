@@ -87,16 +87,24 @@ def conformal_quantile(scores: Float64Array, coverage: float) -> float:
 
 
 def calibrate(
-    calibration: Calibration, p10: ArrayLike, p50: ArrayLike, p90: ArrayLike
+    calibration: Calibration,
+    p10: ArrayLike,
+    p50: ArrayLike,
+    p90: ArrayLike,
+    *,
+    allow_nonpositive: bool = False,
 ) -> tuple[Float64Array, Float64Array] | None:
     """Return calibrated p10 and p90, (pred_len,) each, or None if a step is not learned.
 
-    Neither crosses p50, and p10 does not fall through 0 where the raw one is not below it.
+    Neither crosses p50, and p10 does not fall through 0 where the raw one is not below it, unless the price
+    can.
 
     Parameters
     ----------
     p10, p50, p90
         (pred_len,) raw envelope.
+    allow_nonpositive
+        Whether the price can be zero or below.
     """
     low, middle, high = (np.asarray(values, dtype=np.float64) for values in (p10, p50, p90))
     steps = len(low)
@@ -105,5 +113,5 @@ def calibrate(
         return None
     width = high - low
     moved = np.minimum(low - down * width, middle)
-    floor = np.where(low >= 0, 0.0, -np.inf)
+    floor = np.where((low >= 0) & (not allow_nonpositive), 0.0, -np.inf)
     return np.maximum(moved, floor), np.maximum(high + up * width, middle)

@@ -151,13 +151,15 @@ def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Fl
     sigma
         Standard deviation of the log price; 0 gives the absolute error.
     actual
-        Above 0; all three of shapes that broadcast.
+        Of any sign; all three of shapes that broadcast.
     """
     median, sigma, actual = np.broadcast_arrays(
         *(np.asarray(values, dtype=np.float64) for values in (median, sigma, actual))
     )
     spread = np.where(sigma == 0, 1.0, sigma)
-    z = np.log(actual / median) / spread
+    ratio = actual / median
+    beyond = np.where(np.isnan(ratio), np.nan, -np.inf)  # no probability lies at zero and below
+    z = np.log(ratio, out=beyond, where=ratio > 0) / spread
     mean = median * np.exp(spread**2 / 2)
     score = actual * (2 * normal_cdf(z) - 1) - 2 * mean * (
         normal_cdf(z - spread) + normal_cdf(spread / math.sqrt(2)) - 1

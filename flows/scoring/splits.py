@@ -83,7 +83,9 @@ def _figures(steps: pl.DataFrame, split: str) -> pl.DataFrame:
 
 
 def _relative(column: str) -> pl.Expr:
-    return (pl.col(column) / pl.col("last_close")).mean() * BASIS_POINTS
+    """Return the mean in basis points of the last close, over the forecasts whose last close is above 0."""
+    positive = pl.col("last_close") > 0
+    return (pl.col(column) / pl.col("last_close")).filter(positive).mean() * BASIS_POINTS
 
 
 def beside(table: pl.DataFrame, model: str, baseline: str, figures: Sequence[str]) -> pl.DataFrame:

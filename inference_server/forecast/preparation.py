@@ -171,7 +171,13 @@ def _candle_warnings(
         warnings.append(warning(WarningCode.CANDLES_NOT_CLOSED, text))
     instrument = sources.at_hand.get(request.symbol, sources.instruments.get(request.symbol))
     used = UsedCandles(
-        request.symbol, request.timeframe, closed.features, closed.timestamps, future, instrument
+        request.symbol,
+        request.timeframe,
+        closed.features,
+        closed.timestamps,
+        future,
+        instrument,
+        allow_nonpositive=request.allow_nonpositive is True,
     )
     warnings += candle_warnings(used, as_of if stored else None)
     return warnings + (closed.missing.warnings() if closed.missing is not None else [])

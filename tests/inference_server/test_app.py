@@ -249,6 +249,8 @@ def test_what_is_odd_about_candles_is_said_and_an_unknown_volume_taken(
     ]
     del odd["volume"]
     assert answer(server, candles=odd)["p50"] == made["p50"]
+    spread = answer(server, candles={**candles(), "low": [-1.0] * 40}, allow_nonpositive=True)
+    assert spread["warnings"] == []
 
 
 def quarters(count: int) -> list[str]:

@@ -15,7 +15,7 @@ from market.timeframes import TIMEFRAMES
 from market.types import DatetimeArray, Float64Array
 from tests.helpers.random_candles import instrument, random_candles
 
-CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XSHG", "XTKS", "FX:XNYS")
+CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XSHG", "XHKG", "XTKS", "XLON", "XASX", "CMES", "FX:XNYS")
 
 
 def by_loop(
@@ -101,6 +101,12 @@ def test_what_comes_later_changes_no_finished_candle(calendar: str, cut: int, ho
         ("XNYS", "1h", "1d", "2024-11-27T12:00", 11, ["2024-11-27T00:00", "2024-11-29T00:00"]),
         ("XNYS", "1d", "1w", "2024-11-24", 4, ["2024-11-25T00:00"]),
         ("XNYS", "1h", "1w", "2024-11-24", 25, ["2024-11-25T00:00"]),
+        # Sessions over midnight in UTC: of futures, until noon in Chicago on the second day, and of Sydney.
+        ("CMES", "1h", "1d", "2026-06-17T21:30", 42, ["2026-06-18T00:00", "2026-06-19T00:00"]),
+        ("CMES", "1h", "4h", "2026-06-19T13:30", 3, ["2026-06-19T14:00"]),
+        ("CMES", "1d", "1w", "2026-06-14", 5, ["2026-06-15T00:00"]),
+        ("XASX", "30m", "1d", "2026-01-26T22:30", 24, ["2026-01-27T00:00", "2026-01-28T00:00"]),
+        ("XASX", "1h", "1w", "2026-01-26T22:30", 24, ["2026-01-26T00:00"]),
         # A leap day, and the New York day of FX over the change of clocks.
         ("24/7", "4h", "1d", "2024-02-28T23:00", 12, ["2024-02-29T00:00", "2024-03-01T00:00"]),
         ("FX", "1h", "1d", "2024-03-07T21:30", 48, ["2024-03-08T00:00", "2024-03-11T00:00"]),

@@ -8,7 +8,7 @@ from market.aggregation_sources import choose_sources, finer_timeframes, first_n
 from market.time_grid import past_timestamps
 from tests.helpers.random_candles import instrument, random_candles
 
-CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XSHG", "XTKS", "FX:XNYS")
+CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XSHG", "XTKS", "CMES", "FX:XNYS")
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)

@@ -1,5 +1,6 @@
 """Grids of every timeframe on every calendar that the packaged instruments name."""
 
+import exchange_calendars
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from market.timeframes import CANDLE_LENGTH, INTRADAY, TIMEFRAMES
 from market.types import DatetimeArray
 
 CALENDARS = sorted(
-    {instrument.calendar for instrument in default_instruments().values()} | {"XSHG", "XHKG", "XTKS", "XLON"}
+    {instrument.calendar for instrument in default_instruments().values()} | {"XLON", "XASX", "CMES"}
 )
 DAY = np.timedelta64(1, "D")
 
@@ -72,6 +73,21 @@ def test_the_future_is_the_grid_of_the_past_within_sessions(
         assert np.all(opens >= np.concatenate([[opens[0]], table.run_closes])[run])
 
 
+@pytest.mark.parametrize("calendar", ["XNYS", "XSHG", "XHKG", "XTKS", "XLON", "XASX", "XCBF"])
+def test_candles_cover_the_sessions_of_an_exchange_and_nothing_else(calendar: str) -> None:
+    """A leap year with half days, and both changes of clocks."""
+    year = exchange_calendars.get_calendar(calendar, start="2024-01-02", end="2024-12-31").schedule
+    pauses = (year["break_end"] - year["break_start"]).sum()
+    traded = np.timedelta64((year["close"] - year["open"]).sum() - pauses, "us")
+    first = np.datetime64(year["open"].iloc[0].tz_localize(None), "us")
+    last = np.datetime64(year["close"].iloc[-1].tz_localize(None), "us")
+    for timeframe in sorted(INTRADAY):
+        opens = instrument_grid(instrument(calendar), timeframe).between(first, last)
+        _, closes = candle_bounds(instrument(calendar), timeframe, opens)
+        assert np.all(opens[1:] >= closes[:-1])
+        assert (closes - opens).sum() == traded, timeframe
+
+
 @pytest.mark.parametrize("timeframe", ["5m", "30m", "2h", "4h", "1w"])
 @pytest.mark.parametrize(
     ("first", "last"),
@@ -81,7 +97,8 @@ def test_the_future_is_the_grid_of_the_past_within_sessions(
         ("2025-03-28", "2025-04-01"),  # and in London
         ("2025-10-24", "2025-10-28"),  # back in London
         ("2025-10-31", "2025-11-04"),  # and in New York
-        ("2025-11-26", "2025-12-01"),  # a half day
+        ("2025-11-26", "2025-12-01"),  # a half day in New York and Chicago
+        ("2025-12-23", "2025-12-29"),  # and in London and Hong Kong
     ],
 )
 def test_steps_give_what_the_grid_of_the_past_has(timeframe: str, first: str, last: str) -> None:
@@ -132,6 +149,22 @@ def test_steps_give_what_the_grid_of_the_past_has(timeframe: str, first: str, la
         ("XSHG", "1m", "2024-06-13T03:28", ["2024-06-13T03:29/03:30", "2024-06-13T05:00/05:01"]),
         ("XHKG", "2h", "2024-06-13T01:30", ["2024-06-13T03:30/04:00", "2024-06-13T05:00/07:00"]),
         ("XTKS", "2h", "2024-06-13T00:00", ["2024-06-13T02:00/02:30", "2024-06-13T03:30/05:30"]),
+        # Futures: sessions from 17:00 to 16:00 Chicago, and until noon on Juneteenth.
+        ("CMES", "1h", "2026-06-17T19:00", ["2026-06-17T20:00/21:00", "2026-06-17T22:00/23:00"]),
+        ("CMES", "1m", "2026-06-17T20:58", ["2026-06-17T20:59/21:00", "2026-06-17T22:00/22:01"]),
+        ("CMES", "4h", "2026-06-18T14:00", ["2026-06-18T18:00/21:00", "2026-06-18T22:00/02:00"]),
+        ("CMES", "4h", "2026-06-19T10:00", ["2026-06-19T14:00/17:00", "2026-06-21T22:00/02:00"]),
+        ("CMES", "1d", "2026-06-18", ["2026-06-19T00:00/17:00", "2026-06-22T00:00/21:00"]),
+        ("CMES", "1w", "2026-06-08", ["2026-06-15T00:00/17:00", "2026-06-22T00:00/21:00"]),
+        # The weeks around the change of clocks, a holiday, and the half day after Thanksgiving.
+        ("CMES", "4h", "2026-03-06T15:00", ["2026-03-06T19:00/22:00", "2026-03-08T22:00/02:00"]),
+        ("CMES", "2h", "2026-10-30T18:00", ["2026-10-30T20:00/21:00", "2026-11-01T23:00/01:00"]),
+        ("CMES", "1d", "2026-01-16", ["2026-01-19T00:00/18:00", "2026-01-20T00:00/22:00"]),
+        ("CMES", "30m", "2026-11-27T17:30", ["2026-11-27T18:00/18:15", "2026-11-29T23:00/23:30"]),
+        # Sydney's summer: a session opens on the UTC date before its own. Its Monday is a holiday.
+        ("XASX", "1h", "2026-01-23T04:00", ["2026-01-26T23:00/00:00", "2026-01-27T00:00/01:00"]),
+        ("XASX", "1d", "2026-01-23", ["2026-01-27T00:00/05:00"]),
+        ("XASX", "1w", "2026-01-19", ["2026-01-26T00:00/05:00"]),
         ("XLON", "4h", "2024-06-13T07:00", ["2024-06-13T11:00/15:00", "2024-06-13T15:00/15:30"]),
     ],
 )
@@ -140,6 +173,24 @@ def test_candles_of_a_calendar(calendar: str, timeframe: str, last: str, expecte
     future = future_timestamps(traded, timeframe, np.datetime64(last), len(expected))
     _, closes = candle_bounds(traded, timeframe, future)
     assert [f"{str(a)[:16]}/{str(b)[11:16]}" for a, b in zip(future, closes, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("calendar", "timeframe", "stamp", "opens", "closes"),
+    [
+        ("CMES", "1d", "2026-06-22", "2026-06-21T22:00", "2026-06-22T21:00"),
+        ("CMES", "1w", "2026-06-15", "2026-06-14T22:00", "2026-06-19T17:00"),
+        ("XASX", "1d", "2026-01-27", "2026-01-26T23:00", "2026-01-27T05:00"),
+        ("XASX", "1w", "2026-01-26", "2026-01-26T23:00", "2026-01-30T05:00"),
+        ("XTKS", "1d", "2026-01-13", "2026-01-13T00:00", "2026-01-13T06:30"),
+        ("XTKS", "1w", "2026-01-12", "2026-01-13T00:00", "2026-01-16T06:30"),
+    ],
+)
+def test_days_and_weeks_of_sessions_at_midnight_in_utc(
+    calendar: str, timeframe: str, stamp: str, opens: str, closes: str
+) -> None:
+    bounds = candle_bounds(instrument(calendar), timeframe, np.array([stamp], "datetime64[us]"))
+    assert [str(edge[0])[:16] for edge in bounds] == [opens, closes]
 
 
 def test_a_week_ends_with_its_last_session() -> None:

@@ -84,7 +84,9 @@ def test_an_instrument_that_may_have_such_prices() -> None:
     candles = used("WTI", instrument=oil)
     candles.features[100:, :4] -= 150
     assert candle_warnings(candles) == []
-    assert code_of(candle_warnings(replace(candles, instrument=None))[0]) == "nonpositive-prices"
+    unknown = replace(candles, instrument=None)
+    assert code_of(candle_warnings(unknown)[0]) == "nonpositive-prices"
+    assert candle_warnings(replace(unknown, allow_nonpositive=True)) == []
 
 
 @pytest.mark.parametrize("column", [slice(4, 6), slice(5, 6)])

@@ -11,7 +11,7 @@ from market.timeframes import TIMEFRAMES
 from market.types import DatetimeArray
 from tests.helpers.random_candles import instrument
 
-CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XSHG", "XHKG", "XTKS", "XLON", "FX:XNYS")
+CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XSHG", "XHKG", "XTKS", "XLON", "XASX", "CMES", "FX:XNYS")
 
 
 def stamps(*texts: str) -> DatetimeArray:

@@ -12,7 +12,7 @@ from market.timeframes import TIMEFRAMES
 
 START = np.datetime64("2026-06-01T00:00", "us")
 MINUTE = np.timedelta64(60_000_000, "us")
-CALENDARS = ["24/7", "FX", "METAL", "XNYS", "FX:XNYS", "XSHG", "XTKS", "XHKG"]
+CALENDARS = ["24/7", "FX", "METAL", "XNYS", "FX:XNYS", "XSHG", "XTKS", "XHKG", "CMES"]
 
 
 def every(minutes: float, count: int = 60) -> np.ndarray:

@@ -18,7 +18,7 @@ from market.time_grid import (
 )
 from market.types import DatetimeArray
 
-CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XCBF", "FX:XNYS", "XTKS", "XASX", "XSHG", "XHKG")
+CALENDARS = ("24/7", "FX", "METAL", "XNYS", "XCBF", "FX:XNYS", "XTKS", "XASX", "XSHG", "XHKG", "CMES")
 
 
 def stamps(*texts: str) -> DatetimeArray:

@@ -104,3 +104,6 @@ def test_the_calibrated_envelope_holds_the_median_and_no_negative_price(
     assert (band[0] <= p50).all()
     assert (p50 <= band[1]).all()
     assert (band[0] >= 0).all()
+    spread = calibrate(Calibration(moves[0], moves[1], np.full(4, 99)), p10, p50, p90, allow_nonpositive=True)
+    assert spread is not None
+    np.testing.assert_array_equal(spread[0], np.minimum(p10 - moves[0] * (p90 - p10), p50))

@@ -85,7 +85,10 @@ def test_one_path_has_no_fair_crps(paths: np.ndarray) -> None:
         fair_crps(paths, np.zeros(3))
 
 
-@pytest.mark.parametrize(("median", "sigma", "actual"), [(100, 0.02, 103), (1.1, 0.3, 0.7), (50, 0.1, 50)])
+@pytest.mark.parametrize(
+    ("median", "sigma", "actual"),
+    [(100, 0.02, 103), (1.1, 0.3, 0.7), (50, 0.1, 50), (2, 0.5, 0), (20, 0.3, -37.6)],
+)
 def test_the_lognormal_crps_is_that_of_its_samples(median: float, sigma: float, actual: float) -> None:
     paths = median * np.exp(sigma * np.random.default_rng(2).normal(size=(200_000, 1)))
     assert lognormal_crps(median, sigma, actual) == pytest.approx(fair_crps(paths, [actual])[0], rel=0.02)

@@ -110,6 +110,14 @@ def test_unknown_closes_do_not_count() -> None:
     assert figure(summary(frame(forecast(**missing))), "all", "", "closes") == 1
 
 
+def test_a_last_close_of_zero_or_below_has_no_basis_points() -> None:
+    spreads = [forecast(symbol="SPREAD", last_close=close) for close in (-2.0, 0.0)]
+    table = summary(frame(forecast(), *spreads))
+    assert figure(table, "all", "", "closes") == 6
+    assert figure(table, "all", "", "pinball_bp") == figure(table, "symbol", "EURUSD", "pinball_bp")
+    assert figure(table, "symbol", "SPREAD", "pinball_bp") is None
+
+
 def test_no_forecasts_give_no_rows() -> None:
     assert summary(frame()).is_empty()
     assert score_table(summary(frame())) == []
