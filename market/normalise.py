@@ -8,7 +8,7 @@ Such windows are multiplied by a power of two first, which is exact in floating 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from market.types import Float32Array, Float64Array, Int64Array
 
@@ -40,9 +40,15 @@ class Normalised:
     std: Float32Array
     exponents: Int64Array
 
-    def apply(self, candles: NDArray[np.floating]) -> Float32Array:
-        """Normalise raw candles (T, 6), of this window or after it, by this window; clipped to ±5."""
-        return _standardised(_scaled(candles, self.exponents), self.mean, self.std)
+    def apply(self, candles: NDArray[np.floating], limit: ArrayLike = CLIP) -> Float32Array:
+        """Normalise raw candles (T, 6), of this window or after it, by this window.
+
+        Parameters
+        ----------
+        limit
+            Magnitude at which values are clipped: one number, or numbers that broadcast to (T, 6).
+        """
+        return _standardised(_scaled(candles, self.exponents), self.mean, self.std, limit)
 
     def restore(self, values: Float32Array) -> Float32Array:
         """Return normalised candles (..., 6) in raw units."""
@@ -100,8 +106,11 @@ def _scaled(candles: NDArray[np.floating], exponents: Int64Array) -> Float32Arra
     return np.asfortranarray(candles, dtype=np.float32)
 
 
-def _standardised(x: Float32Array, mean: Float32Array, std: Float32Array) -> Float32Array:
-    return np.ascontiguousarray(np.clip((x - mean) / (std + np.float32(EPSILON)), -CLIP, CLIP))
+def _standardised(
+    x: Float32Array, mean: Float32Array, std: Float32Array, limit: ArrayLike = CLIP
+) -> Float32Array:
+    most = np.asarray(limit, np.float32)
+    return np.ascontiguousarray(np.clip((x - mean) / (std + np.float32(EPSILON)), -most, most))
 
 
 def _exponent(features: Float64Array) -> int:

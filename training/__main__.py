@@ -10,18 +10,21 @@ import numpy as np
 import psycopg
 
 from export.errors import ExportError
-from export.model.checkpoint import load_checkpoint, load_weights, resolve
+from export.model.checkpoint import WEIGHTS_FILE, load_checkpoint, load_weights, resolve
 from export.model.config import DecoderConfig, TokenizerConfig
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
 from sql.connect import connect
 from sql.errors import DatabaseError
 from training.arguments import LICENCES, parser
+from training.data.aggregated import with_timeframes
 from training.data.event_arrays import database_sources, folder_sources, with_events
 from training.data.stretches import Material, Stretch, TrainingError, read_database, read_folder
 from training.evaluation.evaluate import Subject, evaluate
+from training.folding import PRICE_LIMIT
 from training.jobs import Job, train_decoder, train_events, train_tokenizer
 from training.loop import Schedule, TrainingProgress
+from training.record import trained_price_limit
 
 _FIRST_INSTANT: Final = np.datetime64("0001-01-01", "us")
 _Config = TypeVar("_Config", DecoderConfig, TokenizerConfig)
@@ -54,7 +57,8 @@ def _train(args: argparse.Namespace) -> TrainingProgress:
         return train_tokenizer(_config(args.size, TokenizerConfig), job)
     if args.command == "decoder":
         tokenizer = _load_tokenizer(args.tokenizer, args.tokenizer_revision)
-        return train_decoder(_config(args.size, DecoderConfig), tokenizer, job)
+        initial = args.initial and resolve(args.initial, None).folder / WEIGHTS_FILE
+        return train_decoder(_config(args.size, DecoderConfig), tokenizer, job, initial)
     return train_events(
         load_checkpoint(args.model, args.tokenizer, args.revision, args.tokenizer_revision), job
     )
@@ -66,7 +70,8 @@ def _job(args: argparse.Namespace) -> Job:
         raise TrainingError(f"--until {until} must be later than --validation-from {split}")
     stretches = _stretches(args)
     mirror = getattr(args, "mirror", False)
-    sources = {name: source for name in ("tokenizer", "model") if (source := getattr(args, name, None))}
+    named = ("tokenizer", "model", "initial")
+    sources = {name: source for name in named if (source := getattr(args, name, None))}
     return Job(
         training=_between(stretches, _FIRST_INSTANT, split, args.window),
         validation=_between(stretches, split, until, args.window),
@@ -82,19 +87,28 @@ def _job(args: argparse.Namespace) -> Job:
             "mirror": mirror,
             **sources,
         },
+        price_limit=_price_limit(args),
     )
+
+
+def _price_limit(args: argparse.Namespace) -> float:
+    """Return the range of prices that a new tokenizer learns, or that the given one has."""
+    if args.command == "tokenizer":
+        return PRICE_LIMIT
+    return trained_price_limit(resolve(args.tokenizer, args.tokenizer_revision).folder)
 
 
 def _stretches(args: argparse.Namespace) -> list[Stretch]:
     """Return all stretches that hold a window, with their event arrays where events are trained."""
     if args.data is not None:
-        material = read_folder(args.data, args.licences)
+        material = with_timeframes(read_folder(args.data, args.licences), args.timeframes)
         stretches = _long_enough(material, args)
         if args.command == "events":
             return with_events(stretches, folder_sources(args.data, material))
         return stretches
     with connect() as connection:
-        stretches = _long_enough(read_database(connection, args.symbols), args)
+        material = with_timeframes(read_database(connection, args.symbols), args.timeframes)
+        stretches = _long_enough(material, args)
         if args.command == "events":
             return with_events(stretches, database_sources(connection, stretches))
         return stretches
@@ -113,9 +127,9 @@ def _between(
 
 def _evaluate(args: argparse.Namespace) -> str:
     """Evaluate on stretches of every licence: licences restrict training only."""
-    permitted = read_folder(args.data, LICENCES.split(","))
+    permitted = with_timeframes(read_folder(args.data, LICENCES.split(",")), args.train_timeframes)
     training = _between(permitted.stretches(args.train_symbols), _FIRST_INSTANT, args.validation_from, 0)
-    material = read_folder(args.data, [""])
+    material = with_timeframes(read_folder(args.data, [""]), [args.timeframe])
     candidates = [
         stretch
         for stretch in material.stretches(args.symbols)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from export.model.sizes import SIZES
-from flows.runtime.arguments import TIMEFRAME, names_in
+from flows.runtime.arguments import TIMEFRAME, names_in, timeframe
 
 LICENCES: Final = "MIT,Apache-2.0,ODC-PDDL"
 """Beginnings of the names of licences that permit passing trained weights on."""
@@ -46,6 +46,12 @@ def _add_tokenizer(command: argparse.ArgumentParser) -> None:
 def _add_decoder(command: argparse.ArgumentParser) -> None:
     _add_size(command)
     _add_trained_tokenizer(command)
+    command.add_argument(
+        "--from",
+        dest="initial",
+        metavar="CHECKPOINT",
+        help=f"begin with the weights of a decoder of this size instead of random ones: {_CHECKPOINT}",
+    )
     _add_mirror(command)
     _add_training(command, steps=2000)
 
@@ -67,6 +73,16 @@ def _add_trained_tokenizer(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tokenizer-revision", help="its commit, tag or branch on Hugging Face")
 
 
+def _add_timeframes(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument(
+        name,
+        type=timeframes_in,
+        metavar="1h,1d",
+        help="train on these, aggregated from a finer one where a symbol has no candles of its own; "
+        "those that are stored unless given",
+    )
+
+
 def _add_mirror(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--mirror", action="store_true", help="turn half of the windows upside down, as suits exchange rates"
@@ -82,6 +98,7 @@ def _add_training(command: argparse.ArgumentParser, steps: int) -> None:
         "segments.csv; the database unless given",
     )
     command.add_argument("--symbols", type=names_in, metavar="A,B", help="train on these; all unless given")
+    _add_timeframes(command, "--timeframes")
     command.add_argument(
         "--licences",
         type=names_in,
@@ -112,6 +129,7 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--adapter", type=Path, required=True, help="folder of its LoRA adapter")
     command.add_argument("--data", type=Path, required=True, help="folder of candles and calendar")
     command.add_argument("--train-symbols", type=names_in, metavar="A,B", required=True, help="trained on")
+    _add_timeframes(command, "--train-timeframes")
     command.add_argument("--symbols", type=names_in, metavar="A,B", required=True, help="evaluate on these")
     command.add_argument("--timeframe", default="1h", help="1h unless given", **TIMEFRAME)
     command.add_argument("--validation-from", type=_date, required=True, help="where the training ended")
@@ -123,6 +141,11 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
         "--origins", type=int, default=200, help="forecasts that are scored; 200 unless given"
     )
     command.add_argument("--out", type=Path, required=True, help="folder of evaluation.md and .json")
+
+
+def timeframes_in(text: str) -> list[str]:
+    """Return the timeframes in a list like ``1h, 240m``, each once; a type of argparse."""
+    return list(dict.fromkeys(timeframe(name) for name in names_in(text)))
 
 
 def _date(text: str) -> np.datetime64:

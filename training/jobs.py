@@ -15,13 +15,14 @@ from export.model.config import DecoderConfig, TokenizerConfig, check_pair
 from export.model.decoder import KronosDecoder
 from export.model.event_encoder import EventEncoder, save_events
 from export.model.tokenizer import KronosTokenizer
+from market.normalise import CLIP
 from training.data.stretches import Stretch
 from training.data.windows import Batch, Sampler
 from training.folding import fits, fold
 from training.loop import Schedule, Task, TrainingProgress, train
 from training.lora import add_lora, save_lora
 from training.objective import token_nll, weighted_mean
-from training.record import write_record
+from training.record import PRICE_LIMIT_ENTRY, write_record
 from training.tokenizer_loss import token_use, tokenizer_loss
 
 EVENT_WEIGHT: Final = 3.0  # of a candle in which a release falls, in the loss
@@ -46,6 +47,8 @@ class Job:
         As in `Sampler`. Trainings of events ignore it, since a surprise has a direction.
     settings
         Further entries of `training.json`.
+    price_limit
+        As in `training.data.windows.cut_window`.
     """
 
     training: Sequence[Stretch]
@@ -57,6 +60,7 @@ class Job:
     out: Path
     resume: bool
     settings: dict[str, Any]
+    price_limit: float = CLIP
 
     @property
     def device(self) -> str:
@@ -65,8 +69,9 @@ class Job:
 
     def samplers(self, *, mirror: bool) -> tuple[Sampler, list[Batch]]:
         """Return the sampler of training windows, and the validation batches on the device."""
-        training = Sampler(self.training, self.window, self.rows, self.schedule.seed, mirror)
-        validation = Sampler(self.validation, self.window, self.rows, self.schedule.seed)
+        settings = self.window, self.rows, self.schedule.seed
+        training = Sampler(self.training, *settings, mirror, self.price_limit)
+        validation = Sampler(self.validation, *settings, price_limit=self.price_limit)
         return training, [batch.to(self.device) for batch in validation.fixed(VALIDATION_BATCHES)]
 
     def task(
@@ -90,7 +95,12 @@ class Job:
     def run(self, kind: str, task: Task, figures: Callable[[], dict[str, float]] = dict) -> TrainingProgress:
         """Train, and write `training.json` with the figures of the outputs."""
         progress = train(task, self.schedule, self.out, resume=self.resume)
-        settings = self.settings | {"window": self.window, "rows": self.rows, "figures": figures()}
+        settings = self.settings | {
+            "window": self.window,
+            "rows": self.rows,
+            PRICE_LIMIT_ENTRY: self.price_limit,
+            "figures": figures(),
+        }
         write_record(self.out, kind, self.training, self.validation, self.schedule, progress, settings)
         return progress
 
@@ -123,15 +133,25 @@ def train_tokenizer(config: TokenizerConfig, job: Job) -> TrainingProgress:
     return job.run("tokenizer", task, figures)
 
 
-def train_decoder(config: DecoderConfig, tokenizer: KronosTokenizer, job: Job) -> TrainingProgress:
+def train_decoder(
+    config: DecoderConfig, tokenizer: KronosTokenizer, job: Job, initial: Path | None = None
+) -> TrainingProgress:
     """Train a decoder on the tokens of a tokenizer; `job.out` becomes what `python -m export --model` takes.
 
     Only tokens after the cut are scored. Those before it are normalised by a mean that their own future
     entered, and a model trained on them would expect prices to return to that mean.
+
+    Parameters
+    ----------
+    initial
+        Weights to begin with, a safetensors file of a decoder of the same size; random ones unless given.
     """
     check_pair(config, tokenizer.config)
     decoder = KronosDecoder(config)
-    randomise(decoder, job.schedule.seed)
+    if initial is None:
+        randomise(decoder, job.schedule.seed)
+    else:
+        load_weights(decoder, initial)
     decoder.to(job.device)
     tokenizer.to(job.device).eval().requires_grad_(False)
     sampler, validation = job.samplers(mirror=job.mirror)

@@ -6,14 +6,37 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
+from export.errors import CheckpointError
 from export.model.checkpoint import RECORD_FILE
 from inference_server.engine.bundle import INSTRUMENTS_CLOCK
+from market.normalise import CLIP
 from training.data.stretches import Stretch
 from training.loop import Schedule, TrainingProgress
+
+PRICE_LIMIT_ENTRY: Final = "price_limit"
+
+
+def trained_price_limit(tokenizer: Path) -> float:
+    """Return the magnitude of normalised prices that a tokenizer was trained to tell apart.
+
+    Where no `training.json` says so, that is 5, at which a forecast clips its history.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read.
+    """
+    file = tokenizer / RECORD_FILE
+    try:
+        record = json.loads(file.read_bytes()) if file.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {file}: {error}") from error
+    limit = record.get(PRICE_LIMIT_ENTRY, CLIP) if isinstance(record, dict) else CLIP
+    return float(limit)
 
 
 def write_record(

@@ -17,7 +17,7 @@ from training.data.windows import Sampler
 from training.jobs import EventModel, Job, train_decoder, train_events, train_tokenizer
 from training.loop import Schedule, TrainingProgress
 from training.objective import token_nll
-from training.record import write_record
+from training.record import trained_price_limit, write_record
 
 SCHEDULE = Schedule(steps=40, learning_rate=5e-3, seed=1, evaluate_every=20, patience=5)
 
@@ -50,6 +50,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, T
     checkpoint = load_checkpoint(str(folder / "model"), tokenizer)
     done["events"] = train_events(checkpoint, job(folder / "events"))
     return folder, done
+
+
+def test_a_training_may_begin_with_the_weights_of_another(
+    trained: tuple[Path, dict[str, TrainingProgress]], tmp_path: Path
+) -> None:
+    folder, done = trained
+    tokenizer = load_checkpoint(str(folder / "model"), str(folder / "tokenizer")).tokenizer
+    schedule = replace(SCHEDULE, steps=1, learning_rate=1e-9)
+    settings = replace(job(tmp_path / "model"), schedule=schedule)
+    progress = train_decoder(DECODER, tokenizer, settings, folder / "model" / "model.safetensors")
+    assert progress.best == pytest.approx(done["decoder"].best, abs=0.01)
+
+
+def test_the_record_has_the_range_of_the_prices(
+    trained: tuple[Path, dict[str, TrainingProgress]], tmp_path: Path
+) -> None:
+    folder, _ = trained
+    tokenizer = load_checkpoint(str(folder / "model"), str(folder / "tokenizer")).tokenizer
+    schedule = replace(SCHEDULE, steps=1)
+    train_decoder(DECODER, tokenizer, replace(job(tmp_path), schedule=schedule, price_limit=8.0))
+    assert trained_price_limit(tmp_path) == 8
+    assert trained_price_limit(folder / "blank") == 5
 
 
 @pytest.mark.parametrize("kind", ["tokenizer", "decoder", "events"])

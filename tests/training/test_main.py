@@ -31,7 +31,7 @@ def test_a_trained_checkpoint_can_be_exported(folder: Path, tmp_path: Path) -> N
     assert main(arguments(folder, "tokenizer", tokenizer, *sizes[0], "--mirror")) == 0
     assert main(arguments(folder, "decoder", model, *sizes[1], "--tokenizer", str(tokenizer))) == 0
     base = ("--model", str(model), "--tokenizer", str(tokenizer))
-    assert main(arguments(folder, "events", events, *base)) == 0
+    assert main(arguments(folder, "events", events, *base, "--timeframes", "60m,2h")) == 0
 
     record = json.loads((events / "training.json").read_text())
     assert record["trained"] == "events"
@@ -39,6 +39,11 @@ def test_a_trained_checkpoint_can_be_exported(folder: Path, tmp_path: Path) -> N
     assert {stretch["licence"] for stretch in record["training_data"]} == {"Apache-2.0", "MIT per README"}
     assert max(stretch["last"] for stretch in record["training_data"]) < SPLIT
     assert max(stretch["last"] for stretch in record["validation_data"]) < UNTIL
+    assert {stretch["timeframe"] for stretch in record["training_data"]} == {"1h", "2h"}
+    assert {
+        json.loads((part / "training.json").read_text())["price_limit"] for part in (tokenizer, model)
+    } == {10}
+    assert record["price_limit"] == 10
     assert record["steps_run"] == 4
     assert record["schedule"]["seed"] == 0
 
@@ -55,6 +60,7 @@ def test_a_trained_checkpoint_can_be_exported(folder: Path, tmp_path: Path) -> N
         (("--size", "tiny", "--until", "2020-01-01"), "must be later than --validation-from"),
         (("--size", "tiny", "--window", "5000"), "no stretch holds a window of 5000 candles"),
         (("--size", "tiny", "--resume"), "to resume from"),
+        (("--size", "tiny", "--timeframes", "1m"), "no usable candles of any symbol"),
         (("--size", "tiny", "--data", "nowhere"), "nowhere has neither candles_1h nor candles_1d"),
     ],
 )

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from market.event_channels import FLAGS, KNOWLEDGE_CHANNELS, align_events
-from market.normalise import normalise
+from market.normalise import CLIP, PRICES, normalise
 from market.time_features import time_features
-from market.types import BoolArray, Float32Array, Int64Array
+from market.types import BoolArray, Float32Array, Float64Array, Int64Array
 from training.data.stretches import Stretch, TrainingError
 
 HISTORY: Final = (0.25, 0.875)
@@ -21,6 +21,8 @@ HISTORY: Final = (0.25, 0.875)
 _MIRROR_SIGN: Final = np.array([-1, -1, -1, -1, 1, 1], np.float32)
 _MIRROR_ORDER: Final = [0, 2, 1, 3, 4, 5]
 
+_EVENNESS: Final = 0.3  # exponent of the number of windows of a timeframe
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -29,7 +31,7 @@ class Batch:
     Attributes
     ----------
     values : (B, L, 6) float32
-        Normalised by mean and spread of the history, clipped to ±5.
+        Normalised by mean and spread of the history; clipped to ±5, prices after it to the tokenizer's limit.
     stamp : (B, L, 5) int64
     cut : (B,) int64
         Length of the history; candles from there on are the future.
@@ -68,9 +70,14 @@ class Sampler:
     Attributes
     ----------
     stretches
-        Those shorter than `length` candles are not used; every start in the others is equally likely.
+        Those shorter than `length` candles are not used. A timeframe of n windows is drawn with a probability
+        proportional to n^0.3, so that hourly candles do not crowd out the daily ones (the exponent that
+        Conneau et al. 2020, "Unsupervised Cross-lingual Representation Learning at Scale", choose for
+        languages); its windows are equally likely.
     mirror
         Mirror half of the windows: negate prices, and exchange high and low.
+    price_limit
+        As in `cut_window`.
     """
 
     stretches: Sequence[Stretch]
@@ -78,6 +85,7 @@ class Sampler:
     rows: int
     seed: int
     mirror: bool = False
+    price_limit: float = CLIP
 
     def __post_init__(self) -> None:
         if not self._starts().sum():
@@ -101,24 +109,44 @@ class Sampler:
 
     def _draw(self, rng: np.random.Generator, mirror: bool) -> Batch:
         starts = self._starts()
-        ends = np.cumsum(starts)
         shortest, longest = (int(self.length * part) for part in HISTORY)
         windows = []
-        for number in rng.integers(ends[-1], size=self.rows):
-            index = int(np.searchsorted(ends, number, side="right"))
-            first = int(number - ends[index] + starts[index])
+        for index in rng.choice(len(starts), size=self.rows, p=self._probabilities(starts)):
+            first = int(rng.integers(starts[index]))
             cut = int(rng.integers(shortest, longest + 1))
             drop_volume, mirror_this = rng.random(2) < 0.5
             windows.append(
                 cut_window(
-                    self.stretches[index], first, self.length, cut, drop_volume, mirror and mirror_this
+                    self.stretches[index],
+                    first,
+                    self.length,
+                    cut,
+                    drop_volume=drop_volume,
+                    mirror=mirror and mirror_this,
+                    price_limit=self.price_limit,
                 )
             )
         return stack(windows)
 
+    def _probabilities(self, starts: Int64Array) -> Float64Array:
+        """Return the probability of each stretch, (stretches,), from the windows that begin in it."""
+        names = np.array([stretch.timeframe for stretch in self.stretches])
+        weights = starts.astype(np.float64)
+        for name in np.unique(names):
+            windows = weights[names == name].sum()
+            weights[names == name] *= windows ** (_EVENNESS - 1) if windows else 0.0
+        return np.asarray(weights / weights.sum())
+
 
 def cut_window(
-    stretch: Stretch, first: int, length: int, cut: int, drop_volume: bool = False, mirror: bool = False
+    stretch: Stretch,
+    first: int,
+    length: int,
+    cut: int,
+    *,
+    drop_volume: bool = False,
+    mirror: bool = False,
+    price_limit: float = CLIP,
 ) -> Batch:
     """Return the candles `first` to `first + length` of a stretch as a batch of one.
 
@@ -131,11 +159,16 @@ def cut_window(
         Zero volume and amount, as in a feed without them.
     mirror
         Negate prices, and exchange high and low.
+    price_limit
+        Magnitude at which normalised prices after the cut are clipped: that of the tokenizer's range. Those
+        before it are clipped to ±5, as in a forecast.
     """
     candles = stretch.candles[first : first + length].copy()
     if drop_volume:
         candles[:, 4:] = 0.0
-    values = normalise(candles[:cut]).apply(candles)
+    limits = np.full(candles.shape, CLIP)
+    limits[cut:, :PRICES] = price_limit
+    values = normalise(candles[:cut]).apply(candles, limits)
     if mirror:
         values = (values * _MIRROR_SIGN)[:, _MIRROR_ORDER]
     stamp = time_features(stretch.timestamps[first : first + length], stretch.instrument.model_time_zone)

@@ -29,6 +29,7 @@ from training.evaluation.forecasts import (
 )
 from training.evaluation.likelihood import event_likelihood_figures, held_out_windows, likelihood_figures
 from training.evaluation.origins import spaced_origins, surprise_origins
+from training.record import trained_price_limit
 
 DOLLAR_PAIRS: Final = ("EURUSD", "GBPUSD", "USDJPY")
 WIDTH_STEPS: Final = (1, 6)
@@ -106,8 +107,9 @@ def _sections(
     adapter = load_adapter(subject.adapter, checkpoint.decoder)
     adapted = KronosDecoder(checkpoint.decoder.config).eval()
     adapted.load_state_dict(merged(checkpoint.decoder, adapter))
-    windows = held_out_windows(held_out, start)
-    yield "Tokens", likelihood_figures(checkpoint, training, windows)
+    limit = trained_price_limit(checkpoint.tokenizer_source.folder)
+    windows = held_out_windows(held_out, start, limit)
+    yield "Tokens", likelihood_figures(checkpoint, training, windows, limit)
     yield "Event steps", event_likelihood_figures(checkpoint, adapted, events.encoder, windows)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"

@@ -11,6 +11,7 @@ from export.model.decoder import KronosDecoder
 from export.model.event_encoder import EventEncoder
 from export.model.tokenizer import KronosTokenizer
 from market.event_channels import channels
+from market.normalise import CLIP
 from market.types import Float64Array, Int64Array
 from training.data.stretches import Stretch
 from training.data.windows import Batch, Sampler, cut_window, stack
@@ -27,21 +28,26 @@ _ROWS: Final = 8
 _RELEASES: Final = channels("is_fomc", "is_cpi", "is_nfp")
 
 
-def held_out_windows(stretches: Sequence[Stretch], start: np.datetime64) -> list[Batch]:
+def held_out_windows(
+    stretches: Sequence[Stretch], start: np.datetime64, price_limit: float = CLIP
+) -> list[Batch]:
     """Return windows of `WINDOW` candles whose future begins at `start` or later.
 
-    The futures do not overlap, so that each candle is scored once.
+    The futures do not overlap, so that each candle is scored once. `price_limit` is as in `cut_window`.
     """
     windows = []
     for stretch in stretches:
         earliest = max(0, int(np.searchsorted(stretch.timestamps, start)) - CUT)
         firsts = range(earliest, len(stretch) - WINDOW + 1, WINDOW - CUT)
-        windows += [cut_window(stretch, first, WINDOW, CUT) for first in firsts]
+        windows += [cut_window(stretch, first, WINDOW, CUT, price_limit=price_limit) for first in firsts]
     return windows
 
 
 def likelihood_figures(
-    checkpoint: Checkpoint, training: Sequence[Stretch], windows: Sequence[Batch]
+    checkpoint: Checkpoint,
+    training: Sequence[Stretch],
+    windows: Sequence[Batch],
+    price_limit: float = CLIP,
 ) -> list[Figure]:
     """Return nats per token of the model and of two baselines, and their differences.
 
@@ -50,7 +56,7 @@ def likelihood_figures(
     smoothing that suits it best on the windows that are scored.
     """
     tokenizer = checkpoint.tokenizer
-    counts = _CandleCounts(tokenizer, training)
+    counts = _CandleCounts(tokenizer, training, price_limit)
     models, unigrams, bigrams = [], [], []
     with torch.no_grad():
         for batch in _grouped(windows):
@@ -108,8 +114,8 @@ def event_likelihood_figures(
 class _CandleCounts:
     """Counts of s1 after s1 and of s2 after its s1, as baselines of the likelihood of a candle's tokens."""
 
-    def __init__(self, tokenizer: KronosTokenizer, training: Sequence[Stretch]) -> None:
-        sampler = Sampler(training, WINDOW, _ROWS, seed=0)
+    def __init__(self, tokenizer: KronosTokenizer, training: Sequence[Stretch], price_limit: float) -> None:
+        sampler = Sampler(training, WINDOW, _ROWS, seed=0, price_limit=price_limit)
         previous_s1, next_s1, next_s2 = [], [], []
         with torch.no_grad():
             for batch in sampler.fixed(COUNTED // _ROWS):

@@ -24,8 +24,8 @@ from training.folding.code import (
 )
 
 # Constants of the encoder's and the decoder's channel that outweighs the others in the norms.
-_ENCODER_LEVEL: Final = 16.0
-_DECODER_LEVEL: Final = 8.0
+_ENCODER_LEVEL: Final = 32.0
+_DECODER_LEVEL: Final = 32.0
 
 
 @dataclass(frozen=True)

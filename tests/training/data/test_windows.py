@@ -61,6 +61,29 @@ def test_mean_and_spread_come_from_the_history_alone() -> None:
     assert window.values.abs().max() <= 5
 
 
+def test_prices_after_the_cut_reach_the_limit_of_the_tokenizer() -> None:
+    source = stretch(100)
+    spread = source.candles[:60, 3].std()
+    source.candles[60:, :4] += np.linspace(0, 60 * spread, 40)[:, None]
+    source.candles[60:, 4:] *= 1e6
+    source.candles[10, :4] -= 30 * spread
+    narrow = cut_window(source, 0, 100, 60).values[0]
+    wide = cut_window(source, 0, 100, 60, price_limit=10.0).values[0]
+    assert torch.equal(narrow, wide.clamp(-5, 5))
+    assert narrow[60:, 3].max() == 5
+    assert wide[60:, 3].max() == 10
+    assert wide[:60].abs().max() == 5
+    assert wide[60:, 4:].max() == 5
+
+
+def test_a_timeframe_of_few_windows_is_drawn_more_often_than_its_share() -> None:
+    stretches = [stretch(1063, timeframe="1h"), stretch(563, timeframe="1h"), stretch(78, timeframe="1d")]
+    sampler = Sampler(stretches, 64, 4000, seed=0)
+    stamps = sampler.batch(0).stamp.numpy()
+    daily = (stamps[:, 0, 1] == stamps[:, 1, 1]).mean()  # the same hour in every candle
+    assert daily == pytest.approx(15**0.3 / (15**0.3 + 1500**0.3), abs=0.03)
+
+
 def test_dropped_volume_and_amount_are_zero() -> None:
     values = cut_window(stretch(100), 0, 100, 60, drop_volume=True).values[0]
     assert not values[:, 4:].any()

@@ -32,7 +32,7 @@ def test_each_quantity_has_its_most_significant_bits_and_as_many_cells_as_they_n
     config = replace(SIZES["demo"].tokenizer, s1_bits=s1_bits, s2_bits=s2_bits)
     code = fitted_code(config, np.random.default_rng(0).normal(size=(500, 6)))
     assert len(code.bits) == s1_bits + s2_bits
-    assert len(code.fine_positions()) == 3
+    assert len(code.fine_positions()) == 4
     for quantity in Quantity:
         positions = code.coarse_positions(quantity)
         assert [code.bits[i] for i in positions] == [CodeBit(quantity, k) for k in range(len(positions))]

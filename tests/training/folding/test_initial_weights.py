@@ -8,7 +8,7 @@ import torch
 from export.model.checkpoint import randomise
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
-from training.folding import fits, fold
+from training.folding import PRICE_LIMIT, fits, fold
 
 LARGE_ENOUGH = SIZES["demo"].tokenizer
 
@@ -50,27 +50,37 @@ def test_untrained_it_rounds_finer_than_a_trained_one_does(bits: tuple[int, int]
     assert close < 0.015
     assert opened < 0.03  # from the close before
     assert max(high, low) < 0.03
-    assert max(volume, amount) < 0.25
+    assert max(volume, amount) < 0.35
 
 
 def test_a_close_is_never_rounded_beyond_its_cell() -> None:
-    values = np.linspace(-4.9, 4.9, 3001)
+    values = np.linspace(-0.98 * PRICE_LIMIT, 0.98 * PRICE_LIMIT, 3001)
     tokenizer = folded()
     with torch.no_grad():
         # One by one, each as a window of its own: nothing but its own bits tells a close.
         rows = closes(values).transpose(0, 1)
         rebuilt = tokenizer.decode(*tokenizer.encode(rows))[:, 0, 3].numpy()
-    cell = 0.023 * np.sqrt(1 + (values / 1.5) ** 2)
-    assert (np.abs(rebuilt - values) < 1.5 * cell).all()
+    cell = 0.0113 * np.sqrt(1 + (values / 0.94) ** 2)
+    assert (np.abs(rebuilt - values) < 2 * cell).all()
+
+
+def test_a_path_beyond_the_clip_of_a_history_is_not_held_at_it() -> None:
+    falling = np.linspace(-4.0, -9.5, 100)
+    tokenizer = folded()
+    with torch.no_grad():
+        rebuilt = tokenizer.decode(*tokenizer.encode(closes(falling)))[0, :, 3].numpy()
+    assert rebuilt[-1] < -9
+    assert len(np.unique(rebuilt.round(2))) > 30
 
 
 def test_neighbouring_closes_differ_in_one_bit() -> None:
     tokenizer = folded()
     with torch.no_grad():
-        signs = tokenizer.quantiser_input(closes(np.linspace(-4.9, 4.9, 20_001))) > 0
+        sweep = np.linspace(-0.98 * PRICE_LIMIT, 0.98 * PRICE_LIMIT, 20_001)
+        signs = tokenizer.quantiser_input(closes(sweep)) > 0
     changed = (signs[0, 1:] != signs[0, :-1]).sum(dim=1)
     assert changed.max() == 1
-    assert changed.sum() > 240  # of 255 edges, those beyond the sweep left out
+    assert changed.sum() > 500  # of 511 edges, those beyond the sweep left out
 
 
 def test_the_code_is_kept_and_the_rest_is_trained() -> None:
