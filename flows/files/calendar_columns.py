@@ -10,6 +10,7 @@ from flows.files.candle_columns import given_columns
 from flows.files.column_names import CALENDAR, found, normal_name
 from flows.files.errors import TableError
 from flows.files.options import ReadOptions
+from flows.files.presets import preset_of
 from flows.files.providers import calendar_provider, provider_calendar, with_event_types
 from flows.files.time_columns import time_columns
 from flows.files.written_times import joined_texts
@@ -63,16 +64,16 @@ def calendar_columns(frame: pl.DataFrame, options: ReadOptions, known: tuple[str
         rows = provider_calendar(renamed, provider)
         return CalendarColumns(_without_words(rows), provider.name, {}, ())
     own = {"event_time", "title"} <= set(frame.columns)
-    rows, sources = (renamed, given) if own else _named(renamed, options)
+    rows, sources, notes = (renamed, given, []) if own else _named(renamed, options)
     unused = [name for name in rows.columns if name not in known]
-    notes = [f"columns that are not used: {', '.join(name or '(without a name)' for name in unused)}"]
-    return CalendarColumns(
-        _without_words(rows.drop(unused)), options.preset, sources, tuple(notes if unused else ())
-    )
+    if unused:
+        shown = ", ".join(name or "(without a name)" for name in unused)
+        notes = [f"columns that are not used: {shown}", *notes]
+    return CalendarColumns(_without_words(rows.drop(unused)), options.preset, sources, tuple(notes))
 
 
-def _named(frame: pl.DataFrame, options: ReadOptions) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return a file's calendar under our names by known names, with types of events, and the names it had."""
+def _named(frame: pl.DataFrame, options: ReadOptions) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
+    """Return a file's calendar under our names, with types of events, the names it had, and notes."""
     by_name = {normal_name(name): name for name in reversed(frame.columns)}
     sources = {ours: columns[0] for ours, names in CALENDAR.items() if (columns := found(names, by_name))}
     times = ["event_time"] if "event_time" in frame.columns else time_columns(frame, by_name)
@@ -87,6 +88,9 @@ def _named(frame: pl.DataFrame, options: ReadOptions) -> tuple[pl.DataFrame, dic
         )
     if "currency" not in sources and "country" in sources and _are_currencies(frame[sources["country"]]):
         sources["currency"] = sources.pop("country")
+    preset, notes = preset_of(options, "calendar"), list[str]()
+    if preset is not None and preset.blanks_repeat and len(times) == 2:
+        frame, notes = _with_repeated_times(frame, *times)
     used = {*sources.values(), *times}
     rows = frame.select(
         *(pl.col(theirs).alias(ours) for ours, theirs in sources.items()),
@@ -99,7 +103,25 @@ def _named(frame: pl.DataFrame, options: ReadOptions) -> tuple[pl.DataFrame, dic
     if options.preset is not None:
         rows = rows.with_columns(source=pl.lit(options.preset))
     theirs = {"event_time": " and ".join(times), **sources}
-    return rows, {ours: options.columns.get(ours, name) for ours, name in theirs.items()}
+    return rows, {ours: options.columns.get(ours, name) for ours, name in theirs.items()}, notes
+
+
+def _with_repeated_times(frame: pl.DataFrame, date: str, time: str) -> tuple[pl.DataFrame, list[str]]:
+    """Return a calendar whose blank dates and times of day are those of the row above, and a note on them.
+
+    A time of day is carried within its date alone.
+    """
+    given = frame.select(
+        pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in (date, time)
+    )
+    dates = given[date].forward_fill()
+    filled = given.with_columns(dates, pl.col(time).forward_fill().over(dates.rle_id()))
+    carried = sum(before != after for before, after in zip(given.rows(), filled.rows(), strict=True))
+    if not carried:
+        return frame, []
+    return frame.with_columns(filled), [
+        f"{carried:,} rows without a date or a time of day have that of the row above"
+    ]
 
 
 def _are_currencies(values: pl.Series) -> bool:

@@ -22,6 +22,8 @@ class Preset:
         Order of the numbers in dates; None if that differs.
     local_epochs
         Whether Unix times are the clock of its server instead of UTC.
+    blanks_repeat
+        Whether a row of a calendar without date or time of day has that of the row above.
     note
         What a user should know of its candles.
     """
@@ -30,6 +32,7 @@ class Preset:
     timezone: str | None = None
     date_order: DateOrder | None = None
     local_epochs: bool = False
+    blanks_repeat: bool = False
     note: str | None = None
 
 
@@ -44,7 +47,7 @@ PRESETS: Final[Mapping[PresetName, Preset]] = {
         note="akshare gives the volume of shares in lots of 100 for some functions and in shares for others; "
         "load one symbol from one of them",
     ),
-    "forexfactory": Preset(frozenset({"calendar"}), date_order="mdy"),
+    "forexfactory": Preset(frozenset({"calendar"}), date_order="mdy", blanks_repeat=True),
     "finnhub": Preset(frozenset({"candles", "calendar"}), timezone="UTC"),
     "fred": Preset(frozenset({"indicators"}), timezone="UTC"),
 }

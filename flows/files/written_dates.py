@@ -8,12 +8,10 @@ from typing import Final
 from flows.files.errors import TableError
 from flows.files.options import ORDER_WORDS, DateOrder
 
-_MONTHS: Final = {
-    name: number
-    for number, name in enumerate(
-        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
-    )
-}
+_MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
 _YEAR_FIRST: Final = (
     re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})"),
     re.compile(r"(\d{4})()(\d{2})(\d{2})"),
@@ -23,6 +21,10 @@ _NUMBERS: Final = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
 _WEEKDAY: Final = re.compile(r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]?\s+", re.IGNORECASE)
 _MONTH_FIRST: Final = re.compile(r"([a-z]{3,9})\.?[\s-]+(\d{1,2}),?[\s-]+(\d{4})", re.IGNORECASE)
 _DAY_FIRST: Final = re.compile(r"(\d{1,2})[\s-]+([a-z]{3,9})\.?,?[\s-]+(\d{4}|\d{2})", re.IGNORECASE)
+_FOREIGN: Final = (
+    re.compile(r"\d{1,2}[.\s-]+(?:de\s+)?([^\W\d_]{3,})\.?,?[\s-]+(?:de\s+)?(?:\d{4}|\d{2})"),
+    re.compile(r"([^\W\d_]{3,})\.?[\s-]+\d{1,2}\.?,?[\s-]+\d{4}"),
+)
 _CENTURY: Final = 70  # years of two digits from here on are of the 20th century, as POSIX has it
 
 
@@ -40,10 +42,12 @@ def read_dates(texts: Iterable[str], order: DateOrder | None = None) -> dict[str
     Raises
     ------
     TableError
-        The order of the numbers is unsure, or no order fits every date; the message shows the readings.
+        The order of the numbers is unsure, or no order fits every date; the message shows the readings. Or a
+        month has a name that is not English.
     """
     texts = list(texts)
     found = {text: day for text in texts if (day := _certain_date(text)) is not None}
+    _refuse_foreign_months(text for text in texts if text not in found)
     open_texts = [text for text in texts if text not in found and _NUMBERS.fullmatch(text)]
     if not open_texts:
         return found
@@ -73,6 +77,17 @@ def _certain_date(text: str) -> date | None:
     if found := _DAY_FIRST.fullmatch(words):
         return _date(_full_year(found[3]), _month(found[2]), int(found[1]))
     return None
+
+
+def _refuse_foreign_months(texts: Iterable[str]) -> None:
+    for text in texts:
+        words = _WEEKDAY.sub("", text, count=1)
+        found = next((found for pattern in _FOREIGN if (found := pattern.fullmatch(words))), None)
+        if found is not None and not _month(found[1]):
+            raise TableError(
+                f"the month of the date {text!r} has no English name, and names of other languages are not "
+                "read: write its dates with numbers, such as 2024-01-31, or export the file in English"
+            )
 
 
 def _order(texts: Sequence[str]) -> DateOrder:
@@ -112,7 +127,9 @@ def _full_year(digits: str) -> int:
 
 
 def _month(name: str) -> int:
-    return _MONTHS.get(name[:3].lower(), 0)
+    """Return the number of an English month, in full or shortened to three letters and more; else 0."""
+    letters = name.lower()
+    return next((number for number, month in enumerate(_MONTHS, 1) if month.startswith(letters)), 0)
 
 
 def _date(year: int, month: int, day: int) -> date | None:

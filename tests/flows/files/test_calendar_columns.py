@@ -75,6 +75,31 @@ def test_words_in_place_of_a_time_leave_the_date(tmp_path: Path) -> None:
     ]
 
 
+def test_blank_dates_and_times_of_forexfactory_are_those_of_the_row_above(tmp_path: Path) -> None:
+    lines = [
+        "Date,Time,Currency,Event,Forecast",
+        "06-12-2024,8:30am,USD,CPI m/m,0.1%",
+        ",,USD,Core CPI m/m,0.3%",
+        ",2:00pm,USD,Federal Funds Rate,5.50%",
+        "06-12-2024,,USD,FOMC Statement,",  # the date is written again
+        "06-13-2024,,CNY,Bank Holiday,",  # another day: no time is carried
+        ",,JPY,Bank Holiday,",
+    ]
+    file = read(tmp_path, "\n".join([*lines, ""]), preset="forexfactory", **NEW_YORK)
+    times = {title: at for title, at in file.rows.select("title", "event_time").rows() if "Bank" not in title}
+    assert times == {
+        "CPI m/m": RELEASE,
+        "Core CPI m/m": RELEASE,
+        "Federal Funds Rate": datetime(2024, 6, 12, 18, tzinfo=UTC),
+        "FOMC Statement": datetime(2024, 6, 12, 18, tzinfo=UTC),
+    }
+    holidays = file.rows.filter(title="Bank Holiday").select("event_time", "time_known").rows()
+    assert holidays == [(datetime(2024, 6, 13, tzinfo=UTC), False)] * 2
+    assert file.notes == ("4 rows without a date or a time of day have that of the row above",)
+    with pytest.raises(TableError, match="event_time is missing"):
+        read(tmp_path, "\n".join([lines[0], lines[2], lines[1]]), preset="forexfactory", **NEW_YORK)
+
+
 def test_what_was_understood_and_what_was_not_used(tmp_path: Path) -> None:
     file = read(tmp_path, INVESTING, preset="investing", **NEW_YORK)
     assert file.notes == ("columns that are not used: id, zone",)

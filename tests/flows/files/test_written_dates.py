@@ -28,6 +28,7 @@ SECOND = date(2024, 1, 2)
         "02-Jan-24",
         "Tue, 02 Jan 2024",
         "Tuesday 2 January 2024",
+        "2 JANU 2024",
         "02.01.2024",
     ],
 )
@@ -40,6 +41,23 @@ def test_forms_with_one_reading(text: str) -> None:
 )
 def test_what_is_no_date(text: str) -> None:
     assert read_dates([text], "dmy") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12 März 2024",
+        "12. Dez. 2024",
+        "3 marraskuu 2024",  # the Finnish November
+        "Avr 12, 2024",
+        "12 de enero de 2024",
+        "12-мар-24",
+        "12 mars 2024",
+    ],
+)
+def test_a_month_in_another_language_is_refused(text: str) -> None:
+    with pytest.raises(TableError, match=f"the month of the date '{text}' has no English name"):
+        read_dates(["2024-01-02", text])
 
 
 @pytest.mark.parametrize(
