@@ -28,6 +28,7 @@ from tests.helpers.stored import (
 PRED_LEN = 12
 LOOKBACK = 40
 SLASHED = "XBT/USDT:USDT"
+ALIAS = "XBTUSDTM"
 
 
 @dataclass
@@ -78,6 +79,9 @@ def page(
         connect(url, autocommit=True) as connection,
     ):
         add_symbol(connection, SLASHED)
+        connection.execute(
+            "UPDATE instruments SET aliases = %s, tick_size = 0.125 WHERE symbol = %s", ([ALIAS], SLASHED)
+        )
         add_candles(connection, "EURUSD", "1h", 120)
         add_candles(connection, "EURUSD", "1d", 60)
         add_candles(connection, "SPY", "1d", 80)

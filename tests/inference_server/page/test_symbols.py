@@ -1,5 +1,6 @@
 """Symbols that hold what a path or a query has a use for: every route answers to them, and the page too."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sql.connect import connect
 from tests.helpers.databases import temporary_copy
 from tests.helpers.serving import LOOPBACK
 from tests.helpers.stored import NOW, add_symbol
-from tests.inference_server.page.conftest import SLASHED, Watched
+from tests.inference_server.page.conftest import ALIAS, SLASHED, Watched
 
 SYMBOLS = [
     "BTC/USDT",
@@ -116,4 +117,12 @@ def test_the_page_shows_and_runs_a_symbol_with_a_slash(page: str, watched: Watch
     watched.tab.goto(address)  # as a link that somebody keeps
     watched.shown(f"{SLASHED} 1h")
     assert watched.tab.input_value("#symbol") == SLASHED
+    assert watched.console == []
+
+
+def test_the_page_takes_an_alias_and_shows_the_decimals_of_the_tick_size(page: str, watched: Watched) -> None:
+    watched.tab.goto(f"{page}/#symbol={ALIAS}&timeframe=1h")
+    watched.shown(f"{SLASHED} 1h")
+    assert watched.tab.input_value("#symbol") == SLASHED
+    assert re.search(r"Last close\s+[\d,]+\.\d{3}\s", watched.tab.inner_text("#facts"))
     assert watched.console == []
