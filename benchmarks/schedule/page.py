@@ -40,7 +40,7 @@ def page(minutes: int, runs: Sequence[ScheduledRun], wrong: Sequence[str], watch
         f"- Forecasts: {sum(run.rows or 0 for run in runs)} of {wanted} stored. All of a candle's were there "
         f"{stored} after its close.",
         "- The table has the seconds from when a run was due until it began and ended, and from the close of "
-        "the candle until all its rows were there.",
+        "the candle until all its rows were there. A worker takes a run some seconds before it is due.",
         f"- The machine's load average was {min(watch.loads):.1f} to {max(watch.loads):.1f}.",
         "",
         "| deployment | due, UTC | began | ended | states | rows | all rows |",
