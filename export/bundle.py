@@ -21,7 +21,7 @@ from export.errors import ExportError
 from export.graph import cache_layouts
 from export.int8 import write_probe
 from export.model.adapter import Adapter
-from export.model.checkpoint import Checkpoint, trained_clock, training_span
+from export.model.checkpoint import Checkpoint, trained_clock, training_span, training_timeframes
 from export.model.event_encoder import TrainedEvents
 from export.onnx_export import (
     OPSET,
@@ -233,6 +233,7 @@ def _manifest(plan: Plan, folder: Path, parity: dict[str, float], name: str) -> 
         has_adapter=plan.adapter is not None,
         model_clock=plan.model_clock or trained_clock(checkpoint.decoder_source.folder),
         training_span=_training_span(plan),
+        training_timeframes=training_timeframes(checkpoint.decoder_source.folder),
     )
 
 

@@ -71,6 +71,8 @@ class WarningCode(StrEnum):
     """The flow used fewer candles than configured, so that the last close is not clipped."""
     MODEL_CLOCK = "model-clock"
     """The time fields are of another clock than the one that the checkpoint was trained with."""
+    UNTRAINED_TIMEFRAME = "untrained-timeframe"
+    """Few or none of the candles that the model was trained on are of the timeframe."""
     ENVELOPE_FLOOR = "envelope-floor"
     """Quantiles below zero, of a price that cannot be below zero, were raised to zero."""
     QUANTILES_BEYOND_PATHS = "quantiles-beyond-paths"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -138,6 +139,29 @@ def training_span(folders: Iterable[Path]) -> tuple[str, str] | None:
         return None
     first, last = min(part["first"] for part in parts), max(part["last"] for part in parts)
     return _second(first), _second(last)
+
+
+def training_timeframes(decoder: Path) -> dict[str, int] | None:
+    """Return how many candles of each timeframe a decoder was trained on, the largest number first.
+
+    Those of the tokenizer and the events do not count: the decoder decides how far a price moves in a candle.
+
+    Returns
+    -------
+    dict or None
+        By timeframe; None where the folder has no `training.json` with candles.
+
+    Raises
+    ------
+    CheckpointError
+        The record cannot be read.
+    """
+    record = _training_record(decoder)
+    candles: Counter[str] = Counter()
+    for part in (record or {}).get("training_data", []):
+        if "timeframe" in part and "candles" in part:
+            candles[part["timeframe"]] += part["candles"]
+    return dict(candles.most_common()) or None
 
 
 def _second(timestamp: str) -> str:

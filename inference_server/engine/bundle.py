@@ -147,6 +147,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """IANA zone of the time fields in training, or `INSTRUMENTS_CLOCK`; None where it is unknown."""
     training_span: TrainingSpan | None = None
     """The candles that the weights were trained or validated on; None where it is unknown."""
+    training_timeframes: dict[str, int] | None = None
+    """Candles that the decoder was trained on, by timeframe; None where it is unknown."""
     accuracy: Accuracy | None = None
     """What the precision costs; None in float32, and where it was not measured."""
 

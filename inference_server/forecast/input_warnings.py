@@ -1,4 +1,6 @@
-"""Returns warnings about the inputs of a forecast: sampling, scale, clipping, clock and sliding context."""
+"""Returns warnings about the inputs of a forecast: sampling, scale, clipping, clock, timeframe, context."""
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,9 @@ from market.warning_codes import WarningCode, warning
 
 FEWEST_PATHS = 9
 """Sample paths that p10 and p90 need; of fewer they are the lowest and the highest path."""
+
+FEWEST_OF_TIMEFRAME = 0.1
+"""Share of the candles of a training below which a model hardly knows a timeframe."""
 
 _CLOSE = FEATURES.index("close")
 _PRICES = _CLOSE + 1
@@ -166,6 +171,30 @@ def clock_warnings(
             WarningCode.MODEL_CLOCK,
             f"the model's time fields are read in {used}, and this checkpoint was trained with {expected}: "
             f"ask with time_zone {expected}, or set the instrument's model_time_zone",
+        )
+    ]
+
+
+def timeframe_warnings(trained: Mapping[str, int] | None, timeframe: str) -> list[str]:
+    """Return a warning if few or none of the candles that a model was trained on are of the timeframe.
+
+    Parameters
+    ----------
+    trained
+        The manifest's `training_timeframes`; None where they are unknown.
+    """
+    if trained is None or trained.get(timeframe, 0) >= FEWEST_OF_TIMEFRAME * sum(trained.values()):
+        return []
+    share = trained.get(timeframe, 0) / sum(trained.values())
+    extent = f"only {share:.1%} of the" if share else "none of the"
+    used = ", ".join(
+        name for name, count in trained.items() if count >= FEWEST_OF_TIMEFRAME * sum(trained.values())
+    )
+    return [
+        warning(
+            WarningCode.UNTRAINED_TIMEFRAME,
+            f"{extent} candles that this model was trained on are of {timeframe}, most are of {used}: the "
+            f"width of the envelope is uncertain; forecast {used}, or train on {timeframe}",
         )
     ]
 

@@ -17,6 +17,7 @@ from inference_server.forecast.input_warnings import (
     sampling_warnings,
     scale_warnings,
     sliding_warnings,
+    timeframe_warnings,
 )
 from inference_server.forecast.sources import Sources
 from inference_server.forecast.validation import check_event_schema, check_prices
@@ -88,6 +89,7 @@ def prepare(
     zone = model_clock(request, instrument)
     at_hand = sources.at_hand.get(request.symbol, instrument)
     warnings += clock_warnings(manifest.model_clock, zone, at_hand, window.timestamps, request.time_zone)
+    warnings += timeframe_warnings(manifest.training_timeframes, request.timeframe)
     warnings += scale_warnings(window.features, request.upstream_scale)
     warnings += clip_warnings(window.features, request.upstream_scale)
     warnings += sampling_warnings(request)

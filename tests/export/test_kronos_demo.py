@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from export.model.adapter import load_adapter
-from export.model.checkpoint import Checkpoint, load_checkpoint, trained_clock, training_span
+from export.model.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    trained_clock,
+    training_span,
+    training_timeframes,
+)
 from export.model.event_encoder import load_events
 from export.model.sizes import SIZES
 
@@ -35,6 +41,13 @@ def test_its_clock_is_known() -> None:
 def test_its_training_span_is_known() -> None:
     folders = [DEMO, DEMO / "model", DEMO / "tokenizer"]
     assert training_span(folders) == ("2012-05-17T05:00:00Z", "2021-12-31T23:00:00Z")
+
+
+def test_it_was_trained_on_hourly_candles_and_hardly_on_daily_ones() -> None:
+    candles = training_timeframes(DEMO / "model")
+    assert candles is not None
+    assert list(candles) == ["1h", "1d"]
+    assert candles["1d"] < 0.1 * candles["1h"]
 
 
 def test_it_is_small() -> None:

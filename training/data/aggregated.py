@@ -75,4 +75,5 @@ def _coarse(instrument: Instrument, timeframe: str, source: str, rows: pl.DataFr
     rows = rows.sort("ts")
     stamps = rows["ts"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
     features = rows.select(pl.col(name).cast(pl.Float64) for name in FEATURES).to_numpy()
-    return as_frame({instrument.symbol: aggregate(instrument, timeframe, source, stamps, features)})
+    coarse = aggregate(instrument, timeframe, source, stamps, features)
+    return as_frame({instrument.symbol: coarse}).select(CANDLES.keys())

@@ -13,6 +13,7 @@ from export.model.checkpoint import (
     resolve,
     trained_clock,
     training_span,
+    training_timeframes,
 )
 from export.model.decoder import KronosDecoder
 from export.model.sizes import SIZES
@@ -164,6 +165,16 @@ def test_the_span_of_the_trainings_is_from_their_first_candle_to_their_last(tmp_
     assert training_span(folders) == ("2020-01-02T03:00:00Z", "2021-03-01T05:00:00Z")
     assert training_span(folders[:1]) == ("2020-01-02T03:00:00Z", "2020-12-31T23:00:00Z")
     assert training_span([tmp_path / "nothing"]) is None
+
+
+def test_the_candles_of_a_training_are_counted_by_timeframe(tmp_path: Path) -> None:
+    parts = [("1d", 500), ("1h", 4000), ("1h", 2000), ("4h", 1500)]
+    data = [{"timeframe": timeframe, "candles": candles} for timeframe, candles in parts]
+    (tmp_path / "training.json").write_text(json.dumps({"trained": "decoder", "training_data": data}))
+    found = training_timeframes(tmp_path)
+    assert found is not None
+    assert list(found.items()) == [("1h", 6000), ("4h", 1500), ("1d", 500)]
+    assert training_timeframes(tmp_path / "nothing") is None
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from inference_server.forecast.input_warnings import (
     clock_warnings,
     sampling_warnings,
     scale_warnings,
+    timeframe_warnings,
 )
 from inference_server.schemas import ForecastSettings
 from market.candles import candle_features
@@ -127,3 +128,28 @@ def test_a_clock_that_only_the_table_knows_is_said_unless_one_is_asked_for() -> 
 def test_dates_are_the_same_on_every_clock() -> None:
     days = np.arange("2024-06-03", "2024-07-03", dtype="datetime64[D]").astype("datetime64[us]")
     assert clock_warnings("UTC", "Asia/Shanghai", SHANGHAI, days) == []
+
+
+@pytest.mark.parametrize(
+    ("trained", "timeframe", "expected"),
+    [
+        (None, "1d", None),
+        ({"1h": 900, "1d": 100}, "1h", None),
+        ({"1h": 900, "1d": 100}, "1d", None),
+        ({"1h": 901, "1d": 99}, "1d", "only 9.9% of the candles that this model was trained on are of 1d"),
+        ({"1h": 600, "4h": 400}, "5m", "none of the candles that this model was trained on are of 5m"),
+    ],
+)
+def test_a_timeframe_that_the_model_hardly_knows_is_said(
+    trained: dict[str, int] | None, timeframe: str, expected: str | None
+) -> None:
+    found = timeframe_warnings(trained, timeframe)
+    assert len(found) == (expected is not None)
+    assert all(text.startswith("untrained-timeframe: ") and expected in text for text in found if expected)
+
+
+def test_the_timeframes_to_forecast_instead_are_named() -> None:
+    (text,) = timeframe_warnings({"1h": 600, "4h": 350, "1d": 50}, "1d")
+    assert text.endswith(
+        "most are of 1h, 4h: the width of the envelope is uncertain; forecast 1h, 4h, or train on 1d"
+    )
