@@ -23,12 +23,12 @@ def queries() -> list[str]:
 
 @cache
 def modules(*parts: str) -> dict[Path, ast.Module]:
-    """Return the parsed modules of the product that import `sql.loading`."""
+    """Return the parsed modules of the product that load queries, or name them for `load_rows`."""
+    texts = {path: path.read_text(encoding="utf-8") for part in parts for path in (ROOT / part).rglob("*.py")}
     return {
-        path: ast.parse(path.read_text(encoding="utf-8"))
-        for part in parts
-        for path in (ROOT / part).rglob("*.py")
-        if "from sql.loading import" in path.read_text(encoding="utf-8")
+        path: ast.parse(text)
+        for path, text in texts.items()
+        if "from sql.loading import" in text or "import load_rows" in text
     }
 
 
