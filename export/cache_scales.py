@@ -2,7 +2,8 @@
 
 GroupQueryAttention rounds what it appends to a cache with one scale for each channel of each head, which are
 constants of the graph. They come from the largest keys and values of the decoder in torch on histories of
-candles and on random tokens: a market that is unlike all of those candles has other tokens.
+candles and on random tokens at random times: a market that is unlike all of those candles has other tokens,
+and candles of another timeframe have other minutes.
 
 Rotation turns a pair of a key's channels by an angle that depends on the place in the context, so both have
 the scale of the pair's length.
@@ -28,7 +29,7 @@ from export.caches import Scales
 from export.int8 import LARGEST_INT8
 from export.model.adapter import Adapter, merged
 from export.model.checkpoint import Checkpoint
-from export.model.decoder import KronosDecoder
+from export.model.decoder import TIME_FIELDS, KronosDecoder
 from export.model.event_encoder import EventEncoder
 from export.onnx_export import export_encoder
 from inference_server.engine.bundle import ENCODE_FILE
@@ -38,7 +39,7 @@ WINDOWS: Final = 30
 """Histories of candles."""
 
 RANDOM_WINDOWS: Final = 10
-"""Sequences of random tokens."""
+"""Sequences of random tokens and times."""
 
 MARGIN: Final = 1.25
 """How much larger than the largest value found a value may be before it is cut off."""
@@ -88,7 +89,7 @@ def measure_cache_scales(
         *(torch.from_numpy(x[:, : shape.lookback]) for x in (tokens.s1, tokens.s2, tokens.stamp))
     )
     generator = torch.Generator().manual_seed(0)
-    sequences = [real, _random_tokens(decoder, real.stamp, generator)]
+    sequences = [real, _random_sequences(decoder, shape.lookback, generator)]
     largest = _Largest(decoder)
     for sequence in sequences:
         largest.run(decoder, sequence, None)
@@ -102,13 +103,11 @@ def measure_cache_scales(
     return largest.scales()
 
 
-def _random_tokens(decoder: KronosDecoder, stamp: Tensor, generator: torch.Generator) -> _Sequences:
-    config, stamp = decoder.config, stamp[:RANDOM_WINDOWS]
-    s1, s2 = (
-        torch.randint(2**bits, stamp.shape[:2], generator=generator)
-        for bits in (config.s1_bits, config.s2_bits)
-    )
-    return _Sequences(s1, s2, stamp)
+def _random_sequences(decoder: KronosDecoder, length: int, generator: torch.Generator) -> _Sequences:
+    sizes = [2**decoder.config.s1_bits, 2**decoder.config.s2_bits, *(size for _, size in TIME_FIELDS)]
+    shape = (RANDOM_WINDOWS, length)
+    s1, s2, *fields = (torch.randint(size, shape, generator=generator) for size in sizes)
+    return _Sequences(s1, s2, torch.stack(fields, dim=-1))
 
 
 def _random_events(encoder: EventEncoder, sequence: _Sequences, generator: torch.Generator) -> Tensor:

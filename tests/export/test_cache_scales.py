@@ -1,5 +1,7 @@
 """Scales of 8-bit caches: they hold every key, at any place in the context, and every value that was met."""
 
+import copy
+
 import pytest
 import torch
 
@@ -41,6 +43,17 @@ def test_keys_and_values_fit_at_every_place(tiny_checkpoint: Checkpoint, candles
         # Other tokens than those measured may be a little beyond, which the margin is for.
         assert steps.abs().max() <= LARGEST_INT8
         assert steps.abs().max() > LARGEST_INT8 / MARGIN / 4
+
+
+def test_minutes_that_hourly_candles_never_have_count_too(tiny_checkpoint: Checkpoint, candles) -> None:  # type: ignore[no-untyped-def]
+    """Candles of five minutes have them, and the scales are the same for every timeframe."""
+    before = measure_cache_scales(tiny_checkpoint, 512, candles)
+    changed = copy.deepcopy(tiny_checkpoint)
+    with torch.no_grad():
+        minutes = changed.decoder.time_emb.get_parameter("minute_embed.weight")
+        minutes[1:30].mul_(100)  # shares open at half past
+    after = measure_cache_scales(changed, 512, candles)
+    assert (after[0].value != before[0].value).any()
 
 
 def test_events_widen_what_they_enlarge(tiny_checkpoint: Checkpoint, candles) -> None:  # type: ignore[no-untyped-def]
