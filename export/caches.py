@@ -9,10 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.onnx import ops
 
-from export.functions import CAUSAL_ATTENTION
+from export.functions import (
+    HISTORY_ATTENTION,
+    PREFIX_ATTENTION,
+    PREFIX_ATTENTION_8,
+    STEP_ATTENTION,
+    STEP_ATTENTION_8,
+    Operator,
+)
 
 QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
-_KEY_SCALE = 12  # its input with the scales of an 8-bit key cache; those of the value cache follow
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -49,6 +55,12 @@ class StepCache:
         query = qkv[0]
         assert query is not None
         past = self.past[len(self.present) // 2]
+        if kind.rotary is not None and query.dtype == torch.float32:
+            operator = STEP_ATTENTION if kind.scales is None else STEP_ATTENTION_8
+            given = [query, *past, self.seqlens_k, self.total, *kind.rotary]
+            out, *present = _own_operator(operator, given, size, past, kind)
+            self.present += present
+            return out
         inputs = [*qkv, *past, self.seqlens_k, self.total, *(kind.rotary or ())]
         out, *present = _group_query_attention(
             inputs, [*query.shape[:2], size], past, kind, rotates=kind.rotary is not None
@@ -80,21 +92,18 @@ class HistoryCache:
         assert packed is not None
         start = torch.zeros(1, dtype=torch.int64)
         query, key, value = rotated(packed, kind, start)
-        by_head = [_by_head(query, kind.heads), *self.keep(key, value, kind, self.padding)]
-        out = ops.symbolic(
-            f"{CAUSAL_ATTENTION.domain}::{CAUSAL_ATTENTION.name}",
-            [*by_head, self.mask],
-            {"scale": kind.scale},
+        self.keep(key, value, kind, self.padding)
+        return ops.symbolic(
+            HISTORY_ATTENTION.qualified,
+            [query, key, value, self.mask],
+            {"heads": kind.heads, "scale": kind.scale},
             dtype=query.dtype,
-            shape=by_head[0].shape,
+            shape=query.shape,
             version=1,
         )
-        return out.transpose(1, 2).flatten(2)
 
-    def keep(
-        self, key: Tensor, value: Tensor, kind: AttentionKind, padding: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Add keys and values (1, S, size) of a layer to the present caches; return them by head."""
+    def keep(self, key: Tensor, value: Tensor, kind: AttentionKind, padding: int = 0) -> None:
+        """Add keys and values (1, S, size) of a layer to the present caches."""
         key, value = _by_head(key, kind.heads), _by_head(value, kind.heads)
         exact = [_padded(key, padding), _padded(value, padding)]
         if kind.scales is None:
@@ -102,7 +111,6 @@ class HistoryCache:
         else:
             self.present += [_rounded(exact[0], kind.scales.key), _rounded(exact[1], kind.scales.value)]
             self.exact += exact
-        return key, value
 
 
 @dataclass
@@ -130,7 +138,15 @@ class SharedPrefixCache:
         """Attend for the next layer; (B, S, size)."""
         layer = len(self.present) // 2
         heads = kind.heads
-        query, key, value = self._rotated(qkv, kind)
+        query, key, value = qkv
+        assert query is not None
+        if kind.rotary is not None:
+            operator = PREFIX_ATTENTION if kind.scales is None else PREFIX_ATTENTION_8
+            given = [query, *self.past[layer], self.seqlens_k, self.total, *kind.rotary]
+            given += [*self.prefix[layer], self.position, self.mask]
+            out, *present = _own_operator(operator, given, size, self.past[layer], kind)
+            self.present += present
+            return out
         own, *present, own_scores = _group_query_attention(
             [query, key, value, *self.past[layer], self.seqlens_k, self.total],
             query.shape,
@@ -153,15 +169,29 @@ class SharedPrefixCache:
         shared_rows = _as_rows(shared, own_by_head)
         return (shared_rows + share.unsqueeze(-1) * (own_by_head - shared_rows)).flatten(2)
 
-    def _rotated(self, qkv: list[Tensor | None], kind: AttentionKind) -> tuple[Tensor, Tensor, Tensor]:
-        first, key, value = qkv
-        assert first is not None
-        if key is not None and value is not None:
-            return first, key, value
-        return rotated(first, kind, self.position)
-
 
 Cache = StepCache | SharedPrefixCache | HistoryCache
+
+
+def _own_operator(
+    operator: Operator,
+    inputs: Sequence[Tensor],
+    size: int,
+    past: tuple[Tensor, Tensor],
+    kind: AttentionKind,
+) -> Sequence[Tensor]:
+    """Return attention (B, S, size) by an operator of this project, and the present caches."""
+    first = inputs[0]
+    if kind.scales is not None:
+        inputs = [*inputs, kind.scales.key, kind.scales.value]
+    return ops.symbolic_multi_out(
+        operator.qualified,
+        inputs,
+        {"heads": kind.heads, "scale": kind.scale},
+        dtypes=[first.dtype, past[0].dtype, past[1].dtype],
+        shapes=[[*first.shape[:2], size], past[0].shape, past[1].shape],
+        version=1,
+    )
 
 
 def _group_query_attention(
@@ -185,14 +215,6 @@ def _group_query_attention(
         "do_rotary": int(rotates),
         "scale": kind.scale,
     }
-    if kind.scales is not None:
-        absent = [None] * (_KEY_SCALE - len(inputs))
-        inputs = [*inputs, *absent, kind.scales.key, kind.scales.value]
-        attributes |= {
-            "kv_cache_bit_width": 8,
-            "k_quant_type": "PER_CHANNEL",
-            "v_quant_type": "PER_CHANNEL",
-        }
     dtypes, shapes = [query.dtype, past[0].dtype, past[1].dtype], [shape, past[0].shape, past[1].shape]
     if scores is not None:
         attributes["qk_output"] = QK_BEFORE_SOFTMAX

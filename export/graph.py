@@ -19,6 +19,7 @@ from torch.onnx import ops
 
 from export.attention import CachedAttention, CachedDependency, head_padding, padded_head_dim
 from export.caches import Cache, HistoryCache, Scales, SharedPrefixCache, StepCache
+from export.functions import SAMPLE
 from export.fused import FusedFeedForward, PairEmbedding, add_and_norm, take_last
 from export.model.adapter import Adapter, LowRank
 from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder
@@ -200,12 +201,23 @@ class DecoderGraph(nn.Module):
         hidden = self.hidden(s1, s2, position, conditioning, cache, adapter_gate)
         last = take_last(hidden, last_index)
         s1_logits = self.head.proj_s1(last).squeeze(1).float()
-        next_s1 = sample(s1_logits, temperature, top_k, top_p, uniform[:, :1], break_ties=self.break_ties)
+        settings = temperature, top_k, top_p
+        next_s1 = self._drawn(s1_logits, *settings, uniform[:, :1])
         s1_embedding = self.embedding.emb_s1(next_s1)
         paired = self.dep_layer(hidden, last, s1_embedding, last_index, cache, adapter_gate)
         s2_logits = self.head.proj_s2(paired).squeeze(1).float()
-        next_s2 = sample(s2_logits, temperature, top_k, top_p, uniform[:, 1:], break_ties=self.break_ties)
+        next_s2 = self._drawn(s2_logits, *settings, uniform[:, 1:])
         return (next_s1, next_s2, s1_logits, s2_logits, *cache.present)
+
+    def _drawn(
+        self, logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, uniform: Tensor
+    ) -> Tensor:
+        if self.break_ties:
+            return sample(logits, temperature, top_k, top_p, uniform, break_ties=True)
+        inputs = [logits, temperature, top_k, top_p, uniform]
+        return ops.symbolic(
+            SAMPLE.qualified, inputs, dtype=torch.int64, shape=[logits.shape[0], 1], version=1
+        )
 
 
 class HistoryGraph(nn.Module):

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from export.functions import INT8_PRODUCT
+from export.functions import DOMAIN, INT8_PRODUCT
 from export.onnx_export import OPSET
 
 # Narrower weights stay as they are: the products of an adapter's updates.
@@ -76,7 +76,7 @@ def to_int8(model: ModelProto, exact: Collection[NDArray[np.float32]] = ()) -> N
             [node.input[0], *replaced[name]],
             list(node.output),
             node.name,
-            domain=operator.domain,
+            domain=DOMAIN,
         )
         nodes.append(product)
     del graph.node[:]

@@ -16,6 +16,7 @@ import onnxruntime as ort
 import psutil
 from numpy.typing import NDArray
 
+from inference_server.engine import native_operators
 from inference_server.engine.memory import usable_memory
 
 Array = NDArray[Any]
@@ -301,6 +302,7 @@ class CpuDevice(Device):
         # ONNX Runtime keeps a memory pattern for every shape that it has seen, without end: requests whose
         # lookback and paths all differ took 3 % more memory in 125 forecasts. Steps are as fast without.
         options.enable_mem_pattern = False
+        native_operators.register(options)
         return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def buffer(self, nbytes: int) -> Buffer:

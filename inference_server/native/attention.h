@@ -1,0 +1,158 @@
+// Attention of one head. No include guard: see vectors.h.
+
+constexpr float LOWEST = -3.0e38f;
+
+// Unnormalised attention over some keys: the sum of values weighed by e^(score - largest), and of the weights.
+// Those of disjoint keys add up to attention over all of them (Dao et al. 2022).
+struct Weighed {
+  float largest;
+  float total;
+};
+
+// acc (ROWS, 16 * COLUMNS) += weights (T, LANES), of ROWS lanes, times values (T, 16 * COLUMNS).
+template <int ROWS, int COLUMNS>
+INLINE void weigh(const float* weights, const float* values, size_t stride, int count, float* out, int width) {
+  Vector acc[ROWS][COLUMNS] = {};
+  for (int t = 0; t < count; t++) {
+    Vector value[COLUMNS];
+    for (int c = 0; c < COLUMNS; c++) value[c] = load(values + t * stride + c * LANES);
+    for (int r = 0; r < ROWS; r++) {
+      Vector weight = broadcast(weights[t * LANES + r]);
+      for (int c = 0; c < COLUMNS; c++) acc[r][c] += weight * value[c];
+    }
+  }
+  for (int r = 0; r < ROWS; r++)
+    for (int c = 0; c < COLUMNS; c++) store(out + r * width + c * LANES, acc[r][c]);
+}
+
+// Attention of 16 queries, a lane each, over float32 keys that they share.
+//
+// queries     (head_dim, LANES), scaled
+// keys        count rows of head_dim columns, `key_stride` apart; values likewise, with a multiple of 16 columns
+// limits      how many of the keys each lane may attend to, from the first on; at least 1
+// weights     scratch, (count rounded up to 8, LANES)
+// out         (LANES, width), width a multiple of 16
+// used        lanes in use; the rows of `out` from there on stay as they are
+inline void attend_lanes(const float* queries, const float* keys, size_t key_stride, const float* values,
+                         size_t value_stride, int count, const int32_t* limits, int head_dim, int width,
+                         int used, float* weights, float* out, Weighed* sums) {
+  IntVector limit;
+  __builtin_memcpy(&limit, limits, sizeof(limit));
+  int least = count;
+  for (int i = 0; i < LANES; i++) least = limits[i] < least ? limits[i] : least;
+  constexpr int KEYS = 8;
+  Vector largest = broadcast(LOWEST);
+  for (int t = 0; t < count; t += KEYS) {
+    const float* key[KEYS];
+    for (int i = 0; i < KEYS; i++) key[i] = keys + (t + i < count ? t + i : count - 1) * key_stride;
+    Vector score[KEYS] = {};
+    for (int d = 0; d < head_dim; d++) {
+      Vector query = load(queries + d * LANES);
+      for (int i = 0; i < KEYS; i++) score[i] += query * key[i][d];
+    }
+    for (int i = 0; i < KEYS; i++) {
+      if (t + i >= least) score[i] = limit > t + i ? score[i] : broadcast(LOWEST);
+      largest = larger(score[i], largest);
+      store(weights + (t + i) * LANES, score[i]);
+    }
+  }
+  Vector total{};
+  for (int t = 0; t < count; t++) {
+    Vector weight = exponential(load(weights + t * LANES) - largest);
+    if (t >= least) weight = limit > t ? weight : Vector{};
+    total += weight;
+    store(weights + t * LANES, weight);
+  }
+  for (int r = 0; r < used; r++) sums[r] = {largest[r], total[r]};
+  constexpr int ROWS = 4;
+  for (int r = 0; r < used; r += ROWS) {
+    // Lanes that are not in use, up to the next multiple of ROWS, are computed too.
+    int c = 0;
+    for (; c + 4 * LANES <= width; c += 4 * LANES)
+      weigh<ROWS, 4>(weights + r, values + c, value_stride, count, out + r * width + c, width);
+    for (; c < width; c += LANES)
+      weigh<ROWS, 1>(weights + r, values + c, value_stride, count, out + r * width + c, width);
+  }
+}
+
+// Attention of one query over the keys of one cache, float32 or 8-bit.
+//
+// query       (16 * COLUMNS,), scaled, also by the scales of 8-bit keys
+// keys        (count, 16 * COLUMNS); values likewise, which the caller scales afterwards
+// weights     scratch, count rounded up to 16
+template <int COLUMNS, typename Number>
+INLINE Weighed attend_row(const float* query, const Number* keys, const Number* values, int count,
+                          float* weights, float* out) {
+  constexpr int width = COLUMNS * LANES;
+  Vector q[COLUMNS];
+  for (int c = 0; c < COLUMNS; c++) q[c] = load(query + c * LANES);
+  constexpr IntVector lane{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  Vector largest = broadcast(LOWEST);
+  for (int t = 0; t < count; t += LANES) {
+    Vector product[LANES];
+    for (int i = 0; i < LANES; i++) {
+      const Number* key = keys + static_cast<size_t>(t + i < count ? t + i : count - 1) * width;
+      product[i] = q[0] * load(key);
+      for (int c = 1; c < COLUMNS; c++) product[i] += q[c] * load(key + c * LANES);
+    }
+    Vector score = sums_of(product);
+    score = lane < count - t ? score : broadcast(LOWEST);
+    largest = larger(score, largest);
+    store(weights + t, score);
+  }
+  float most = largest[0];
+  for (int i = 1; i < LANES; i++) most = largest[i] > most ? largest[i] : most;
+  Vector totals{};
+  for (int t = 0; t < count; t += LANES) {
+    Vector weight = exponential(load(weights + t) - most);
+    weight = lane < count - t ? weight : Vector{};
+    totals += weight;
+    store(weights + t, weight);
+  }
+  Vector even[COLUMNS] = {}, odd[COLUMNS] = {};
+  int t = 0;
+  for (; t + 1 < count; t += 2) {
+    const Number* value = values + static_cast<size_t>(t) * width;
+    for (int c = 0; c < COLUMNS; c++) {
+      even[c] += weights[t] * load(value + c * LANES);
+      odd[c] += weights[t + 1] * load(value + width + c * LANES);
+    }
+  }
+  if (t < count)
+    for (int c = 0; c < COLUMNS; c++)
+      even[c] += weights[t] * load(values + static_cast<size_t>(t) * width + c * LANES);
+  for (int c = 0; c < COLUMNS; c++) store(out + c * LANES, even[c] + odd[c]);
+  return {most, sum_of(totals)};
+}
+
+template <typename Number>
+inline Weighed attend_row(int head_dim, const float* query, const Number* keys, const Number* values,
+                          int count, float* weights, float* out) {
+  if (head_dim == 64) return attend_row<4>(query, keys, values, count, weights, out);
+  if (head_dim == 32) return attend_row<2>(query, keys, values, count, weights, out);
+  if (head_dim == 96) return attend_row<6>(query, keys, values, count, weights, out);
+  if (head_dim == 128) return attend_row<8>(query, keys, values, count, weights, out);
+  return attend_row<16>(query, keys, values, count, weights, out);  // 256
+}
+
+// Rotate both halves of a head by the angles of its position (Su et al. 2021).
+inline void rotate(const float* from, const float* cos, const float* sin, int head_dim, float* to) {
+  int half = head_dim / 2;
+  for (int i = 0; i < half; i++) {
+    float a = from[i], b = from[half + i];
+    to[i] = a * cos[i] - b * sin[i];
+    to[half + i] = b * cos[i] + a * sin[i];
+  }
+}
+
+// Append a head's numbers to a cache.
+inline void append(const float* from, const float*, int head_dim, float* to) {
+  for (int i = 0; i < head_dim; i++) to[i] = from[i];
+}
+
+inline void append(const float* from, const float* scale, int head_dim, int8_t* to) {
+  for (int i = 0; i < head_dim; i++) {
+    float number = std::nearbyint(from[i] / scale[i]);
+    to[i] = static_cast<int8_t>(number < -128.0f ? -128.0f : number > 127.0f ? 127.0f : number);
+  }
+}

@@ -1,0 +1,81 @@
+// The kernels, compiled for several instruction sets; the processor's best is chosen when the library is loaded.
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+// Clang selects instruction sets by other means; what it compiles is portable.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SEVERAL_SETS 1
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+// Memory of one thread that grows as needed.
+class Scratch {
+ public:
+  float* floats(size_t count) {
+    if (count > size_) {
+      std::free(memory_);
+      size_ = (count + 4095) / 4096 * 4096;
+      memory_ = static_cast<float*>(std::aligned_alloc(64, size_ * sizeof(float)));
+      if (memory_ == nullptr) throw std::bad_alloc();
+    }
+    return memory_;
+  }
+  ~Scratch() { std::free(memory_); }
+
+ private:
+  float* memory_ = nullptr;
+  size_t size_ = 0;
+};
+
+static thread_local Scratch scratch;
+
+#ifdef SEVERAL_SETS
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi,bmi2")
+#define VECTORS_OF_AVX512
+namespace avx512 {
+#include "vectors.h"
+#include "attention.h"
+#include "heads.h"
+#include "sampling.h"
+#include "table.h"
+}  // namespace avx512
+#undef VECTORS_OF_AVX512
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,bmi,bmi2")
+#define VECTORS_OF_AVX2
+namespace avx2 {
+#include "vectors.h"
+#include "attention.h"
+#include "heads.h"
+#include "sampling.h"
+#include "table.h"
+}  // namespace avx2
+#undef VECTORS_OF_AVX2
+#pragma GCC pop_options
+#endif
+namespace portable {
+#include "vectors.h"
+#include "attention.h"
+#include "heads.h"
+#include "sampling.h"
+#include "table.h"
+}  // namespace portable
+
+const Kernels& kernels() {
+#ifdef SEVERAL_SETS
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return avx512::table;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::table;
+#endif
+  return portable::table;
+}

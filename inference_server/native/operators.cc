@@ -1,0 +1,425 @@
+// Operators of the exported graphs as kernels of ONNX Runtime, in the domain "kronos".
+//
+// A bundle has the body of each operator as a function of ONNX's own operators. ONNX Runtime takes a registered
+// operator in its place, so a bundle runs with this library and without it.
+#include <atomic>
+#include <exception>
+#include <initializer_list>
+#include <type_traits>
+#include <vector>
+
+#include "kernels.h"
+#include "onnxruntime_abi.h"
+
+namespace {
+
+using namespace onnxruntime_abi;
+
+const Api* api = nullptr;
+
+template <typename Function, typename... Arguments>
+auto call(Place place, Arguments... arguments) {
+  return reinterpret_cast<Function*>(api->functions[place])(arguments...);
+}
+
+Status* failure(const char* message) { return call<Status*(int, const char*)>(CREATE_STATUS, 1, message); }
+
+struct Failed {
+  Status* status;
+};
+
+void check(Status* status) {
+  if (status != nullptr) throw Failed{status};
+}
+
+struct Tensor {
+  std::vector<int64_t> shape;
+  void* data;
+};
+
+Tensor tensor_of(Value* value) {
+  Tensor tensor{};
+  if (value == nullptr) return tensor;
+  ShapeInfo* info;
+  check(call<Status*(const Value*, ShapeInfo**)>(SHAPE_INFO, static_cast<const Value*>(value), &info));
+  size_t count;
+  Status* status = call<Status*(const ShapeInfo*, size_t*)>(DIMENSIONS_COUNT, static_cast<const ShapeInfo*>(info), &count);
+  if (status == nullptr) {
+    tensor.shape.resize(count);
+    status = call<Status*(const ShapeInfo*, int64_t*, size_t)>(DIMENSIONS, static_cast<const ShapeInfo*>(info),
+                                                               tensor.shape.data(), count);
+  }
+  call<void(ShapeInfo*)>(RELEASE_SHAPE_INFO, info);
+  check(status);
+  check(call<Status*(Value*, void**)>(MUTABLE_DATA, value, &tensor.data));
+  return tensor;
+}
+
+struct Context {
+  KernelContext* context;
+
+  Tensor input(size_t index) const {
+    const Value* value;
+    check(call<Status*(const KernelContext*, size_t, const Value**)>(
+        INPUT, static_cast<const KernelContext*>(context), index, &value));
+    return tensor_of(const_cast<Value*>(value));
+  }
+
+  void* output(size_t index, const std::vector<int64_t>& shape) const {
+    Value* value;
+    check(call<Status*(KernelContext*, size_t, const int64_t*, size_t, Value**)>(OUTPUT, context, index, shape.data(),
+                                                                               shape.size(), &value));
+    void* data;
+    check(call<Status*(Value*, void**)>(MUTABLE_DATA, value, &data));
+    return data;
+  }
+
+  template <typename Task>
+  void parallel(size_t count, const Task& task) const {
+    struct Shared {
+      const Task& task;
+      std::atomic<bool> failed;
+    } shared{task, {false}};
+    auto run = [](void* data, size_t index) {
+      auto* shared = static_cast<Shared*>(data);
+      try {
+        shared->task(index);
+      } catch (...) {
+        shared->failed = true;
+      }
+    };
+    void (*function)(void*, size_t) = run;
+    if (count == 1)
+      function(&shared, 0);
+    else
+      check(call<Status*(const KernelContext*, void (*)(void*, size_t), size_t, size_t, void*)>(
+          PARALLEL_FOR, static_cast<const KernelContext*>(context), function, count, size_t{0},
+          static_cast<void*>(&shared)));
+    if (shared.failed) throw std::bad_alloc();
+  }
+};
+
+struct Attributes {
+  int heads = 0;
+  float scale = 0.0f;
+};
+
+Attributes attributes_of(const KernelInfo* info) {
+  Attributes attributes;
+  int64_t heads;
+  check(call<Status*(const KernelInfo*, const char*, int64_t*)>(ATTRIBUTE_INT, info,
+                                                                static_cast<const char*>("heads"), &heads));
+  check(call<Status*(const KernelInfo*, const char*, float*)>(ATTRIBUTE_FLOAT, info,
+                                                              static_cast<const char*>("scale"), &attributes.scale));
+  attributes.heads = static_cast<int>(heads);
+  return attributes;
+}
+
+const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data); }
+
+// Head sizes that the kernels for caches are compiled for; the export pads heads to multiples of 32.
+void check_head_dim(int head_dim) {
+  for (int possible : {32, 64, 96, 128, 256})
+    if (head_dim == possible) return;
+  throw Failed{failure("the size of a head must be 32, 64, 96, 128 or 256")};
+}
+
+// Causal attention of a history over itself, (1, S, heads * head_dim) each; the mask is not read.
+struct HistoryAttention {
+  static constexpr const char* NAME = "HistoryAttention";
+  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT, FLOAT, FLOAT};
+  static constexpr ElementType OUTPUTS[] = {FLOAT};
+  Attributes attributes;
+
+  explicit HistoryAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
+
+  void compute(const Context& context) const {
+    Tensor q = context.input(0), k = context.input(1), v = context.input(2);
+    const int tokens = static_cast<int>(q.shape[1]), heads = attributes.heads;
+    const int head_dim = static_cast<int>(q.shape[2]) / heads;
+    float* out = static_cast<float*>(context.output(0, q.shape));
+    const int blocks = (tokens + QUERIES - 1) / QUERIES;
+    context.parallel(static_cast<size_t>(blocks) * heads, [&](size_t task) {
+      // The longest first, so that no thread waits for one of them at the end.
+      const int block = blocks - 1 - static_cast<int>(task) / heads, head = static_cast<int>(task) % heads;
+      kernels().causal(floats(q), floats(k), floats(v), out, tokens, heads, head_dim, attributes.scale, head,
+                       block * QUERIES);
+    });
+  }
+};
+
+// The caches of a call, (B, heads, capacity, head_dim) each, past and present in the same memory if it is bound so.
+template <typename Number>
+struct Caches {
+  Tensor past_key, past_value;
+  Number *key, *value;
+  int heads, head_dim;
+  size_t capacity;
+
+  Caches(const Context& context, size_t input, size_t output)
+      : past_key(context.input(input)), past_value(context.input(input + 1)) {
+    key = static_cast<Number*>(context.output(output, past_key.shape));
+    value = static_cast<Number*>(context.output(output + 1, past_value.shape));
+    heads = static_cast<int>(past_key.shape[1]);
+    capacity = static_cast<size_t>(past_key.shape[2]);
+    head_dim = static_cast<int>(past_key.shape[3]);
+    check_head_dim(head_dim);
+  }
+
+  size_t place(size_t row, int head) const { return (row * heads + head) * capacity * head_dim; }
+
+  // Take over what a head of a row holds, where the caches are not updated in place.
+  void take_over(size_t row, int head, int past) const {
+    copy(static_cast<const Number*>(past_key.data), key, row, head, past);
+    copy(static_cast<const Number*>(past_value.data), value, row, head, past);
+  }
+
+ private:
+  void copy(const Number* from, Number* to, size_t row, int head, int past) const {
+    if (from == to) return;
+    const size_t begin = place(row, head), count = static_cast<size_t>(past) * head_dim;
+    for (size_t i = 0; i < count; i++) to[begin + i] = from[begin + i];
+  }
+};
+
+template <typename Number>
+AttentionShape shape_of(const Context& context, const Attributes& attributes, int head_dim, size_t cos, size_t scales) {
+  AttentionShape shape{attributes.heads, head_dim, attributes.scale, floats(context.input(cos)),
+                       floats(context.input(cos + 1)), nullptr, nullptr};
+  if (std::is_same_v<Number, int8_t>) {
+    shape.key_scale = floats(context.input(scales));
+    shape.value_scale = floats(context.input(scales + 1));
+  }
+  return shape;
+}
+
+// Attention of S new tokens of each row over the row's own cache, to which they are appended.
+//
+// packed (B, S, 3 * heads * head_dim), past_key and past_value, seqlens_k (B,): tokens after this call less one,
+// total, cos and sin (positions, head_dim / 2), and the scales of 8-bit caches.
+template <typename Number>
+struct StepAttention {
+  static constexpr const char* NAME = std::is_same_v<Number, int8_t> ? "StepAttention8" : "StepAttention";
+  static constexpr ElementType CACHE = std::is_same_v<Number, int8_t> ? INT8 : FLOAT;
+  static constexpr ElementType INPUTS[] = {FLOAT, CACHE, CACHE, INT32, INT32, FLOAT, FLOAT, FLOAT, FLOAT};
+  static constexpr ElementType OUTPUTS[] = {FLOAT, CACHE, CACHE};
+  static constexpr size_t INPUT_COUNT = std::is_same_v<Number, int8_t> ? 9 : 7;
+  Attributes attributes;
+
+  explicit StepAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
+
+  void compute(const Context& context) const {
+    Tensor packed = context.input(0), lengths = context.input(3);
+    Caches<Number> caches(context, 1, 1);
+    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 7);
+    const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
+    const int heads = shape.heads, head_dim = shape.head_dim;
+    const size_t width = static_cast<size_t>(heads) * head_dim;
+    float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
+    const int32_t* last = static_cast<const int32_t*>(lengths.data);
+    context.parallel(static_cast<size_t>(rows) * heads, [&](size_t task) {
+      const size_t row = task / heads;
+      const int head = static_cast<int>(task % heads);
+      const int past = last[row] + 1 > tokens ? last[row] + 1 - tokens : 0;
+      caches.take_over(row, head, past);
+      Number *key = caches.key + caches.place(row, head), *value = caches.value + caches.place(row, head);
+      const float* of_row = floats(packed) + row * tokens * 3 * width;
+      for (int s = 0; s < tokens; s++)
+        kernels().append(shape, of_row + s * 3 * width, head, past + s, key + static_cast<size_t>(past + s) * head_dim,
+                         value + static_cast<size_t>(past + s) * head_dim);
+      kernels().own(shape, of_row, tokens, head, past, key, value, past, out + row * tokens * width);
+    });
+  }
+};
+
+// As StepAttention, behind prefixes that rows share: of B rows the first B / J continue the first prefix, and so on.
+//
+// Behind `sin` come prefix_key and prefix_value (J, heads, P, head_dim), and what only the function reads: the
+// positions and the mask.
+template <typename Number>
+struct PrefixAttention {
+  static constexpr const char* NAME = std::is_same_v<Number, int8_t> ? "PrefixAttention8" : "PrefixAttention";
+  static constexpr ElementType CACHE = std::is_same_v<Number, int8_t> ? INT8 : FLOAT;
+  static constexpr ElementType INPUTS[] = {FLOAT, CACHE, CACHE, INT32, INT32, FLOAT, FLOAT,
+                                           FLOAT, FLOAT, INT64, FLOAT, FLOAT, FLOAT};
+  static constexpr ElementType OUTPUTS[] = {FLOAT, CACHE, CACHE};
+  static constexpr size_t INPUT_COUNT = std::is_same_v<Number, int8_t> ? 13 : 11;
+  static constexpr int LANES = 16;
+  Attributes attributes;
+
+  explicit PrefixAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
+
+  void compute(const Context& context) const {
+    Tensor packed = context.input(0), lengths = context.input(3);
+    Tensor prefix_key = context.input(7), prefix_value = context.input(8);
+    Caches<Number> caches(context, 1, 1);
+    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 11);
+    const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
+    const int heads = shape.heads, head_dim = shape.head_dim;
+    const int histories = static_cast<int>(prefix_key.shape[0]), prefix = static_cast<int>(prefix_key.shape[2]);
+    const size_t width = static_cast<size_t>(heads) * head_dim;
+    float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
+    const int32_t* last = static_cast<const int32_t*>(lengths.data);
+    auto past_of = [&](size_t row) { return last[row] + 1 > tokens ? last[row] + 1 - tokens : 0; };
+    auto take_in = [&](size_t row, int head) {
+      const int past = past_of(row);
+      caches.take_over(row, head, past);
+      Number *key = caches.key + caches.place(row, head), *value = caches.value + caches.place(row, head);
+      for (int s = 0; s < tokens; s++)
+        kernels().append(shape, floats(packed) + (row * tokens + s) * 3 * width, head, prefix + past + s,
+                         key + static_cast<size_t>(past + s) * head_dim,
+                         value + static_cast<size_t>(past + s) * head_dim);
+    };
+    // Several tokens of a row may be in several tasks, and need all of its keys.
+    if (tokens > 1)
+      context.parallel(static_cast<size_t>(rows) * heads,
+                       [&](size_t task) { take_in(task / heads, static_cast<int>(task % heads)); });
+    const int queries = rows / histories * tokens, blocks = (queries + LANES - 1) / LANES;
+    context.parallel(static_cast<size_t>(histories) * heads * blocks, [&](size_t task) {
+      const size_t history = task / (static_cast<size_t>(heads) * blocks);
+      const int head = static_cast<int>(task / blocks % heads), first = static_cast<int>(task % blocks) * LANES;
+      const int used = queries - first < LANES ? queries - first : LANES;
+      const float* of_token[LANES];
+      float* to[LANES];
+      int positions[LANES], counts[LANES];
+      const void *keys[LANES], *values[LANES];
+      for (int r = 0; r < used; r++) {
+        const size_t token = history * queries + first + r, row = token / tokens;
+        const int own = past_of(row) + static_cast<int>(token % tokens);
+        if (tokens == 1) take_in(row, head);
+        of_token[r] = floats(packed) + token * 3 * width;
+        to[r] = out + token * width;
+        positions[r] = prefix + own;
+        counts[r] = own + 1;
+        keys[r] = caches.key + caches.place(row, head);
+        values[r] = caches.value + caches.place(row, head);
+      }
+      const size_t place = (history * heads + head) * prefix * head_dim;
+      kernels().shared(shape, of_token, positions, keys, values, counts, used, head, floats(prefix_key) + place,
+                       floats(prefix_value) + place, prefix, to);
+    });
+  }
+};
+
+// Rows rounded to 8 bits around 128, (…, K) and the scale of each row (…, 1).
+struct RoundRows {
+  static constexpr const char* NAME = "RoundRows";
+  static constexpr ElementType INPUTS[] = {FLOAT};
+  static constexpr ElementType OUTPUTS[] = {UINT8, FLOAT};
+  static constexpr int ROWS = 16;  // of a task
+
+  explicit RoundRows(const KernelInfo*) {}
+
+  void compute(const Context& context) const {
+    Tensor x = context.input(0);
+    const int width = static_cast<int>(x.shape.back());
+    int rows = 1;
+    for (size_t i = 0; i + 1 < x.shape.size(); i++) rows *= static_cast<int>(x.shape[i]);
+    auto* numbers = static_cast<uint8_t*>(context.output(0, x.shape));
+    std::vector<int64_t> shape = x.shape;
+    shape.back() = 1;
+    auto* scales = static_cast<float*>(context.output(1, shape));
+    if (rows == 0) return;
+    context.parallel(static_cast<size_t>((rows + ROWS - 1) / ROWS), [&](size_t task) {
+      const int first = static_cast<int>(task) * ROWS, count = rows - first < ROWS ? rows - first : ROWS;
+      const size_t place = static_cast<size_t>(first) * width;
+      kernels().round_rows(floats(x) + place, count, width, numbers + place, scales + first);
+    });
+  }
+};
+
+// A token drawn of each row of logits (B, V): temperature (B, 1), top_k, top_p, and a number in [0, 1) that decides.
+struct Sample {
+  static constexpr const char* NAME = "Sample";
+  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT, INT64, FLOAT, FLOAT};
+  static constexpr ElementType OUTPUTS[] = {INT64};
+
+  explicit Sample(const KernelInfo*) {}
+
+  void compute(const Context& context) const {
+    Tensor logits = context.input(0), temperature = context.input(1), top_k = context.input(2);
+    Tensor top_p = context.input(3), uniform = context.input(4);
+    const size_t rows = static_cast<size_t>(logits.shape[0]);
+    const int count = static_cast<int>(logits.shape[1]);
+    auto* token = static_cast<int64_t*>(context.output(0, {logits.shape[0], 1}));
+    context.parallel(rows, [&](size_t row) {
+      token[row] = kernels().draw(floats(logits) + row * count, count, floats(temperature)[row],
+                                  static_cast<const int64_t*>(top_k.data)[row], floats(top_p)[row],
+                                  floats(uniform)[row]);
+    });
+  }
+};
+
+template <typename Operator, typename = void>
+struct InputCount {
+  static constexpr size_t value = sizeof(Operator::INPUTS) / sizeof(ElementType);
+};
+
+template <typename Operator>
+struct InputCount<Operator, std::void_t<decltype(Operator::INPUT_COUNT)>> {
+  static constexpr size_t value = Operator::INPUT_COUNT;
+};
+
+template <typename Task>
+Status* guarded(const Task& task) noexcept {
+  try {
+    task();
+    return nullptr;
+  } catch (const Failed& failed) {
+    return failed.status;
+  } catch (const std::exception& error) {
+    return failure(error.what());
+  }
+}
+
+template <typename Operator>
+CustomOp described() {
+  CustomOp op{};
+  op.version = VERSION;
+  op.name = [](const CustomOp*) { return Operator::NAME; };
+  op.provider = [](const CustomOp*) -> const char* { return nullptr; };
+  op.input_count = [](const CustomOp*) { return InputCount<Operator>::value; };
+  op.input_type = [](const CustomOp*, size_t index) { return Operator::INPUTS[index]; };
+  op.output_count = [](const CustomOp*) { return sizeof(Operator::OUTPUTS) / sizeof(ElementType); };
+  op.output_type = [](const CustomOp*, size_t index) { return Operator::OUTPUTS[index]; };
+  op.input_characteristic = [](const CustomOp*, size_t) { return 0; };
+  op.output_characteristic = [](const CustomOp*, size_t) { return 0; };
+  op.input_memory = [](const CustomOp*, size_t) { return 0; };
+  op.variadic_input_min = op.variadic_output_min = [](const CustomOp*) { return 0; };
+  op.variadic_input_homogeneous = op.variadic_output_homogeneous = [](const CustomOp*) { return 0; };
+  op.start_version = [](const CustomOp*) { return 1; };
+  op.end_version = [](const CustomOp*) { return 1; };
+  op.create_with_status = [](const CustomOp*, const Api*, const KernelInfo* info, void** kernel) {
+    return guarded([&] { *kernel = new Operator(info); });
+  };
+  op.compute_with_status = [](void* kernel, KernelContext* context) {
+    return guarded([&] { static_cast<const Operator*>(kernel)->compute(Context{context}); });
+  };
+  op.destroy = [](void* kernel) { delete static_cast<Operator*>(kernel); };
+  return op;
+}
+
+const CustomOp OPERATORS[] = {
+    described<HistoryAttention>(),         described<RoundRows>(),
+    described<Sample>(),
+    described<StepAttention<float>>(),    described<StepAttention<int8_t>>(),
+    described<PrefixAttention<float>>(),  described<PrefixAttention<int8_t>>(),
+};
+
+}  // namespace
+
+// The function that ONNX Runtime looks for in a library of operators.
+extern "C" __attribute__((visibility("default"))) Status* RegisterCustomOps(SessionOptions* options,
+                                                                            const ApiBase* base) {
+  api = base->get_api(VERSION);
+  return guarded([&] {
+    // One domain for all sessions: ONNX Runtime needs it as long as any of them lives.
+    static Domain* domain = [] {
+      Domain* made;
+      check(call<Status*(const char*, Domain**)>(CREATE_DOMAIN, static_cast<const char*>("kronos"), &made));
+      for (const CustomOp& op : OPERATORS) check(call<Status*(Domain*, const CustomOp*)>(DOMAIN_ADD, made, &op));
+      return made;
+    }();
+    check(call<Status*(SessionOptions*, Domain*)>(ADD_DOMAIN, options, domain));
+  });
+}

@@ -1,0 +1,29 @@
+"""Compiles the server's own operators for ONNX Runtime; everything else is in pyproject.toml."""
+
+import sys
+
+from setuptools import Extension, setup
+
+OPERATORS = Extension(
+    "inference_server.engine._operators",
+    sources=["inference_server/native/kernels.cc", "inference_server/native/operators.cc"],
+    depends=[
+        f"inference_server/native/{name}.h"
+        for name in ("attention", "heads", "kernels", "onnxruntime_abi", "sampling", "table", "vectors")
+    ],
+    language="c++",
+    # No arithmetic is reordered; the two last flags drop errno and floating-point exceptions, which nothing reads.
+    extra_compile_args=[
+        "-std=c++17",
+        "-O3",
+        "-fvisibility=hidden",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-g0",
+    ],
+    py_limited_api=True,
+    # Where there is no compiler the package is installed without them, and the server says so.
+    optional=True,
+)
+
+setup(ext_modules=[] if sys.platform == "win32" else [OPERATORS])
