@@ -25,6 +25,40 @@ INLINE void weigh(const float* weights, const float* values, size_t stride, int 
     for (int c = 0; c < COLUMNS; c++) store(out + r * width + c * LANES, acc[r][c]);
 }
 
+// Asks for memory that is needed next, a cache line at a time, while something else is computed: the caches of many
+// rows are read once a step, from memory.
+class Ahead {
+ public:
+  Ahead(const void* const* blocks, const size_t* sizes, int count) : blocks_(blocks), sizes_(sizes), left_(count) {
+    begin();
+  }
+
+  INLINE_MEMBER void next() {
+    if (left_ == 0) return;
+    __builtin_prefetch(at_, 0, 2);
+    at_ += 64;
+    if (at_ < end_) return;
+    blocks_++, sizes_++, left_--;
+    begin();
+  }
+
+ private:
+  void begin() {
+    if (left_ == 0) return;
+    at_ = static_cast<const char*>(*blocks_);
+    end_ = at_ + *sizes_;
+  }
+
+  const void* const* blocks_;
+  const size_t* sizes_;
+  int left_;
+  const char *at_ = nullptr, *end_ = nullptr;
+};
+
+struct Nothing {
+  INLINE_MEMBER void next() {}
+};
+
 // Attention of 16 queries, a lane each, over float32 keys that they share.
 //
 // queries     (head_dim, LANES), scaled
@@ -32,10 +66,12 @@ INLINE void weigh(const float* weights, const float* values, size_t stride, int 
 // limits      how many of the keys each lane may attend to, from the first on; at least 1
 // weights     scratch, (count rounded up to 8, LANES)
 // out         (LANES, width), width a multiple of 16
+// ahead       asks for memory that is needed afterwards
 // used        lanes in use; the rows of `out` from there on stay as they are
+template <typename Next>
 inline void attend_lanes(const float* queries, const float* keys, size_t key_stride, const float* values,
                          size_t value_stride, int count, const int32_t* limits, int head_dim, int width,
-                         int used, float* weights, float* out, Weighed* sums) {
+                         int used, float* weights, float* out, Weighed* sums, Next&& ahead) {
   IntVector limit;
   __builtin_memcpy(&limit, limits, sizeof(limit));
   int least = count;
@@ -47,6 +83,8 @@ inline void attend_lanes(const float* queries, const float* keys, size_t key_str
     for (int i = 0; i < KEYS; i++) key[i] = keys + (t + i < count ? t + i : count - 1) * key_stride;
     Vector score[KEYS] = {};
     for (int d = 0; d < head_dim; d++) {
+      ahead.next();
+      ahead.next();
       Vector query = load(queries + d * LANES);
       for (int i = 0; i < KEYS; i++) score[i] += query * key[i][d];
     }

@@ -34,7 +34,7 @@ inline void causal(const float* q, const float* k, const float* v, float* out, i
     }
     Weighed sums[LANES];
     attend_lanes(queries, k + column, stride, values, value_stride, begin + used, limits, head_dim, width,
-                 used, weights, result, sums);
+                 used, weights, result, sums, Nothing{});
     for (int r = 0; r < used; r++)
       for (int d = 0; d < head_dim; d++)
         out[(begin + r) * stride + column + d] = result[r * width + d] / sums[r].total;
@@ -113,7 +113,7 @@ inline void own(const AttentionShape& shape, const float* packed, int tokens, in
     }
     Weighed sums[LANES];
     attend_lanes(queries, static_cast<const float*>(keys), head_dim, static_cast<const float*>(values), head_dim,
-                 past + begin + used, limits, head_dim, head_dim, used, weights, result, sums);
+                 past + begin + used, limits, head_dim, head_dim, used, weights, result, sums, Nothing{});
     for (int r = 0; r < used; r++)
       for (int d = 0; d < head_dim; d++)
         out[(begin + r) * stride + head * head_dim + d] = result[r * head_dim + d] / sums[r].total;
@@ -136,9 +136,16 @@ inline void shared(const AttentionShape& shape, const float* const* packed, cons
     if (r < used) query_of(shape, packed[r], head, positions[r], rows + r * head_dim);
     for (int d = 0; d < head_dim; d++) lanes[d * LANES + r] = r < used ? rows[r * head_dim + d] : 0.0f;
   }
+  const void* blocks[2 * LANES];
+  size_t sizes[2 * LANES];
+  for (int r = 0; r < used; r++) {
+    blocks[2 * r] = keys[r];
+    blocks[2 * r + 1] = values[r];
+    sizes[2 * r] = sizes[2 * r + 1] = static_cast<size_t>(counts[r]) * head_dim * (shape.key_scale ? 1 : sizeof(float));
+  }
   Weighed sums[LANES];
   attend_lanes(lanes, prefix_keys, head_dim, prefix_values, head_dim, prefix, limits, head_dim, head_dim, used,
-               weights, result, sums);
+               weights, result, sums, Ahead(blocks, sizes, 2 * used));
   float of_own[512];
   for (int r = 0; r < used; r++) {
     Weighed own = over_cache(shape, rows + r * head_dim, head, keys[r], values[r], counts[r], weights, of_own);

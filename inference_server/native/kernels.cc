@@ -14,6 +14,7 @@
 #define SEVERAL_SETS 1
 #endif
 #define INLINE static inline __attribute__((always_inline))
+#define INLINE_MEMBER inline __attribute__((always_inline))
 
 // Memory of one thread that grows as needed.
 class Scratch {
