@@ -13,8 +13,8 @@ QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
 def history_attention(max_context: int) -> list[NodeProto]:
     """Return softmax(scale · q kᵀ + mask) v by head, all (1, S, heads · head_dim), mask (S, S).
 
-    A block of queries gets the keys up to its own last one, which is faster than GroupQueryAttention: that one
-    computes every score and hides half of them. Blocks beyond S have no rows.
+    A block of queries gets the keys up to its own last one, which is faster than GroupQueryAttention: that
+    one computes every score and hides half of them. Blocks beyond S have no rows.
     """
     nodes = [
         *(_constant(name, values) for name, values in (("zero", [0]), ("by_token", [2]), ("both", [0, 1]))),
@@ -63,8 +63,8 @@ def step_attention(*, eight_bits: bool) -> list[NodeProto]:
 def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
     """Return attention of new tokens behind prefixes (J, heads, P, head_dim) that rows share.
 
-    The queries of a history's rows meet its keys in one product, which reads the prefix once instead of once per
-    row; each row's own tokens go through GroupQueryAttention. Two softmaxes over disjoint keys are one
+    The queries of a history's rows meet its keys in one product, which reads the prefix once instead of once
+    per row; each row's own tokens go through GroupQueryAttention. Two softmaxes over disjoint keys are one
     softmax if each is weighed by its exponentiated log-sum (Dao et al. 2022).
     """
     own_inputs = ["q", "k", "v", "past_key", "past_value", "seqlens_k", "total"]
@@ -115,8 +115,8 @@ def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
 def round_rows() -> list[NodeProto]:
     """Return rows of x (…, K) rounded to 8 bits around 128, and the scale of each, (…, 1).
 
-    The 8 bits are unsigned, since unsigned times signed is what the processors have instructions for. A row of
-    zeros gives 128.
+    The 8 bits are unsigned, since unsigned times signed is what the processors have instructions for. A row
+    of zeros gives 128.
     """
     return [
         _constant("last_axis", [-1]),
@@ -136,8 +136,8 @@ def round_rows() -> list[NodeProto]:
 def int8_product(domain: str, round_operator: str) -> list[NodeProto]:
     """Return x W for x (…, K) float32 and W (K, N) int8 with a scale of each column (N,): (…, N) float32.
 
-    Every row of x is rounded to 8 bits with a scale of its own, so that it doesn't depend on other rows. A row
-    of zeros gives zeros.
+    Every row of x is rounded to 8 bits with a scale of its own, so that it doesn't depend on other rows. A
+    row of zeros gives zeros.
     """
     return [
         _number("one", 1.0),

@@ -26,13 +26,13 @@ def register(options: ort.SessionOptions) -> None:
 
 @cache
 def library() -> Path | None:
-    """Return the compiled library; None, with a warning in the log, where it is missing or can't be loaded."""
+    """Return the compiled library; None, with a warning in the log, where there is none to load."""
     folder = Path(__file__).parent
     files = [file for suffix in EXTENSION_SUFFIXES if (file := folder / f"{NAME}{suffix}").exists()]
     if not files:
         log.warning(
-            "the compiled operators are missing, so forecasts take longer: install the package where there is "
-            "a C++ compiler (docs/operations.md)"
+            "the compiled operators are missing, so forecasts take longer: install the package where "
+            "there is a C++ compiler (docs/operations.md)"
         )
         return None
     try:
