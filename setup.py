@@ -12,7 +12,7 @@ OPERATORS = Extension(
         for name in ("attention", "heads", "kernels", "onnxruntime_abi", "sampling", "table", "vectors")
     ],
     language="c++",
-    # No arithmetic is reordered; the two last flags drop errno and floating-point exceptions, which nothing reads.
+    # No arithmetic is reordered. errno and floating-point exceptions, which nothing reads, are not kept.
     extra_compile_args=[
         "-std=c++17",
         "-O3",
@@ -20,6 +20,7 @@ OPERATORS = Extension(
         "-fno-math-errno",
         "-fno-trapping-math",
         "-g0",
+        "-Wno-psabi",
     ],
     py_limited_api=True,
     # Where there is no compiler the package is installed without them, and the server says so.
