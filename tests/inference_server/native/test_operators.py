@@ -1,0 +1,332 @@
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from export.functions import (
+    DOMAIN,
+    HISTORY_ATTENTION,
+    INT8_PRODUCT,
+    PREFIX_ATTENTION,
+    PREFIX_ATTENTION_8,
+    ROUND_ROWS,
+    SAMPLE,
+    STEP_ATTENTION,
+    STEP_ATTENTION_8,
+    Operator,
+    add_functions,
+)
+from inference_server.engine import native_operators
+
+Arrays = Mapping[str, NDArray[Any]]
+MAX_CONTEXT = 512
+POSITIONS = 600
+CLOSE = {"rtol": 2e-5, "atol": 2e-5}
+
+pytestmark = pytest.mark.skipif(native_operators.library() is None, reason="there is no compiled library")
+
+
+@cache
+def _model(
+    operator: Operator, inputs: tuple[tuple[str, int, int], ...], attributes: tuple[Any, ...]
+) -> bytes:
+    """A model of one node; inputs as name, element type and rank."""
+    node = helper.make_node(
+        operator.name, operator.inputs, operator.outputs, domain=DOMAIN, **dict(attributes)
+    )
+    values = [
+        helper.make_tensor_value_info(name, kind, [f"{name}_{axis}" for axis in range(rank)])
+        for name, kind, rank in inputs
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in operator.outputs]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
+    model = helper.make_model(
+        helper.make_graph([node], "one", values, outputs), opset_imports=opsets, ir_version=10
+    )
+    add_functions(model, MAX_CONTEXT)
+    serialised: bytes = model.SerializeToString()
+    return serialised
+
+
+@cache
+def _session(
+    operator: Operator,
+    inputs: tuple[tuple[str, int, int], ...],
+    attributes: tuple[Any, ...],
+    *,
+    native: bool,
+    threads: int,
+) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    if native:
+        native_operators.register(options)
+    return ort.InferenceSession(_model(operator, inputs, attributes), options)
+
+
+def run(
+    operator: Operator, arrays: Arrays, *, native: bool, threads: int = 2, **attributes: Any
+) -> list[NDArray[Any]]:
+    described = tuple(
+        (name, helper.np_dtype_to_tensor_dtype(array.dtype), array.ndim) for name, array in arrays.items()
+    )
+    session = _session(operator, described, tuple(attributes.items()), native=native, threads=threads)
+    results: list[NDArray[Any]] = session.run(None, dict(arrays))
+    return results
+
+
+def both(operator: Operator, arrays: Arrays, **attributes: Any) -> tuple[list[NDArray[Any]], ...]:
+    """The results of the compiled operator, and of its function."""
+    return tuple(run(operator, arrays, native=native, **attributes) for native in (True, False))
+
+
+def normal(seed: int, *shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_the_library_runs_instead_of_the_function() -> None:
+    """A head of 48 numbers is one that no kernel for caches is compiled for."""
+    with pytest.raises(Exception, match="size of a head must be"):
+        run(STEP_ATTENTION, step_inputs(heads=1, head_dim=48), native=True, heads=1, scale=0.1)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "heads", "head_dim"),
+    [(1, 1, 8), (2, 3, 32), (31, 2, 52), (32, 2, 64), (33, 4, 64), (130, 2, 52), (391, 1, 16), (512, 1, 64)],
+)
+def test_a_history_attends_as_its_function_says(tokens: int, heads: int, head_dim: int) -> None:
+    place = np.arange(tokens)
+    mask = np.where(place[None] > place[:, None], np.finfo(np.float32).min, 0).astype(np.float32)
+    width = heads * head_dim
+    arrays = {name: normal(i, 1, tokens, width) for i, name in enumerate(("query", "key", "value"))}
+    own, function = both(HISTORY_ATTENTION, arrays | {"mask": mask}, heads=heads, scale=head_dim**-0.5)
+    np.testing.assert_allclose(own[0], function[0], **CLOSE)
+
+
+def rotation(head_dim: int) -> dict[str, NDArray[np.float32]]:
+    angle = np.arange(POSITIONS)[:, None] / 100 ** (np.arange(head_dim // 2) / head_dim)[None]
+    return {"cos": np.cos(angle).astype(np.float32), "sin": np.sin(angle).astype(np.float32)}
+
+
+def step_inputs(
+    rows: int = 3,
+    tokens: int = 1,
+    past: int = 5,
+    capacity: int = 12,
+    heads: int = 2,
+    head_dim: int = 32,
+    eight_bits: bool = False,
+) -> dict[str, NDArray[Any]]:
+    shape = rows, heads, capacity, head_dim
+    arrays: dict[str, NDArray[Any]] = {"packed": normal(0, rows, tokens, 3 * heads * head_dim)}
+    for i, name in enumerate(("past_key", "past_value")):
+        values = normal(i + 1, *shape)
+        arrays[name] = np.clip(np.rint(values * 30), -128, 127).astype(np.int8) if eight_bits else values
+    arrays["seqlens_k"] = np.full(rows, past + tokens - 1, np.int32)
+    arrays["total"] = np.array([past + tokens], np.int32)
+    return arrays | rotation(head_dim)
+
+
+def scales(heads: int, head_dim: int) -> dict[str, NDArray[np.float32]]:
+    names = ("key_scale", "value_scale")
+    return {name: np.abs(normal(i + 7, heads * head_dim)) / 30 + 0.01 for i, name in enumerate(names)}
+
+
+SHAPES = [
+    # rows, tokens, past, capacity, heads, head_dim
+    (1, 1, 0, 4, 1, 32),
+    (3, 1, 5, 12, 2, 32),
+    (20, 1, 59, 120, 2, 64),
+    (2, 1, 450, 512, 1, 64),
+    (2, 5, 0, 9, 2, 96),
+    (1, 40, 0, 64, 2, 128),
+    (2, 1, 17, 18, 1, 256),
+]
+
+
+@pytest.mark.parametrize("eight_bits", [False, True])
+@pytest.mark.parametrize(("rows", "tokens", "past", "capacity", "heads", "head_dim"), SHAPES)
+def test_a_step_attends_and_appends_as_its_function_says(
+    rows: int, tokens: int, past: int, capacity: int, heads: int, head_dim: int, eight_bits: bool
+) -> None:
+    arrays = step_inputs(rows, tokens, past, capacity, heads, head_dim, eight_bits)
+    operator = STEP_ATTENTION_8 if eight_bits else STEP_ATTENTION
+    if eight_bits:
+        arrays |= scales(heads, head_dim)
+    own, function = both(operator, arrays, heads=heads, scale=head_dim**-0.5)
+    assert_attended(own, function, past + tokens)
+
+
+@pytest.mark.parametrize("histories", [1, 2])
+@pytest.mark.parametrize("eight_bits", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "tokens", "past", "capacity", "heads", "head_dim", "prefix"),
+    [
+        (1, 1, 0, 4, 1, 32, 1),
+        (20, 1, 59, 120, 2, 64, 391),
+        (7, 1, 16, 20, 2, 32, 9),
+        (3, 12, 0, 12, 2, 64, 33),
+    ],
+)
+def test_rows_attend_behind_prefixes_as_the_function_says(
+    rows: int,
+    tokens: int,
+    past: int,
+    capacity: int,
+    heads: int,
+    head_dim: int,
+    prefix: int,
+    eight_bits: bool,
+    histories: int,
+) -> None:
+    arrays = prefix_inputs(
+        rows * histories, tokens, past, capacity, heads, head_dim, prefix, histories, eight_bits
+    )
+    operator = PREFIX_ATTENTION_8 if eight_bits else PREFIX_ATTENTION
+    own, function = both(operator, arrays, heads=heads, scale=head_dim**-0.5)
+    assert_attended(own, function, past + tokens)
+
+
+def prefix_inputs(
+    rows: int,
+    tokens: int,
+    past: int,
+    capacity: int,
+    heads: int,
+    head_dim: int,
+    prefix: int,
+    histories: int,
+    eight_bits: bool,
+) -> dict[str, NDArray[Any]]:
+    arrays = step_inputs(rows, tokens, past, capacity, heads, head_dim, eight_bits)
+    for i, name in enumerate(("prefix_key", "prefix_value")):
+        arrays[name] = normal(i + 3, histories, heads, prefix, head_dim)
+    place = np.arange(past, past + tokens)
+    arrays["position"] = np.tile(place + prefix, (rows, 1))
+    hidden = np.arange(past + tokens)[None] > place[:, None]
+    arrays["mask"] = np.where(hidden, np.finfo(np.float32).min, 0).astype(np.float32)
+    return arrays | (scales(heads, head_dim) if eight_bits else {})
+
+
+def assert_attended(own: list[NDArray[Any]], function: list[NDArray[Any]], length: int) -> None:
+    np.testing.assert_allclose(own[0], function[0], **CLOSE)
+    for one, other in zip(own[1:], function[1:], strict=True):
+        one, other = one[:, :, :length], other[:, :, :length]
+        if one.dtype == np.int8:  # a number at the middle of two steps may round to either
+            assert np.abs(one.astype(int) - other).max() <= 1
+            assert (one != other).mean() < 1e-3
+        else:
+            np.testing.assert_allclose(one, other, **CLOSE)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_row_is_the_same_to_the_bit_alone_and_in_any_company(threads: int) -> None:
+    arrays = prefix_inputs(40, 1, 30, 60, 2, 64, 100, 2, False)
+    together = run(PREFIX_ATTENTION, arrays, native=True, threads=threads, heads=2, scale=0.125)
+    for history, rows in ((0, slice(0, 20)), (1, slice(20, 40)), (0, slice(0, 1)), (1, slice(20, 23))):
+        part = {
+            name: array[rows]
+            if len(array) == 40
+            else array[history : history + 1]
+            if name.startswith("prefix")
+            else array
+            for name, array in arrays.items()
+        }
+        alone = run(PREFIX_ATTENTION, part, native=True, heads=2, scale=0.125)
+        np.testing.assert_array_equal(alone[0], together[0][rows])
+        for one, other in zip(alone[1:], together[1:], strict=True):
+            np.testing.assert_array_equal(one[:, :, :31], other[rows, :, :31])
+
+
+def test_a_value_that_is_no_number_stays_in_its_row() -> None:
+    arrays = step_inputs()
+    arrays["past_value"][1, 0, 2, 3] = np.nan
+    (out, *_) = run(STEP_ATTENTION, arrays, native=True, heads=2, scale=0.2)
+    assert np.isnan(out).any(axis=(1, 2)).tolist() == [False, True, False]
+    arrays = step_inputs()
+    arrays["packed"][2, 0, 1] = np.nan
+    (out, *_) = run(STEP_ATTENTION, arrays, native=True, heads=2, scale=0.2)
+    assert np.isnan(out).any(axis=(1, 2)).tolist() == [False, False, True]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    width=st.sampled_from([1, 15, 16, 33, 832]),
+    size=st.sampled_from([0.0, 1e-38, 1e-3, 1.0, 1e6]),
+    seed=st.integers(0, 1000),
+)
+def test_rows_round_to_the_same_numbers(rows: int, width: int, size: float, seed: int) -> None:
+    x = normal(seed, 1, rows, width) * np.float32(size)
+    own, function = both(ROUND_ROWS, {"x": x})
+    np.testing.assert_array_equal(own[0], function[0])
+    np.testing.assert_array_equal(own[1], function[1])
+
+
+def test_a_product_of_8_bit_numbers_uses_the_compiled_rounding() -> None:
+    weight = np.random.default_rng(0).integers(-127, 128, (64, 48)).astype(np.int8)
+    arrays = {"x": normal(1, 1, 5, 64), "weight": weight, "weight_scale": np.abs(normal(2, 48))}
+    own, function = both(INT8_PRODUCT, arrays)
+    np.testing.assert_array_equal(own[0], function[0])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.integers(1, 5),
+    count=st.sampled_from([1, 4, 17, 512, 1024]),
+    spread=st.sampled_from([0.0, 0.1, 1.0, 30.0]),
+    whole=st.booleans(),
+    temperature=st.sampled_from([0.25, 1.0, 3.0]),
+    top_k=st.integers(0, 600),
+    top_p=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    seed=st.integers(0, 10_000),
+)
+def test_the_same_tokens_are_drawn(
+    rows: int,
+    count: int,
+    spread: float,
+    whole: bool,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+) -> None:
+    logits = normal(seed, rows, count) * np.float32(spread)
+    arrays = {
+        "logits": np.rint(logits) if whole else logits,  # with ties
+        "temperature": np.full((rows, 1), temperature, np.float32),
+        "top_k": np.full((rows, 1), top_k),
+        "top_p": np.full((rows, 1), top_p, np.float32),
+        "uniform": np.random.default_rng(seed).random((rows, 1)).astype(np.float32),
+    }
+    own, function = both(SAMPLE, arrays)
+    np.testing.assert_array_equal(own[0], function[0])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -np.nan, np.inf])
+def test_no_token_is_drawn_of_a_row_with_a_logit_that_is_no_number(wrong: float) -> None:
+    logits = normal(0, 3, 20)
+    logits[1, 4] = wrong
+    column = np.ones((3, 1), np.float32)
+    arrays = {
+        "logits": logits,
+        "temperature": column,
+        "top_k": np.zeros((3, 1), np.int64),
+        "top_p": column,
+        "uniform": column / 2,
+    }
+    own, function = both(SAMPLE, arrays)
+    assert (own[0][:, 0] == -1).tolist() == [False, True, False]
+    np.testing.assert_array_equal(own[0], function[0])
+
+
+def test_element_types_are_as_onnx_numbers_them() -> None:
+    assert (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8) == (1, 2, 3)
+    assert (TensorProto.INT32, TensorProto.INT64) == (6, 7)
