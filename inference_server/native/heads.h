@@ -162,21 +162,24 @@ inline void round_rows(const float* from, int count, int width, uint8_t* to, flo
   for (int row = 0; row < count; row++) {
     const float* x = from + static_cast<size_t>(row) * width;
     uint8_t* numbers = to + static_cast<size_t>(row) * width;
-    Vector largest{};
+    Vector largest{}, nothing{};
     int i = 0;
     for (; i + LANES <= width; i += LANES) {
       Vector value = load(x + i);
       largest = larger(value < Vector{} ? -value : value, largest);
+      nothing += value * 0.0f;
     }
-    float most = 0.0f;
+    float most = 0.0f, none = sum_of(nothing);
     for (int lane = 0; lane < LANES; lane++) most = largest[lane] > most ? largest[lane] : most;
     for (; i < width; i++) {
       float size = std::fabs(x[i]);
       most = size > most ? size : most;
+      none += x[i] * 0.0f;
     }
     float scale = most * (1.0f / 127.0f);
     scale = scale > 1e-30f ? scale : 1e-30f;
-    scales[row] = scale;
+    // `none` is a NaN where any number is one or is infinite: the whole row is a NaN then, and no such value is lost.
+    scales[row] = scale + none;
     for (i = 0; i < width; i++) {
       float number = std::nearbyint(x[i] / scale) + 128.0f;
       numbers[i] = static_cast<uint8_t>(number < 0.0f ? 0.0f : number > 255.0f ? 255.0f : number);
