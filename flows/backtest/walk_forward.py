@@ -22,7 +22,7 @@ from flows.forecasting.event_plan import EventPlan, plan_with
 from flows.forecasting.forecasts import Order, SamplingSettings
 from flows.forecasting.lookback import shortened
 from flows.forecasting.training_span import TrainingSpan, training_span
-from flows.runtime.settings import WORKERS
+from flows.runtime.settings import REQUESTS_AT_ONCE
 from flows.scoring.forecast_scores import Closes
 from flows.scoring.step_events import ReleaseDays
 from inference_server.schemas import ModelInfo, PredictAnswer
@@ -110,7 +110,7 @@ def walk(
     days = _release_days(history)
     span = training_span(model)
     newest: dict[str, datetime] = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for instant in made_at:
             step = WalkResult()
             windows = _windows(history, model, sampling, lookback, instant, step.left_out, stale_after)
