@@ -17,8 +17,8 @@ RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 """Waits before the second, third and fourth try of a call to a server that was not available."""
 
 REQUESTS_AT_ONCE = 6
-"""Symbols that are sent to a server at once: few enough not to fill its queue, and twice as many as step together
-on a CPU (three of 20 paths), so that the next ones are there when those have ended."""
+"""Symbols that are sent to a server at once: few enough not to fill its queue, and twice as many as step
+together on a CPU (three of 20 paths), so that the next ones are there when those have ended."""
 
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
