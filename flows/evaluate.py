@@ -6,6 +6,7 @@ every step of every forecast (Parquet).
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -104,10 +105,14 @@ def check_folders(args: argparse.Namespace) -> None:
 
 @contextmanager
 def server(bundle: Path | None, address: str | None) -> Iterator[str]:
-    """Yield the address of a server: the running one, or one that serves a bundle until the block ends."""
+    """Yield the address of a server: the running one, or one that serves a bundle until the block ends.
+
+    A started server is stopped on SIGTERM, too, which ends this process with the status 143.
+    """
     if bundle is None:
         yield address or FlowSettings.from_env().server_url
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="kronos-evaluate-") as folder:
         console.print(f"Serving {bundle} …")
         with local_server(bundle, Path(folder) / "server.log") as started:
@@ -167,7 +172,8 @@ def report(
     result: WalkResult, model: ModelInfo, history: MarketHistory, period: Period, args: argparse.Namespace
 ) -> None:
     """Print the answers and the tables, and write the files."""
-    evaluation = evaluation_of(result.scored, _settings(model, period, args), left_out(result, history))
+    settings = _settings(model, history, period, args)
+    evaluation = evaluation_of(result.scored, settings, left_out(result, history))
     for line in answer_lines(evaluation):
         console.print(line)
     if evaluation.settings.training_span is None:
@@ -183,14 +189,15 @@ def report(
         f"{len(forecasts):,} forecasts of {period.pred_len} {period.timeframe} candles, "
         f"{args.samples} paths, lookback {period.lookback}"
     )
-    console.print(comparison_table(steps, model.name, title))
+    console.print(comparison_table(steps, model.name, title, evaluation.unit))
     if calibrated.tested:
         title = (
             f"p10–p90 before and after calibration: learned from {calibrated.learned:,} forecasts that had "
             f"matured by {calibrated.learned_by:%Y-%m-%d %H:%M} UTC, tested on {calibrated.tested:,} later"
         )
         classes = {symbol: instrument.asset_class for symbol, instrument in history.instruments.items()}
-        console.print(coverage_table(steps.filter(pl.col("model") == model.name), classes, title))
+        own = steps.filter(pl.col("model") == model.name)
+        console.print(coverage_table(own, classes, title, evaluation.unit))
     else:
         console.print("No calibration: too few forecasts had matured by the middle of the period.")
     console.print(baseline_table(evaluation))
@@ -216,7 +223,7 @@ def write_files(evaluation: Evaluation, steps: pl.DataFrame, args: argparse.Name
         console.print(f"Wrote {args.json}: every figure.")
 
 
-def _settings(model: ModelInfo, period: Period, args: argparse.Namespace) -> Settings:
+def _settings(model: ModelInfo, history: MarketHistory, period: Period, args: argparse.Namespace) -> Settings:
     span = training_span(model)
     return Settings(
         model=model.name,
@@ -230,6 +237,12 @@ def _settings(model: ModelInfo, period: Period, args: argparse.Namespace) -> Set
         seed=args.seed,
         cost_bp=args.cost_bp,
         training_span=None if span is None else str(span),
+        cost_ticks=args.cost_ticks,
+        tick_sizes={
+            symbol: instrument.tick_size
+            for symbol, instrument in history.instruments.items()
+            if instrument.tick_size is not None
+        },
     )
 
 
@@ -263,7 +276,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         type=Path,
-        help="folder with candles_1h, candles_1d, economic_calendar (.parquet or .csv); else the database",
+        help="folder with candles_1h, candles_1d, economic_calendar and, for unknown symbols, instruments "
+        "(.parquet or .csv); else the database",
     )
     parser.add_argument("--timeframe", default="1h", **TIMEFRAME)
     parser.add_argument("--symbols", type=names_in, help="A,B; all that have candles unless given")
@@ -297,6 +311,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         type=not_negative,
         default=5.0,
         help="cost of a change of position, basis points of the value traded (default 5)",
+    )
+    parser.add_argument(
+        "--cost-ticks",
+        type=not_negative,
+        default=1.0,
+        help="the same where prices may be zero or negative (allow_nonpositive), in ticks (default 1)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the resampled intervals (default 0)")
     return parser

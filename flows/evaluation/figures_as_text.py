@@ -4,6 +4,18 @@ import math
 
 from flows.evaluation.correlations import Coefficient
 from flows.evaluation.estimates import Estimate
+from flows.evaluation.evaluation import Evaluation
+
+
+def costs(evaluation: Evaluation) -> str:
+    """Return what a change of a position costs, such as ``5 bp of the value traded``."""
+    settings, differences = evaluation.settings, evaluation.price_differences
+    parts = []
+    if len(differences) < len(evaluation.symbols):
+        parts.append(f"{settings.cost_bp:g} bp of the value traded")
+    if differences:
+        parts.append(f"{settings.cost_ticks:g} ticks where moves are price differences")
+    return " and ".join(parts)
 
 
 def number(value: float, digits: int = 3, *, sign: bool = False) -> str:
