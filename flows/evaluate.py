@@ -1,9 +1,4 @@
-"""``python -m flows.evaluate``: says whether a bundle is better than simple baselines on a past period.
-
-Forecasts at one instant after the other from the candles and the calendar known then, with events and
-without, and compares with the actual closes. Prints the answers and tables, and writes a report (HTML) and
-every step of every forecast (Parquet).
-"""
+"""``python -m flows.evaluate``: says whether a bundle is better than simple baselines on a past period."""
 
 import argparse
 import signal
@@ -13,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import psycopg
@@ -74,9 +70,11 @@ def evaluate(args: argparse.Namespace) -> int:
     Raises
     ------
     HistoryError
-        There is no history, no forecast was made, or the folder of a file does not exist.
+        There is no history, no forecast was made, or a part of the command line can't be used.
     """
-    check_folders(args)
+    check_paths(args)
+    if args.start > args.end:
+        raise HistoryError(f"--start {args.start:%Y-%m-%d %H:%M} is after --end {args.end:%Y-%m-%d %H:%M}")
     with server(args.bundle, args.server) as address, client_of(address) as client:
         model = client.model()
         lookback = usable_lookback(args.lookback, args.pred_len, model.max_context, model.limits.min_candles)
@@ -84,19 +82,25 @@ def evaluate(args: argparse.Namespace) -> int:
         history = read_history(args.data, period)
         result = walk_over(client, model, history, period, args)
     if not result.scored:
-        raise HistoryError(f"nothing was forecast: {counted(result.skipped)}")
+        reasons = counted(result.skipped) or "no symbol has a candle in the period"
+        raise HistoryError(f"nothing was forecast: {reasons}")
     report(result, model, history, period, args)
     return 0
 
 
-def check_folders(args: argparse.Namespace) -> None:
-    """Refuse files that can't be written before hours are spent on what they would hold.
+def check_paths(args: argparse.Namespace) -> None:
+    """Refuse files that can't be written, and what is no bundle, before hours are spent.
 
     Raises
     ------
     HistoryError
-        The folder of a file does not exist.
+        The folder of a file, or the manifest of the bundle, does not exist.
     """
+    if args.bundle is not None and not (args.bundle / "manifest.json").is_file():
+        raise HistoryError(
+            f"--bundle {args.bundle}: there is no {args.bundle / 'manifest.json'}; make a bundle with "
+            "python -m export"
+        )
     for option in ("out", "html", "json"):
         file: Path | None = getattr(args, option)
         if file is not None and not file.parent.is_dir():
@@ -265,8 +269,14 @@ def counted(reasons: Counter[str]) -> str:
     return "; ".join(f"{count:,} windows: {reason}" for reason, count in sorted(reasons.items()) if count)
 
 
+_DESCRIPTION: Final = """Says whether a bundle is better than simple baselines on a past period: forecasts at
+one instant after the other from the candles and the calendar known then, with events and without, and
+compares with the actual closes. Prints the answers and tables, and writes a report (HTML) and every step of
+every forecast (Parquet)."""
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=_DESCRIPTION)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--bundle", type=Path, help="start a server for this bundle")
     where.add_argument(

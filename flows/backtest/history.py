@@ -14,6 +14,7 @@ from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, Span, 
 from flows.files.market_folder import folder_calendar, folder_candles, folder_instruments
 from flows.forecasting.candles import read_candles
 from flows.runtime.instruments import known_instruments
+from flows.runtime.sentences import listed
 from market.aliases import symbol_of_aliases
 from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
@@ -160,6 +161,7 @@ def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, pl
         raise HistoryError(
             f"{place} has no {period.timeframe} candles of {', '.join(absent) or 'any symbol'} "
             f"from {period.first:%Y-%m-%d} to {period.last:%Y-%m-%d}"
+            + (f", and has those of {listed(present)}" if absent and present else "")
             + (did_you_mean(absent[0], present) if absent else "")
         )
     if unknown:

@@ -14,7 +14,8 @@ def costs(evaluation: Evaluation) -> str:
     if len(differences) < len(evaluation.symbols):
         parts.append(f"{settings.cost_bp:g} bp of the value traded")
     if differences:
-        parts.append(f"{settings.cost_ticks:g} ticks where moves are price differences")
+        ticks = f"{settings.cost_ticks:g} tick" + ("" if settings.cost_ticks == 1 else "s")
+        parts.append(f"{ticks} where moves are price differences")
     return " and ".join(parts)
 
 

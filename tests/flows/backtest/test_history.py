@@ -40,8 +40,9 @@ def test_an_alias_stands_for_its_symbol_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("symbols", "words"),
     [
-        (["SPY", "QQQ"], "has no 1h candles of QQQ from 20"),
+        (["SPY", "QQQ"], "has no 1h candles of QQQ from .*, and has those of CALENDAR-SPREAD, SPY$"),
         (["SPY", "QQQ", "IWM"], "has no 1h candles of QQQ, IWM from 20"),
+        (["SPY", "spy"], r"1h candles of spy from .*; did you mean SPY\?"),
     ],
 )
 def test_symbols_without_rows_are_named(folder: Path, symbols: list[str], words: str) -> None:
