@@ -255,7 +255,7 @@ def left_out(result: WalkResult, history: MarketHistory) -> LeftOut:
     reasons: dict[str, list[str]] = {symbol: [] for symbol in history.instruments if symbol not in forecast}
     for (symbol, reason), count in sorted(result.left_out.items()):
         if symbol in reasons:
-            reasons[symbol].append(f"{count:,} windows: {reason}")
+            reasons[symbol].append(f"{_windows(count)}: {reason}")
     return LeftOut(
         dict(sorted(result.skipped.items())),
         {symbol: "; ".join(texts) or "no new candle" for symbol, texts in reasons.items()},
@@ -265,7 +265,11 @@ def left_out(result: WalkResult, history: MarketHistory) -> LeftOut:
 
 def counted(reasons: Counter[str]) -> str:
     """Return the number of windows that were left out for each reason, as text."""
-    return "; ".join(f"{count:,} windows: {reason}" for reason, count in sorted(reasons.items()) if count)
+    return "; ".join(f"{_windows(count)}: {reason}" for reason, count in sorted(reasons.items()) if count)
+
+
+def _windows(count: int) -> str:
+    return f"{count:,} window" + ("" if count == 1 else "s")
 
 
 if __name__ == "__main__":

@@ -262,6 +262,10 @@ def test_a_symbol_without_a_forecast_is_named_with_the_reason(market_folder: Pat
     found = module.left_out(result, history)
     assert found.symbols == {"SPY": "2 windows: the feed had stopped"}
     assert found.windows == {"the feed had stopped": 2, "too few candles before it": 1}
+    assert (
+        module.counted(result.skipped)
+        == "2 windows: the feed had stopped; 1 window: too few candles before it"
+    )
 
 
 def test_a_period_without_candles_is_said(market_folder: Path) -> None:
