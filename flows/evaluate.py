@@ -1,11 +1,7 @@
-"""``python -m flows.evaluate``: says whether a bundle is better than simple baselines on a past period.
-
-Forecasts at one instant after the other from the candles and the calendar known then, with events and
-without, and compares with the actual closes. Prints the answers and tables, and writes a report (HTML) and
-every step of every forecast (Parquet).
-"""
+"""``python -m flows.evaluate``: says whether a bundle is better than simple baselines on a past period."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -27,6 +23,7 @@ from flows.backtest.history import (
 )
 from flows.backtest.tables import calibrate_later_half, comparison_table, coverage_table, frame_of
 from flows.backtest.walk_forward import WalkResult, made_at_instants, walk
+from flows.evaluation.command_line import evaluate_parser
 from flows.evaluation.evaluation import Evaluation, LeftOut, Settings, evaluation_of
 from flows.evaluation.report import write_html, write_json
 from flows.evaluation.terminal_tables import answer_lines, baseline_table, event_table, return_table
@@ -34,7 +31,6 @@ from flows.events import EventError
 from flows.files.frames import TableError
 from flows.forecasting.forecasts import Order, SamplingSettings, build_request, usable_lookback
 from flows.forecasting.training_span import training_span
-from flows.runtime.arguments import TIMEFRAME, instant, names_in, not_negative, positive
 from flows.runtime.local_server import ServerError, local_server
 from flows.runtime.server_calls import while_busy
 from flows.runtime.settings import FlowSettings
@@ -48,7 +44,7 @@ console = Console(highlight=False)
 
 def main(arguments: list[str] | None = None, prog: str = "python -m flows.evaluate") -> int:
     """Run the command and return the exit status."""
-    args = _parser(prog).parse_args(arguments)
+    args = evaluate_parser(prog).parse_args(arguments)
     try:
         return evaluate(args)
     except psycopg.Error as error:
@@ -73,9 +69,11 @@ def evaluate(args: argparse.Namespace) -> int:
     Raises
     ------
     HistoryError
-        There is no history, no forecast was made, or the folder of a file does not exist.
+        There is no history, no forecast was made, or a part of the command line can't be used.
     """
-    check_folders(args)
+    check_paths(args)
+    if args.start > args.end:
+        raise HistoryError(f"--start {args.start:%Y-%m-%d %H:%M} is after --end {args.end:%Y-%m-%d %H:%M}")
     with server(args.bundle, args.server) as address, client_of(address) as client:
         model = client.model()
         lookback = usable_lookback(args.lookback, args.pred_len, model.max_context, model.limits.min_candles)
@@ -83,19 +81,25 @@ def evaluate(args: argparse.Namespace) -> int:
         history = read_history(args.data, period)
         result = walk_over(client, model, history, period, args)
     if not result.scored:
-        raise HistoryError(f"nothing was forecast: {counted(result.skipped)}")
+        reasons = counted(result.skipped) or "stopped before the first one"
+        raise HistoryError(f"nothing was forecast: {reasons} (docs/evaluation.md says what is left out)")
     report(result, model, history, period, args)
     return 0
 
 
-def check_folders(args: argparse.Namespace) -> None:
-    """Refuse files that can't be written before hours are spent on what they would hold.
+def check_paths(args: argparse.Namespace) -> None:
+    """Refuse files that can't be written, and what is no bundle, before hours are spent.
 
     Raises
     ------
     HistoryError
-        The folder of a file does not exist.
+        The folder of a file, or the manifest of the bundle, does not exist.
     """
+    if args.bundle is not None and not (args.bundle / "manifest.json").is_file():
+        raise HistoryError(
+            f"--bundle {args.bundle}: there is no {args.bundle / 'manifest.json'}; make a bundle with "
+            "python -m export"
+        )
     for option in ("out", "html", "json"):
         file: Path | None = getattr(args, option)
         if file is not None and not file.parent.is_dir():
@@ -104,10 +108,14 @@ def check_folders(args: argparse.Namespace) -> None:
 
 @contextmanager
 def server(bundle: Path | None, address: str | None) -> Iterator[str]:
-    """Yield the address of a server: the running one, or one that serves a bundle until the block ends."""
+    """Yield the address of a server: the running one, or one that serves a bundle until the block ends.
+
+    A started server is stopped on SIGTERM, too, which ends this process with the status 143.
+    """
     if bundle is None:
         yield address or FlowSettings.from_env().server_url
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="kronos-evaluate-") as folder:
         console.print(f"Serving {bundle} …")
         with local_server(bundle, Path(folder) / "server.log") as started:
@@ -167,7 +175,8 @@ def report(
     result: WalkResult, model: ModelInfo, history: MarketHistory, period: Period, args: argparse.Namespace
 ) -> None:
     """Print the answers and the tables, and write the files."""
-    evaluation = evaluation_of(result.scored, _settings(model, period, args), left_out(result, history))
+    settings = _settings(model, history, period, args)
+    evaluation = evaluation_of(result.scored, settings, left_out(result, history))
     for line in answer_lines(evaluation):
         console.print(line)
     if evaluation.settings.training_span is None:
@@ -183,14 +192,15 @@ def report(
         f"{len(forecasts):,} forecasts of {period.pred_len} {period.timeframe} candles, "
         f"{args.samples} paths, lookback {period.lookback}"
     )
-    console.print(comparison_table(steps, model.name, title))
+    console.print(comparison_table(steps, model.name, title, evaluation.unit))
     if calibrated.tested:
         title = (
             f"p10–p90 before and after calibration: learned from {calibrated.learned:,} forecasts that had "
             f"matured by {calibrated.learned_by:%Y-%m-%d %H:%M} UTC, tested on {calibrated.tested:,} later"
         )
         classes = {symbol: instrument.asset_class for symbol, instrument in history.instruments.items()}
-        console.print(coverage_table(steps.filter(pl.col("model") == model.name), classes, title))
+        own = steps.filter(pl.col("model") == model.name)
+        console.print(coverage_table(own, classes, title, evaluation.unit))
     else:
         console.print("No calibration: too few forecasts had matured by the middle of the period.")
     console.print(baseline_table(evaluation))
@@ -216,7 +226,7 @@ def write_files(evaluation: Evaluation, steps: pl.DataFrame, args: argparse.Name
         console.print(f"Wrote {args.json}: every figure.")
 
 
-def _settings(model: ModelInfo, period: Period, args: argparse.Namespace) -> Settings:
+def _settings(model: ModelInfo, history: MarketHistory, period: Period, args: argparse.Namespace) -> Settings:
     span = training_span(model)
     return Settings(
         model=model.name,
@@ -230,6 +240,12 @@ def _settings(model: ModelInfo, period: Period, args: argparse.Namespace) -> Set
         seed=args.seed,
         cost_bp=args.cost_bp,
         training_span=None if span is None else str(span),
+        cost_ticks=args.cost_ticks,
+        tick_sizes={
+            symbol: instrument.tick_size
+            for symbol, instrument in history.instruments.items()
+            if instrument.tick_size is not None
+        },
     )
 
 
@@ -239,7 +255,7 @@ def left_out(result: WalkResult, history: MarketHistory) -> LeftOut:
     reasons: dict[str, list[str]] = {symbol: [] for symbol in history.instruments if symbol not in forecast}
     for (symbol, reason), count in sorted(result.left_out.items()):
         if symbol in reasons:
-            reasons[symbol].append(f"{count:,} windows: {reason}")
+            reasons[symbol].append(f"{_windows(count)}: {reason}")
     return LeftOut(
         dict(sorted(result.skipped.items())),
         {symbol: "; ".join(texts) or "no new candle" for symbol, texts in reasons.items()},
@@ -249,57 +265,11 @@ def left_out(result: WalkResult, history: MarketHistory) -> LeftOut:
 
 def counted(reasons: Counter[str]) -> str:
     """Return the number of windows that were left out for each reason, as text."""
-    return "; ".join(f"{count:,} windows: {reason}" for reason, count in sorted(reasons.items()) if count)
+    return "; ".join(f"{_windows(count)}: {reason}" for reason, count in sorted(reasons.items()) if count)
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--bundle", type=Path, help="start a server for this bundle")
-    where.add_argument(
-        "--server",
-        help="a running server's address; unless given, KRONOS_SERVER or the first of KRONOS_SERVERS",
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        help="folder with candles_1h, candles_1d, economic_calendar (.parquet or .csv); else the database",
-    )
-    parser.add_argument("--timeframe", default="1h", **TIMEFRAME)
-    parser.add_argument("--symbols", type=names_in, help="A,B; all that have candles unless given")
-    parser.add_argument(
-        "--start", type=instant, required=True, help="first instant, ISO 8601, UTC unless it has a zone"
-    )
-    parser.add_argument("--end", type=instant, required=True, help="last instant")
-    parser.add_argument(
-        "--every", type=positive, help="candles from one instant to the next; pred-len unless given"
-    )
-    parser.add_argument("--pred-len", type=positive, default=24, help="candles ahead (default 24)")
-    parser.add_argument("--samples", type=positive, default=20, help="sample paths (default 20)")
-    parser.add_argument(
-        "--lookback", type=positive, help="past candles; as many as fit the context unless given"
-    )
-    parser.add_argument(
-        "--stale-after",
-        type=positive,
-        help="closed candles that may be missing at the end before a symbol is left out (24 hourly, 5 daily)",
-    )
-    parser.add_argument("--no-events", dest="with_events", action="store_false", help="leave the events out")
-    parser.add_argument(
-        "--out", type=Path, default=Path("evaluation.parquet"), help="default evaluation.parquet"
-    )
-    parser.add_argument(
-        "--html", type=Path, help="the report; beside --out, with the ending .html, unless given"
-    )
-    parser.add_argument("--json", type=Path, help="write every figure to this file, too")
-    parser.add_argument(
-        "--cost-bp",
-        type=not_negative,
-        default=5.0,
-        help="cost of a change of position, basis points of the value traded (default 5)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the resampled intervals (default 0)")
-    return parser
+def _windows(count: int) -> str:
+    return f"{count:,} window" + ("" if count == 1 else "s")
 
 
 if __name__ == "__main__":

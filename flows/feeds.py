@@ -29,7 +29,6 @@ from flows.runtime.parameters import TimeframeParameter
 from flows.runtime.retries import RETRIED, worth_another_try
 from flows.runtime.run_database import RunDatabase
 from flows.runtime.run_records import RECORDED
-from flows.runtime.settings import WORKERS
 from flows.runtime.time_limits import HOURLY_RUN_S
 from market.aliases import symbol_of_aliases
 from market.timeframes import CANDLE_TABLE, Timeframe
@@ -37,6 +36,9 @@ from sql.errors import DatabaseError, one_line
 
 LEAST_SHARE: Final = 0.9
 """Share of the rows before that a feed must give again: a tenth may go, as with `--replace`."""
+
+AT_ONCE: Final = 4
+"""Files or addresses that are read at once."""
 
 CALENDAR_RUN_S: Final = 25 * 60.0
 """A load of the calendar: five minutes before the next one is due."""
@@ -158,7 +160,7 @@ def load_calendar_feed(
 @flow(
     name="load-candles",
     timeout_seconds=HOURLY_RUN_S,
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),  # type: ignore[arg-type]  # Prefect's own does not fit
+    task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE),  # type: ignore[arg-type]  # Prefect's own does not fit
     **RECORDED,
 )
 def load_candles_feed(

@@ -17,8 +17,9 @@ import onnxruntime as ort
 from benchmarks.machine import facts
 from benchmarks.market import job
 from benchmarks.models import PRECISIONS, bundle
-from benchmarks.performance.products import WEIGHT_OPERATORS
+from benchmarks.performance.products import OWN_ATTENTION, WEIGHT_OPERATORS
 from benchmarks.performance.results import load_all
+from export.functions import ROUND_ROWS, SAMPLE
 from inference_server.engine import device
 from inference_server.engine.batching import Batching
 from inference_server.engine.bundle import load_manifest
@@ -33,17 +34,18 @@ PATHS: Final = (1, 20)
 KINDS: Final = ("products with weights", "quantising", "attention", "sampling", "the rest")
 _ATTENTION: Final = frozenset(
     {"Attention", "GroupQueryAttention", "MultiHeadAttention", "RotaryEmbedding"}
+    | OWN_ATTENTION
     # Joining what a path attends to in the shared history with what it attends to in its own tokens.
     | {"Log", "ReduceLogSumExp", "ReduceMax", "Sigmoid", "Softmax", "Transpose"}
 )
 # Rounding activations to 8 bits, of the shape (rows, 1, width) or (1, tokens, width).
 _QUANTISING: Final = frozenset(
-    {"Abs", "Div", "DynamicQuantizeLinear", "Max", "QuantizeLinear", "ReduceMax", "Round"}
+    {"Abs", "Div", "DynamicQuantizeLinear", "Max", "QuantizeLinear", "ReduceMax", "Round", ROUND_ROWS.name}
 )
 _AXES_OF_HEADS: Final = 4
 # Their time is that of the operators inside them, which are recorded as well.
 _CONTAINERS: Final = frozenset({"If", "Loop", "Scan"})
-_SAMPLING: Final = frozenset({"CumSum", "GatherElements", "TopK"})
+_SAMPLING: Final = frozenset({"CumSum", "GatherElements", "TopK", SAMPLE.name})
 # Operators of the rest that are named.
 _NAMED: Final = 4
 

@@ -1,11 +1,12 @@
 """Computes the forecasts that a model is compared with, from the closes of the model's own window."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flows.scoring.random_walk import RandomWalk, random_walk
+from flows.scoring.random_walk import Walk, price_walk, random_walk
 
 RANDOM_WALK: Final = "random walk"
 PERSISTENCE: Final = "persistence"
@@ -15,7 +16,7 @@ BASELINES: Final = (RANDOM_WALK, PERSISTENCE, HISTORICAL_VOLATILITY)
 VOLATILITY_CANDLES: Final = 20
 
 
-def baseline_forecasts(closes: ArrayLike, pred_len: int) -> dict[str, RandomWalk]:
+def baseline_forecasts(closes: ArrayLike, pred_len: int, *, differences: bool = False) -> dict[str, Walk]:
     """Return the baselines of a window, by name; the median of each is the last close.
 
     - ``random walk``: `flows.scoring.random_walk.random_walk`, with the volatility of the whole window.
@@ -29,20 +30,23 @@ def baseline_forecasts(closes: ArrayLike, pred_len: int) -> dict[str, RandomWalk
         (T,) closes of the window, oldest first.
     pred_len
         Future candles.
+    differences
+        Whether the moves are price differences instead of log returns: those of a price that may be zero or
+        negative. The price, not its log, is then normal.
 
     Raises
     ------
     ValueError
-        Fewer than three closes, or one that is not above 0.
+        Fewer than three closes, one that is not finite or, without `differences`, one that is not above 0.
     """
     prices = np.asarray(closes, dtype=np.float64)
-    walk = random_walk(prices, pred_len)
     if len(prices) < 3:
-        raise ValueError(f"{len(prices)} closes given; a standard deviation of returns needs at least three")
-    recent = np.diff(np.log(prices[-(VOLATILITY_CANDLES + 1) :]))
-    root_of_time = np.sqrt(np.arange(1, pred_len + 1))
+        raise ValueError(f"{len(prices)} closes given; a standard deviation of moves needs at least three")
+    recent = prices[-(VOLATILITY_CANDLES + 1) :]
+    walk: Walk = price_walk(prices, pred_len) if differences else random_walk(prices, pred_len)
+    moves = np.diff(recent if differences else np.log(recent))
     return {
         RANDOM_WALK: walk,
-        PERSISTENCE: RandomWalk(walk.median, np.zeros(pred_len)),
-        HISTORICAL_VOLATILITY: RandomWalk(walk.median, recent.std(ddof=1) * root_of_time),
+        PERSISTENCE: replace(walk, sigma=np.zeros(pred_len)),
+        HISTORICAL_VOLATILITY: replace(walk, sigma=moves.std(ddof=1) * np.sqrt(np.arange(1, pred_len + 1))),
     }

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flows.scoring.metrics import FEWEST_PATHS, normal_cdf
+from flows.scoring.metrics import FEWEST_PATHS
+from flows.scoring.random_walk import Walk
 from market.types import Float64Array
 
 
@@ -27,7 +28,7 @@ class DistributionScores:
     log_score: Float64Array
 
 
-def scores_of_paths(paths: ArrayLike, actual: ArrayLike, last_close: float) -> DistributionScores:
+def scores_of_paths(paths: ArrayLike, actual: ArrayLike, unit: float) -> DistributionScores:
     """Score sample paths; fewer than two paths have unknown scores.
 
     A close that k of m paths lie below, and that e paths equal, has the rank k to k + e among the m + 1
@@ -40,6 +41,8 @@ def scores_of_paths(paths: ArrayLike, actual: ArrayLike, last_close: float) -> D
         (m, pred_len) closes.
     actual
         (pred_len,), NaN where unknown.
+    unit
+        Price in which the density of the log score is taken, such as the last close.
     """
     members, closes = np.asarray(paths, dtype=np.float64), np.asarray(actual, dtype=np.float64)
     unknown = np.full(len(closes), np.nan)
@@ -52,28 +55,14 @@ def scores_of_paths(paths: ArrayLike, actual: ArrayLike, last_close: float) -> D
     return DistributionScores(
         pit_low=np.where(known, below / (count + 1), np.nan),
         pit_high=np.where(known, (below + equal + 1) / (count + 1), np.nan),
-        log_score=normal_log_score(members / last_close, closes / last_close),
+        log_score=normal_log_score(members / unit, closes / unit),
     )
 
 
-def scores_of_lognormal(median: float, sigma: Float64Array, actual: ArrayLike) -> DistributionScores:
-    """Score a forecast whose log price is normal; unknown where `sigma` is 0, the price then being a point.
-
-    Parameters
-    ----------
-    median
-        Of the price, above 0.
-    sigma
-        (pred_len,) standard deviation of the log price.
-    actual
-        (pred_len,), NaN where unknown.
-    """
-    closes = np.asarray(actual, dtype=np.float64)
-    unknown = np.full(len(closes), np.nan)
-    usable = (sigma > 0) & (closes > 0)
-    moves = np.log(np.where(usable, closes, np.nan) / median)
-    transform = normal_cdf(moves / np.where(usable, sigma, np.nan))
-    return DistributionScores(transform, transform, unknown)
+def scores_of_walk(walk: Walk, actual: ArrayLike) -> DistributionScores:
+    """Score a baseline against (pred_len,) closes, NaN where unknown."""
+    transform = walk.transform(actual)
+    return DistributionScores(transform, transform, np.full(len(transform), np.nan))
 
 
 def normal_log_score(paths: ArrayLike, actual: ArrayLike) -> Float64Array:

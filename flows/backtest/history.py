@@ -1,6 +1,6 @@
 """Reads candles, instruments and calendar of a past period, from the database or from files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,11 +11,12 @@ import psycopg
 
 from flows.events import Leaders, load_config
 from flows.events.source import AHEAD, BEFORE, YEAR_OF_VIX, EventSources, Span, read_sources
-from flows.files.market_folder import folder_calendar, folder_candles
+from flows.files.market_folder import folder_calendar, folder_candles, folder_instruments
 from flows.forecasting.candles import read_candles
 from flows.runtime.instruments import known_instruments
+from flows.runtime.sentences import listed
 from market.aliases import symbol_of_aliases
-from market.instruments import Instrument, default_instruments
+from market.instruments import Instrument
 from market.similar_symbols import did_you_mean
 from market.timeframes import CANDLE_DURATION, TIMEFRAMES
 
@@ -83,7 +84,8 @@ class Period:
 def history_from_files(folder: Path, period: Period) -> MarketHistory:
     """Read the history from a folder with ``candles_1h``, ``candles_1d`` and ``economic_calendar``.
 
-    The candles of the other timeframe and the calendar are for the event arrays, and may be missing.
+    The candles of other timeframes and the calendar are for the event arrays, and may be missing. A file
+    ``instruments`` has the symbols that the packaged table lacks, or that differ from it.
 
     Raises
     ------
@@ -92,11 +94,13 @@ def history_from_files(folder: Path, period: Period) -> MarketHistory:
     TableError
         A file can't be read, or its rows are refused.
     """
-    frames = {timeframe: folder_candles(folder, timeframe) for timeframe in TIMEFRAMES}
+    known = folder_instruments(folder)
+    period = _with_own_symbols(period, known)
+    frames = {timeframe: folder_candles(folder, timeframe, known) for timeframe in TIMEFRAMES}
     candles = frames[period.timeframe]
     if candles is None:
         raise HistoryError(f"{folder} has no candles_{period.timeframe}.parquet or .csv")
-    history = _cut(candles, default_instruments(), period, str(folder))
+    history = _cut(candles, known, period, str(folder))
     calendar = folder_calendar(folder)
     if calendar is None:
         return history
@@ -117,9 +121,7 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
         A table can't be read.
     """
     known = known_instruments(connection)
-    if period.symbols is not None:
-        names = symbol_of_aliases(known)
-        period = replace(period, symbols=[names.get(name, name) for name in period.symbols])
+    period = _with_own_symbols(period, known)
     count = int((period.last - period.first) / CANDLE_DURATION[period.timeframe])
     symbols = list(period.symbols or known)
     candles = read_candles(connection, period.timeframe, symbols, count, period.last)
@@ -132,6 +134,14 @@ def history_from_database(connection: psycopg.Connection[Any], period: Period) -
     return MarketHistory(
         history.candles, history.instruments, None if sources.calendar.is_empty() else sources
     )
+
+
+def _with_own_symbols(period: Period, known: Mapping[str, Instrument]) -> Period:
+    """Return the period with the symbols that aliases stand for."""
+    if period.symbols is None:
+        return period
+    names = symbol_of_aliases(known)
+    return replace(period, symbols=list(dict.fromkeys(names.get(name, name) for name in period.symbols)))
 
 
 def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, place: str) -> MarketHistory:
@@ -151,12 +161,13 @@ def _cut(candles: pl.DataFrame, known: dict[str, Instrument], period: Period, pl
         raise HistoryError(
             f"{place} has no {period.timeframe} candles of {', '.join(absent) or 'any symbol'} "
             f"from {period.first:%Y-%m-%d} to {period.last:%Y-%m-%d}"
+            + (f", and has those of {listed(present)}" if absent and present else "")
             + (did_you_mean(absent[0], present) if absent else "")
         )
     if unknown:
         raise HistoryError(
-            f"the trading hours of {', '.join(unknown)} are unknown: use the database with its table "
-            "instruments"
+            f"the trading hours of {', '.join(unknown)} are unknown: add a row with symbol, asset_class and "
+            "calendar to the file instruments.csv of the folder, or to the table instruments of the database"
         )
     return MarketHistory(
         inside.filter(pl.col("symbol").is_in(symbols)).sort("symbol", "ts"),

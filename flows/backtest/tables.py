@@ -11,8 +11,9 @@ from rich import box
 from rich.table import Table
 
 from flows.backtest.baselines import RANDOM_WALK
-from flows.backtest.scored import Scored
-from flows.scoring.calibration import calibrate, learn
+from flows.backtest.scored import Scored, common_unit
+from flows.backtest.units import DIGITS, SHORT_NAMES, Unit
+from flows.scoring.calibration import Calibration, calibrate, learn
 from flows.scoring.metrics import covered
 from flows.scoring.score_tables import comparison, figure_text
 from flows.scoring.splits import SHOWN_STEPS, beside, summary
@@ -21,7 +22,7 @@ from market.times import instant
 from market.types import Float64Array
 
 _SHORT: Final = {"made under": "under", "rate_decision": "rates"}
-_COMPARED: Final = ("coverage", "crps_bp", "pinball_bp", "mae_bp")
+_COMPARED: Final = ("coverage", "crps", "pinball", "mae")
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,23 @@ def calibrate_later_half(scored: Sequence[Scored]) -> Calibrated:
         calibrated = {
             (forecast.symbol, forecast.as_of): np.array(band)
             for forecast in later
-            if (band := calibrate(calibration, *forecast.quantiles)) is not None
+            if (band := _calibrated(calibration, forecast)) is not None
         }
         learned += len(past) if calibrated else 0
         bands |= calibrated
     return Calibrated(scored[0].model, middle, learned, len(bands), bands)
 
 
+def _calibrated(calibration: Calibration, forecast: Scored) -> tuple[Float64Array, Float64Array] | None:
+    return calibrate(calibration, *forecast.quantiles, allow_nonpositive=forecast.differences)
+
+
 def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> pl.DataFrame:
     """Return one row per forecast and step, as `flows.scoring.steps.steps_of` has them.
 
-    Further columns are the candle's ``ts``, the instant ``made_at``, and ``pit_low``, ``pit_high`` and
-    ``log_score`` as in `flows.backtest.distributions.DistributionScores`.
+    Further columns are the candle's ``ts``, the instant ``made_at``, ``unit`` (the price of one unit in which
+    the errors of several symbols are averaged, `flows.backtest.scored.common_unit`), and ``pit_low``,
+    ``pit_high`` and ``log_score`` as in `flows.backtest.distributions.DistributionScores`.
 
     Parameters
     ----------
@@ -94,7 +100,10 @@ def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> 
     rows = [_wide(forecast, calibrated) for forecast in forecasts]
     steps = steps_of(pl.DataFrame(rows, schema=WIDE_SCHEMA))
     times = np.concatenate([forecast.timestamps for forecast in forecasts])
-    made_at = np.concatenate([np.full(len(each.timestamps), instant(each.made_at)) for each in forecasts])
+    lengths = [len(forecast.timestamps) for forecast in forecasts]
+    made_at = np.repeat([instant(forecast.made_at) for forecast in forecasts], lengths)
+    unit = common_unit(forecasts)
+    prices = np.repeat([forecast.price_per_unit(unit) for forecast in forecasts], lengths)
     distributions = {
         name: pl.Series(np.concatenate([getattr(each.distribution, name) for each in forecasts])).fill_nan(
             None
@@ -104,6 +113,7 @@ def frame_of(scored: Iterable[Scored], calibrated: Calibrated | None = None) -> 
     return steps.with_columns(
         ts=pl.Series(times).dt.replace_time_zone("UTC"),
         made_at=pl.Series(made_at).dt.replace_time_zone("UTC"),
+        unit=pl.Series(prices),
         **distributions,
     )
 
@@ -129,24 +139,37 @@ def _wide(scored: Scored, calibrated: Calibrated | None) -> dict[str, Any]:
     }
 
 
-_COMPARISON_HEADINGS: Final = (
-    "closes", "cover\n%", "walk\n%", "CRPS\nbp", "walk\nbp", "CRPS\nratio", "pinball\nratio", "MAE\nratio",
-    "right\nway %",
-)  # fmt: skip
-_LEGEND: Final = (
-    "bp: basis points of the last close. ratio: model over walk, below 1 is better. "
-    "right way: p50 and the actual close on one side of the last close"
+_LEGENDS: Final[dict[Unit, str]] = {
+    "bp": "bp: basis points of the last close.",
+    "volatility": "vol: volatilities, each the root mean square of the moves in the forecast's window.",
+}
+_RATIO_LEGEND: Final = (
+    "ratio: model over walk, below 1 is better. right way: p50 and the actual close on one side of the last "
+    "close"
 )
 
 
-def comparison_table(steps: pl.DataFrame, model: str, title: str) -> Table:
-    """Return the scores of a model and of the random walk, in every split."""
-    table = Table(title=title, caption=_LEGEND, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
+def comparison_table(steps: pl.DataFrame, model: str, title: str, unit: Unit = "bp") -> Table:
+    """Return the scores of a model and of the random walk, in every split.
+
+    Parameters
+    ----------
+    steps
+        As `frame_of` returns them.
+    unit
+        That of their column ``unit``.
+    """
+    caption = f"{_LEGENDS[unit]} {_RATIO_LEGEND}"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
     table.add_column("", no_wrap=True)
-    for name in _COMPARISON_HEADINGS:
+    short = SHORT_NAMES[unit]
+    for name in (
+        "closes", "cover\n%", "walk\n%", f"CRPS\n{short}", f"walk\n{short}", "CRPS\nratio",
+        "pinball\nratio", "MAE\nratio", "right\nway %",
+    ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     previous = None
-    for row in beside(summary(steps), model, RANDOM_WALK, _COMPARED).to_dicts():
+    for row in beside(summary(steps, pl.col("unit")), model, RANDOM_WALK, _COMPARED).to_dicts():
         if previous not in (None, row["split"]):
             table.add_section()
         table.add_row(
@@ -154,9 +177,9 @@ def comparison_table(steps: pl.DataFrame, model: str, title: str) -> Table:
             figure_text("closes", row["closes"]),
             figure_text("coverage", row["coverage"]),
             figure_text("coverage", row["baseline_coverage"]),
-            figure_text("crps_bp", row["crps_bp"]),
-            figure_text("crps_bp", row["baseline_crps_bp"]),
-            *(comparison(row, name) for name in ("crps_bp", "pinball_bp", "mae_bp")),
+            figure_text("crps", row["crps"], DIGITS[unit]),
+            figure_text("crps", row["baseline_crps"], DIGITS[unit]),
+            *(comparison(row, name) for name in ("crps", "pinball", "mae")),
             figure_text("direction", row["direction"]),
         )
         previous = row["split"]
@@ -168,20 +191,23 @@ def _label(split: str, value: str) -> str:
     return f"{_SHORT.get(split, split)} {_SHORT.get(value, value)}".rstrip()
 
 
-def coverage_table(steps: pl.DataFrame, classes: dict[str, str], title: str) -> Table:
+def coverage_table(steps: pl.DataFrame, classes: dict[str, str], title: str, unit: Unit = "bp") -> Table:
     """Return coverage and width before and after calibration, by asset class and step.
 
     Parameters
     ----------
     steps
-        Rows of one model; those without a calibrated envelope are ignored.
+        Rows of one model as `frame_of` returns them; those without a calibrated envelope are ignored.
     classes
         Asset class by symbol.
+    unit
+        That of their column ``unit``.
     """
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
     for name in ("", "step"):
         table.add_column(name)
-    for name in ("closes", "raw\ncover %", "calibrated\ncover %", "raw\nwidth bp", "calibrated\nwidth bp"):
+    width = f"width {SHORT_NAMES[unit]}"
+    for name in ("closes", "raw\ncover %", "calibrated\ncover %", f"raw\n{width}", f"calibrated\n{width}"):
         table.add_column(name, justify="right", no_wrap=True)
     tested = steps.filter(pl.col("covered_calibrated").is_not_null()).with_columns(
         asset_class=pl.col("symbol").replace_strict(classes, return_dtype=pl.String)
@@ -192,9 +218,8 @@ def coverage_table(steps: pl.DataFrame, classes: dict[str, str], title: str) -> 
         closes=pl.len().cast(pl.Int64),
         raw=pl.col("covered").mean(),
         calibrated=pl.col("covered_calibrated").mean(),
-        raw_bp=((pl.col("p90") - pl.col("p10")) / pl.col("last_close")).mean() * 1e4,
-        calibrated_bp=((pl.col("p90_calibrated") - pl.col("p10_calibrated")) / pl.col("last_close")).mean()
-        * 1e4,
+        raw_width=((pl.col("p90") - pl.col("p10")) / pl.col("unit")).mean(),
+        calibrated_width=((pl.col("p90_calibrated") - pl.col("p10_calibrated")) / pl.col("unit")).mean(),
     )
     for row in figures.sort("asset_class", "step").to_dicts():
         first = row["step"] == 0
@@ -204,7 +229,7 @@ def coverage_table(steps: pl.DataFrame, classes: dict[str, str], title: str) -> 
             figure_text("closes", row["closes"]),
             figure_text("coverage", row["raw"]),
             figure_text("coverage", row["calibrated"]),
-            figure_text("width", row["raw_bp"]),
-            figure_text("width", row["calibrated_bp"]),
+            figure_text("width", row["raw_width"], DIGITS[unit]),
+            figure_text("width", row["calibrated_width"], DIGITS[unit]),
         )
     return table

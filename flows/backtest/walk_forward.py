@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ from flows.forecasting.event_plan import EventPlan, plan_with
 from flows.forecasting.forecasts import Order, SamplingSettings
 from flows.forecasting.lookback import shortened
 from flows.forecasting.training_span import TrainingSpan, training_span
-from flows.runtime.settings import WORKERS
+from flows.runtime.settings import REQUESTS_AT_ONCE
 from flows.scoring.forecast_scores import Closes
 from flows.scoring.step_events import ReleaseDays
 from inference_server.schemas import ModelInfo, PredictAnswer
@@ -31,6 +32,11 @@ from market.timeframes import CANDLE_DURATION
 from market.times import aware
 
 Ask = Callable[[Order], PredictAnswer]
+
+NOT_POSITIVE: Final = (
+    "a close at or below 0, which has no return; where that can be, set allow_nonpositive of the instrument"
+)
+CONSTANT: Final = "all closes of the window are equal, so that the baselines have no volatility"
 
 
 @dataclass
@@ -110,15 +116,15 @@ def walk(
     days = _release_days(history)
     span = training_span(model)
     newest: dict[str, datetime] = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for instant in made_at:
             step = WalkResult()
             windows = _windows(history, model, sampling, lookback, instant, step.left_out, stale_after)
             windows = {name: window for name, window in windows.items() if newest.get(name) != window.as_of}
             newest |= {name: window.as_of for name, window in windows.items()}
-            windows = _comparable(windows, span, step.left_out)
             if shorter_lookback:
                 windows = shortened(windows, model.limits.min_candles)
+            windows = _comparable(windows, span, step.left_out)
             plan = _plan(history, model, windows, sampling.timeframe, instant, with_events)
             step.without_events.update(plan.reasons.values())
             orders = _orders(windows, plan, sampling, model.version)
@@ -185,8 +191,10 @@ def _comparable(
         horizon = aware(window.future_timestamps[-1]) - window.as_of
         if span is not None and window.as_of < span.last + horizon:
             left_out[symbol, f"not after the model's training ({span}) and a gap of a horizon"] += 1
-        elif not (window.columns["close"] > 0).all():
-            left_out[symbol, "a close at or below 0, so that the baselines are undefined"] += 1
+        elif not (window.instrument.allow_nonpositive or (window.columns["close"] > 0).all()):
+            left_out[symbol, NOT_POSITIVE] += 1
+        elif np.ptp(window.columns["close"]) == 0:
+            left_out[symbol, CONSTANT] += 1
         else:
             usable[symbol] = window
     return usable

@@ -11,7 +11,7 @@ from market.types import BoolArray, Float64Array
 class ModelFigures(msgspec.Struct, frozen=True):
     """A model's mean figures, overall and by step from 1.
 
-    Losses and widths are in basis points of the last close.
+    Losses and widths are in units of the evaluation.
     """
 
     model: str
@@ -36,6 +36,8 @@ class Comparison(msgspec.Struct, frozen=True):
         The model's coverage minus the baseline's, by step.
     crps_by_symbol, crps_by_month
         Ratio of the CRPS over all steps; months are those of the forecasts' instants, such as ``2024-02``.
+        That of a symbol averages the CRPS over the last close, or in price units where moves are differences,
+        whatever other symbols there are.
     """
 
     baseline: str
@@ -52,7 +54,7 @@ class Comparison(msgspec.Struct, frozen=True):
 def model_figures(panel: Panel, bootstrap: BlockBootstrap, model: str) -> ModelFigures:
     """Return a model's means with block bootstrap intervals."""
     scores = panel.scores[model]
-    one = np.ones_like(panel.actual_return)
+    one = np.ones_like(panel.actual_move)
     return ModelFigures(
         model=model,
         overall_coverage=ratio(panel, bootstrap, scores.covered, one),
@@ -67,7 +69,7 @@ def model_figures(panel: Panel, bootstrap: BlockBootstrap, model: str) -> ModelF
 def comparison(panel: Panel, bootstrap: BlockBootstrap, baseline: str, seed: int) -> Comparison:
     """Compare the panel's model with a baseline; `seed` is that of the resamples within a month."""
     own, other = panel.scores[panel.model], panel.scores[baseline]
-    one = np.ones_like(panel.actual_return)
+    one = np.ones_like(panel.actual_move)
     return Comparison(
         baseline=baseline,
         overall_crps=ratio(panel, bootstrap, own.crps, other.crps),
@@ -123,7 +125,7 @@ def _ratio_by_symbol(
     both = np.isfinite(above) & np.isfinite(below)
     sums = np.zeros((2, len(panel.instants), len(panel.symbols)))
     for part, values in zip(sums, (above, below), strict=True):
-        part[panel.instant, panel.symbol] = np.where(both, values, 0.0).sum(axis=1)
+        part[panel.instant, panel.symbol] = np.where(both, values, 0.0).sum(axis=1) / panel.scale
     counts = np.bincount(panel.symbol, weights=both.sum(axis=1)).astype(np.int64)
     return dict(zip(panel.symbols, bootstrap.ratios(sums[0], sums[1], counts), strict=True))
 

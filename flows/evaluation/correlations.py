@@ -1,7 +1,8 @@
-"""Computes information coefficients: correlations of the expected with the actual return.
+"""Computes information coefficients: correlations of the expected with the actual move.
 
-The expected return is the median's. IC is Pearson's correlation, RankIC Spearman's (Grinold and Kahn, "Active
-portfolio management", 2nd edition (2000), chapters 6 and 16). All of them use windows that don't overlap.
+A move is a return, or a price difference where the price may be zero or negative; the expected one is the
+median's. IC is Pearson's correlation, RankIC Spearman's (Grinold and Kahn, "Active portfolio management", 2nd
+edition (2000), chapters 6 and 16). All of them use windows that don't overlap.
 """
 
 import math
@@ -44,22 +45,23 @@ class InformationCoefficients(msgspec.Struct, frozen=True):
 def across_symbols(panel: Panel, step: int) -> InformationCoefficients:
     """Return the mean over instants of the correlation across symbols.
 
-    Of instants with at least `FEWEST_SYMBOLS`. The t statistic is that of the mean of these correlations, as
-    Fama and MacBeth, "Risk, return, and equilibrium", Journal of Political Economy 81 (1973), do with slopes.
+    Of moves in the panel's unit, at instants with at least `FEWEST_SYMBOLS`. The t statistic is that of the
+    mean of these correlations, as Fama and MacBeth, "Risk, return, and equilibrium", Journal of Political
+    Economy 81 (1973), do with slopes.
     """
-    pairs = [_pair(panel, rows, step) for rows in non_overlapping.all_symbols(panel, step)]
-    pairs = [pair for pair in pairs if pair.shape[1] >= FEWEST_SYMBOLS]
+    known = [_known(panel, rows, step) for rows in non_overlapping.all_symbols(panel, step)]
+    pairs = [_pair(panel, rows, step) * panel.scale[rows] for rows in known if len(rows) >= FEWEST_SYMBOLS]
     series = ([pearson(*pair) for pair in pairs], [spearman(*pair) for pair in pairs])
-    known = [np.array(values)[np.isfinite(values)] if values else np.array([]) for values in series]
-    plain, ranked = (Coefficient(mean(values), t_of_mean(values)) for values in known)
+    finite = [np.array(values)[np.isfinite(values)] if values else np.array([]) for values in series]
+    plain, ranked = (Coefficient(mean(values), t_of_mean(values)) for values in finite)
     return InformationCoefficients(step, plain, ranked)
 
 
 def over_time(panel: Panel, step: int, symbols: Sequence[int]) -> InformationCoefficients:
     """Return the mean over symbols of the correlation over time, weighted by their windows.
 
-    The errors allow for two facts of markets. Expected and actual returns are large at the same times, so the
-    products of standardised returns are the observations, whatever their variances (White, "A
+    The errors allow for two facts of markets. Expected and actual moves are large at the same times, so the
+    products of standardised moves are the observations, whatever their variances (White, "A
     heteroskedasticity-consistent covariance matrix estimator", Econometrica 48 (1980)); Fisher's interval of
     a correlation holds the truth in 85 % of cases where volatility varies fourfold. And symbols move
     together, so the windows of one instant are one observation (Liang and Zeger, "Longitudinal data analysis
@@ -102,20 +104,19 @@ def ranks(values: Float64Array) -> Float64Array:
 
 
 def _known(panel: Panel, rows: Int64Array, step: int) -> Int64Array:
-    """Return the windows among some whose actual return is known."""
-    known: Int64Array = rows[np.isfinite(panel.actual_return[rows, step - 1])]
+    """Return the windows among some whose actual move is known."""
+    known: Int64Array = rows[np.isfinite(panel.actual_move[rows, step - 1])]
     return known
 
 
 def _pair(panel: Panel, rows: Int64Array, step: int) -> Float64Array:
-    """Return the expected and the actual returns of windows where the latter are known, (2, n)."""
-    known = _known(panel, rows, step)
-    expected = panel.scores[panel.model].expected_return
-    return np.stack([expected[known, step - 1], panel.actual_return[known, step - 1]])
+    """Return the expected and the actual moves of windows, (2, n)."""
+    expected = panel.scores[panel.model].expected_move
+    return np.stack([expected[rows, step - 1], panel.actual_move[rows, step - 1]])
 
 
 def _clustered(products: list[Float64Array], instants: list[Int64Array]) -> Coefficient:
-    """Return the mean of products of standardised returns; those of one instant are one observation."""
+    """Return the mean of products of standardised moves; those of one instant are one observation."""
     if not products:
         return NO_COEFFICIENT
     values, cluster = np.concatenate(products), np.concatenate(instants)

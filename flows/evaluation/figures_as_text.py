@@ -4,6 +4,19 @@ import math
 
 from flows.evaluation.correlations import Coefficient
 from flows.evaluation.estimates import Estimate
+from flows.evaluation.evaluation import Evaluation
+
+
+def costs(evaluation: Evaluation) -> str:
+    """Return what a change of a position costs, such as ``5 bp of the value traded``."""
+    settings, differences = evaluation.settings, evaluation.price_differences
+    parts = []
+    if len(differences) < len(evaluation.symbols):
+        parts.append(f"{settings.cost_bp:g} bp of the value traded")
+    if differences:
+        ticks = f"{settings.cost_ticks:g} tick" + ("" if settings.cost_ticks == 1 else "s")
+        parts.append(f"{ticks} where moves are price differences")
+    return " and ".join(parts)
 
 
 def number(value: float, digits: int = 3, *, sign: bool = False) -> str:

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from flows.backtest.scored import Scored, name_without_events
+from flows.backtest.scored import Scored, common_unit, name_without_events
+from flows.backtest.units import Unit
 from flows.events.config import KINDS
-from flows.scoring.splits import BASIS_POINTS
 from market.times import instants
 from market.types import BoolArray, DatetimeArray, Float64Array, Int64Array
 
@@ -22,17 +22,17 @@ class ModelScores:
 
     Attributes
     ----------
-    expected_return
-        p50 over the last close, minus 1.
+    expected_move
+        That of p50 from the last close, as `Panel.actual_move`.
     crps, pinball, width
-        Basis points of the last close; `width` is that of p10–p90.
+        Units of the panel; `width` is that of p10–p90.
     covered, direction_hit
         As in `flows.scoring.metrics.StepScores`.
     pit_low, pit_high, log_score
         As in `flows.backtest.distributions.DistributionScores`.
     """
 
-    expected_return: Float64Array
+    expected_move: Float64Array
     crps: Float64Array
     pinball: Float64Array
     width: Float64Array
@@ -53,14 +53,21 @@ class Panel:
         Name of the model that is evaluated.
     symbols, instants
         Distinct symbols, sorted, and distinct instants at which forecasts were made, (T,) increasing.
+    unit
+        In what figures of several symbols are averaged (`flows.backtest.scored.common_unit`).
+    differences
+        Whether a symbol's moves are price differences, by symbol.
     symbol, instant
         (windows,) index into `symbols` and `instants`.
     start
         (windows,) open of the last candle used.
     ends
         (windows, steps) opens of the predicted candles.
-    actual_return
-        (windows, steps) actual close over the last close, minus 1; NaN where no close is known.
+    actual_move
+        (windows, steps) return of the actual close over the last close, or its difference from it; NaN where
+        no close is known.
+    scale
+        (windows,) units of the panel in a move of 1.
     releases
         By kind of release, and for `NO_RELEASE`, (windows, steps) whether one falls on the candle. All are
         False where the calendar does not cover the window.
@@ -73,11 +80,14 @@ class Panel:
     model: str
     symbols: list[str]
     instants: DatetimeArray
+    unit: Unit
+    differences: Mapping[str, bool]
     symbol: Int64Array
     instant: Int64Array
     start: DatetimeArray
     ends: DatetimeArray
-    actual_return: Float64Array
+    actual_move: Float64Array
+    scale: Float64Array
     releases: Mapping[str, BoolArray]
     event_day: BoolArray
     quiet_day: BoolArray
@@ -132,28 +142,37 @@ def panel_of(scored: Sequence[Scored], model: str) -> Panel:
     for each in scored:
         by_model.setdefault(each.model, {})[row[each.made_at, each.symbol]] = each
     symbols, symbol = np.unique([each.symbol for each in windows], return_inverse=True)
+    unit = common_unit(windows)
     times, instant = np.unique(instants([each.made_at for each in windows]), return_inverse=True)
     event_day, quiet_day = _days(windows)
     return Panel(
         model=model,
         symbols=symbols.tolist(),
         instants=times,
+        unit=unit,
+        differences={each.symbol: each.differences for each in windows},
         symbol=symbol,
         instant=instant,
         start=instants([each.as_of for each in windows]),
         ends=np.stack([each.timestamps for each in windows]),
-        actual_return=np.stack([each.scores.actual / each.last_close - 1 for each in windows]),
+        actual_move=np.stack([_moves(each, each.scores.actual) for each in windows]),
+        scale=np.array([each.price_per_move / each.price_per_unit(unit) for each in windows]),
         releases=_releases(windows),
         event_day=event_day,
         quiet_day=quiet_day,
-        scores={name: _scores(forecasts, len(windows)) for name, forecasts in by_model.items()},
+        scores={name: _scores(forecasts, len(windows), unit) for name, forecasts in by_model.items()},
     )
 
 
-def _scores(forecasts: Mapping[int, Scored], windows: int) -> ModelScores:
+def _moves(scored: Scored, closes: Float64Array) -> Float64Array:
+    """Return returns, or price differences, of (pred_len,) closes from the last close."""
+    return (closes - scored.last_close) / scored.price_per_move
+
+
+def _scores(forecasts: Mapping[int, Scored], windows: int, unit: Unit) -> ModelScores:
     """Return the figures of forecasts by their row."""
     steps = len(next(iter(forecasts.values())).timestamps)
-    rows = [_figures(each) for each in forecasts.values()]
+    rows = [_figures(each, unit) for each in forecasts.values()]
     stacked = np.full((len(rows[0]), windows, steps), np.nan)
     stacked[:, list(forecasts)] = np.stack(rows, axis=1)
     # An envelope has a width at candles that never came; its figures are compared where closes are known.
@@ -161,17 +180,17 @@ def _scores(forecasts: Mapping[int, Scored], windows: int) -> ModelScores:
     return ModelScores(*stacked)
 
 
-def _figures(scored: Scored) -> Float64Array:
+def _figures(scored: Scored, unit: Unit) -> Float64Array:
     """Return the fields of `ModelScores` for one window, (fields, steps)."""
     scores, distribution = scored.scores, scored.distribution
     low, middle, high = scored.quantiles
-    unit = BASIS_POINTS / scored.last_close
+    price = scored.price_per_unit(unit)
     return np.stack(
         [
-            middle / scored.last_close - 1,
-            scores.crps * unit,
-            scores.pinball * unit,
-            (high - low) * unit,
+            _moves(scored, middle),
+            scores.crps / price,
+            scores.pinball / price,
+            (high - low) / price,
             scores.covered,
             scores.direction_hit,
             distribution.pit_low,

@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from flows.backtest.units import DIGITS
 from flows.evaluation.charts import charts
 from flows.evaluation.evaluation import Evaluation
-from flows.evaluation.figures_as_text import number, with_interval, with_t
+from flows.evaluation.figures_as_text import costs, number, with_interval, with_t
 
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("flows.evaluation", "."),
@@ -27,7 +28,9 @@ def write_html(evaluation: Evaluation, file: Path) -> None:
         name: "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
         for name, text in charts(evaluation).items()
     }
-    page = _TEMPLATES.get_template("report.html").render(evaluation=evaluation, charts=pictures)
+    page = _TEMPLATES.get_template("report.html").render(
+        evaluation=evaluation, charts=pictures, digits=DIGITS[evaluation.unit], costs=costs(evaluation)
+    )
     file.write_text(page, encoding="utf-8")
 
 

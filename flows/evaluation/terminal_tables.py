@@ -3,17 +3,29 @@
 from rich import box
 from rich.table import Table
 
+from flows.backtest.units import DIGITS, SHORT_NAMES
 from flows.evaluation.correlations import Coefficient
 from flows.evaluation.evaluation import Evaluation
-from flows.evaluation.figures_as_text import number, with_interval
+from flows.evaluation.figures_as_text import costs, number, with_interval
 
 
 def answer_lines(evaluation: Evaluation) -> list[str]:
-    """Return the two answers, and the symbols that have no forecast."""
+    """Return the two answers, and the symbols that have no forecast, price differences, or no trades."""
     lines = [evaluation.better_than_baselines.sentence, evaluation.events_help.sentence]
     missing = evaluation.left_out.symbols
     if missing:
         lines.append("No forecast of " + "; ".join(f"{name} ({why})" for name, why in missing.items()))
+    if evaluation.price_differences:
+        lines.append(
+            f"Prices of {', '.join(evaluation.price_differences)} may be zero or negative: their moves are "
+            "price differences, not returns, and figures of several symbols are in volatilities, the root "
+            "mean square of the moves in each forecast's window."
+        )
+    untraded = evaluation.returns.not_traded
+    if untraded:
+        lines.append(
+            "In no long-short portfolio: " + "; ".join(f"{name} ({why})" for name, why in untraded.items())
+        )
     return lines
 
 
@@ -31,16 +43,15 @@ def baseline_table(evaluation: Evaluation) -> Table:
 
 
 def return_table(evaluation: Evaluation) -> Table:
-    """Return correlations of the median's return, hit rate and long-short portfolio at some steps."""
+    """Return correlations of the median's move, hit rate and long-short portfolio at some steps."""
     portfolio = evaluation.returns.long_short[-1]
-    title = f"The median's return; no long-short portfolio: {portfolio.portfolio}"
-    if portfolio.net_bp.n:
-        cost = evaluation.settings.cost_bp
-        title = f"The median's return; long-short {portfolio.portfolio} after {cost:g} bp of the value traded"
+    title = f"The median's move; no long-short portfolio: {portfolio.portfolio}"
+    if portfolio.net.n:
+        title = f"The median's move; long-short {portfolio.portfolio} after {costs(evaluation)}"
     table = _table(title, "step")
     for name in (
         "IC across\nsymbols", "t", "IC over\ntime", "t", "RankIC", "t", "right\nway %", "95 %\ninterval",
-        "net bp\na period", "t",
+        f"net {SHORT_NAMES[evaluation.unit]}\na period", "t",
     ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     returns = evaluation.returns
@@ -53,7 +64,7 @@ def return_table(evaluation: Evaluation) -> Table:
             *_coefficient(over_time.rank_ic),
             number(hits.value * 100, 1),
             f"{number(hits.low * 100, 0)}–{number(hits.high * 100, 0)}",
-            number(portfolio.net_bp.value, 1, sign=True),
+            number(portfolio.net.value, DIGITS[evaluation.unit], sign=True),
             number(portfolio.t, 1),
         )
     return table

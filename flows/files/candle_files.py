@@ -252,7 +252,7 @@ def _check_prices(rows: pl.DataFrame, instruments: Mapping[str, Instrument]) -> 
     refuse(
         rows.filter(pl.Series(not_above_zero(values)) & must_be_positive),
         [*_KEY, *PRICES],
-        "a price is zero or below; where that can be, set allow_nonpositive in the table instruments",
+        "a price is zero or below; where that can be, set allow_nonpositive of the instrument",
     )
 
 

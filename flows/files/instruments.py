@@ -54,6 +54,14 @@ def instruments(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def instruments_of(rows: pl.DataFrame) -> dict[str, Instrument]:
+    """Return the instruments of rows that `instruments` checked, by symbol."""
+    found = {}
+    for row in rows.drop("active").to_dicts():
+        found[row["symbol"]] = Instrument(**{name: value for name, value in row.items() if value is not None})
+    return found
+
+
 def _sources(frame: pl.DataFrame) -> pl.Series:
     """Return the timeframes to aggregate from, and refuse unknown ones, anchors and calendars."""
     sources = []

@@ -1,13 +1,17 @@
-"""Reads a folder of .parquet or .csv files: ``candles_1h``, of any timeframe, and ``economic_calendar``."""
+"""Reads a folder of files: ``candles_1h``, of any timeframe, ``economic_calendar`` and ``instruments``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from flows.files import feeds
+from flows.files.candle_files import NONE_KNOWN
 from flows.files.frames import TableError, read_file
+from flows.files.instruments import instruments_of
+from market.aliases import with_packaged
+from market.instruments import Instrument
 from market.timeframes import TIMEFRAMES
 
 FILES: Final = (*(f"candles_{timeframe}" for timeframe in TIMEFRAMES), "economic_calendar")
@@ -33,15 +37,26 @@ def unchecked_frames(folder: Path) -> dict[str, pl.DataFrame]:
     return {name: frame for name, frame in frames.items() if frame is not None}
 
 
-def folder_candles(folder: Path, timeframe: str) -> pl.DataFrame | None:
+def folder_candles(
+    folder: Path, timeframe: str, instruments: Mapping[str, Instrument] = NONE_KNOWN
+) -> pl.DataFrame | None:
     """Return the candles of a timeframe with the columns of its table, or None without a file.
+
+    Parameters
+    ----------
+    instruments
+        By symbol, as `flows.files.candle_files.read_candles` takes them.
 
     Raises
     ------
     TableError
         The file can't be read, or its rows are refused.
     """
-    return _read(folder, f"candles_{timeframe}", lambda frame: feeds.candles(frame, timeframe))
+    return _read(
+        folder,
+        f"candles_{timeframe}",
+        lambda frame: feeds.candles(frame, timeframe, instruments=instruments),
+    )
 
 
 def folder_calendar(folder: Path) -> pl.DataFrame | None:
@@ -53,6 +68,18 @@ def folder_calendar(folder: Path) -> pl.DataFrame | None:
         The file can't be read, or its rows are refused.
     """
     return _read(folder, "economic_calendar", feeds.calendar)
+
+
+def folder_instruments(folder: Path) -> dict[str, Instrument]:
+    """Return the instruments of the file ``instruments``, and the packaged ones that it lacks, by symbol.
+
+    Raises
+    ------
+    TableError
+        The file can't be read, or its rows are refused.
+    """
+    rows = _read(folder, "instruments", feeds.instruments)
+    return with_packaged({} if rows is None else instruments_of(rows))
 
 
 def _read(folder: Path, name: str, check: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame | None:

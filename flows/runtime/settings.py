@@ -16,8 +16,9 @@ from market.timeframes import TIMEFRAMES, UnknownTimeframe, parse_timeframe
 RETRY_DELAYS_S = (2.0, 10.0, 30.0)
 """Waits before the second, third and fourth try of a call to a server that was not available."""
 
-WORKERS = 4
-"""Symbols that are sent to the server at once: enough to keep it busy, few enough not to fill its queue."""
+REQUESTS_AT_ONCE = 6
+"""Symbols that are sent to a server at once: few enough not to fill its queue, and twice as many as step
+together on a CPU (three of 20 paths), so that the next ones are there when those have ended."""
 
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_DEADLINE_S)]
@@ -54,7 +55,7 @@ class FlowSettings(msgspec.Struct, frozen=True, rename=_variable):
     """`KRONOS_WAIT_FOR_CANDLES_S`: seconds from the beginning of a run within which it waits for newest
     candles that have closed and are not in the database, after it has forecast the other symbols; 0 waits for
     none. The default lets a load of candles that began before the run, and is tried again, end."""
-    requests_at_once: Count = WORKERS
+    requests_at_once: Count = REQUESTS_AT_ONCE
     """`KRONOS_REQUESTS_AT_ONCE`: symbols that a block of a run sends to a server at once. Raise it for a
     server on a GPU, which forecasts more of them together."""
     dask_address: str | None = None

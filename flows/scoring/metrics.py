@@ -167,6 +167,30 @@ def lognormal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Fl
     return np.where(sigma == 0, np.abs(actual - median), score)
 
 
+def normal_crps(median: ArrayLike, sigma: ArrayLike, actual: ArrayLike) -> Float64Array:
+    """Return the CRPS, price units, of a forecast whose price is normal.
+
+    σ·(z·(2Φ(z) − 1) + 2φ(z) − 1/√π) with z = (y − μ)/σ: Gneiting and Raftery, "Strictly proper scoring rules,
+    prediction, and estimation", JASA 102 (2007), equation 21.
+
+    Parameters
+    ----------
+    median
+        Of the price, of any sign.
+    sigma
+        Standard deviation of the price; 0 gives the absolute error.
+    actual
+        All three of shapes that broadcast.
+    """
+    median, sigma, actual = np.broadcast_arrays(
+        *(np.asarray(values, dtype=np.float64) for values in (median, sigma, actual))
+    )
+    z = (actual - median) / np.where(sigma == 0, 1.0, sigma)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    score = sigma * (z * (2 * normal_cdf(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))
+    return np.asarray(np.where(sigma == 0, np.abs(actual - median), score))
+
+
 def normal_cdf(z: Float64Array) -> Float64Array:
     """Return the standard normal distribution function of an array of any shape."""
     # NumPy has no error function, and SciPy is not a dependency for one function.

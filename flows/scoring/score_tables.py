@@ -16,9 +16,9 @@ _HEADINGS: Final = {
     "coverage": "coverage, %",
     "coverage_before": "of those calibrated: raw, %",
     "coverage_calibrated": "calibrated, %",
-    "pinball_bp": "pinball, bp",
-    "crps_bp": "CRPS, bp",
-    "mae_bp": "MAE, bp",
+    "pinball": "pinball, bp",
+    "crps": "CRPS, bp",
+    "mae": "MAE, bp",
     "direction": "direction, %",
 }
 
@@ -34,13 +34,13 @@ def score_table(table: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def figure_text(name: str, value: float | None) -> str:
-    """Return one figure in its unit: shares in percent, errors in basis points, counts as integers."""
+def figure_text(name: str, value: float | None, digits: int = 1) -> str:
+    """Return one figure as text: shares in percent, counts as integers, others with so many digits."""
     if value is None:
         return "–"
     if name in ("forecasts", "closes"):
         return f"{value:,}"
-    return f"{value * 100:.1f}" if name.startswith(("coverage", "direction")) else f"{value:.1f}"
+    return f"{value * 100:.1f}" if name.startswith(("coverage", "direction")) else f"{value:.{digits}f}"
 
 
 def calibration_lines(learned: Sequence[LearnedCalibration]) -> list[str]:

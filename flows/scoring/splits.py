@@ -9,28 +9,34 @@ SHOWN_STEPS: Final = (1, 6, 24, 120)
 BASIS_POINTS: Final = 1e4
 
 FIGURES: Final = (
-    "forecasts", "closes", "coverage", "coverage_before", "coverage_calibrated", "pinball_bp", "crps_bp",
-    "mae_bp", "direction",
+    "forecasts", "closes", "coverage", "coverage_before", "coverage_calibrated", "pinball", "crps", "mae",
+    "direction",
 )  # fmt: skip
 
+BASIS_POINT: Final = pl.when(pl.col("last_close") > 0).then(pl.col("last_close") / BASIS_POINTS)
+"""Price of a basis point of the last close; null where that is not above 0, or unknown."""
 
-def summary(steps: pl.DataFrame) -> pl.DataFrame:
+
+def summary(steps: pl.DataFrame, unit: pl.Expr = BASIS_POINT) -> pl.DataFrame:
     """Return the figures of each model, overall and in every split.
 
     Parameters
     ----------
     steps
         As `flows.scoring.steps.steps_of` returns them.
+    unit
+        Price of one unit of errors, by row, since prices of different symbols can't be averaged; rows where
+        it is null have no errors.
 
     Returns
     -------
     polars.DataFrame
         model, split, value, then `FIGURES`: how many forecasts and known closes, the share of closes within
         p10–p90 of all and, before and after, of those with a calibrated envelope, mean pinball loss, CRPS and
-        absolute error of p50 in basis points of the last close (prices of different symbols can't be
-        averaged), and the share of right directions. Null where no close is known. The splits, in this order:
-        all; symbol; step (of `SHOWN_STEPS`, and the last); release (on the step's candle; "none"); day
-        ("event" or "quiet"); made under (an event active when the forecast was made; "none").
+        absolute error of p50 in units, and the share of right directions. Null where no close is known. The
+        splits, in this order: all; symbol; step (of `SHOWN_STEPS`, and the last); release (on the step's
+        candle; "none"); day ("event" or "quiet"); made under (an event active when the forecast was made;
+        "none").
     """
     known = steps.filter(pl.col("actual").is_not_null())
     releases = known.filter(pl.col("step_events").is_not_null()).with_columns(
@@ -52,17 +58,17 @@ def summary(steps: pl.DataFrame) -> pl.DataFrame:
     )
     return pl.concat(
         [
-            _figures(known.with_columns(value=pl.lit("")), "all"),
-            _figures(known.with_columns(value="symbol"), "symbol"),
-            _figures(shown.with_columns(value="step"), "step"),
-            _figures(releases.explode("kind").with_columns(value="kind"), "release"),
-            _figures(days.with_columns(value="day"), "day"),
-            _figures(active.explode("kind").with_columns(value="kind"), "made under"),
+            _figures(known.with_columns(value=pl.lit("")), "all", unit),
+            _figures(known.with_columns(value="symbol"), "symbol", unit),
+            _figures(shown.with_columns(value="step"), "step", unit),
+            _figures(releases.explode("kind").with_columns(value="kind"), "release", unit),
+            _figures(days.with_columns(value="day"), "day", unit),
+            _figures(active.explode("kind").with_columns(value="kind"), "made under", unit),
         ]
     )
 
 
-def _figures(steps: pl.DataFrame, split: str) -> pl.DataFrame:
+def _figures(steps: pl.DataFrame, split: str, unit: pl.Expr) -> pl.DataFrame:
     """Return the figures by model and by the column `value`, sorted by it."""
     return (
         steps.group_by("model", "value")
@@ -72,20 +78,14 @@ def _figures(steps: pl.DataFrame, split: str) -> pl.DataFrame:
             coverage=pl.col("covered").mean(),
             coverage_before=pl.col("covered").filter(pl.col("covered_calibrated").is_not_null()).mean(),
             coverage_calibrated=pl.col("covered_calibrated").mean(),
-            pinball_bp=_relative("pinball"),
-            crps_bp=_relative("crps"),
-            mae_bp=_relative("abs_error"),
+            pinball=(pl.col("pinball") / unit).mean(),
+            crps=(pl.col("crps") / unit).mean(),
+            mae=(pl.col("abs_error") / unit).mean(),
             direction=pl.col("direction_hit").mean(),
         )
         .sort("model", "value")
         .select("model", pl.lit(split).alias("split"), pl.col("value").cast(pl.String), *FIGURES)
     )
-
-
-def _relative(column: str) -> pl.Expr:
-    """Return the mean in basis points of the last close, over the forecasts whose last close is above 0."""
-    positive = pl.col("last_close") > 0
-    return (pl.col(column) / pl.col("last_close")).filter(positive).mean() * BASIS_POINTS
 
 
 def beside(table: pl.DataFrame, model: str, baseline: str, figures: Sequence[str]) -> pl.DataFrame:

@@ -1,5 +1,8 @@
 """python -m flows.evaluate: against a real server from files and from the database, and what it shows."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,7 +46,7 @@ def forecasts(count: int, *, width: float, model: str = "m", seed: int = 4) -> l
             Scored(
                 model, "BTC-USD", "crypto", last, made, end, stamps,
                 quantiles, 100.0, score_steps(quantiles, actual, 100.0),
-                scores_of_paths(quantiles, actual, 100.0), None, [],
+                scores_of_paths(quantiles, actual, 100.0), None, [], 0.01,
             )
         )  # fmt: skip
     return found
@@ -155,6 +158,36 @@ def test_files_and_database_give_the_same_figures(
     assert files.select("ts", "as_of").null_count().row(0) == (0, 0)
 
 
+def test_a_spread_is_evaluated_by_its_differences_beside_another_market(
+    market_folder: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = ("open", "high", "low", "close")
+    candles = pl.read_parquet(market_folder / "candles_1h.parquet")
+    spread = candles.filter(symbol="EURUSD").with_columns(pl.lit("EUR-SPREAD").alias("symbol"))
+    middle = spread["close"].mean()
+    lowered = spread.with_columns(pl.col(name) - middle for name in prices)
+    pl.concat([candles.filter(symbol="BTC-USD"), lowered]).write_parquet(tmp_path / "candles_1h.parquet")
+    (tmp_path / "instruments.csv").write_text(
+        "symbol,asset_class,calendar,allow_nonpositive,tick_size\nEUR-SPREAD,fx,FX,true,0.0001\n"
+    )
+    monkeypatch.setattr(module, "console", Console(record=True, width=80, file=open("/dev/null", "w")))  # noqa: SIM115, PTH123
+    figures = tmp_path / "figures.json"
+    more = ["--data", str(tmp_path), "--server", server, "--json", str(figures)]
+    assert main(arguments(tmp_path / "out.parquet", *more, "--symbols", "BTC-USD,EUR-SPREAD")) == 0
+    text = " ".join(module.console.export_text().split())
+    assert "Prices of EUR-SPREAD may be zero or negative: their moves are price differences" in text
+    assert "vol: volatilities" in text
+    written = msgspec.json.decode(figures.read_bytes())
+    assert (written["unit"], written["price_differences"]) == ("volatility", ["EUR-SPREAD"])
+    assert (written["windows"], written["left_out"]["windows"]) == (2 * 4, {})
+    assert all(each["overall_crps"]["value"] > 0 for each in written["comparisons"])
+    assert "vol" in (tmp_path / "out.html").read_text()
+    steps = pl.read_parquet(tmp_path / "out.parquet").filter(symbol="EUR-SPREAD")
+    assert steps.select(pl.col("p10").min() < 0, pl.col("unit").max() < 0.01, pl.col("crps").count() > 0).row(
+        0
+    ) == (True, True, True)
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -163,6 +196,7 @@ def test_files_and_database_give_the_same_figures(
         (["--symbols", "NO-SUCH"], "has no 1h candles of NO-SUCH"),
         (["--pred-len", "9999", "--lookback", "5"], "at least 32 candles"),
         (["--json", "no-such-folder/figures.json"], "there is no folder no-such-folder; make it first"),
+        (["--start", "2999-01-01"], "--start 2999-01-01 00:00 is after --end 20"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -176,6 +210,31 @@ def test_what_cannot_be_done_is_one_line(
     given = arguments(tmp_path / "out.parquet", "--data", str(market_folder), "--server", server, *more)
     assert main(given) == 1
     assert words in capsys.readouterr().err
+
+
+def test_sigterm_stops_the_started_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[Path] = []
+
+    @contextmanager
+    def serving(bundle: Path, log: Path) -> Iterator[str]:
+        try:
+            yield "http://127.0.0.1:1"
+        finally:
+            stopped.append(bundle)
+
+    monkeypatch.setattr(module, "local_server", serving)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit, match="143"), module.server(Path("bundle"), None):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped == [Path("bundle")]
+
+
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path / "out.parquet", "--bundle", str(tmp_path))) == 1
+    assert "manifest.json; make a bundle with python -m export" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -203,6 +262,10 @@ def test_a_symbol_without_a_forecast_is_named_with_the_reason(market_folder: Pat
     found = module.left_out(result, history)
     assert found.symbols == {"SPY": "2 windows: the feed had stopped"}
     assert found.windows == {"the feed had stopped": 2, "too few candles before it": 1}
+    assert (
+        module.counted(result.skipped)
+        == "2 windows: the feed had stopped; 1 window: too few candles before it"
+    )
 
 
 def test_a_period_without_candles_is_said(market_folder: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.backtest.distributions import normal_log_score, scores_of_lognormal, scores_of_paths
+from flows.backtest.distributions import normal_log_score, scores_of_paths, scores_of_walk
+from flows.scoring.random_walk import PriceWalk, RandomWalk
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=9), st.integers(0, 7))
@@ -35,10 +36,9 @@ def test_the_log_score_is_that_of_a_normal_distribution() -> None:
     assert np.isnan(normal_log_score([[1.0], [1.0]], [1.0])).all()
 
 
-def test_the_transform_of_a_lognormal_price() -> None:
-    sigma = np.array([0.1, 0.1, 0.0, 0.1, 0.1])
-    actual = [50.0, 50 * math.exp(0.1281552), 50.0, np.nan, -3.0]
-    scores = scores_of_lognormal(50.0, sigma, actual)
-    np.testing.assert_allclose(scores.pit_low, [0.5, 0.9, np.nan, np.nan, np.nan], atol=1e-6)
-    np.testing.assert_array_equal(scores.pit_low, scores.pit_high)
-    assert np.isnan(scores.log_score).all()
+def test_a_baseline_has_its_transform_and_no_log_score() -> None:
+    for walk in (RandomWalk(50.0, np.array([0.1, 0.2])), PriceWalk(50.0, np.array([0.1, 0.2]))):
+        scores = scores_of_walk(walk, [50.0, np.nan])
+        for transform in (scores.pit_low, scores.pit_high):
+            np.testing.assert_allclose(transform, [0.5, np.nan])
+        assert np.isnan(scores.log_score).all()

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.backtest.baselines import BASELINES, PERSISTENCE
+from flows.backtest.baselines import BASELINES, PERSISTENCE, RANDOM_WALK
 from flows.backtest.history import HistoryError, MarketHistory
 from flows.backtest.scored import Scored, name_without_events
-from flows.backtest.walk_forward import WalkResult, made_at_instants, walk
+from flows.backtest.walk_forward import CONSTANT, NOT_POSITIVE, WalkResult, made_at_instants, walk
 from flows.events import Leaders
 from flows.events.source import EventSources
 from flows.files import feeds
@@ -250,18 +250,50 @@ def test_windows_begin_after_the_training_span_and_a_gap_of_a_horizon(last: date
         assert reason.startswith("not after the model's training (2020-01-01 to ")
 
 
-def test_a_price_without_returns_leaves_the_window_out() -> None:
-    candles = history().candles.with_columns(
-        close=pl.when((pl.col("symbol") == "SPY") & (pl.col("ts") < START - 20 * HOUR))
-        .then(-1.0)
-        .otherwise("close")
+def lowered(symbol: str, by: float, *, allow_nonpositive: bool) -> MarketHistory:
+    """The history with every price of a symbol lowered."""
+    prices = [
+        pl.when(pl.col("symbol") == symbol).then(pl.col(name) - by).otherwise(name).alias(name)
+        for name in ("open", "high", "low", "close")
+    ]
+    instruments = history().instruments
+    changed = {symbol: replace(instruments[symbol], allow_nonpositive=allow_nonpositive)}
+    return replace(
+        history(), candles=history().candles.with_columns(prices), instruments=instruments | changed
     )
-    instruments = {
-        name: replace(each, allow_nonpositive=True) for name, each in history().instruments.items()
-    }
-    result, _ = walked(replace(history(), candles=candles, instruments=instruments), START, START)
+
+
+def test_a_price_without_returns_leaves_the_window_out() -> None:
+    result, _ = walked(lowered("SPY", 9999.0, allow_nonpositive=False), START, START)
     assert {each.symbol for each in result.scored} == {"BTC-USD", "EURUSD"}
-    assert result.left_out == {("SPY", "a close at or below 0, so that the baselines are undefined"): 1}
+    ((symbol, reason),) = result.left_out
+    assert symbol == "SPY"
+    assert reason == NOT_POSITIVE
+
+
+def test_a_price_that_may_be_negative_is_forecast_and_scored_by_its_differences() -> None:
+    result, ask = walked(lowered("SPY", 9999.0, allow_nonpositive=True), START, START)
+    assert not result.left_out
+    closes = next(order.window.columns["close"] for order in ask.orders if order.symbol == "SPY")
+    spy = {each.model: each for each in result.scored if each.symbol == "SPY"}
+    assert set(spy) == {MODEL.name, *BASELINES}
+    for each in spy.values():
+        assert each.differences
+        assert each.volatility == pytest.approx(np.sqrt(np.mean(np.diff(closes) ** 2)))
+        assert np.isfinite(each.scores.crps).all()
+    assert (closes < 0).all()
+    assert (spy[RANDOM_WALK].quantiles[0] < spy[RANDOM_WALK].last_close).all()
+    assert not any(each.differences for each in result.scored if each.symbol != "SPY")
+
+
+def test_a_window_of_equal_closes_is_left_out() -> None:
+    flat = [
+        pl.when(pl.col("symbol") == "SPY").then(5.25).otherwise(name).alias(name)
+        for name in ("open", "high", "low", "close")
+    ]
+    result, _ = walked(replace(history(), candles=history().candles.with_columns(flat)), START, START)
+    assert {each.symbol for each in result.scored} == {"BTC-USD", "EURUSD"}
+    assert result.left_out == {("SPY", CONSTANT): 1}
 
 
 @pytest.mark.parametrize(("hours", "candles"), [(24, 48), (25, 36)])

@@ -73,8 +73,8 @@ def test_the_interval_of_noise_holds_zero_about_as_often_as_it_claims() -> None:
     for _ in range(count):
         size = rng.choice([0.5, 2.0], (30, 1)).repeat(5, axis=0)
         expected, actual = size * rng.normal(size=(2, 150, 1))
-        scores = dataclasses.replace(panel.scores[MODEL], expected_return=expected)
-        noise = dataclasses.replace(panel, scores={MODEL: scores}, actual_return=actual)
+        scores = dataclasses.replace(panel.scores[MODEL], expected_move=expected)
+        noise = dataclasses.replace(panel, scores={MODEL: scores}, actual_move=actual)
         found = (across_symbols(noise, 1), over_time(noise, 1, range(5)), over_time(noise, 1, [2]))
         held += [each.ic.estimate.low <= 0 <= each.ic.estimate.high for each in found]
     assert (held >= 85).all()
@@ -84,8 +84,8 @@ def test_the_mean_over_symbols_and_its_clustered_error_are_those_of_a_loop(right
     products: list[tuple[int, float]] = []
     for symbol in range(len(right_panel.symbols)):
         rows = np.flatnonzero(right_panel.symbol == symbol)
-        x = right_panel.scores[MODEL].expected_return[rows, 0]
-        y = right_panel.actual_return[rows, 0]
+        x = right_panel.scores[MODEL].expected_move[rows, 0]
+        y = right_panel.actual_move[rows, 0]
         z = (x - x.mean()) / x.std() * (y - y.mean()) / y.std()
         products += zip(right_panel.instant[rows].tolist(), z.tolist(), strict=True)
     value = sum(z for _, z in products) / len(products)
@@ -95,6 +95,28 @@ def test_the_mean_over_symbols_and_its_clustered_error_are_those_of_a_loop(right
     coefficient = over_time(right_panel, 1, range(5)).ic
     assert coefficient.estimate.value == pytest.approx(value)
     assert coefficient.t == pytest.approx(value / (math.sqrt(square) / len(products)))
+
+
+def test_a_correlation_across_symbols_is_of_moves_in_volatilities() -> None:
+    panel = panel_of(simulated_backtest(instants=1, symbols=5, steps=1, paths=3, differences=[0]), MODEL)
+    expected, actual = panel.scores[MODEL].expected_move[:, 0], panel.actual_move[:, 0]
+    found = across_symbols(panel, 1)
+    assert found.ic.estimate.value == pytest.approx(pearson(expected * panel.scale, actual * panel.scale))
+    assert found.ic.estimate.value != pytest.approx(pearson(expected, actual), abs=1e-3)
+
+
+def test_coefficients_use_windows_that_do_not_overlap() -> None:
+    overlapping = panel_of(simulated_backtest(instants=40, steps=4, paths=3), MODEL)
+    hours = np.timedelta64(1, "h")
+    closer = dataclasses.replace(  # instants an hour apart instead of four
+        overlapping,
+        start=overlapping.start - 3 * hours * overlapping.instant,
+        ends=overlapping.ends - 3 * hours * overlapping.instant[:, None],
+    )
+    for step, instants in ((1, 40), (2, 20), (4, 10)):
+        assert across_symbols(closer, step).ic.estimate.n == instants
+        assert over_time(closer, step, range(5)).rank_ic.estimate.n == 5 * instants
+        assert across_symbols(overlapping, step).ic.estimate.n == 40
 
 
 def test_too_few_symbols_or_windows_give_no_coefficient() -> None:

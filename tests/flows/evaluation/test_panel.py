@@ -34,10 +34,27 @@ def test_figures_are_those_of_the_forecasts_in_any_order() -> None:
         np.testing.assert_allclose(scores.crps[row], each.scores.crps * unit)
         np.testing.assert_allclose(scores.pinball[row], each.scores.pinball * unit)
         np.testing.assert_allclose(scores.width[row], (each.quantiles[2] - each.quantiles[0]) * unit)
-        np.testing.assert_allclose(scores.expected_return[row], each.quantiles[1] / each.last_close - 1)
+        np.testing.assert_allclose(scores.expected_move[row], each.quantiles[1] / each.last_close - 1)
         np.testing.assert_array_equal(scores.covered[row], each.scores.covered)
         np.testing.assert_array_equal(scores.pit_high[row], each.distribution.pit_high)
-        np.testing.assert_allclose(panel.actual_return[row], each.scores.actual / each.last_close - 1)
+        np.testing.assert_allclose(panel.actual_move[row], each.scores.actual / each.last_close - 1)
+
+
+def test_figures_with_price_differences_are_in_volatilities() -> None:
+    scored = simulated_backtest(instants=3, symbols=2, steps=2, paths=4, differences=[1], shift=-5.0)
+    panel = panel_of(scored, MODEL)
+    assert panel.unit == "volatility"
+    assert panel.differences == {"S00": False, "S01": True}
+    for each in scored:
+        row = 2 * ((each.made_at - START) // timedelta(hours=2)) + (each.symbol == "S01")
+        divisor = 1.0 if each.symbol == "S01" else each.last_close
+        moves = (each.scores.actual - each.last_close) / divisor
+        np.testing.assert_allclose(panel.actual_move[row], moves)
+        np.testing.assert_allclose(panel.scale[row], 1 / each.volatility)
+        scores = panel.scores[each.model]
+        np.testing.assert_allclose(scores.expected_move[row], (each.quantiles[1] - each.last_close) / divisor)
+        np.testing.assert_allclose(scores.crps[row], each.scores.crps / divisor / each.volatility)
+        np.testing.assert_allclose(scores.width[row], np.ptp(each.quantiles, 0) / divisor / each.volatility)
 
 
 def test_releases_stand_on_their_candles() -> None:

@@ -6,7 +6,14 @@ import polars as pl
 import pytest
 
 from flows.files.frames import TableError
-from flows.files.market_folder import data_file, folder_calendar, folder_candles, unchecked_frames
+from flows.files.market_folder import (
+    data_file,
+    folder_calendar,
+    folder_candles,
+    folder_instruments,
+    unchecked_frames,
+)
+from market.instruments import Instrument, default_instruments
 
 CANDLES = "symbol,timestamp,open,high,low,close\nSPY,2024-01-02T15:00:00Z,1,2,0.5,1.5\n"
 
@@ -32,6 +39,34 @@ def test_an_absent_file_is_none_and_a_broken_one_is_named(tmp_path: Path) -> Non
         folder_candles(tmp_path, "1d")
     with pytest.raises(TableError, match=r"economic_calendar\.csv: "):
         folder_calendar(tmp_path)
+
+
+def test_a_file_of_instruments_adds_to_the_packaged_ones(tmp_path: Path) -> None:
+    assert folder_instruments(tmp_path) == default_instruments()
+    (tmp_path / "instruments.csv").write_text(
+        "symbol,asset_class,calendar,allow_nonpositive,tick_size,aliases,active\n"
+        "CL-SPREAD,commodity,FX:XNYS,true,0.01,CLS;CL1-CL2,true\n"
+        "SPY,equity,XNYS,,,,false\n"
+    )
+    known = folder_instruments(tmp_path)
+    assert known["CL-SPREAD"] == Instrument(
+        "CL-SPREAD", "commodity", "FX:XNYS", True, aliases=["CLS", "CL1-CL2"], tick_size=0.01
+    )
+    assert known["SPY"] == Instrument("SPY", "equity", "XNYS")
+    assert known["EURUSD"] == default_instruments()["EURUSD"]
+    (tmp_path / "instruments.csv").write_text("symbol,asset_class,calendar\nX,bond,XNYS\n")
+    with pytest.raises(TableError, match=r"instruments\.csv: asset_class is none of crypto"):
+        folder_instruments(tmp_path)
+
+
+def test_prices_of_zero_and_below_need_an_instrument_that_allows_them(tmp_path: Path) -> None:
+    (tmp_path / "candles_1h.csv").write_text(CANDLES.replace("1,2,0.5,1.5", "-1,2,-3,0"))
+    with pytest.raises(TableError, match="set allow_nonpositive of the instrument"):
+        folder_candles(tmp_path, "1h")
+    spread = Instrument("SPY", "equity", "XNYS", allow_nonpositive=True)
+    candles = folder_candles(tmp_path, "1h", {"SPY": spread})
+    assert candles is not None
+    assert candles["close"].to_list() == [0.0]
 
 
 def test_unchecked_frames_are_the_files_as_written(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_wrong_timeout_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
 @pytest.mark.parametrize("given", ["some", "", "0", "-5", "1001", "2.5"])
 def test_a_wrong_number_of_requests_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("KRONOS_REQUESTS_AT_ONCE", given)
-    expected = f"KRONOS_REQUESTS_AT_ONCE is '{given}'; give a whole number from 1 to 1000, such as 4"
+    expected = f"KRONOS_REQUESTS_AT_ONCE is '{given}'; give a whole number from 1 to 1000, such as 6"
     with pytest.raises(ValueError, match=expected):
         FlowSettings.from_env()
 

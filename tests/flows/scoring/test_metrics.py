@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flows.scoring.metrics import covered, direction_hit, fair_crps, lognormal_crps, pinball, score_steps
+from flows.scoring.metrics import (
+    covered,
+    direction_hit,
+    fair_crps,
+    lognormal_crps,
+    normal_crps,
+    pinball,
+    score_steps,
+)
 
 NAN = math.nan
 prices = st.floats(0.1, 1e5)
@@ -92,6 +100,14 @@ def test_one_path_has_no_fair_crps(paths: np.ndarray) -> None:
 def test_the_lognormal_crps_is_that_of_its_samples(median: float, sigma: float, actual: float) -> None:
     paths = median * np.exp(sigma * np.random.default_rng(2).normal(size=(200_000, 1)))
     assert lognormal_crps(median, sigma, actual) == pytest.approx(fair_crps(paths, [actual])[0], rel=0.02)
+
+
+@pytest.mark.parametrize(("median", "sigma", "actual"), [(1.5, 0.4, 1.2), (0, 2, -3), (-40, 0.1, -40)])
+def test_the_normal_crps_is_that_of_its_samples(median: float, sigma: float, actual: float) -> None:
+    paths = median + sigma * np.random.default_rng(2).normal(size=(200_000, 1))
+    assert normal_crps(median, sigma, actual) == pytest.approx(fair_crps(paths, [actual])[0], rel=0.02)
+    np.testing.assert_allclose(normal_crps(median, 0.0, [actual, NAN]), [abs(actual - median), NAN])
+    assert np.isnan(normal_crps(median, 1.0, NAN))
 
 
 def test_a_certain_forecast_has_its_error_as_crps() -> None:

@@ -88,12 +88,12 @@ def test_every_split() -> None:
     assert figure(table, "all", "", "closes") == 4
     assert figure(table, "all", "", "coverage") == 0.5
     assert figure(table, "step", "1", "coverage") == 1.0
-    assert figure(table, "step", "2", "mae_bp") == pytest.approx(300.0)
-    assert figure(table, "release", "fomc", "pinball_bp") == pytest.approx(60.0)
+    assert figure(table, "step", "2", "mae") == pytest.approx(300.0)
+    assert figure(table, "release", "fomc", "pinball") == pytest.approx(60.0)
     assert figure(table, "release", "fomc", "closes") == 1
-    assert figure(table, "day", "quiet", "pinball_bp") == pytest.approx(20.0)
+    assert figure(table, "day", "quiet", "pinball") == pytest.approx(20.0)
     assert figure(table, "step", "2", "direction") is None
-    assert figure(table, "all", "", "crps_bp") is None
+    assert figure(table, "all", "", "crps") is None
 
 
 def test_coverage_before_and_after_is_that_of_the_same_closes() -> None:
@@ -114,8 +114,8 @@ def test_a_last_close_of_zero_or_below_has_no_basis_points() -> None:
     spreads = [forecast(symbol="SPREAD", last_close=close) for close in (-2.0, 0.0)]
     table = summary(frame(forecast(), *spreads))
     assert figure(table, "all", "", "closes") == 6
-    assert figure(table, "all", "", "pinball_bp") == figure(table, "symbol", "EURUSD", "pinball_bp")
-    assert figure(table, "symbol", "SPREAD", "pinball_bp") is None
+    assert figure(table, "all", "", "pinball") == figure(table, "symbol", "EURUSD", "pinball")
+    assert figure(table, "symbol", "SPREAD", "pinball") is None
 
 
 def test_no_forecasts_give_no_rows() -> None:
@@ -125,9 +125,9 @@ def test_no_forecasts_give_no_rows() -> None:
 
 def test_a_baseline_in_columns_beside_the_model() -> None:
     table = summary(frame(forecast(), forecast(model="walk", pinball=[0.4, 1.2])))
-    rows = beside(table, "m", "walk", ["pinball_bp"])
+    rows = beside(table, "m", "walk", ["pinball"])
     assert rows["model"].unique().to_list() == ["m"]
-    assert (rows["baseline_pinball_bp"] / rows["pinball_bp"]).to_list() == pytest.approx([2.0] * len(rows))
+    assert (rows["baseline_pinball"] / rows["pinball"]).to_list() == pytest.approx([2.0] * len(rows))
 
 
 def test_the_table_of_the_artifact() -> None:

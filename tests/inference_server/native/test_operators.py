@@ -28,7 +28,6 @@ from inference_server.engine import native_operators
 Arrays = Mapping[str, NDArray[Any]]
 MAX_CONTEXT = 512
 POSITIONS = 600
-CLOSE = {"rtol": 2e-5, "atol": 2e-5}
 
 pytestmark = pytest.mark.skipif(native_operators.library() is None, reason="there is no compiled library")
 
@@ -107,7 +106,7 @@ def test_a_history_attends_as_its_function_says(tokens: int, heads: int, head_di
     width = heads * head_dim
     arrays = {name: normal(i, 1, tokens, width) for i, name in enumerate(("query", "key", "value"))}
     own, function = both(HISTORY_ATTENTION, arrays | {"mask": mask}, heads=heads, scale=head_dim**-0.5)
-    np.testing.assert_allclose(own[0], function[0], **CLOSE)
+    np.testing.assert_allclose(own[0], function[0], rtol=2e-5, atol=2e-5)
 
 
 def rotation(head_dim: int) -> dict[str, NDArray[np.float32]]:
@@ -136,7 +135,8 @@ def step_inputs(
 
 def scales(heads: int, head_dim: int) -> dict[str, NDArray[np.float32]]:
     names = ("key_scale", "value_scale")
-    return {name: np.abs(normal(i + 7, heads * head_dim)) / 30 + 0.01 for i, name in enumerate(names)}
+    steps = (np.abs(normal(i + 7, heads * head_dim)) / 30 + 0.01 for i in range(2))
+    return {name: step.astype(np.float32) for name, step in zip(names, steps, strict=True)}
 
 
 SHAPES = [
@@ -218,14 +218,14 @@ def prefix_inputs(
 
 
 def assert_attended(own: list[NDArray[Any]], function: list[NDArray[Any]], length: int) -> None:
-    np.testing.assert_allclose(own[0], function[0], **CLOSE)
+    np.testing.assert_allclose(own[0], function[0], rtol=2e-5, atol=2e-5)
     for one, other in zip(own[1:], function[1:], strict=True):
         one, other = one[:, :, :length], other[:, :, :length]
         if one.dtype == np.int8:  # a number at the middle of two steps may round to either
             assert np.abs(one.astype(int) - other).max() <= 1
             assert (one != other).mean() < 1e-3
         else:
-            np.testing.assert_allclose(one, other, **CLOSE)
+            np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -283,7 +283,11 @@ def test_a_product_of_8_bit_numbers_keeps_what_is_no_number(wrong: float, place:
 
 def test_a_product_of_8_bit_numbers_uses_the_compiled_rounding() -> None:
     weight = np.random.default_rng(0).integers(-127, 128, (64, 48)).astype(np.int8)
-    arrays = {"x": normal(1, 1, 5, 64), "weight": weight, "weight_scale": np.abs(normal(2, 48))}
+    arrays: dict[str, NDArray[Any]] = {
+        "x": normal(1, 1, 5, 64),
+        "weight": weight,
+        "weight_scale": np.abs(normal(2, 48)),
+    }
     own, function = both(INT8_PRODUCT, arrays)
     np.testing.assert_array_equal(own[0], function[0])
 
@@ -310,7 +314,7 @@ def test_the_same_tokens_are_drawn(
     seed: int,
 ) -> None:
     logits = normal(seed, rows, count) * np.float32(spread)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "logits": np.rint(logits) if whole else logits,  # with ties
         "temperature": np.full((rows, 1), temperature, np.float32),
         "top_k": np.full((rows, 1), top_k),
@@ -326,7 +330,7 @@ def test_no_token_is_drawn_of_a_row_with_a_logit_that_is_no_number(wrong: float)
     logits = normal(0, 3, 20)
     logits[1, 4] = wrong
     column = np.ones((3, 1), np.float32)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "logits": logits,
         "temperature": column,
         "top_k": np.zeros((3, 1), np.int64),
