@@ -14,13 +14,14 @@ INSTALLED := $(VENV)/.installed
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml setup.py $(wildcard inference_server/native/*)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else f"Python 3.11 to 3.14 is needed, {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint "$(CONSTRAINTS)" "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --constraint "$(CONSTRAINTS)" --editable ".[all]" --group dev
 	$(BIN)/python -m pip install --quiet --no-deps kronos-model-arch==0.1.0
+	@$(BIN)/python -c 'from inference_server.engine import native_operators; native_operators.library()'
 	@touch $@
 
 $(INSTALLED): constraints.txt
@@ -67,4 +68,5 @@ bench-load: $(INSTALLED) ## The server under load and with faults, for an hour; 
 	$(BIN)/python -m benchmarks.load $(LOAD)
 
 clean: ## Remove the environment, caches and the demo's data
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .data build *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .data build *.egg-info \
+		inference_server/engine/_operators*.so

@@ -27,4 +27,8 @@ OPERATORS = Extension(
     optional=True,
 )
 
-setup(ext_modules=[] if sys.platform == "win32" else [OPERATORS])
+if sys.platform == "win32":
+    setup()
+else:
+    # The library uses nothing of Python, so one wheel serves every version from the oldest on.
+    setup(ext_modules=[OPERATORS], options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -13,6 +13,8 @@ import onnxruntime
 import psutil
 import torch
 
+from inference_server.engine.native_operators import instruction_set
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 # Linux' names of the instruction sets that decide the rate of products, and what users call them.
 INSTRUCTION_SETS: Final = {
@@ -31,12 +33,13 @@ _WRITTEN: Final = ("benchmarks/performance/figures", "benchmarks/RESULTS.md", "d
 
 
 def facts() -> dict[str, Any]:
-    """Return processor, cores, instruction sets, memory, versions, date and commit."""
+    """Return processor, cores, instruction sets, compiled operators, memory, versions, date and commit."""
     name, sets = _processor()
     return {
         "cpu": name,
         "cores": cpu_count(),
         "instruction_sets": sets,
+        "compiled_operators": instruction_set() or "none",
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,
@@ -50,8 +53,10 @@ def facts() -> dict[str, Any]:
 def in_words(machine: dict[str, Any]) -> str:
     """Return the facts as one line."""
     sets = ", ".join(machine["instruction_sets"]) or "instruction sets unknown"
+    # Measurements of before have no such fact.
+    operators = f"compiled operators {named}; " if (named := machine.get("compiled_operators")) else ""
     return (
-        f"{machine['cpu']}, {machine['cores']} cores ({sets}), {machine['memory_gib']} GiB; "
+        f"{machine['cpu']}, {machine['cores']} cores ({sets}), {machine['memory_gib']} GiB; {operators}"
         f"Python {machine['python']}, onnxruntime {machine['onnxruntime']}, torch {machine['torch']}, "
         f"prefect {machine['prefect']}; {machine['date']}, commit {machine['commit']}"
     )

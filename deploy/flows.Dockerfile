@@ -6,6 +6,7 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
+# Without a compiler: only the server runs compiled operators.
 WORKDIR /app
 RUN python -m venv --without-pip /opt/kronos
 COPY . .

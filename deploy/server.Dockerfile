@@ -7,6 +7,11 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ARG EXTRAS=server
+# The compiled operators need it; the image that is built has only their library.
+# hadolint ignore=DL3008
+RUN apt-get update && \
+    apt-get install --yes --no-install-recommends g++ && \
+    rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN python -m venv --without-pip /opt/kronos
 COPY . .

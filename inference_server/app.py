@@ -134,8 +134,12 @@ def _lifespan(
             try:
                 engine = await scheduler.start()
                 manifest, address = engine.manifest, f"http://{settings.host}:{settings.port}"
-                served = (manifest.name, manifest.version, manifest.precision, engine.device.name, address)
-                log.info("serving %s %s (%s on %s) at %s", *served)
+                device = engine.device
+                operators = f", compiled operators: {device.compiled_operators or 'none'}"
+                served = (manifest.name, manifest.version, manifest.precision, device.name, address)
+                log.info(
+                    "serving %s %s (%s on %s) at %s%s", *served, operators if device.kind == "cpu" else ""
+                )
             except DeviceError as error:
                 log.error("%s", error)
                 on_failure()

@@ -311,6 +311,10 @@ class DeviceInfo(Struct, kw_only=True):
     kind: Literal["cpu", "cuda"]
     name: Annotated[str, Meta(description="of a GPU, the card's name")]
     fallback: Annotated[bool, Meta(description="whether the CPU replaces a GPU; the log says why")]
+    compiled_operators: Annotated[
+        str | None,
+        Meta(description="avx512, avx2 or portable: the instructions that they use; null without them"),
+    ] = None
 
 
 class ModelInfo(Struct, kw_only=True):

@@ -169,9 +169,17 @@ def test_the_build_context_has_every_package_and_file_that_an_image_needs() -> N
     packages = {pattern.rstrip("*") for pattern in setuptools["packages"]["find"]["include"]}
     files = {PROJECT["project"]["readme"], *PROJECT["project"]["license-files"], "constraints.txt"}
     modules = {f"{name}.py" for name in setuptools["py-modules"]}
-    assert allowed == packages | files | modules | {"pyproject.toml", "prefect.yaml"}
+    assert allowed == packages | files | modules | {"pyproject.toml", "prefect.yaml", "setup.py"}
     assert all((ROOT / name).exists() for name in allowed)
     assert "*" in lines
+
+
+def test_the_server_s_image_is_built_with_a_compiler_and_without_libraries_of_this_machine() -> None:
+    build, _ = stages(DEPLOY / "server.Dockerfile")
+    assert build.index("apt-get install --yes --no-install-recommends g++") < build.index(
+        " install --constraint"
+    )
+    assert "**/*.so" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 
 
 def test_health_checks_and_scrapes_ask_for_routes_that_exist() -> None:

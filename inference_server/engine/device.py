@@ -167,6 +167,8 @@ class Device(ABC):
         How much it does at once.
     cuda_graphs
         Whether the steps of the batch are captured as CUDA graphs.
+    compiled_operators
+        The instruction set of the compiled operators that its sessions have; None without them.
     """
 
     kind: Kind
@@ -174,6 +176,7 @@ class Device(ABC):
     name: str
     work: Work
     cuda_graphs: bool = False
+    compiled_operators: str | None = None
 
     @abstractmethod
     def session(
@@ -293,6 +296,7 @@ class CpuDevice(Device):
             Size of caches in bytes where none is configured.
         """
         self._threads, self._cache_bytes = threads, cache_bytes
+        self.compiled_operators = native_operators.instruction_set()
 
     def session(
         self, file: Path, *, steady: bool = False, threads: int | None = None, graphs: bool = False

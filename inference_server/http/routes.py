@@ -185,7 +185,12 @@ class AdminController(Controller):
 def device_info(engine: Engine) -> DeviceInfo:
     """Return the device of an engine."""
     device = engine.device
-    return DeviceInfo(kind=device.kind, name=device.name, fallback=engine.fallback is not None)
+    return DeviceInfo(
+        kind=device.kind,
+        name=device.name,
+        fallback=engine.fallback is not None,
+        compiled_operators=device.compiled_operators,
+    )
 
 
 class ServerController(Controller):

@@ -23,5 +23,11 @@ def test_the_sets_are_those_of_the_first_processor(cpuinfo: str, names: list[str
 def test_the_line_has_every_fact() -> None:
     machine = facts()
     line = in_words(machine)
-    for name in ("cpu", "cores", "onnxruntime", "date", "commit"):
+    for name in ("cpu", "cores", "compiled_operators", "onnxruntime", "date", "commit"):
         assert str(machine[name]) in line
+
+
+def test_a_measurement_of_before_has_a_line_too() -> None:
+    machine = facts()
+    del machine["compiled_operators"]
+    assert "compiled operators" not in in_words(machine)

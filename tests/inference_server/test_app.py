@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from litestar.testing import TestClient
 
 from inference_server.app import create_app
+from inference_server.engine import native_operators
 from inference_server.engine.engine import Engine
 from inference_server.http.problems import TYPE_PREFIX
 from inference_server.settings import Settings
@@ -372,6 +373,7 @@ def test_the_model_tells_what_a_caller_must_know(
     assert len(info["event_channels"]) == 20
     assert info["limits"]["min_candles"] == 32
     assert info["manifest"]["files"]
+    assert info["device"]["compiled_operators"] == native_operators.instruction_set()
     assert (info["has_events"], base_server.get("/model").json()["has_events"]) == (True, False)
 
 
