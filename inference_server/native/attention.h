@@ -67,7 +67,7 @@ struct Nothing {
 // weights     scratch, (count rounded up to 8, LANES)
 // out         (LANES, width), width a multiple of 16
 // ahead       asks for memory that is needed afterwards
-// used        lanes in use; the rows of `out` from there on stay as they are
+// used        lanes in use; the rows of `out` behind them have no meaning
 template <typename Next>
 inline void attend_lanes(const float* queries, const float* keys, size_t key_stride, const float* values,
                          size_t value_stride, int count, const int32_t* limits, int head_dim, int width,
@@ -163,6 +163,33 @@ INLINE Weighed attend_row(const float* query, const Number* keys, const Number* 
   return {most, sum_of(totals)};
 }
 
+// The same for heads of any multiple of 16 columns, slower: a key is not read in one go with 15 others.
+template <typename Number>
+inline Weighed attend_wide_row(int width, const float* query, const Number* keys, const Number* values, int count,
+                               float* weights, float* out) {
+  float most = LOWEST;
+  for (int t = 0; t < count; t++) {
+    const Number* key = keys + static_cast<size_t>(t) * width;
+    Vector product{};
+    for (int c = 0; c < width; c += LANES) product += load(query + c) * load(key + c);
+    weights[t] = sum_of(product);
+    most = weights[t] > most ? weights[t] : most;
+  }
+  for (int t = count; t < rounded_up(count, LANES); t++) weights[t] = LOWEST;
+  Vector totals{};
+  for (int t = 0; t < count; t += LANES) {
+    Vector weight = exponential(load(weights + t) - most);
+    store(weights + t, weight);
+    totals += weight;
+  }
+  for (int c = 0; c < width; c += LANES) {
+    Vector sum{};
+    for (int t = 0; t < count; t++) sum += weights[t] * load(values + static_cast<size_t>(t) * width + c);
+    store(out + c, sum);
+  }
+  return {most, sum_of(totals)};
+}
+
 template <typename Number>
 inline Weighed attend_row(int head_dim, const float* query, const Number* keys, const Number* values,
                           int count, float* weights, float* out) {
@@ -170,7 +197,7 @@ inline Weighed attend_row(int head_dim, const float* query, const Number* keys, 
   if (head_dim == 32) return attend_row<2>(query, keys, values, count, weights, out);
   if (head_dim == 96) return attend_row<6>(query, keys, values, count, weights, out);
   if (head_dim == 128) return attend_row<8>(query, keys, values, count, weights, out);
-  return attend_row<16>(query, keys, values, count, weights, out);  // 256
+  return attend_wide_row(head_dim, query, keys, values, count, weights, out);
 }
 
 // Rotate both halves of a head by the angles of its position (Su et al. 2021).
@@ -188,9 +215,10 @@ inline void append(const float* from, const float*, int head_dim, float* to) {
   for (int i = 0; i < head_dim; i++) to[i] = from[i];
 }
 
+// A NaN becomes -128, as it fails every comparison.
 inline void append(const float* from, const float* scale, int head_dim, int8_t* to) {
   for (int i = 0; i < head_dim; i++) {
     float number = std::nearbyint(from[i] / scale[i]);
-    to[i] = static_cast<int8_t>(number < -128.0f ? -128.0f : number > 127.0f ? 127.0f : number);
+    to[i] = static_cast<int8_t>(number > -128.0f ? number < 127.0f ? number : 127.0f : -128.0f);
   }
 }

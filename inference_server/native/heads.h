@@ -1,7 +1,5 @@
 // What one task of an operator computes: a head of some tokens. No include guard: see vectors.h.
 
-INLINE int rounded_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
-
 inline void causal(const float* q, const float* k, const float* v, float* out, int tokens, int heads,
                    int head_dim, float scale, int head, int first) {
   const size_t stride = static_cast<size_t>(heads) * head_dim;
@@ -45,7 +43,7 @@ template <typename Number>
 inline void append_token(const AttentionShape& shape, const float* packed, int head, int position, void* key,
                          void* value) {
   const int width = shape.heads * shape.head_dim, offset = head * shape.head_dim;
-  float rotated[512];
+  float rotated[MAX_HEAD_DIM];
   rotate(packed + width + offset, shape.cos + static_cast<size_t>(position) * (shape.head_dim / 2),
          shape.sin + static_cast<size_t>(position) * (shape.head_dim / 2), shape.head_dim, rotated);
   const float* none = nullptr;
@@ -76,7 +74,7 @@ INLINE Weighed over_cache(const AttentionShape& shape, const float* query, int h
   if (!shape.key_scale)
     return attend_row(head_dim, query, static_cast<const float*>(keys), static_cast<const float*>(values),
                       count, weights, out);
-  float scaled[512];
+  float scaled[MAX_HEAD_DIM];
   for (int d = 0; d < head_dim; d++) scaled[d] = query[d] * shape.key_scale[offset + d];
   Weighed sums = attend_row(head_dim, scaled, static_cast<const int8_t*>(keys),
                             static_cast<const int8_t*>(values), count, weights, out);
@@ -91,7 +89,7 @@ inline void own(const AttentionShape& shape, const float* packed, int tokens, in
   const int count = past + tokens;
   float* weights = scratch.floats(static_cast<size_t>(rounded_up(count, LANES) + 2 * head_dim) * LANES);
   if (tokens < LANES || shape.key_scale) {
-    float query[512], result[512];
+    float query[MAX_HEAD_DIM], result[MAX_HEAD_DIM];
     for (int s = 0; s < tokens; s++) {
       query_of(shape, packed + s * 3 * stride, head, position + s, query);
       Weighed sums = over_cache(shape, query, head, keys, values, past + s + 1, weights, result);
@@ -104,7 +102,7 @@ inline void own(const AttentionShape& shape, const float* packed, int tokens, in
   for (int begin = 0; begin < tokens; begin += LANES) {
     int used = tokens - begin < LANES ? tokens - begin : LANES;
     int32_t limits[LANES];
-    float query[512];
+    float query[MAX_HEAD_DIM];
     for (int r = 0; r < LANES; r++) {
       int s = begin + (r < used ? r : used - 1);
       query_of(shape, packed + s * 3 * stride, head, position + s, query);
@@ -146,7 +144,7 @@ inline void shared(const AttentionShape& shape, const float* const* packed, cons
   Weighed sums[LANES];
   attend_lanes(lanes, prefix_keys, head_dim, prefix_values, head_dim, prefix, limits, head_dim, head_dim, used,
                weights, result, sums, Ahead(blocks, sizes, 2 * used));
-  float of_own[512];
+  float of_own[MAX_HEAD_DIM];
   for (int r = 0; r < used; r++) {
     Weighed own = over_cache(shape, rows + r * head_dim, head, keys[r], values[r], counts[r], weights, of_own);
     const float* of_prefix = result + r * head_dim;
@@ -180,9 +178,10 @@ inline void round_rows(const float* from, int count, int width, uint8_t* to, flo
     scale = scale > 1e-30f ? scale : 1e-30f;
     // `none` is a NaN where any number is one or is infinite: the whole row is a NaN then, and no such value is lost.
     scales[row] = scale + none;
+    // Of a NaN there is no whole number: it becomes 0, as it fails every comparison.
     for (i = 0; i < width; i++) {
       float number = std::nearbyint(x[i] / scale) + 128.0f;
-      numbers[i] = static_cast<uint8_t>(number < 0.0f ? 0.0f : number > 255.0f ? 255.0f : number);
+      numbers[i] = static_cast<uint8_t>(number > 0.0f ? number < 255.0f ? number : 255.0f : 0.0f);
     }
   }
 }

@@ -1,4 +1,4 @@
-// The kernels, compiled for several instruction sets; the processor's best is chosen when the library is loaded.
+// The kernels, compiled for several instruction sets; the processor's best is chosen when the first one is called.
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -16,15 +16,17 @@
 #define INLINE static inline __attribute__((always_inline))
 #define INLINE_MEMBER inline __attribute__((always_inline))
 
-// Memory of one thread that grows as needed.
+// Memory of one thread, as much as its largest task needed.
 class Scratch {
  public:
   float* floats(size_t count) {
     if (count > size_) {
       std::free(memory_);
-      size_ = (count + 4095) / 4096 * 4096;
-      memory_ = static_cast<float*>(std::aligned_alloc(64, size_ * sizeof(float)));
+      size_ = 0;  // what is too large is asked for again by the next call
+      const size_t size = (count + 4095) / 4096 * 4096;
+      memory_ = static_cast<float*>(std::aligned_alloc(64, size * sizeof(float)));
       if (memory_ == nullptr) throw std::bad_alloc();
+      size_ = size;
     }
     return memory_;
   }
@@ -71,12 +73,20 @@ namespace portable {
 #include "table.h"
 }  // namespace portable
 
-const Kernels& kernels() {
+static const Kernels& best() {
 #ifdef SEVERAL_SETS
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return avx512::table;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::table;
+  // Each of the extensions that the compiler was allowed above; the system must support their registers, too.
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (has_avx2 && has_avx512) return avx512::table;
+  if (has_avx2) return avx2::table;
 #endif
   return portable::table;
+}
+
+const Kernels& kernels() {
+  static const Kernels& chosen = best();
+  return chosen;
 }

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+// The largest head that the kernels have room for.
+constexpr int MAX_HEAD_DIM = 512;
 
 // Shapes and tables that the heads of one call share.
 struct AttentionShape {
@@ -16,6 +18,7 @@ struct AttentionShape {
 };
 
 struct Kernels {
+  const char* instruction_set;  // "avx512", "avx2" or "portable"
   // One head and 32 queries from `first` on of causal attention within S tokens (S, heads * head_dim).
   void (*causal)(const float* q, const float* k, const float* v, float* out, int tokens, int heads, int head_dim,
                  float scale, int head, int first);

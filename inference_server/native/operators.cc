@@ -4,7 +4,7 @@
 // operator in its place, so a bundle runs with this library and without it.
 #include <atomic>
 #include <exception>
-#include <initializer_list>
+#include <new>
 #include <type_traits>
 #include <vector>
 
@@ -30,6 +30,11 @@ struct Failed {
 
 void check(Status* status) {
   if (status != nullptr) throw Failed{status};
+}
+
+// What is computed otherwise would read or write beyond an array.
+void require(bool condition, const char* message) {
+  if (!condition) throw Failed{failure(message)};
 }
 
 struct Tensor {
@@ -76,6 +81,7 @@ struct Context {
 
   template <typename Task>
   void parallel(size_t count, const Task& task) const {
+    if (count == 0) return;
     struct Shared {
       const Task& task;
       std::atomic<bool> failed;
@@ -111,18 +117,13 @@ Attributes attributes_of(const KernelInfo* info) {
                                                                 static_cast<const char*>("heads"), &heads));
   check(call<Status*(const KernelInfo*, const char*, float*)>(ATTRIBUTE_FLOAT, info,
                                                               static_cast<const char*>("scale"), &attributes.scale));
+  require(heads > 0, "there must be at least one head");
   attributes.heads = static_cast<int>(heads);
   return attributes;
 }
 
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data); }
 
-// Head sizes that the kernels for caches are compiled for; the export pads heads to multiples of 32.
-void check_head_dim(int head_dim) {
-  for (int possible : {32, 64, 96, 128, 256})
-    if (head_dim == possible) return;
-  throw Failed{failure("the size of a head must be 32, 64, 96, 128 or 256")};
-}
 
 // Causal attention of a history over itself, (1, S, heads * head_dim) each; the mask is not read.
 struct HistoryAttention {
@@ -135,6 +136,8 @@ struct HistoryAttention {
 
   void compute(const Context& context) const {
     Tensor q = context.input(0), k = context.input(1), v = context.input(2);
+    require(q.shape.size() == 3 && q.shape[0] == 1 && k.shape == q.shape && v.shape == q.shape,
+            "query, key and value of a history must be (1, S, heads * head_dim)");
     const int tokens = static_cast<int>(q.shape[1]), heads = attributes.heads;
     const int head_dim = static_cast<int>(q.shape[2]) / heads;
     float* out = static_cast<float*>(context.output(0, q.shape));
@@ -156,14 +159,22 @@ struct Caches {
   int heads, head_dim;
   size_t capacity;
 
-  Caches(const Context& context, size_t input, size_t output)
+  // packed (B, S, 3 * heads * head_dim) are the new tokens of the caches' rows.
+  Caches(const Context& context, size_t input, size_t output, const Tensor& packed, int of_operator)
       : past_key(context.input(input)), past_value(context.input(input + 1)) {
-    key = static_cast<Number*>(context.output(output, past_key.shape));
-    value = static_cast<Number*>(context.output(output + 1, past_value.shape));
+    require(past_key.shape.size() == 4, "caches must be (B, heads, capacity, head_dim)");
     heads = static_cast<int>(past_key.shape[1]);
     capacity = static_cast<size_t>(past_key.shape[2]);
     head_dim = static_cast<int>(past_key.shape[3]);
-    check_head_dim(head_dim);
+    // The export pads heads to multiples of 32.
+    require(head_dim > 0 && head_dim % 32 == 0 && head_dim <= MAX_HEAD_DIM,
+            "the size of a head must be a multiple of 32, and at most 512");
+    require(past_value.shape == past_key.shape && heads == of_operator, "caches must be (B, heads, capacity, head_dim)");
+    require(packed.shape.size() == 3 && packed.shape[0] == past_key.shape[0] &&
+                packed.shape[2] == int64_t{3} * heads * head_dim,
+            "packed must be (B, S, 3 * heads * head_dim)");
+    key = static_cast<Number*>(context.output(output, past_key.shape));
+    value = static_cast<Number*>(context.output(output + 1, past_value.shape));
   }
 
   size_t place(size_t row, int head) const { return (row * heads + head) * capacity * head_dim; }
@@ -193,6 +204,27 @@ AttentionShape shape_of(const Context& context, const Attributes& attributes, in
   return shape;
 }
 
+// How many tokens each row had in its cache before this call, which brings `tokens` more.
+//
+// lengths     (B,): the tokens after this call, less one
+// positions   of the rotary tables, for the row's own tokens
+struct Pasts {
+  const int32_t* last;
+  int tokens;
+
+  Pasts(const Tensor& lengths, size_t rows, int tokens, size_t capacity, int64_t positions)
+      : last(static_cast<const int32_t*>(lengths.data)), tokens(tokens) {
+    require(lengths.shape.size() == 1 && lengths.shape[0] == static_cast<int64_t>(rows), "seqlens_k must be (B,)");
+    for (size_t row = 0; row < rows; row++) {
+      const int64_t end = static_cast<int64_t>((*this)(row)) + tokens;
+      require(end <= static_cast<int64_t>(capacity), "a row has more tokens than its cache has room for");
+      require(end <= positions, "a row has more tokens than there are positions");
+    }
+  }
+
+  int operator()(size_t row) const { return last[row] >= tokens ? last[row] + 1 - tokens : 0; }
+};
+
 // Attention of S new tokens of each row over the row's own cache, to which they are appended.
 //
 // packed (B, S, 3 * heads * head_dim), past_key and past_value, seqlens_k (B,): tokens after this call less one,
@@ -210,17 +242,16 @@ struct StepAttention {
 
   void compute(const Context& context) const {
     Tensor packed = context.input(0), lengths = context.input(3);
-    Caches<Number> caches(context, 1, 1);
+    Caches<Number> caches(context, 1, 1, packed, attributes.heads);
     const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 7);
     const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
     const int heads = shape.heads, head_dim = shape.head_dim;
     const size_t width = static_cast<size_t>(heads) * head_dim;
     float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
-    const int32_t* last = static_cast<const int32_t*>(lengths.data);
+    const Pasts past_of(lengths, rows, tokens, caches.capacity, context.input(5).shape[0]);
     context.parallel(static_cast<size_t>(rows) * heads, [&](size_t task) {
       const size_t row = task / heads;
-      const int head = static_cast<int>(task % heads);
-      const int past = last[row] + 1 > tokens ? last[row] + 1 - tokens : 0;
+      const int head = static_cast<int>(task % heads), past = past_of(row);
       caches.take_over(row, head, past);
       Number *key = caches.key + caches.place(row, head), *value = caches.value + caches.place(row, head);
       const float* of_row = floats(packed) + row * tokens * 3 * width;
@@ -252,15 +283,18 @@ struct PrefixAttention {
   void compute(const Context& context) const {
     Tensor packed = context.input(0), lengths = context.input(3);
     Tensor prefix_key = context.input(7), prefix_value = context.input(8);
-    Caches<Number> caches(context, 1, 1);
+    Caches<Number> caches(context, 1, 1, packed, attributes.heads);
     const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 11);
     const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
     const int heads = shape.heads, head_dim = shape.head_dim;
+    require(prefix_key.shape.size() == 4 && prefix_key.shape[0] > 0 && prefix_key.shape[1] == heads &&
+                prefix_key.shape[3] == head_dim && prefix_value.shape == prefix_key.shape,
+            "prefixes must be (J, heads, P, head_dim)");
     const int histories = static_cast<int>(prefix_key.shape[0]), prefix = static_cast<int>(prefix_key.shape[2]);
     const size_t width = static_cast<size_t>(heads) * head_dim;
     float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
-    const int32_t* last = static_cast<const int32_t*>(lengths.data);
-    auto past_of = [&](size_t row) { return last[row] + 1 > tokens ? last[row] + 1 - tokens : 0; };
+    require(rows % histories == 0, "the rows must be divided evenly among the prefixes");
+    const Pasts past_of(lengths, rows, tokens, caches.capacity, context.input(5).shape[0] - prefix);
     auto take_in = [&](size_t row, int head) {
       const int past = past_of(row);
       caches.take_over(row, head, past);
@@ -306,24 +340,23 @@ struct RoundRows {
   static constexpr const char* NAME = "RoundRows";
   static constexpr ElementType INPUTS[] = {FLOAT};
   static constexpr ElementType OUTPUTS[] = {UINT8, FLOAT};
-  static constexpr int ROWS = 16;  // of a task
+  static constexpr size_t ROWS = 16;  // of a task
 
   explicit RoundRows(const KernelInfo*) {}
 
   void compute(const Context& context) const {
     Tensor x = context.input(0);
     const int width = static_cast<int>(x.shape.back());
-    int rows = 1;
-    for (size_t i = 0; i + 1 < x.shape.size(); i++) rows *= static_cast<int>(x.shape[i]);
+    size_t rows = 1;
+    for (size_t i = 0; i + 1 < x.shape.size(); i++) rows *= static_cast<size_t>(x.shape[i]);
     auto* numbers = static_cast<uint8_t*>(context.output(0, x.shape));
     std::vector<int64_t> shape = x.shape;
     shape.back() = 1;
     auto* scales = static_cast<float*>(context.output(1, shape));
-    if (rows == 0) return;
-    context.parallel(static_cast<size_t>((rows + ROWS - 1) / ROWS), [&](size_t task) {
-      const int first = static_cast<int>(task) * ROWS, count = rows - first < ROWS ? rows - first : ROWS;
-      const size_t place = static_cast<size_t>(first) * width;
-      kernels().round_rows(floats(x) + place, count, width, numbers + place, scales + first);
+    context.parallel((rows + ROWS - 1) / ROWS, [&](size_t task) {
+      const size_t first = task * ROWS, count = rows - first < ROWS ? rows - first : ROWS;
+      kernels().round_rows(floats(x) + first * width, static_cast<int>(count), width, numbers + first * width,
+                           scales + first);
     });
   }
 };
@@ -341,6 +374,7 @@ struct Sample {
     Tensor top_p = context.input(3), uniform = context.input(4);
     const size_t rows = static_cast<size_t>(logits.shape[0]);
     const int count = static_cast<int>(logits.shape[1]);
+    require(count > 0, "there must be at least one logit in a row");
     auto* token = static_cast<int64_t*>(context.output(0, {logits.shape[0], 1}));
     context.parallel(rows, [&](size_t row) {
       token[row] = kernels().draw(floats(logits) + row * count, count, floats(temperature)[row],
@@ -412,6 +446,7 @@ const CustomOp OPERATORS[] = {
 extern "C" __attribute__((visibility("default"))) Status* RegisterCustomOps(SessionOptions* options,
                                                                             const ApiBase* base) {
   api = base->get_api(VERSION);
+  if (api == nullptr) return nullptr;  // older than VERSION: it runs the bundle's functions
   return guarded([&] {
     // One domain for all sessions: ONNX Runtime needs it as long as any of them lives.
     static Domain* domain = [] {
@@ -422,4 +457,9 @@ extern "C" __attribute__((visibility("default"))) Status* RegisterCustomOps(Sess
     }();
     check(call<Status*(SessionOptions*, Domain*)>(ADD_DOMAIN, options, domain));
   });
+}
+
+// The instruction set of the kernels that this processor runs: "avx512", "avx2" or "portable".
+extern "C" __attribute__((visibility("default"))) const char* kronos_instruction_set() {
+  return kernels().instruction_set;
 }

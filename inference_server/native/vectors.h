@@ -8,6 +8,16 @@ typedef int8_t UnalignedBytes __attribute__((vector_size(16), aligned(1), may_al
 
 constexpr int LANES = 16;
 
+#if defined(VECTORS_OF_AVX512)
+constexpr const char* INSTRUCTION_SET = "avx512";
+#elif defined(VECTORS_OF_AVX2)
+constexpr const char* INSTRUCTION_SET = "avx2";
+#else
+constexpr const char* INSTRUCTION_SET = "portable";
+#endif
+
+INLINE int rounded_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
+
 INLINE Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 
 // The compiler turns a conversion of vector types from bytes into one of every byte by itself.
@@ -55,35 +65,35 @@ INLINE Vector exponential(Vector x) {
   return power * scale;
 }
 
+// The numbers at these places of a (0 to 15) and b (16 to 31).
+template <int... places>
+INLINE Vector shuffled(Vector a, Vector b) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, places...);
+#else
+  return __builtin_shuffle(a, b, IntVector{places...});
+#endif
+}
+
 INLINE float sum_of(Vector x) {
-  x += __builtin_shuffle(x, IntVector{8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7});
-  x += __builtin_shuffle(x, IntVector{4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11});
-  x += __builtin_shuffle(x, IntVector{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13});
-  x += __builtin_shuffle(x, IntVector{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14});
+  x += shuffled<8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7>(x, x);
+  x += shuffled<4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11>(x, x);
+  x += shuffled<2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13>(x, x);
+  x += shuffled<1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14>(x, x);
   return x[0];
 }
 
-// Sums of 16 vectors, one in each lane.
+// Sums of 16 vectors, one in each lane; x is overwritten.
 INLINE Vector sums_of(Vector* x) {
-#define PAIRS(low, high) \
-  __builtin_shuffle(low, high, first) + __builtin_shuffle(low, high, second)
-  {
-    constexpr IntVector first{0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
-    constexpr IntVector second{8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
-    for (int i = 0; i < 8; i++) x[i] = PAIRS(x[i], x[i + 8]);
-  }
-  {
-    constexpr IntVector first{0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27};
-    constexpr IntVector second{4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31};
-    for (int i = 0; i < 4; i++) x[i] = PAIRS(x[i], x[i + 4]);
-  }
-  {
-    constexpr IntVector first{0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
-    constexpr IntVector second{2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31};
-    for (int i = 0; i < 2; i++) x[i] = PAIRS(x[i], x[i + 2]);
-  }
-  constexpr IntVector first{0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30};
-  constexpr IntVector second{1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31};
-  return PAIRS(x[0], x[1]);
-#undef PAIRS
+  for (int i = 0; i < 8; i++)
+    x[i] = shuffled<0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23>(x[i], x[i + 8]) +
+           shuffled<8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31>(x[i], x[i + 8]);
+  for (int i = 0; i < 4; i++)
+    x[i] = shuffled<0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27>(x[i], x[i + 4]) +
+           shuffled<4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31>(x[i], x[i + 4]);
+  for (int i = 0; i < 2; i++)
+    x[i] = shuffled<0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29>(x[i], x[i + 2]) +
+           shuffled<2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31>(x[i], x[i + 2]);
+  return shuffled<0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30>(x[0], x[1]) +
+         shuffled<1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31>(x[0], x[1]);
 }
