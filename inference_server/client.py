@@ -19,7 +19,15 @@ from inference_server.client_errors import (
     SymbolsFailed,
     failure_of,
 )
-from inference_server.frames import Forecast, Frame, forecast_of, plain, read_candles, to_instants, to_wire
+from inference_server.frame_requests import (
+    batch_request,
+    by_symbol,
+    checked_settings,
+    forecast_of_batch,
+    single_array,
+    single_request,
+)
+from inference_server.frames import Forecast, Frame, forecast_of, read_candles
 from inference_server.schemas import (
     EncodedArray,
     ForecastSettings,
@@ -293,41 +301,18 @@ class Client:
         SymbolsFailed
             If some or all symbols of a frame have no forecast; it holds the forecasts of the others.
         """
-        settings |= {
-            "timeframe": timeframe, "pred_len": pred_len, "sample_count": sample_count, "seed": seed,
-        }  # fmt: skip
-        if unknown := sorted(set(settings) - set(ForecastSettings.__struct_fields__)):
-            raise TypeError(
-                f"forecast() has no setting {', '.join(unknown)}; expected some of "
-                f"{', '.join(ForecastSettings.__struct_fields__)}"
-            )
-        settings = {name: plain(value) for name, value in settings.items()}
-        table = read_candles(frame, symbol, ForecastSettings(**settings))
-        if not table.has_symbols:
-            (name, candles), future = next(iter(table.candles.items())), None
-            if future_timestamps is not None:
-                future = to_wire(to_instants(future_timestamps, "future_timestamps"))
-            request = PredictRequest(symbol=name, candles=candles, future_timestamps=future, **settings)
-            return forecast_of(table, {name: self.predict(request, _single_array(events))}, [])
-        futures = {
-            name: to_wire(to_instants(instants, f"future_timestamps[{name!r}]"))
-            for name, instants in (_mapping(future_timestamps, "future_timestamps") or {}).items()
-        }
-        batch = self.predict_batch(
-            PredictBatchRequest(
-                symbols=list(table.candles),
-                candles=table.candles,
-                future_timestamps=futures or None,
-                **settings,
-            ),
-            _mapping(events, "events"),
+        checked = checked_settings(
+            settings, timeframe=timeframe, pred_len=pred_len, sample_count=sample_count, seed=seed
         )
-        answers = {item.symbol: item.result for item in batch.results if item.result is not None}
-        problems = {item.symbol: item.error for item in batch.results if item.error is not None}
-        forecast = forecast_of(table, answers, batch.warnings) if answers else None
-        if problems or forecast is None:
-            raise SymbolsFailed(problems, forecast)
-        return forecast
+        table = read_candles(frame, symbol, ForecastSettings(**checked))
+        if not table.has_symbols:
+            request = single_request(table, checked, future_timestamps)
+            answer = self.predict(request, single_array(events))
+            return forecast_of(table, {request.symbol: answer}, [])
+        batch = self.predict_batch(
+            batch_request(table, checked, future_timestamps), by_symbol(events, "events")
+        )
+        return forecast_of_batch(table, batch)
 
     def _send_request(self, request: PredictRequest, events: ArrayLike | None) -> httpx.Response:
         if events is not None:
@@ -393,15 +378,3 @@ def encode_array(events: ArrayLike) -> EncodedArray:
             f"an event array of shape {array.shape} given; expected two dimensions, rows × channels"
         )
     return EncodedArray(shape=(array.shape[0], array.shape[1]), data=array.tobytes())
-
-
-def _single_array(events: ArrayLike | Mapping[str, ArrayLike] | None) -> ArrayLike | None:
-    if isinstance(events, Mapping):
-        raise TypeError("events by symbol given; expected one array: the frame has no column symbol")
-    return events
-
-
-def _mapping(values: Any, name: str) -> Mapping[str, Any] | None:
-    if values is not None and not isinstance(values, Mapping):
-        raise TypeError(f"one {name} given; expected a mapping by symbol: the frame has a column symbol")
-    return values

@@ -79,6 +79,8 @@ class Installation:
         Of the embedded Postgres, which holds the market of `benchmarks.chaos.market`.
     prefect
         The Prefect server.
+    prefect_home
+        Folder of that server; a database that it finds there is used.
     """
 
     def __init__(self, bundle: Path) -> None:
@@ -86,6 +88,7 @@ class Installation:
         self._folder.chmod(0o711)  # for root, the account that runs Postgres has to enter
         self._identity = uuid.uuid4().hex
         self._postgres = self._folder / "postgres"
+        self.prefect_home = self._folder / "prefect"
         self.database_url = ""
         self._servers = {free_port(): bundle for _ in range(2)}
         self._prefect_port = free_port()
@@ -157,7 +160,7 @@ class Installation:
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": self.database_url,
             "KRONOS_SERVERS": ",".join(_address(port) for port in self._servers),
-            "PREFECT_HOME": str(self._folder / "prefect"),
+            "PREFECT_HOME": str(self.prefect_home),
             "PREFECT_API_URL": f"http://127.0.0.1:{self._prefect_port}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_ENABLED": "false",

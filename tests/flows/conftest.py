@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 from prefect import Task
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.forecasting import tasks as predict_tasks
 from flows.runtime import retries
 from flows.runtime.settings import RETRY_DELAYS_S
+from tests.helpers.prefect_servers import new_prefect_database, temporary_prefect_server
 from tests.helpers.stand_in_server import Script, stand_in_server
 
 
@@ -20,10 +20,10 @@ def no_database_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A temporary Prefect server; the heartbeat is off because each run waits a second for its thread."""
     with (
-        prefect_test_harness(server_startup_timeout=90),
+        temporary_prefect_server(new_prefect_database(tmp_path_factory)),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from flows import demo
 from flows.generated.market import END, generate_market
+from tests.helpers.database_folders import database_folder
 
 
 def test_a_folder_without_hourly_candles_is_refused(tmp_path: Path) -> None:
@@ -29,9 +29,8 @@ def test_a_step_that_fails_shows_what_it_printed() -> None:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder below one that every account can enter, which pytest's own is not."""
-    with tempfile.TemporaryDirectory(prefix="kronos-demo-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name) / "demo"
+    with database_folder("test-demo") as parent:
+        yield parent / "demo"
 
 
 @pytest.mark.usefixtures("prefect_server")

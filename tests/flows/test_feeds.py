@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from prefect import Flow, State
 from prefect.artifacts import Artifact
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.events import Event
+from prefect.events.clients import AssertingEventsClient
+from prefect.events.worker import EventsWorker
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import SecretStr
@@ -41,6 +43,21 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feeds]:
         monkeypatch.setattr(task, "retry_delay_seconds", [0.0] * (task.retries or 0))
     with feed_server() as served:
         yield served
+
+
+@pytest.fixture
+def sent_events() -> Iterator[Callable[[], list[Event]]]:
+    """A function that returns what was sent about tasks, of which a Prefect server makes their records."""
+    AssertingEventsClient.reset()
+    EventsWorker.set_client_override(AssertingEventsClient)
+
+    def sent() -> list[Event]:
+        EventsWorker.instance().drain()
+        return [event for client in AssertingEventsClient.all for event in client.events]
+
+    yield sent
+    EventsWorker.set_client_override(None)
+    AssertingEventsClient.reset()
 
 
 def load_calendar(**parameters: Any) -> State[Any]:
@@ -70,6 +87,7 @@ def artifact(key: str) -> Any:
 def test_a_calendar_behind_a_key_after_a_failure_of_its_server(
     database: psycopg.Connection[Any],
     server: Feeds,
+    sent_events: Callable[[], list[Event]],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -91,9 +109,10 @@ def test_a_calendar_behind_a_key_after_a_failure_of_its_server(
     with get_client(sync_client=True) as client:
         run_id = state.state_details.flow_run_id
         assert run_id is not None
-        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])))
-        runs = [client.read_flow_run(run_id), *tasks]
-        recorded = " ".join(run.model_dump_json() for run in runs)
+        run = client.read_flow_run(run_id)
+    events = sent_events()
+    assert any(event.resource.id.startswith("prefect.task-run.") for event in events)
+    recorded = " ".join(record.model_dump_json() for record in (run, *events))
     assert "FEED_TOKEN" in recorded
     for text in (recorded, caplog.text, artifact("load-calendar").model_dump_json()):
         assert "secret-of-the" not in text

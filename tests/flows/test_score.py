@@ -1,31 +1,23 @@
 """Tests the flow score-forecasts on a real Postgres: which forecasts it scores, and when."""
 
-import json
-import logging
-from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
-from prefect.artifacts import Artifact
-from prefect.client.schemas.objects import StateType
 from psycopg import sql
 
 from flows import score as module
 from flows.forecasting.store import insert_backfilled
 from flows.generated.releases import generated_releases
 from flows.load import load_calendar
-from flows.runtime.database import StatementTimeout
-from flows.score import score
 from flows.scoring import due
 from flows.scoring.forecast_scores import UNKNOWN_INSTRUMENT
 from flows.scoring.store import claim_forecasts
 from flows.scoring.tally import Tally
 from market.instruments import default_instruments
 from market.time_grid import future_timestamps
-from sql.connect import connect
 from sql.loading import load_for_table
 from tests.helpers.forecasts_in_store import (
     START,
@@ -36,32 +28,12 @@ from tests.helpers.forecasts_in_store import (
     tally_of,
     walk,
 )
+from tests.helpers.score_runs import CLOSES, market, run, tasks_as_functions
 from tests.sql.test_backfilled import row
 
-CLOSES = walk(60)
+__all__ = ["market", "tasks_as_functions"]
 
-
-@pytest.fixture
-def market(database: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """Sixty hourly closes of one symbol."""
-    add_instrument(database)
-    add_closes(database, "BTC-USD", CLOSES)
-    return database
-
-
-@pytest.fixture(autouse=True)
-def _no_prefect_server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Run the tasks as plain functions, but in tests that run the flow on a Prefect server."""
-    if "prefect_server" in request.fixturenames:
-        return
-    for name in ("score_due", "learn", "forget"):
-        monkeypatch.setattr(module, name, getattr(module, name).fn)
-    monkeypatch.setattr(module, "publish", lambda *_: None)
-    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("score"))
-
-
-def run(hour: float, **parameters: Any) -> Tally:
-    return tally_of(timeframe="1h", as_of=START + timedelta(hours=hour), **parameters)
+pytestmark = pytest.mark.usefixtures("tasks_as_functions")
 
 
 def test_a_forecast_is_scored_once_its_last_candle_has_closed(market: psycopg.Connection[Any]) -> None:
@@ -96,66 +68,6 @@ def test_a_forecast_from_aggregated_candles_is_scored_with_them(market: psycopg.
     assert run_4h(40) == Tally()
 
 
-def test_a_run_beside_a_lock_ends_and_keeps_the_chunks_before(
-    market: psycopg.Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for hour in (10, 11):
-        add_forecast(market, CLOSES, hour)
-    run(40)
-    first, second = score_rows(market)
-    market.execute("DELETE FROM prediction_scores WHERE as_of = %s", [first["as_of"]])
-    market.execute("UPDATE ml_predictions SET scored_at = NULL")
-    monkeypatch.setattr(module, "CHUNK", 1)
-    monkeypatch.setenv("KRONOS_STATEMENT_TIMEOUT_S", "0.2")
-    with connect(database_url) as other:
-        other.execute("SELECT 1 FROM prediction_scores FOR UPDATE")
-        with pytest.raises(StatementTimeout, match="the database gave up a statement"):
-            run(40)
-    assert [row["as_of"] for row in score_rows(market)] == [first["as_of"], second["as_of"]]
-
-
-def test_running_again_changes_nothing(market: psycopg.Connection[Any]) -> None:
-    for hour in (10, 11):
-        add_forecast(market, CLOSES, hour)
-    assert run(40).new == 2
-    before = score_rows(market)
-    again = run(40)
-    assert again == Tally()
-    assert score_rows(market) == before
-
-
-def test_a_corrected_candle_changes_the_score(market: psycopg.Connection[Any]) -> None:
-    for hour in (10, 20):
-        add_forecast(market, CLOSES, hour)
-    run(40)
-    market.execute("UPDATE ohlcv_1h SET close = 5 WHERE ts = %s", (START + timedelta(hours=12),))
-    again = run(40)
-    assert (again.new, again.changed, again.unchanged) == (0, 1, 0)
-    row = score_rows(market)[0]
-    assert row["actual"][1] == 5
-    assert row["covered"][1] is False
-    assert row["updated_at"] > row["created_at"]
-
-
-def test_later_corrections_count_with_a_longer_look_back(market: psycopg.Connection[Any]) -> None:
-    add_forecast(market, CLOSES, 10)
-    run(40)
-    market.execute("UPDATE ohlcv_1h SET close = 5 WHERE ts = %s", (START + timedelta(hours=12),))
-    later = 15 + 24 * 7
-    assert run(later) == Tally()
-    assert run(later, recheck_days=8).changed == 1
-
-
-def test_a_forecast_made_again_is_scored_again_at_any_age(market: psycopg.Connection[Any]) -> None:
-    add_forecast(market, CLOSES, 10)
-    run(40)
-    add_forecast(market, CLOSES, 10, width=0.001)
-    tally = run(5000)
-    assert (tally.new, tally.changed) == (0, 1)
-    assert score_rows(market)[0]["covered"] == [False] * 4
-    assert run(5000) == Tally()
-
-
 def test_steps_without_a_candle_are_unknown(market: psycopg.Connection[Any]) -> None:
     market.execute("DELETE FROM ohlcv_1h WHERE ts = %s", (START + timedelta(hours=12),))
     add_forecast(market, CLOSES, 10)
@@ -166,47 +78,12 @@ def test_steps_without_a_candle_are_unknown(market: psycopg.Connection[Any]) -> 
     assert None not in (row["actual"][0], row["covered"][0], row["pinball"][2])
 
 
-@pytest.mark.parametrize(
-    "late", [2, 0]
-)  # a step in the middle, and the candle that the forecast started from
-def test_a_late_candle_is_scored_at_any_age(market: psycopg.Connection[Any], late: int) -> None:
-    at = START + timedelta(hours=10 + late)
-    market.execute("DELETE FROM ohlcv_1h WHERE ts = %s", (at,))
-    add_forecast(market, CLOSES, 10)
-    add_forecast(market, CLOSES, 30)
-    run(40)
-    month = 40 + 24 * 30
-    assert run(month) == Tally()  # no candle has arrived, so nothing is looked at
-    add = "INSERT INTO ohlcv_1h (symbol, ts, open, high, low, close) VALUES ('BTC-USD', %s, 1, 1, 1, %s)"
-    market.execute(add, (at, float("nan")))
-    assert run(month) == Tally()
-    market.execute("UPDATE ohlcv_1h SET close = %s WHERE ts = %s", (CLOSES[10 + late], at))
-    tally = run(month)
-    assert (tally.new, tally.changed, tally.unchanged) == (0, 1, 0)
-    row = score_rows(market)[0]
-    assert row["actual"] == CLOSES[11:15].tolist()
-    assert row["last_close"] == CLOSES[10]
-    assert None not in row["covered"] + row["direction_hit"]
-    assert run(month) == Tally()
-
-
 def test_the_forecasts_that_are_due_are_found_through_an_index(database: psycopg.Connection[Any]) -> None:
     query = load_for_table("due_forecasts", "ohlcv_1h")
     database.execute("SET enable_seqscan = off")
     parameters = {"timeframe": "1h", "as_of": START, "n": 100}
     plan = "\n".join(line for (line,) in database.execute(sql.SQL("EXPLAIN ") + query, parameters))
     assert "ml_predictions_due" in plan
-
-
-def test_scoring_all_looks_at_every_forecast(market: psycopg.Connection[Any]) -> None:
-    for hour in (10, 20):
-        add_forecast(market, CLOSES, hour)
-    run(40)
-    before = score_rows(market)
-    assert run(5000) == Tally()
-    assert run(5000, score_all=True).unchanged == 2
-    assert score_rows(market) == before
-    assert run(5000) == Tally()
 
 
 def test_without_any_candle_a_forecast_waits(market: psycopg.Connection[Any]) -> None:
@@ -352,54 +229,3 @@ def test_the_view_has_one_row_per_step(market: psycopg.Connection[Any]) -> None:
     run(40)
     rows = market.execute("SELECT step, actual FROM prediction_score_steps ORDER BY step").fetchall()
     assert rows == list(enumerate(CLOSES[11:15].tolist(), start=1))
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_the_flow_publishes_a_table_and_a_picture(market: psycopg.Connection[Any]) -> None:
-    for hour in range(30):
-        add_forecast(market, CLOSES, hour, p10_calibrated=[1.0] * 4, p90_calibrated=[9999.0] * 4)
-    as_of = START + timedelta(hours=40)
-    state = score(timeframe="1h", as_of=as_of, return_state=True)
-    assert (state.type, state.name) == (StateType.COMPLETED, "CompletedWithoutEvents")
-    tally = state.result()
-    assert isinstance(tally, Tally)
-    assert tally.new == 30
-    table, picture = Artifact.get("score-1h"), Artifact.get("score-1h-reliability")
-    assert table is not None
-    assert not isinstance(table, Coroutine)
-    assert picture is not None
-    assert not isinstance(picture, Coroutine)
-    rows = json.loads(str(table.data))
-    assert rows[0]["split"] == "all"
-    assert rows[0]["closes"] == "120"
-    assert rows[0]["calibrated, %"] == "100.0"
-    assert {row["split"] for row in rows} == {"all", "symbol", "step", "made under"}
-    assert "30 newly scored" in str(table.description)
-    assert "SCORES WITHOUT EVENTS" in str(table.description)
-    assert str(picture.data).startswith("data:image/png;base64,")
-    assert score(timeframe="1h", as_of=as_of) == Tally()
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_with_nothing_to_score_a_run_completes(market: psycopg.Connection[Any]) -> None:
-    assert score(timeframe="1d", as_of=START, return_state=True).is_completed()
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_a_run_and_the_coverage_of_the_last_week_are_recorded(market: psycopg.Connection[Any]) -> None:
-    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8) - START
-    shift = "UPDATE ohlcv_1h SET ts = ts + %s::interval"
-    market.execute(shift, (first - timedelta(hours=10),))
-    add_forecast(
-        market,
-        CLOSES,
-        10,
-        as_of=START + first,
-        timestamps=[START + first + timedelta(hours=step) for step in range(1, 5)],
-    )
-    assert score(timeframe="1h", return_state=True).is_completed()
-    (counts,) = market.execute("SELECT flow, timeframe, state, counts FROM flow_runs").fetchall()
-    expected = {"new": 1, "changed": 0, "unchanged": 0, "unscored": 0}
-    assert counts == ("score-forecasts", "1h", "CompletedWithoutEvents", expected)  # there is no calendar
-    (coverage,) = market.execute("SELECT asset_class, model_name, closes FROM recent_coverage").fetchall()
-    assert coverage == ("crypto", "tiny", 4)

@@ -1,9 +1,9 @@
 """Everything on one machine: up, a forecast, each process killed, status, down, and nothing left."""
 
 import os
+import shutil
 import socket
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +22,8 @@ from flows.supervision.supervisor import Supervisor
 from flows.supervision.take_down import take_down
 from sql.embedded import pid_file
 from sql.embedded import server as embedded
+from tests.helpers.database_folders import database_folder
+from tests.helpers.prefect_servers import new_prefect_database
 from tests.market_data import ROOT
 
 PATIENCE_S = 240.0
@@ -37,9 +39,8 @@ def free_port() -> int:
 @pytest.fixture
 def folder(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UpFolder]:
     """The folder of a machine that uses free ports and the tiny model; what runs is ended after the test."""
-    with tempfile.TemporaryDirectory(prefix="kronos-up-") as name:
-        Path(name).chmod(0o711)  # for root, another account runs the database and has to enter
-        monkeypatch.chdir(name)
+    with database_folder("test-up") as parent:
+        monkeypatch.chdir(parent)
         for variable in ("DATABASE_URL", "KRONOS_DATA_DIR", "KRONOS_SERVER", "KRONOS_SERVERS", "KRONOS_HOST"):
             monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -109,8 +110,10 @@ def listening(supervisor: Supervisor) -> list[str]:
 
 
 def test_a_machine_goes_up_survives_kills_and_goes_down(
-    folder: UpFolder, capsys: pytest.CaptureFixture[str]
+    folder: UpFolder, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder.make()
+    shutil.copy(new_prefect_database(tmp_path_factory), folder.prefect)
     supervisor = Supervisor(folder)
     assert up.main([]) == 0, capsys.readouterr().out
     printed = capsys.readouterr().out

@@ -1,6 +1,5 @@
 """Fixtures: tiny random checkpoints, exported once per test session."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 
 from export.bundle import Plan, export_bundle
 from export.decoder_export import DecoderExport
@@ -20,6 +18,7 @@ from export.model.event_encoder import EventEncoder, TrainedEvents
 from export.model.sizes import SIZES
 from export.model.tokenizer import KronosTokenizer
 from tests.helpers.adapters import write_adapter
+from tests.helpers.once import once_for_all_workers
 
 # Only the dependency on events of a random EventEncoder is tested: large weights make it visible.
 EVENT_GAIN = 4.0
@@ -89,19 +88,6 @@ def decoder_graphs_in(folder: Path) -> Iterator[None]:
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A 2-layer checkpoint with random weights; its folders are named by its sources."""
     return random_checkpoint(tmp_path_factory.mktemp("tiny"), "tiny", seed=1)
-
-
-def once_for_all_workers(
-    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
-) -> Path:
-    """A folder that the first worker process of a run to need it makes; `make` is given its path."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    out = shared / name
-    with FileLock(shared / f"{name}.lock"):
-        if not out.is_dir():
-            make(out)
-    return out
 
 
 @pytest.fixture(scope="session")

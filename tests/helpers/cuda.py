@@ -23,7 +23,8 @@ from export.model.decoder import KronosDecoder
 from export.model.sizes import SIZES
 from tests.cuda_stub.build import CUDA_MAJOR, build, provider
 from tests.helpers.adapters import write_adapter
-from tests.helpers.bundles import once_for_all_workers, random_events, tokenizer_graphs_of
+from tests.helpers.bundles import random_events, tokenizer_graphs_of
+from tests.helpers.once import once_for_all_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 

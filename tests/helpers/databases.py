@@ -1,8 +1,6 @@
 """Fixtures for tests on a real Postgres: one server for the session, a fresh database for each test."""
 
 import itertools
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sql.connect import connect
 from sql.embedded import server as embedded
 from sql.migrate import migrate
+from tests.helpers.database_folders import database_folder
 
 _NUMBERS = itertools.count()
 
@@ -31,17 +30,17 @@ def build_older(connection: psycopg.Connection, *tables: str) -> None:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """URL of the session's embedded Postgres, as its superuser, in a temporary folder."""
-    folder = Path(tempfile.mkdtemp(prefix="kronos-test-postgres-"))
-    folder.chmod(0o711)  # for root, another account runs the server and has to enter
-    try:
-        url = embedded.start(folder)
-        with connect(url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # no data here has to survive a power failure
-            connection.execute("SELECT pg_reload_conf()")
-        yield url
-    finally:
-        embedded.stop(folder)
-        shutil.rmtree(folder)
+    with database_folder("test-postgres") as folder:
+        try:
+            url = embedded.start(folder)
+            with connect(url, autocommit=True) as connection:
+                connection.execute(
+                    "ALTER SYSTEM SET fsync = off"
+                )  # no data here has to survive a power failure
+                connection.execute("SELECT pg_reload_conf()")
+            yield url
+        finally:
+            embedded.stop(folder)
 
 
 def in_database(url: str, name: str) -> str:

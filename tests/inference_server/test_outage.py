@@ -1,7 +1,5 @@
 """A database that dies and comes back under a running server: 503 where it is needed, forecasts elsewhere."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from inference_server.http.problems import TYPE_PREFIX
 from sql.connect import connect
 from sql.embedded import server as embedded
 from sql.migrate import migrate
+from tests.helpers.database_folders import database_folder
 from tests.helpers.serving import candles, ready_client
 from tests.inference_server.forecast.test_candle_store import insert
 from tests.inference_server.test_metrics import figures_of
@@ -21,13 +20,11 @@ ASKED = {"symbol": "BTC-USD", "timeframe": "1h", "pred_len": 2, "lookback": 40}
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder for a Postgres of the test's own."""
-    folder = Path(tempfile.mkdtemp(prefix="kronos-test-outage-"))
-    folder.chmod(0o711)
-    try:
-        yield folder
-    finally:
-        embedded.stop(folder)
-        shutil.rmtree(folder)
+    with database_folder("test-outage") as folder:
+        try:
+            yield folder
+        finally:
+            embedded.stop(folder)
 
 
 def test_inline_requests_outlive_the_database(tiny_bundle: Path, folder: Path) -> None:

@@ -12,7 +12,8 @@ from export.model.checkpoint import Checkpoint
 from export.onnx_export import export_decoder_of_tokens, export_encoder
 from inference_server.engine.bundle import DECODE_FILE, ENCODE_FILE
 from inference_server.engine.engine import Engine
-from tests.helpers.bundles import once_for_all_workers, random_checkpoint, tokenizer_graphs_of
+from tests.helpers.bundles import random_checkpoint, tokenizer_graphs_of
+from tests.helpers.once import once_for_all_workers
 from tests.helpers.oracle import oracle_predictor
 
 CONTEXT = 512

@@ -1,12 +1,10 @@
 """The embedded Postgres under a process manager: one process that starts, follows and stops it."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import pytest
 
 from sql.embedded import launch
 from sql.embedded import server as embedded
+from tests.helpers.database_folders import database_folder
 
 PATIENCE_S = 60.0
 
@@ -24,13 +23,11 @@ PATIENCE_S = 60.0
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """A folder that root's server account can enter, with a new database in it."""
-    parent = Path(tempfile.mkdtemp(prefix="kronos-test-keeper-"))
-    parent.chmod(0o711)
-    folder = parent / "postgres"
-    embedded.start(folder)
-    yield folder
-    embedded.stop(folder)
-    shutil.rmtree(parent)
+    with database_folder("test-keeper") as parent:
+        folder = parent / "postgres"
+        embedded.start(folder)
+        yield folder
+        embedded.stop(folder)
 
 
 @contextmanager

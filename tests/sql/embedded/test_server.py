@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from sql.embedded import binaries, installation
 from sql.embedded import server as embedded
 from sql.errors import DatabaseError
+from tests.helpers.database_folders import database_folder
 from tests.market_data import ROOT
 
 PYTHON = Path(sys.executable)
@@ -25,10 +25,8 @@ START: list[str | Path] = [PYTHON, "-m", "sql", "start"]
 @pytest.fixture(scope="module")
 def reachable() -> Iterator[Path]:
     """A folder that root's server account can enter, unlike pytest's own temporary folders."""
-    parent = Path(tempfile.mkdtemp(prefix="kronos-test-embedded-"))
-    parent.chmod(0o711)
-    yield parent
-    shutil.rmtree(parent)
+    with database_folder("test-embedded") as parent:
+        yield parent
 
 
 @pytest.fixture
