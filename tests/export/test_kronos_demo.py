@@ -1,6 +1,7 @@
 """The checkpoint that is shipped: that it loads, is small, and was trained on what may be passed on."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,9 +17,16 @@ from export.model.checkpoint import (
 )
 from export.model.event_encoder import load_events
 from export.model.sizes import SIZES
+from inference_server.forecast.input_warnings import timeframe_warnings
+from training.folding.code import PRICE_LIMIT
+from training.record import trained_price_limit
 
 DEMO = Path(str(files("export"))) / "kronos_demo"
-RECORDS = ("tokenizer/training.json", "model/training.json", "training.json")
+RECORDS = tuple(
+    str(file.relative_to(DEMO))
+    for pattern in ("**/training.json", "earlier/*.json")
+    for file in DEMO.glob(pattern)
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +51,24 @@ def test_its_training_span_is_known() -> None:
     assert training_span(folders) == ("2012-05-17T05:00:00Z", "2021-12-31T23:00:00Z")
 
 
-def test_it_was_trained_on_hourly_candles_and_hardly_on_daily_ones() -> None:
+def test_it_was_trained_on_hourly_and_four_hour_candles_and_on_few_daily_ones() -> None:
     candles = training_timeframes(DEMO / "model")
     assert candles is not None
-    assert list(candles) == ["1h", "1d"]
-    assert candles["1d"] < 0.1 * candles["1h"]
+    assert list(candles) == ["1h", "4h", "1d"]
+    assert timeframe_warnings(candles, "1h") == timeframe_warnings(candles, "4h") == []
+    assert len(timeframe_warnings(candles, "1d")) == 1
+
+
+def test_its_tokenizer_tells_prices_apart_to_ten_standard_deviations() -> None:
+    assert trained_price_limit(DEMO / "tokenizer") == PRICE_LIMIT == 10
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_records_name_what_each_training_began_with_by_its_place_in_the_folder(name: str) -> None:
+    record = json.loads((DEMO / name).read_text())
+    for source in ("tokenizer", "model", "initial"):
+        assert source not in record or (DEMO / record[source]).exists()
+    assert re.fullmatch("[0-9a-f]{40}", record["commit"])
 
 
 def test_it_is_small() -> None:
