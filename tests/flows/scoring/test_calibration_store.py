@@ -1,6 +1,6 @@
 """Tests on a real Postgres which forecasts calibrations are learned from, and which use them."""
 
-import logging
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +8,6 @@ import numpy as np
 import psycopg
 import pytest
 
-from flows import score as module
 from flows.score import score
 from flows.scoring import calibration_store
 from flows.scoring.calibration import calibrate
@@ -18,6 +17,7 @@ from flows.scoring.calibration_store import (
     read_calibrations,
 )
 from market.instruments import Instrument
+from tests.helpers.databases import filled_template
 from tests.helpers.forecasts_in_store import (
     BTC,
     START,
@@ -27,6 +27,9 @@ from tests.helpers.forecasts_in_store import (
     score_rows,
     walk,
 )
+from tests.helpers.score_runs import tasks_as_functions
+
+__all__ = ["tasks_as_functions"]
 
 HOURS = 700
 CLOSES = walk(HOURS)
@@ -34,17 +37,22 @@ INSTRUMENTS = {"BTC-USD": BTC}
 NARROW = 0.3  # of the width that a random walk needs: 30 % of the closes lie within
 
 
-@pytest.fixture
-def market(database: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> psycopg.Connection[Any]:
+def fill(database: psycopg.Connection[Any]) -> None:
     """Hourly closes, and too narrow forecasts from the first 300 hours."""
-    for name in ("score_due", "learn", "forget"):
-        monkeypatch.setattr(module, name, getattr(module, name).fn)
-    monkeypatch.setattr(module, "publish", lambda *_: None)
-    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("score"))
     add_instrument(database)
     add_closes(database, "BTC-USD", CLOSES)
     for hour in range(300):
         add_forecast(database, CLOSES, hour, width=NARROW)
+
+
+@pytest.fixture(scope="module")
+def database_template(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    with filled_template(postgres_url, migrated_template, fill) as name:
+        yield name
+
+
+@pytest.fixture
+def market(database: psycopg.Connection[Any], tasks_as_functions: None) -> psycopg.Connection[Any]:
     return database
 
 

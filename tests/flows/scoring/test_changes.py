@@ -1,6 +1,5 @@
 """Scoring only what can have changed stores the same scores as scoring everything again."""
 
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +21,9 @@ from tests.helpers.forecasts_in_store import (
     tally_of,
     walk,
 )
+from tests.helpers.score_runs import tasks_as_functions
+
+__all__ = ["tasks_as_functions"]
 
 HOURS = 120
 SYMBOLS = ("BTC-USD", "ETH-USD")
@@ -30,12 +32,10 @@ SCORED_AGAIN = ("created_at", "updated_at")  # times that the database keeps its
 
 
 @pytest.fixture
-def market(database: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> psycopg.Connection[Any]:
+def market(
+    database: psycopg.Connection[Any], tasks_as_functions: None, monkeypatch: pytest.MonkeyPatch
+) -> psycopg.Connection[Any]:
     """Two symbols without candles; tasks run as plain functions, in small chunks."""
-    for name in ("score_due", "learn", "forget"):
-        monkeypatch.setattr(module, name, getattr(module, name).fn)
-    monkeypatch.setattr(module, "publish", lambda *_: None)
-    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("score"))
     monkeypatch.setattr(module, "CHUNK", 7)
     for symbol in SYMBOLS:
         add_instrument(database, Instrument(symbol, "crypto", "24/7"))
