@@ -28,7 +28,8 @@ class WindowRound:
 
     The window of a path is the end of its history and the tokens that it drew. All paths of a job share the
     first part, and attention is causal: it is taken in once, and each path's own tokens behind it. Where the
-    own tokens fill the window, each path has a first part of its own.
+    own tokens fill the window, each path has a first part of its own. A single path shares nothing: its
+    window is taken in and drawn from in one run, which takes a tenth less time, unless its cache is 8-bit.
     """
 
     def __init__(
@@ -44,11 +45,14 @@ class WindowRound:
         own = max(1, done)
         self._shares = own < window
         self._own = own if self._shares else 1
+        if job.sample_count == 1 and not decoder.takes_in_rows:
+            self._own = window
         self._shared = window - self._own
         #: Tokens that each path draws in this round.
         self.draws = min(max_context - window + 1, job.pred_len - done)
-        self._prefixes = Prefixes(self._shared, region.first)
-        self._cells = decoder.pool.cells(self._prefixes)
+        self._first_token = region.first
+        self._prefixes = Prefixes(self._shared, region.first) if self._shared else None
+        self._cells = decoder.pool.cells(self._prefixes) if self._prefixes else 0
         room = (region.tokens - self._cells) // (self._own + self.draws - 1)
         self._most = min(room, max(1, work.refill_tokens // self._own)) if self._shares else 1
 
@@ -56,7 +60,7 @@ class WindowRound:
         """Do the round, a unit of work at a time."""
         for first in range(0, len(self._paths), self._most):
             paths = self._paths[first : first + self._most]
-            if first == 0 or not self._shares:
+            if self._prefixes and (first == 0 or not self._shares):
                 row = paths[0]
                 self._decoder.take_in(self._tokens([row], self._shared, self._own), self._prefixes)
                 yield Unit(tokens=self._shared)
@@ -65,7 +69,7 @@ class WindowRound:
     def _drawn(self, paths: list[SamplePath]) -> Iterator[Unit]:
         """Take in the own tokens of some paths, and let them draw the tokens of this round."""
         capacity = self._own + self.draws - 1
-        first_token = self._prefixes.first_token + self._cells
+        first_token = self._first_token + self._cells
         s1, s2 = self._decoder.prefill(
             self._tokens(paths, self._own, 0),
             capacity,

@@ -123,6 +123,7 @@ def test_a_run_that_has_to_end_keeps_what_was_answered_and_begins_nothing_new(
     market: psycopg.Connection[Any], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two seconds are left for requests when the first five begin, none when the sixth does."""
+    monkeypatch.setenv("KRONOS_REQUESTS_AT_ONCE", "4")
     for symbol in ("GBPUSD", "NVDA"):
         add_candles(market, symbol, 50)
     slow = ("ETH-USD", "EURUSD", "GBPUSD", "NVDA")
