@@ -12,7 +12,7 @@ import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from export.functions import OPERATORS
+from export import functions
 
 # Operators of ONNX and of ONNX Runtime that multiply with a matrix of weights.
 WEIGHT_OPERATORS: Final = frozenset(
@@ -29,7 +29,7 @@ WEIGHT_OPERATORS: Final = frozenset(
         "QLinearMatMul",
     }
 )
-OWN_ATTENTION: Final = frozenset(name for name in OPERATORS if "Attention" in name)
+OWN_ATTENTION: Final = frozenset(name for name in functions.OPERATORS if "Attention" in name)
 # They take a few rows of their matrices; a product takes all of them.
 _LOOKUPS: Final = frozenset({"Gather", "GroupQueryAttention", "RotaryEmbedding"}) | OWN_ATTENTION
 # Columns of the matrix that is timed: enough that starting the threads does not count.
