@@ -1,16 +1,15 @@
 """Compiles the server's own operators for ONNX Runtime; everything else is in pyproject.toml."""
 
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 
+FOLDER = "inference_server/native"
 OPERATORS = Extension(
     "inference_server.engine._operators",
-    sources=["inference_server/native/kernels.cc", "inference_server/native/operators.cc"],
-    depends=[
-        f"inference_server/native/{name}.h"
-        for name in ("attention", "heads", "kernels", "onnxruntime_abi", "sampling", "table", "vectors")
-    ],
+    sources=[f"{FOLDER}/{name}.cc" for name in ("kernels", "matrix_unit", "operators")],
+    depends=[str(file) for file in Path(FOLDER).glob("*.h")],
     language="c++",
     # No arithmetic is reordered. errno and floating-point exceptions, which nothing reads, are not kept.
     extra_compile_args=[

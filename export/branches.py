@@ -20,14 +20,16 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from export.functions import INT8_PRODUCT
+from export.functions import INT8_PRODUCT, PRODUCT
 
 # Tensors of at least so many bytes are stored once for all branches.
 SHARED_BYTES = 16 << 10
 ALIGNMENT = 4096  # of weights in the data file, so that they can be mapped
-PRODUCTS = ("MatMul", "Gemm", INT8_PRODUCT.name)  # their weights are packed
+PRODUCTS = ("MatMul", "Gemm", PRODUCT.name, INT8_PRODUCT.name)  # their weights are packed
 
 Content = tuple[int, tuple[int, ...], bytes]
+StoredWeights = Mapping[Content, TensorProto]
+"""References to weights in a data file, by their contents."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,11 @@ class Branches:
         return {label: model for label, model in fields.items() if model is not None}
 
 
-def join_branches(branches: Branches, file: Path) -> None:
+def join_branches(branches: Branches, decoder: GraphProto, file: Path) -> StoredWeights:
     """Write a graph that runs one of several graphs of the same decoder, and its weights beside it (`.data`).
+
+    The weights of `decoder.onnx` come first there, so that their places do not depend on an adapter. Returns
+    what is stored.
 
     Its inputs are those of all, and two Booleans: with `history` the history's caches are made; else with
     `shared_prefix` the rows share the prefixes that are given; without both `adapted_decoder` runs. A graph
@@ -67,16 +72,22 @@ def join_branches(branches: Branches, file: Path) -> None:
         if label in graphs:
             for value in graphs[label].input:
                 inputs.setdefault(value.name, value)
-    large = [t for graph in graphs.values() for t in graph.initializer if len(t.raw_data) >= SHARED_BYTES]
-    count = Counter(map(_content, large))
-    shared = {_content(tensor): tensor for tensor in large if count[_content(tensor)] > 1}
-    packed = {key for graph in graphs.values() for key in map(_content, _weights_of_products(graph))}
+    count = Counter(key for graph in graphs.values() for key in _large(graph))
+    tensors = _large(decoder)
+    for graph in graphs.values():
+        tensors |= {key: tensor for key, tensor in _large(graph).items() if key not in tensors}
+    packed = {
+        key for graph in (decoder, *graphs.values()) for key in map(_content, _weights_of_products(graph))
+    }
+    in_decoder = _large(decoder).keys()
     data = file.with_suffix(".data")
-    stored = _write(data, {key: tensor for key, tensor in shared.items() if key in packed})
+    stored = _write(
+        data, {key: t for key, t in tensors.items() if key in packed and count[key] + (key in in_decoder) > 1}
+    )
     outside = {
         key: _renamed_tensor(tensor, f"shared/{number}/{tensor.name}")
-        for number, (key, tensor) in enumerate(shared.items())
-        if key not in packed
+        for number, (key, tensor) in enumerate(tensors.items())
+        if key not in packed and count[key] > 1
     }
     parts = {label: _branch(graph, label, inputs, outside, stored) for label, graph in graphs.items()}
     history = _where_adapted("history", parts)
@@ -104,6 +115,16 @@ def join_branches(branches: Branches, file: Path) -> None:
         functions=list({f.name: f for model in models.values() for f in model.functions}.values()),
     )
     onnx.save(model, file)
+    return stored
+
+
+def refer_to(stored: StoredWeights, graph: GraphProto) -> None:
+    """Replace weights of a graph that are stored in a data file by references to it."""
+    for tensor in graph.initializer:
+        if _content(tensor) in stored:
+            name = tensor.name
+            tensor.CopyFrom(stored[_content(tensor)])
+            tensor.name = name
 
 
 def _named(values: Iterable[ValueInfoProto]) -> list[ValueInfoProto]:
@@ -161,6 +182,11 @@ def _choose(
 
 def _content(tensor: TensorProto) -> Content:
     return tensor.data_type, tuple(tensor.dims), tensor.raw_data
+
+
+def _large(graph: GraphProto) -> dict[Content, TensorProto]:
+    """The large tensors of a graph by their contents, each once."""
+    return {_content(tensor): tensor for tensor in graph.initializer if len(tensor.raw_data) >= SHARED_BYTES}
 
 
 def _weights_of_products(graph: GraphProto) -> list[TensorProto]:

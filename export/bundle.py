@@ -133,12 +133,11 @@ def _write(plan: Plan, folder: Path, progress: Progress, name: str) -> layout.Ma
     with _timed(progress, "decoder"):
         graphs = DecoderExport(checkpoint.decoder, plan.max_context, plan.precision, scales)
         if layout.BRANCHES_FILE in layout.decoder_files(plan.precision):
-            graphs.write_decoder(None, folder / layout.DECODER_FILE)
-            graphs.write_branches(plan.adapter, folder / layout.BRANCHES_FILE)
+            graphs.write_for_cpu(plan.adapter, folder)
             if plan.precision == "int8":
                 write_probe(folder / layout.INT8_PROBE_FILE)
         else:
-            graphs.write_decoder(plan.adapter, folder / layout.DECODER_FILE)
+            graphs.write_for_gpu(plan.adapter, folder)
         export_time_embedding(checkpoint.decoder.time_emb, folder / layout.TIME_FILE)
     if plan.events is not None:
         with _timed(progress, "EventEncoder"):
@@ -192,8 +191,7 @@ def _write_reference(plan: Plan, bundle: Path, out: Path) -> None:
     for name in (layout.ENCODE_FILE, layout.DECODE_FILE, layout.TIME_FILE):
         shutil.copy(bundle / name, out)
     graphs = DecoderExport(plan.checkpoint.decoder, plan.max_context, "fp32")
-    graphs.write_decoder(None, out / layout.DECODER_FILE)
-    graphs.write_branches(None, out / layout.BRANCHES_FILE)
+    graphs.write_for_cpu(None, out)
     base = replace(plan, precision="fp32", events=None, adapter=None)
     _write_manifest(_manifest(base, out, {}, "float32"), out)
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.branches import Branches, join_branches
+from export.branches import Branches, StoredWeights, join_branches, refer_to
 from export.caches import Scales
 from export.functions import add_functions
 from export.graph import DecoderGraph, HistoryGraph, cache_layouts, layout_of
@@ -21,7 +21,8 @@ from export.int8 import to_int8
 from export.model.adapter import Adapter
 from export.model.decoder import KronosDecoder
 from export.onnx_export import ROWS, TOKENS, export_module
-from inference_server.engine.bundle import EIGHT_BITS, CacheLayout
+from export.products import name_products
+from inference_server.engine.bundle import BRANCHES_FILE, DECODER_FILE, EIGHT_BITS, CacheLayout
 
 # name, example, dynamic axes
 Input = tuple[str, Tensor, dict[int, Any]]
@@ -80,12 +81,23 @@ class DecoderExport:
         """The layouts of the caches."""
         return cache_layouts(self.decoder, self.precision)
 
-    def write_decoder(self, adapter: Adapter | None, file: Path) -> None:
+    def write_for_gpu(self, adapter: Adapter | None, folder: Path) -> None:
         """`decoder.onnx`: the step graph of `export.graph` over a cache of each row."""
-        self.write_steps(adapter, file, shared_prefix=False)
+        self.write_steps(adapter, folder / DECODER_FILE, shared_prefix=False)
 
-    def write_branches(self, adapter: Adapter | None, file: Path) -> None:
-        """`branches.onnx`: the graphs for histories, many paths and rows with events (`export.branches`)."""
+    def write_for_cpu(self, adapter: Adapter | None, folder: Path) -> None:
+        """`decoder.onnx` without an adapter, `branches.onnx`, and one file with the weights of both."""
+        decoder = folder / DECODER_FILE
+        self.write_steps(None, decoder, shared_prefix=False)
+        model = onnx.load(decoder)
+        stored = self._write_branches(adapter, model.graph, folder / BRANCHES_FILE)
+        refer_to(stored, model.graph)
+        onnx.save(model, decoder)
+
+    def _write_branches(
+        self, adapter: Adapter | None, decoder_graph: onnx.GraphProto, file: Path
+    ) -> StoredWeights:
+        """The graphs for histories, many paths and rows with events (`export.branches`)."""
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / "part.onnx"
 
@@ -106,7 +118,7 @@ class DecoderExport:
                 branches = Branches(
                     branches.history, branches.paths, history(adapter), paths(adapter), decoder(adapter)
                 )
-            join_branches(branches, file)
+            return join_branches(branches, decoder_graph, file)
 
     def _graph(self, adapter: Adapter | None) -> DecoderGraph:
         # A copy: the graph shares modules with the decoder, and casting them would cast the reference too.
@@ -138,7 +150,7 @@ class DecoderExport:
             ),
             file,
         )
-        self._finish(file)
+        self._finish(file, whole_steps=not shared_prefix)
 
     def write_history(self, adapter: Adapter | None, file: Path) -> None:
         """Write `HistoryGraph`."""
@@ -152,10 +164,12 @@ class DecoderExport:
         export_module(graph, (examples,), names, outputs, (axes,), file)
         self._finish(file)
 
-    def _finish(self, file: Path) -> None:
+    def _finish(self, file: Path, *, whole_steps: bool = False) -> None:
         model = onnx.load(file)
         if self.precision == "int8":
             to_int8(model, self._exact_weights())
+        if self.dtype == torch.float32:
+            name_products(model, whole_steps=whole_steps)
         add_functions(model, self.max_context)
         onnx.save(model, file)
 

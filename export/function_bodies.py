@@ -112,6 +112,15 @@ def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
     ]
 
 
+def product() -> list[NodeProto]:
+    """Return x W for x (…, K) and W (K, N), float32.
+
+    ONNX Runtime's own product, where the server has no kernel that is faster on its processor. The attribute
+    `whole_steps` chooses between two such kernels and changes nothing here.
+    """
+    return [_node("MatMul", ["x", "weight"], "out")]
+
+
 def round_rows() -> list[NodeProto]:
     """Return rows of x (…, K) rounded to 8 bits around 128, and the scale of each, (…, 1).
 

@@ -14,6 +14,7 @@ from export.function_bodies import (
     history_attention,
     int8_product,
     prefix_attention,
+    product,
     round_rows,
     sample,
     step_attention,
@@ -83,6 +84,7 @@ PREFIX_ATTENTION_8 = Operator(
     lambda _: prefix_attention(eight_bits=True),
     _OF_HEADS,
 )
+PRODUCT = Operator("Product", ("x", "weight"), ("out",), lambda _: product(), ("whole_steps",))
 ROUND_ROWS = Operator("RoundRows", ("x",), ("rounded", "scale"), lambda _: round_rows())
 INT8_PRODUCT = Operator(
     "Int8Product",
@@ -102,6 +104,7 @@ OPERATORS = {
         STEP_ATTENTION_8,
         PREFIX_ATTENTION,
         PREFIX_ATTENTION_8,
+        PRODUCT,
         ROUND_ROWS,
         INT8_PRODUCT,
         SAMPLE,

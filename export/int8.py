@@ -10,9 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from export.functions import DOMAIN, INT8_PRODUCT
 from export.onnx_export import OPSET
+from export.products import NARROWEST
 
-# Narrower weights stay as they are: the products of an adapter's updates.
-NARROWEST = 32
 LARGEST_INT8 = 127
 PROBE_SHAPE = (64, 32)
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export import functions
 
-# Operators of ONNX and of ONNX Runtime that multiply with a matrix of weights.
+# Operators of ONNX, of ONNX Runtime and of this project that multiply with a matrix of weights.
 WEIGHT_OPERATORS: Final = frozenset(
     {
         "DynamicQuantizeMatMul",
@@ -27,6 +27,8 @@ WEIGHT_OPERATORS: Final = frozenset(
         "MatMulNBits",
         "QGemm",
         "QLinearMatMul",
+        functions.INT8_PRODUCT.name,
+        functions.PRODUCT.name,
     }
 )
 OWN_ATTENTION: Final = frozenset(name for name in functions.OPERATORS if "Attention" in name)

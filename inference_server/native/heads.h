@@ -6,7 +6,7 @@ inline void causal(const float* q, const float* k, const float* v, float* out, i
   const int last = first + QUERIES < tokens ? first + QUERIES : tokens;
   const int width = rounded_up(head_dim, LANES);
   const size_t column = static_cast<size_t>(head) * head_dim;
-  float* queries = scratch.floats(static_cast<size_t>(head_dim + width) * LANES +
+  float* queries = scratch.of<float>(static_cast<size_t>(head_dim + width) * LANES +
                                   static_cast<size_t>(rounded_up(last, 8)) * LANES +
                                   static_cast<size_t>(last) * width);
   float* result = queries + head_dim * LANES;
@@ -87,7 +87,7 @@ inline void own(const AttentionShape& shape, const float* packed, int tokens, in
   const int head_dim = shape.head_dim;
   const size_t stride = static_cast<size_t>(shape.heads) * head_dim;
   const int count = past + tokens;
-  float* weights = scratch.floats(static_cast<size_t>(rounded_up(count, LANES) + 2 * head_dim) * LANES);
+  float* weights = scratch.of<float>(static_cast<size_t>(rounded_up(count, LANES) + 2 * head_dim) * LANES);
   if (tokens < LANES || shape.key_scale) {
     float query[MAX_HEAD_DIM], result[MAX_HEAD_DIM];
     for (int s = 0; s < tokens; s++) {
@@ -124,7 +124,7 @@ inline void shared(const AttentionShape& shape, const float* const* packed, cons
   const int head_dim = shape.head_dim;
   int most = prefix * LANES;
   for (int r = 0; r < used; r++) most = counts[r] > most ? counts[r] : most;
-  float* weights = scratch.floats(static_cast<size_t>(rounded_up(most, 8 * LANES)) + 3 * head_dim * LANES);
+  float* weights = scratch.of<float>(static_cast<size_t>(rounded_up(most, 8 * LANES)) + 3 * head_dim * LANES);
   float* lanes = weights + rounded_up(most, 8 * LANES);
   float* rows = lanes + head_dim * LANES;
   float* result = rows + head_dim * LANES;

@@ -1,13 +1,12 @@
 // The kernels, compiled for several instruction sets; the processor's best is chosen when the first one is called.
 #include "kernels.h"
+#include "scratch.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include <cmath>
-#include <cstdlib>
-#include <new>
 
 // Clang selects instruction sets by other means; what it compiles is portable.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -15,27 +14,6 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 #define INLINE_MEMBER inline __attribute__((always_inline))
-
-// Memory of one thread, as much as its largest task needed.
-class Scratch {
- public:
-  float* floats(size_t count) {
-    if (count > size_) {
-      std::free(memory_);
-      size_ = 0;  // what is too large is asked for again by the next call
-      const size_t size = (count + 4095) / 4096 * 4096;
-      memory_ = static_cast<float*>(std::aligned_alloc(64, size * sizeof(float)));
-      if (memory_ == nullptr) throw std::bad_alloc();
-      size_ = size;
-    }
-    return memory_;
-  }
-  ~Scratch() { std::free(memory_); }
-
- private:
-  float* memory_ = nullptr;
-  size_t size_ = 0;
-};
 
 static thread_local Scratch scratch;
 

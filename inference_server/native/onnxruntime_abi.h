@@ -40,6 +40,7 @@ enum Place {
   INPUT = 90,
   OUTPUT = 91,
   RELEASE_SHAPE_INFO = 99,
+  CONSTANT_INPUT = 249,
   PARALLEL_FOR = 274,
 };
 

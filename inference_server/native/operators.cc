@@ -2,338 +2,10 @@
 //
 // A bundle has the body of each operator as a function of ONNX's own operators. ONNX Runtime takes a registered
 // operator in its place, so a bundle runs with this library and without it.
-#include <atomic>
-#include <exception>
-#include <new>
-#include <type_traits>
-#include <vector>
-
-#include "kernels.h"
-#include "onnxruntime_abi.h"
+#include "attention_operators.h"
+#include "product_operators.h"
 
 namespace {
-
-using namespace onnxruntime_abi;
-
-const Api* api = nullptr;
-
-template <typename Function, typename... Arguments>
-auto call(Place place, Arguments... arguments) {
-  return reinterpret_cast<Function*>(api->functions[place])(arguments...);
-}
-
-Status* failure(const char* message) { return call<Status*(int, const char*)>(CREATE_STATUS, 1, message); }
-
-struct Failed {
-  Status* status;
-};
-
-void check(Status* status) {
-  if (status != nullptr) throw Failed{status};
-}
-
-// What is computed otherwise would read or write beyond an array.
-void require(bool condition, const char* message) {
-  if (!condition) throw Failed{failure(message)};
-}
-
-struct Tensor {
-  std::vector<int64_t> shape;
-  void* data;
-};
-
-Tensor tensor_of(Value* value) {
-  Tensor tensor{};
-  if (value == nullptr) return tensor;
-  ShapeInfo* info;
-  check(call<Status*(const Value*, ShapeInfo**)>(SHAPE_INFO, static_cast<const Value*>(value), &info));
-  size_t count;
-  Status* status = call<Status*(const ShapeInfo*, size_t*)>(DIMENSIONS_COUNT, static_cast<const ShapeInfo*>(info), &count);
-  if (status == nullptr) {
-    tensor.shape.resize(count);
-    status = call<Status*(const ShapeInfo*, int64_t*, size_t)>(DIMENSIONS, static_cast<const ShapeInfo*>(info),
-                                                               tensor.shape.data(), count);
-  }
-  call<void(ShapeInfo*)>(RELEASE_SHAPE_INFO, info);
-  check(status);
-  check(call<Status*(Value*, void**)>(MUTABLE_DATA, value, &tensor.data));
-  return tensor;
-}
-
-struct Context {
-  KernelContext* context;
-
-  Tensor input(size_t index) const {
-    const Value* value;
-    check(call<Status*(const KernelContext*, size_t, const Value**)>(
-        INPUT, static_cast<const KernelContext*>(context), index, &value));
-    return tensor_of(const_cast<Value*>(value));
-  }
-
-  void* output(size_t index, const std::vector<int64_t>& shape) const {
-    Value* value;
-    check(call<Status*(KernelContext*, size_t, const int64_t*, size_t, Value**)>(OUTPUT, context, index, shape.data(),
-                                                                               shape.size(), &value));
-    void* data;
-    check(call<Status*(Value*, void**)>(MUTABLE_DATA, value, &data));
-    return data;
-  }
-
-  template <typename Task>
-  void parallel(size_t count, const Task& task) const {
-    if (count == 0) return;
-    struct Shared {
-      const Task& task;
-      std::atomic<bool> failed;
-    } shared{task, {false}};
-    auto run = [](void* data, size_t index) {
-      auto* shared = static_cast<Shared*>(data);
-      try {
-        shared->task(index);
-      } catch (...) {
-        shared->failed = true;
-      }
-    };
-    void (*function)(void*, size_t) = run;
-    if (count == 1)
-      function(&shared, 0);
-    else
-      check(call<Status*(const KernelContext*, void (*)(void*, size_t), size_t, size_t, void*)>(
-          PARALLEL_FOR, static_cast<const KernelContext*>(context), function, count, size_t{0},
-          static_cast<void*>(&shared)));
-    if (shared.failed) throw std::bad_alloc();
-  }
-};
-
-struct Attributes {
-  int heads = 0;
-  float scale = 0.0f;
-};
-
-Attributes attributes_of(const KernelInfo* info) {
-  Attributes attributes;
-  int64_t heads;
-  check(call<Status*(const KernelInfo*, const char*, int64_t*)>(ATTRIBUTE_INT, info,
-                                                                static_cast<const char*>("heads"), &heads));
-  check(call<Status*(const KernelInfo*, const char*, float*)>(ATTRIBUTE_FLOAT, info,
-                                                              static_cast<const char*>("scale"), &attributes.scale));
-  require(heads > 0, "there must be at least one head");
-  attributes.heads = static_cast<int>(heads);
-  return attributes;
-}
-
-const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data); }
-
-
-// Causal attention of a history over itself, (1, S, heads * head_dim) each; the mask is not read.
-struct HistoryAttention {
-  static constexpr const char* NAME = "HistoryAttention";
-  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT, FLOAT, FLOAT};
-  static constexpr ElementType OUTPUTS[] = {FLOAT};
-  Attributes attributes;
-
-  explicit HistoryAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
-
-  void compute(const Context& context) const {
-    Tensor q = context.input(0), k = context.input(1), v = context.input(2);
-    require(q.shape.size() == 3 && q.shape[0] == 1 && k.shape == q.shape && v.shape == q.shape,
-            "query, key and value of a history must be (1, S, heads * head_dim)");
-    const int tokens = static_cast<int>(q.shape[1]), heads = attributes.heads;
-    const int head_dim = static_cast<int>(q.shape[2]) / heads;
-    float* out = static_cast<float*>(context.output(0, q.shape));
-    const int blocks = (tokens + QUERIES - 1) / QUERIES;
-    context.parallel(static_cast<size_t>(blocks) * heads, [&](size_t task) {
-      // The longest first, so that no thread waits for one of them at the end.
-      const int block = blocks - 1 - static_cast<int>(task) / heads, head = static_cast<int>(task) % heads;
-      kernels().causal(floats(q), floats(k), floats(v), out, tokens, heads, head_dim, attributes.scale, head,
-                       block * QUERIES);
-    });
-  }
-};
-
-// The caches of a call, (B, heads, capacity, head_dim) each, past and present in the same memory if it is bound so.
-template <typename Number>
-struct Caches {
-  Tensor past_key, past_value;
-  Number *key, *value;
-  int heads, head_dim;
-  size_t capacity;
-
-  // packed (B, S, 3 * heads * head_dim) are the new tokens of the caches' rows.
-  Caches(const Context& context, size_t input, size_t output, const Tensor& packed, int of_operator)
-      : past_key(context.input(input)), past_value(context.input(input + 1)) {
-    require(past_key.shape.size() == 4, "caches must be (B, heads, capacity, head_dim)");
-    heads = static_cast<int>(past_key.shape[1]);
-    capacity = static_cast<size_t>(past_key.shape[2]);
-    head_dim = static_cast<int>(past_key.shape[3]);
-    // The export pads heads to multiples of 32.
-    require(head_dim > 0 && head_dim % 32 == 0 && head_dim <= MAX_HEAD_DIM,
-            "the size of a head must be a multiple of 32, and at most 512");
-    require(past_value.shape == past_key.shape && heads == of_operator, "caches must be (B, heads, capacity, head_dim)");
-    require(packed.shape.size() == 3 && packed.shape[0] == past_key.shape[0] &&
-                packed.shape[2] == int64_t{3} * heads * head_dim,
-            "packed must be (B, S, 3 * heads * head_dim)");
-    key = static_cast<Number*>(context.output(output, past_key.shape));
-    value = static_cast<Number*>(context.output(output + 1, past_value.shape));
-  }
-
-  size_t place(size_t row, int head) const { return (row * heads + head) * capacity * head_dim; }
-
-  // Take over what a head of a row holds, where the caches are not updated in place.
-  void take_over(size_t row, int head, int past) const {
-    copy(static_cast<const Number*>(past_key.data), key, row, head, past);
-    copy(static_cast<const Number*>(past_value.data), value, row, head, past);
-  }
-
- private:
-  void copy(const Number* from, Number* to, size_t row, int head, int past) const {
-    if (from == to) return;
-    const size_t begin = place(row, head), count = static_cast<size_t>(past) * head_dim;
-    for (size_t i = 0; i < count; i++) to[begin + i] = from[begin + i];
-  }
-};
-
-template <typename Number>
-AttentionShape shape_of(const Context& context, const Attributes& attributes, int head_dim, size_t cos, size_t scales) {
-  AttentionShape shape{attributes.heads, head_dim, attributes.scale, floats(context.input(cos)),
-                       floats(context.input(cos + 1)), nullptr, nullptr};
-  if (std::is_same_v<Number, int8_t>) {
-    shape.key_scale = floats(context.input(scales));
-    shape.value_scale = floats(context.input(scales + 1));
-  }
-  return shape;
-}
-
-// How many tokens each row had in its cache before this call, which brings `tokens` more.
-//
-// lengths     (B,): the tokens after this call, less one
-// positions   of the rotary tables, for the row's own tokens
-struct Pasts {
-  const int32_t* last;
-  int tokens;
-
-  Pasts(const Tensor& lengths, size_t rows, int tokens, size_t capacity, int64_t positions)
-      : last(static_cast<const int32_t*>(lengths.data)), tokens(tokens) {
-    require(lengths.shape.size() == 1 && lengths.shape[0] == static_cast<int64_t>(rows), "seqlens_k must be (B,)");
-    for (size_t row = 0; row < rows; row++) {
-      const int64_t end = static_cast<int64_t>((*this)(row)) + tokens;
-      require(end <= static_cast<int64_t>(capacity), "a row has more tokens than its cache has room for");
-      require(end <= positions, "a row has more tokens than there are positions");
-    }
-  }
-
-  int operator()(size_t row) const { return last[row] >= tokens ? last[row] + 1 - tokens : 0; }
-};
-
-// Attention of S new tokens of each row over the row's own cache, to which they are appended.
-//
-// packed (B, S, 3 * heads * head_dim), past_key and past_value, seqlens_k (B,): tokens after this call less one,
-// total, cos and sin (positions, head_dim / 2), and the scales of 8-bit caches.
-template <typename Number>
-struct StepAttention {
-  static constexpr const char* NAME = std::is_same_v<Number, int8_t> ? "StepAttention8" : "StepAttention";
-  static constexpr ElementType CACHE = std::is_same_v<Number, int8_t> ? INT8 : FLOAT;
-  static constexpr ElementType INPUTS[] = {FLOAT, CACHE, CACHE, INT32, INT32, FLOAT, FLOAT, FLOAT, FLOAT};
-  static constexpr ElementType OUTPUTS[] = {FLOAT, CACHE, CACHE};
-  static constexpr size_t INPUT_COUNT = std::is_same_v<Number, int8_t> ? 9 : 7;
-  Attributes attributes;
-
-  explicit StepAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
-
-  void compute(const Context& context) const {
-    Tensor packed = context.input(0), lengths = context.input(3);
-    Caches<Number> caches(context, 1, 1, packed, attributes.heads);
-    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 7);
-    const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
-    const int heads = shape.heads, head_dim = shape.head_dim;
-    const size_t width = static_cast<size_t>(heads) * head_dim;
-    float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
-    const Pasts past_of(lengths, rows, tokens, caches.capacity, context.input(5).shape[0]);
-    context.parallel(static_cast<size_t>(rows) * heads, [&](size_t task) {
-      const size_t row = task / heads;
-      const int head = static_cast<int>(task % heads), past = past_of(row);
-      caches.take_over(row, head, past);
-      Number *key = caches.key + caches.place(row, head), *value = caches.value + caches.place(row, head);
-      const float* of_row = floats(packed) + row * tokens * 3 * width;
-      for (int s = 0; s < tokens; s++)
-        kernels().append(shape, of_row + s * 3 * width, head, past + s, key + static_cast<size_t>(past + s) * head_dim,
-                         value + static_cast<size_t>(past + s) * head_dim);
-      kernels().own(shape, of_row, tokens, head, past, key, value, past, out + row * tokens * width);
-    });
-  }
-};
-
-// As StepAttention, behind prefixes that rows share: of B rows the first B / J continue the first prefix, and so on.
-//
-// Behind `sin` come prefix_key and prefix_value (J, heads, P, head_dim), and what only the function reads: the
-// positions and the mask.
-template <typename Number>
-struct PrefixAttention {
-  static constexpr const char* NAME = std::is_same_v<Number, int8_t> ? "PrefixAttention8" : "PrefixAttention";
-  static constexpr ElementType CACHE = std::is_same_v<Number, int8_t> ? INT8 : FLOAT;
-  static constexpr ElementType INPUTS[] = {FLOAT, CACHE, CACHE, INT32, INT32, FLOAT, FLOAT,
-                                           FLOAT, FLOAT, INT64, FLOAT, FLOAT, FLOAT};
-  static constexpr ElementType OUTPUTS[] = {FLOAT, CACHE, CACHE};
-  static constexpr size_t INPUT_COUNT = std::is_same_v<Number, int8_t> ? 13 : 11;
-  static constexpr int LANES = 16;
-  Attributes attributes;
-
-  explicit PrefixAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
-
-  void compute(const Context& context) const {
-    Tensor packed = context.input(0), lengths = context.input(3);
-    Tensor prefix_key = context.input(7), prefix_value = context.input(8);
-    Caches<Number> caches(context, 1, 1, packed, attributes.heads);
-    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 11);
-    const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
-    const int heads = shape.heads, head_dim = shape.head_dim;
-    require(prefix_key.shape.size() == 4 && prefix_key.shape[0] > 0 && prefix_key.shape[1] == heads &&
-                prefix_key.shape[3] == head_dim && prefix_value.shape == prefix_key.shape,
-            "prefixes must be (J, heads, P, head_dim)");
-    const int histories = static_cast<int>(prefix_key.shape[0]), prefix = static_cast<int>(prefix_key.shape[2]);
-    const size_t width = static_cast<size_t>(heads) * head_dim;
-    float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
-    require(rows % histories == 0, "the rows must be divided evenly among the prefixes");
-    const Pasts past_of(lengths, rows, tokens, caches.capacity, context.input(5).shape[0] - prefix);
-    auto take_in = [&](size_t row, int head) {
-      const int past = past_of(row);
-      caches.take_over(row, head, past);
-      Number *key = caches.key + caches.place(row, head), *value = caches.value + caches.place(row, head);
-      for (int s = 0; s < tokens; s++)
-        kernels().append(shape, floats(packed) + (row * tokens + s) * 3 * width, head, prefix + past + s,
-                         key + static_cast<size_t>(past + s) * head_dim,
-                         value + static_cast<size_t>(past + s) * head_dim);
-    };
-    // Several tokens of a row may be in several tasks, and need all of its keys.
-    if (tokens > 1)
-      context.parallel(static_cast<size_t>(rows) * heads,
-                       [&](size_t task) { take_in(task / heads, static_cast<int>(task % heads)); });
-    const int queries = rows / histories * tokens, blocks = (queries + LANES - 1) / LANES;
-    context.parallel(static_cast<size_t>(histories) * heads * blocks, [&](size_t task) {
-      const size_t history = task / (static_cast<size_t>(heads) * blocks);
-      const int head = static_cast<int>(task / blocks % heads), first = static_cast<int>(task % blocks) * LANES;
-      const int used = queries - first < LANES ? queries - first : LANES;
-      const float* of_token[LANES];
-      float* to[LANES];
-      int positions[LANES], counts[LANES];
-      const void *keys[LANES], *values[LANES];
-      for (int r = 0; r < used; r++) {
-        const size_t token = history * queries + first + r, row = token / tokens;
-        const int own = past_of(row) + static_cast<int>(token % tokens);
-        if (tokens == 1) take_in(row, head);
-        of_token[r] = floats(packed) + token * 3 * width;
-        to[r] = out + token * width;
-        positions[r] = prefix + own;
-        counts[r] = own + 1;
-        keys[r] = caches.key + caches.place(row, head);
-        values[r] = caches.value + caches.place(row, head);
-      }
-      const size_t place = (history * heads + head) * prefix * head_dim;
-      kernels().shared(shape, of_token, positions, keys, values, counts, used, head, floats(prefix_key) + place,
-                       floats(prefix_value) + place, prefix, to);
-    });
-  }
-};
 
 // Rows rounded to 8 bits around 128, (…, K) and the scale of each row (…, 1).
 struct RoundRows {
@@ -434,11 +106,14 @@ CustomOp described() {
 }
 
 const CustomOp OPERATORS[] = {
-    described<HistoryAttention>(),         described<RoundRows>(),
-    described<Sample>(),
-    described<StepAttention<float>>(),    described<StepAttention<int8_t>>(),
-    described<PrefixAttention<float>>(),  described<PrefixAttention<int8_t>>(),
+    described<HistoryAttention>(),       described<RoundRows>(),
+    described<Sample>(),                 described<StepAttention<float>>(),
+    described<StepAttention<int8_t>>(),  described<PrefixAttention<float>>(),
+    described<PrefixAttention<int8_t>>(),
 };
+
+// Those that need a matrix unit. Without one ONNX Runtime's own products are faster than ours would be.
+const CustomOp PRODUCTS[] = {described<Product>(), described<Int8Product>()};
 
 }  // namespace
 
@@ -452,14 +127,17 @@ extern "C" __attribute__((visibility("default"))) Status* RegisterCustomOps(Sess
     static Domain* domain = [] {
       Domain* made;
       check(call<Status*(const char*, Domain**)>(CREATE_DOMAIN, static_cast<const char*>("kronos"), &made));
-      for (const CustomOp& op : OPERATORS) check(call<Status*(Domain*, const CustomOp*)>(DOMAIN_ADD, made, &op));
+      auto add = [&](const CustomOp& op) { check(call<Status*(Domain*, const CustomOp*)>(DOMAIN_ADD, made, &op)); };
+      for (const CustomOp& op : OPERATORS) add(op);
+      if (matrix_unit() != nullptr)
+        for (const CustomOp& op : PRODUCTS) add(op);
       return made;
     }();
     check(call<Status*(SessionOptions*, Domain*)>(ADD_DOMAIN, options, domain));
   });
 }
 
-// The instruction set of the kernels that this processor runs: "avx512", "avx2" or "portable".
+// The instruction set of the kernels that this processor runs: "amx", "avx512", "avx2" or "portable".
 extern "C" __attribute__((visibility("default"))) const char* kronos_instruction_set() {
-  return kernels().instruction_set;
+  return matrix_unit() != nullptr ? "amx" : kernels().instruction_set;
 }

@@ -33,7 +33,7 @@ inline void sort_descending(const float* x, int count, uint32_t* keys, uint32_t*
 // Draw a token of `count` logits as export.sampling.sample describes it; -1 where a logit is no number.
 inline int64_t draw(const float* logits, int count, float temperature, int64_t top_k, float top_p, float uniform) {
   const int room = rounded_up(count, LANES);
-  float* cumulated = scratch.floats(static_cast<size_t>(room) * 5);
+  float* cumulated = scratch.of<float>(static_cast<size_t>(room) * 5);
   float* divided = cumulated + room;
   auto* keys = reinterpret_cast<uint32_t*>(divided + room);
   uint32_t *order = keys + room, *spare = order + room;

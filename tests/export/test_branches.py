@@ -65,6 +65,7 @@ def test_the_inputs_choose_the_branch(
             product(2, prefix=True, weight_name="v"),
             product(3, prefix=False, weight_name="w"),
         ),
+        product(0, prefix=False, weight_name="w").graph,
         file,
     )
     s1 = np.random.default_rng(1).normal(size=(2, 1, WIDTH)).astype(np.float32)
@@ -78,7 +79,7 @@ def test_the_inputs_choose_the_branch(
 def test_without_an_adapter_there_are_two_branches(tmp_path: Path) -> None:
     file = tmp_path / "branches.onnx"
     history, paths = (product(n, prefix=n == 1, weight_name="w") for n in (0, 1))
-    join_branches(Branches(history, paths), file)
+    join_branches(Branches(history, paths), history.graph, file)
     session = CpuDevice(1).session(file)
     s1, gate = np.ones((1, 1, WIDTH), np.float32), np.ones((1, 1, 1), np.float32)
     feeds = {"s1": s1, "adapter_gate": gate, "prefix": np.array([9], np.float32)}

@@ -99,8 +99,7 @@ def test_heads_that_the_kernel_can_not_take_are_padded_exactly(tmp_path: Path) -
     decoder = KronosDecoder(config)
     randomise(decoder, 3)
     export = DecoderExport(decoder.eval(), 64, "fp32")
-    export.write_decoder(None, tmp_path / "decoder.onnx")
-    export.write_branches(None, tmp_path / "branches.onnx")
+    export.write_for_cpu(None, tmp_path)
     export_time_embedding(decoder.time_emb, tmp_path / "time_embedding.onnx")
     figures = verify_decoder(tmp_path, decoder, None, None, "fp32", 64)
     assert largest(figures)[1] < TOLERANCE["fp32"]
@@ -126,8 +125,7 @@ def test_a_refused_bundle_leaves_what_was_there(
     def differ(*args: object) -> dict[str, float]:
         raise ParityError("differs")
 
-    monkeypatch.setattr("export.bundle.DecoderExport.write_decoder", lambda *args: args[-1].write_bytes(b""))
-    monkeypatch.setattr("export.bundle.DecoderExport.write_branches", lambda *args: None)
+    monkeypatch.setattr("export.bundle.DecoderExport.write_for_cpu", lambda *args: None)
     monkeypatch.setattr("export.bundle.export_encoder", lambda *args: args[-1].write_bytes(b""))
     monkeypatch.setattr("export.bundle.export_decoder_of_tokens", lambda *args: args[-1].write_bytes(b""))
     monkeypatch.setattr("export.bundle.verify_tokenizer", differ)

@@ -10,6 +10,7 @@ from onnx import numpy_helper
 from export.accuracy.errors import AccuracyError
 from export.accuracy.measure import Effort, measure
 from export.accuracy.windows import Shape
+from export.functions import PRODUCT
 from inference_server.engine.bundle import (
     BRANCHES_FILE,
     DECODER_FILE,
@@ -48,7 +49,7 @@ def _weight_before(graph: onnx.GraphProto, value: str) -> str | None:
     """Return the weight of the product that a value is made of; None where it comes from a branch."""
     producers = {output: node for node in graph.node for output in node.output}
     node = producers[value]
-    while node.op_type != "MatMul":
+    while node.op_type != PRODUCT.name:
         if node.op_type in {"If", "Constant"}:
             return None
         node = producers[node.input[0]]

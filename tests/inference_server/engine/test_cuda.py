@@ -101,7 +101,7 @@ def test_a_step_of_kronos_base_is_few_operations(
         folder = tmp_path / str(layers)
         folder.mkdir()
         decoder = base_like_decoder(layers)
-        DecoderExport(decoder, 512, "fp16").write_decoder(None, folder / "decoder.onnx")
+        DecoderExport(decoder, 512, "fp16").write_for_gpu(None, folder)
         caches = [CacheLayout(c.heads, c.head_dim) for c in cache_layouts(decoder, "fp16")]
         manifest = msgspec.structs.replace(
             load_manifest(half_bundle), caches=caches, has_adapter=False, n_layers=layers, files={}

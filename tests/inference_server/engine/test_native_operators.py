@@ -29,7 +29,7 @@ def test_an_installation_with_a_compiler_has_the_operators() -> None:
     assert library() is not None, (
         "there is a C++ compiler, and the package was installed without: make install"
     )
-    assert instruction_set() in {"avx512", "avx2", "portable"}
+    assert instruction_set() in {"amx", "avx512", "avx2", "portable"}
     assert CpuDevice(1).compiled_operators == instruction_set()
 
 
@@ -37,7 +37,9 @@ def test_an_installation_with_a_compiler_has_the_operators() -> None:
 @pytest.mark.skipif(not CPUINFO.is_file(), reason="this is not Linux")
 def test_the_instruction_set_is_one_that_the_processor_has() -> None:
     flags = set(CPUINFO.read_text().split())
-    needed = {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
+    avx512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+    amx = avx512 | {"avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"}
+    needed = {"amx": amx, "avx512": avx512, "avx2": {"avx2", "fma"}}
     assert needed.get(instruction_set() or "", set()) <= flags
 
 
