@@ -2,9 +2,11 @@
 
 ONNX Runtime packs the weights of every session anew, but of one session weights of equal content once, in
 branches of an `If` as well. It looks for them in a branch's own initializers and one level up, no further, so
-each branch lists the weights of its products, and all lists point to the same bytes of one data file. ONNX
-Runtime maps that file and, once it has packed the weights, reads it no more: its pages count as resident, but
-the system may drop them. Other large tensors, which are read as they are, stand in the outer graph.
+each branch lists the weights of its products, and all lists point to the same bytes of one data file, as
+`decoder.onnx` does. The server's own products, where it has them, pack each weight once for all sessions.
+ONNX Runtime maps that file and, once it has packed the weights, reads it no more: its pages count as
+resident, but the system may drop them. Other large tensors, which are read as they are, stand in the outer
+graph.
 
 Entering a branch costs about 25 microseconds, and half a microsecond for every value that it takes from
 outside. `decoder.onnx`, which a request with few paths and without events runs, is therefore a graph of its

@@ -162,6 +162,15 @@ def int8_product(domain: str, round_operator: str) -> list[NodeProto]:
     ]
 
 
+def gated_unit() -> list[NodeProto]:
+    """Return SwiGLU: of x (…, 2 F) the silu of its first half times its second half, (…, F)."""
+    return [
+        _node("Split", ["x"], ["gate", "up"], axis=-1, num_outputs=2),
+        _node("QuickGelu", ["gate"], "activated", "com.microsoft", alpha=1.0),
+        _node("Mul", ["activated", "up"], "out"),
+    ]
+
+
 def sample() -> list[NodeProto]:
     """Return a token drawn of each row of logits, as `export.sampling.sample` describes it."""
     return [

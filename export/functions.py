@@ -11,6 +11,7 @@ import onnx
 from onnx import FunctionProto, ModelProto, helper
 
 from export.function_bodies import (
+    gated_unit,
     history_attention,
     int8_product,
     prefix_attention,
@@ -93,6 +94,7 @@ INT8_PRODUCT = Operator(
     lambda _: int8_product(DOMAIN, ROUND_ROWS.name),
     calls=(ROUND_ROWS,),
 )
+GATED_UNIT = Operator("GatedUnit", ("x",), ("out",), lambda _: gated_unit())
 SAMPLE = Operator(
     "Sample", ("logits", "temperature", "top_k", "top_p", "uniform"), ("token",), lambda _: sample()
 )
@@ -107,6 +109,7 @@ OPERATORS = {
         PRODUCT,
         ROUND_ROWS,
         INT8_PRODUCT,
+        GATED_UNIT,
         SAMPLE,
     )
 }

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import ops
 
+from export.functions import GATED_UNIT
 from export.model.decoder import TokenEmbedding
 from export.model.layers import RMS_EPS, FeedForward
 
@@ -36,7 +37,7 @@ def take_last(x: Tensor, last_index: Tensor) -> Tensor:
 
 
 class FusedFeedForward(nn.Module):
-    """SwiGLU with its two input products as one."""
+    """SwiGLU with its two input products as one, and in float32 what follows them as one operator."""
 
     def __init__(self, source: FeedForward) -> None:
         super().__init__()
@@ -47,8 +48,14 @@ class FusedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., d) to (..., d)."""
-        gate, up = self.w13(x).chunk(2, dim=-1)
-        out: Tensor = self.w2(F.silu(gate) * up)
+        both = self.w13(x)
+        if both.dtype == torch.float32:
+            shape = [*both.shape[:-1], self.w2.in_features]
+            unit = ops.symbolic(GATED_UNIT.qualified, [both], dtype=both.dtype, shape=shape, version=1)
+        else:
+            gate, up = both.chunk(2, dim=-1)
+            unit = F.silu(gate) * up
+        out: Tensor = self.w2(unit)
         return out
 
 

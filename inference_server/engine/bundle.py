@@ -156,10 +156,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def decoder_files(precision: str) -> set[str]:
     """The decoder's files in a bundle of a precision.
 
-    A bundle for the CPU has two graphs. `decoder.onnx` draws for rows with a cache each, and is the base
-    model's whether there is an adapter or not, so that a request without events costs what it costs in a
-    base-only bundle. The graphs that take in a history, draw for many paths behind one history, or have the
-    adapter are branches of `branches.onnx`, whose weights are in `branches.data`.
+    A bundle for the CPU has two graphs, and `branches.data` with the weights of both. `decoder.onnx` draws
+    for rows with a cache each, and is the base model's whether there is an adapter or not, so that a request
+    without events costs what it costs in a base-only bundle. The graphs that take in a history, draw for many
+    paths behind one history, or have the adapter are branches of `branches.onnx`.
 
     Half precision is for a GPU, which has `decoder.onnx` alone: its attention kernel does not hand out the
     scores that joining prefix and suffix takes, and it captures its steps as CUDA graphs, which exclude

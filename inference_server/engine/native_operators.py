@@ -28,7 +28,7 @@ class Library:
     file
         Where it is.
     instruction_set
-        What it uses of this processor: "avx512", "avx2" or "portable".
+        What it uses of this processor: "amx" (AVX-512 and the matrix unit), "avx512", "avx2" or "portable".
     """
 
     file: Path

@@ -25,6 +25,7 @@ namespace avx512 {
 #include "vectors.h"
 #include "attention.h"
 #include "heads.h"
+#include "activation.h"
 #include "sampling.h"
 #include "table.h"
 }  // namespace avx512
@@ -37,6 +38,7 @@ namespace avx2 {
 #include "vectors.h"
 #include "attention.h"
 #include "heads.h"
+#include "activation.h"
 #include "sampling.h"
 #include "table.h"
 }  // namespace avx2
@@ -47,6 +49,7 @@ namespace portable {
 #include "vectors.h"
 #include "attention.h"
 #include "heads.h"
+#include "activation.h"
 #include "sampling.h"
 #include "table.h"
 }  // namespace portable

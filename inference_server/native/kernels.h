@@ -33,6 +33,8 @@ struct Kernels {
                  const float* prefix_keys, const float* prefix_values, int prefix, float* const* out);
   // Round rows (count, width) to 8 bits around 128, each with a scale of its own.
   void (*round_rows)(const float* from, int count, int width, uint8_t* to, float* scales);
+  // The silu of the first half of a row (2 * width), times its second half: (width,).
+  void (*gated_unit)(const float* row, int width, float* out);
   // Draw a token of `count` logits.
   int64_t (*draw)(const float* logits, int count, float temperature, int64_t top_k, float top_p, float uniform);
 };

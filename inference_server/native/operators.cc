@@ -33,6 +33,31 @@ struct RoundRows {
   }
 };
 
+// SwiGLU: of x (…, 2 F) the silu of its first half times its second half, (…, F).
+struct GatedUnit {
+  static constexpr const char* NAME = "GatedUnit";
+  static constexpr ElementType INPUTS[] = {FLOAT};
+  static constexpr ElementType OUTPUTS[] = {FLOAT};
+  static constexpr size_t NUMBERS = 8192;  // of a task
+
+  explicit GatedUnit(const KernelInfo*) {}
+
+  void compute(const Context& context) const {
+    Tensor x = context.input(0);
+    std::vector<int64_t> shape = x.shape;
+    require(!shape.empty() && shape.back() % 2 == 0, "a gated unit must be given two halves");
+    shape.back() /= 2;
+    auto* out = static_cast<float*>(context.output(0, shape));
+    const size_t width = static_cast<size_t>(shape.back()), together = NUMBERS / (width + 1) + 1;
+    size_t rows = 1;
+    for (size_t i = 0; i + 1 < shape.size(); i++) rows *= static_cast<size_t>(shape[i]);
+    context.parallel((rows + together - 1) / together, [&](size_t task) {
+      for (size_t row = task * together; row < rows && row < (task + 1) * together; row++)
+        kernels().gated_unit(floats(x) + row * 2 * width, static_cast<int>(width), out + row * width);
+    });
+  }
+};
+
 // A token drawn of each row of logits (B, V): temperature (B, 1), top_k, top_p, and a number in [0, 1) that decides.
 struct Sample {
   static constexpr const char* NAME = "Sample";
@@ -107,9 +132,9 @@ CustomOp described() {
 
 const CustomOp OPERATORS[] = {
     described<HistoryAttention>(),       described<RoundRows>(),
-    described<Sample>(),                 described<StepAttention<float>>(),
-    described<StepAttention<int8_t>>(),  described<PrefixAttention<float>>(),
-    described<PrefixAttention<int8_t>>(),
+    described<GatedUnit>(),              described<Sample>(),
+    described<StepAttention<float>>(),   described<StepAttention<int8_t>>(),
+    described<PrefixAttention<float>>(), described<PrefixAttention<int8_t>>(),
 };
 
 // Those that need a matrix unit. Without one ONNX Runtime's own products are faster than ours would be.

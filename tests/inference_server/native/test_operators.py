@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from export.functions import (
     DOMAIN,
+    GATED_UNIT,
     HISTORY_ATTENTION,
     PREFIX_ATTENTION,
     PREFIX_ATTENTION_8,
@@ -278,6 +279,31 @@ def test_rounding_keeps_what_is_no_number(wrong: float, place: int) -> None:
     x[0, 1, place] = wrong
     (_, scale) = run(ROUND_ROWS, {"x": x}, native=True)
     assert np.isnan(scale[0, :, 0]).tolist() == [False, True, False]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    width=st.sampled_from([1, 15, 16, 33, 2048]),
+    size=st.sampled_from([0.0, 1e-20, 1.0, 30.0, 1e6]),
+    seed=st.integers(0, 1000),
+)
+def test_a_gated_unit_is_exact_to_some_bits(rows: int, width: int, size: float, seed: int) -> None:
+    x = normal(seed, 1, rows, 2 * width) * np.float32(size)
+    (out,) = run(GATED_UNIT, {"x": x}, native=True)
+    gate, up = x[..., :width].astype(float), x[..., width:].astype(float)
+    exact = gate / (1 + np.exp(np.minimum(-gate, 700))) * up
+    np.testing.assert_allclose(out, exact, rtol=1e-6, atol=1e-20)
+    (function,) = run(GATED_UNIT, {"x": x}, native=False)
+    np.testing.assert_allclose(out, function, rtol=1e-5, atol=1e-6 * max(size, size**2))
+
+
+@pytest.mark.parametrize("place", [0, 20, 33, 50])
+def test_a_gated_unit_keeps_what_is_no_number(place: int) -> None:
+    x = normal(0, 1, 3, 66)
+    x[0, 1, place] = np.nan
+    (out,) = run(GATED_UNIT, {"x": x}, native=True)
+    assert np.isnan(out[0, :, place % 33]).tolist() == [False, True, False]
 
 
 @settings(max_examples=150, deadline=None)
