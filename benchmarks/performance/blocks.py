@@ -58,8 +58,9 @@ def rates_block(results: Results) -> str:
 
     def table(rows: list[dict[str, Any]]) -> str:
         found = [row for row in rows if row["what"] == "rate"]
-        lines = [[row["rows"], *(f"{row[name] / 1e9:.0f}" for name in OPERATORS)] for row in found]
-        return markdown(["rows", *(f"`{name}`, GOPS" for name in OPERATORS)], lines)
+        timed = [name for name in OPERATORS if name in found[0]]
+        lines = [[row["rows"], *(f"{row[name] / 1e9:.0f}" for name in timed)] for row in found]
+        return markdown(["rows", *(f"`{name}`, GOPS" for name in timed)], lines)
 
     return block_of(results, ["floors"], table)
 

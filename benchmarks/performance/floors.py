@@ -57,11 +57,10 @@ def measure() -> list[dict[str, Any]]:
 def best_rate(rates: dict[str, float], precision: str) -> float:
     """Return the rate of the fastest operator for a precision.
 
-    Float32 weights have one operator; int8 weights have several, and the model need not use the fastest.
+    The model need not use the fastest one of 8-bit weights.
     """
-    if precision == "fp32":
-        return rates[products.FLOAT_OPERATOR]
-    return max(rates.values())
+    of_floats = products.FLOAT_OPERATORS
+    return max(rate for name, rate in rates.items() if name in of_floats or precision != "fp32")
 
 
 def floor_of(row: dict[str, Any]) -> float:

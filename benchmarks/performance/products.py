@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from export import functions
+from inference_server.engine import native_operators
 
 # Operators of ONNX, of ONNX Runtime and of this project that multiply with a matrix of weights.
 WEIGHT_OPERATORS: Final = frozenset(
@@ -104,7 +105,10 @@ def product(operator: str, rows: int, width: int) -> Callable[[], Any]:
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(_DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    functions.add_functions(model, max_context=rows)
+    options = ort.SessionOptions()
+    native_operators.register(options)
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     binding.bind_cpu_input("x", given)
     out = np.empty((rows, COLUMNS), helper.tensor_dtype_to_np_dtype(_result(operator)))
@@ -165,11 +169,29 @@ def _matmul_nbits(random: np.random.Generator, width: int) -> Any:
     return [node], constants, TensorProto.FLOAT
 
 
+def _own_product(random: np.random.Generator, width: int) -> Any:
+    weights = random.normal(size=(width, COLUMNS)).astype(np.float32)
+    domain = functions.DOMAIN
+    node = helper.make_node(functions.PRODUCT.name, ["x", "w"], ["y"], domain=domain, whole_steps=0)
+    return [node], {"w": weights}, TensorProto.FLOAT
+
+
+def _own_int8_product(random: np.random.Generator, width: int) -> Any:
+    constants = {
+        "w": random.integers(-127, 128, (width, COLUMNS)).astype(np.int8),
+        "scale": np.full(COLUMNS, 0.01, np.float32),
+    }
+    node = helper.make_node(functions.INT8_PRODUCT.name, ["x", "w", "scale"], ["y"], domain=functions.DOMAIN)
+    return [node], constants, TensorProto.FLOAT
+
+
 _GRAPHS: Final[dict[str, Callable[[np.random.Generator, int], Any]]] = {
     "MatMul": _matmul,
+    "Product": _own_product,
+    "Int8Product": _own_int8_product,
     "MatMulInteger": _matmul_integer,
     "MatMulNBits": _matmul_nbits,
     "DynamicQuantizeMatMul": _dynamic_quantize_matmul,
 }
 OPERATORS: Final = tuple(_GRAPHS)
-FLOAT_OPERATOR: Final = "MatMul"
+FLOAT_OPERATORS: Final = ("MatMul", "Product")

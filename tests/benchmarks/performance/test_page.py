@@ -36,7 +36,7 @@ def test_the_pictures_of_the_page_exist() -> None:
             "floors",
             ["| float32 | step, 20 rows | 60.0 ms | 10.0 ms | 20.0 ms | 3.0 × |", "400 MB at 20.0 GB/s"],
         ),
-        ("rates", ["| 1 | 20 | 20 | 20 | 20 |"]),
+        ("rates", ["| 1 | 20 | 20 | 20 | 20 | 20 | 20 |"]),
         ("growth", ["![seconds by clients](performance/clients.png)", "| int8 | 1: 1.00 s, 2: 2.00 s |"]),
         (
             "profile",
