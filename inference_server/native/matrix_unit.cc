@@ -132,7 +132,8 @@ void pack(const float* weight, int inner, int columns, float* to) {
 }
 
 // The first part is a number rounded to bfloat16, the second the rest rounded, the third what is left then: each
-// takes 8 bits of a float32's 24.
+// takes 8 bits of a float32's 24. Numbers below 2^-126 count as zero, as the instructions have it; one that rounds to
+// infinity leaves a rest that is no number, so the row becomes none either.
 void take_tile(const float* rows, int count, int inner, uint16_t* to) {
   for (int row = 0; row < count; row++)
     for (int i = 0; i < blocks_of(inner) * INNER; i += LANES) {
