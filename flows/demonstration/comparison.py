@@ -95,7 +95,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
             ratio = _width(comparison.with_events, step) / without
             lines.append(
                 f"p10 to p90 at the candle of {', '.join(names).upper()} is {ratio:.2f} times as wide with "
-                "events as without."
+                "events as without (of few paths, which vary by chance)."
             )
     return lines
 

@@ -43,7 +43,8 @@ def test_both_envelopes_stand_below_each_other_in_80_columns() -> None:
     assert rows[2][:4] == ["2022-06-15", "13:00", "fomc", "with"]
     assert rows[3][0] == "without"
     assert comparison_lines(found) == [
-        "p10 to p90 at the candle of FOMC is 2.00 times as wide with events as without."
+        "p10 to p90 at the candle of FOMC is 2.00 times as wide with events as without "
+        "(of few paths, which vary by chance)."
     ]
 
 
