@@ -78,13 +78,11 @@ class HistoryCache:
     GroupQueryAttention: that one computes every score and hides half of them.
 
     The caches have `padding` zero columns behind each rotary half of a head, which these products have not.
-    Where the caches are 8-bit, the numbers that they round are in `exact`, for paths that share the history.
     """
 
     mask: Tensor
     padding: int
     present: list[Tensor]
-    exact: list[Tensor]
 
     def attend(self, qkv: list[Tensor | None], size: int, kind: AttentionKind) -> Tensor:
         """Attend for the next layer; (1, S, size)."""
@@ -105,12 +103,10 @@ class HistoryCache:
     def keep(self, key: Tensor, value: Tensor, kind: AttentionKind, padding: int = 0) -> None:
         """Add keys and values (1, S, size) of a layer to the present caches."""
         key, value = _by_head(key, kind.heads), _by_head(value, kind.heads)
-        exact = [_padded(key, padding), _padded(value, padding)]
-        if kind.scales is None:
-            self.present += exact
-        else:
-            self.present += [_rounded(exact[0], kind.scales.key), _rounded(exact[1], kind.scales.value)]
-            self.exact += exact
+        key, value = _padded(key, padding), _padded(value, padding)
+        if kind.scales is not None:
+            key, value = _rounded(key, kind.scales.key), _rounded(value, kind.scales.value)
+        self.present += [key, value]
 
 
 @dataclass

@@ -136,7 +136,7 @@ class DecoderExport:
         names, examples, axes = (list(column) for column in zip(*inputs, strict=True))
         cache_names = self._cache_names()
         prefix_names = [f"prefix_{name}" for name in cache_names] if shared_prefix else []
-        prefix = self._cache_examples(HISTORIES, 6, exact=True) if shared_prefix else []
+        prefix = self._cache_examples(HISTORIES, 6) if shared_prefix else []
         prefix_axes = {0: torch.export.Dim("histories"), 2: torch.export.Dim("prefix")}
         export_module(
             _CachesByName(self._graph(adapter), adapter is not None),
@@ -159,7 +159,6 @@ class DecoderExport:
             inputs.append(_gate(1, {}, self.dtype))
         names, examples, axes = (list(column) for column in zip(*inputs, strict=True))
         outputs = [f"present_{name}" for name in self._cache_names()]
-        outputs += [f"exact_{name}" for name in self._cache_names(rounded=True)]
         graph = _InputsAsList(HistoryGraph(self._graph(adapter)))
         export_module(graph, (examples,), names, outputs, (axes,), file)
         self._finish(file)
@@ -199,18 +198,15 @@ class DecoderExport:
             ("conditioning", conditioning, {0: torch.export.Dim("candles")}),
         ]
 
-    def _cache_names(self, *, rounded: bool = False) -> list[str]:
-        """Return the names of all caches, or of those with 8-bit numbers."""
-        layouts = enumerate(self.layouts)
-        layers = [i for i, layout in layouts if layout.dtype == EIGHT_BITS or not rounded]
-        return [f"{kind}.{i}" for i in layers for kind in ("key", "value")]
+    def _cache_names(self) -> list[str]:
+        return [f"{kind}.{i}" for i in range(len(self.layouts)) for kind in ("key", "value")]
 
-    def _cache_examples(self, rows: int, tokens: int, *, exact: bool = False) -> list[Tensor]:
-        """Return a key and a value cache of every layer; no 8-bit ones if they are to be `exact`."""
+    def _cache_examples(self, rows: int, tokens: int) -> list[Tensor]:
+        """Return a key and a value cache of every layer."""
         return [
             torch.zeros(
                 (rows, layout.heads, tokens, layout.head_dim),
-                dtype=torch.int8 if layout.dtype == EIGHT_BITS and not exact else self.dtype,
+                dtype=torch.int8 if layout.dtype == EIGHT_BITS else self.dtype,
             )
             for layout in self.layouts
             for _ in range(2)

@@ -155,10 +155,8 @@ def present_caches(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any
 
 
 def prefix_caches(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the caches of a history as a prefix that rows share: in place of rounded ones the exact ones."""
-    present = {name.replace("past", "prefix"): cache for name, cache in present_caches(outputs).items()}
-    exact = {k.replace("exact", "prefix"): v for k, v in outputs.items() if k.startswith("exact")}
-    return present | exact
+    """Return the caches of a history as a prefix that rows share, under the names of the graph's inputs."""
+    return {name.replace("past", "prefix"): cache for name, cache in present_caches(outputs).items()}
 
 
 def empty_caches(decoder: KronosDecoder, precision: str, rows: int, tokens: int) -> dict[str, NDArray[Any]]:

@@ -66,6 +66,8 @@ def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
     The queries of a history's rows meet its keys in one product, which reads the prefix once instead of once
     per row; each row's own tokens go through GroupQueryAttention. Two softmaxes over disjoint keys are one
     softmax if each is weighed by its exponentiated log-sum (Dao et al. 2022).
+
+    The scales of 8-bit prefixes are multiplied with the queries and with the sums of values.
     """
     own_inputs = ["q", "k", "v", "past_key", "past_value", "seqlens_k", "total"]
     own_outputs = ["own", "present_key", "present_value", "own_scores"]
@@ -84,9 +86,7 @@ def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
         _node("Concat", ["copied", "head_count", "head_dim"], "by_head", axis=0),
         _node("Reshape", ["q", "by_history"], "q_split"),
         _node("Transpose", ["q_split"], "q_by_head", perm=[0, 2, 1, 3]),
-        _scores("q_by_head", "prefix_key", "scores"),
-        _node("Softmax", ["scores"], "weights", axis=-1),
-        _node("MatMul", ["weights", "prefix_value"], "shared_by_head"),
+        *_prefix_products(eight_bits=eight_bits),
         _node("Transpose", ["shared_by_head"], "shared_split", perm=[0, 2, 1, 3]),
         # The largest weight is exp(largest score - log-sum) and at least 1/P: no underflow.
         _node("ReduceMax", ["scores", "last_axis"], "largest_score", keepdims=0),
@@ -109,6 +109,31 @@ def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
         _node("Mul", ["share", "apart"], "own_part"),
         _node("Add", ["shared", "own_part"], "out_split"),
         _node("Reshape", ["out_split", "flat_shape"], "out"),
+    ]
+
+
+def _prefix_products(*, eight_bits: bool) -> list[NodeProto]:
+    if not eight_bits:
+        return [
+            _scores("q_by_head", "prefix_key", "scores"),
+            _node("Softmax", ["scores"], "weights", axis=-1),
+            _node("MatMul", ["weights", "prefix_value"], "shared_by_head"),
+        ]
+    by_head = _node("Concat", ["head_count", "one_number", "head_dim"], "scales_by_head", axis=0)
+    scales = [
+        _node("Reshape", [f"{name}_scale", "scales_by_head"], f"{name}_steps") for name in ("key", "value")
+    ]
+    return [
+        _constant("one_number", [1]),
+        by_head,
+        *scales,
+        _node("Mul", ["q_by_head", "key_steps"], "q_scaled"),
+        _node("Cast", ["prefix_key"], "prefix_key_numbers", to=TensorProto.FLOAT),
+        _node("Cast", ["prefix_value"], "prefix_value_numbers", to=TensorProto.FLOAT),
+        _scores("q_scaled", "prefix_key_numbers", "scores"),
+        _node("Softmax", ["scores"], "weights", axis=-1),
+        _node("MatMul", ["weights", "prefix_value_numbers"], "shared_steps"),
+        _node("Mul", ["shared_steps", "value_steps"], "shared_by_head"),
     ]
 
 

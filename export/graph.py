@@ -235,17 +235,14 @@ class HistoryGraph(nn.Module):
         conditioning: Tensor,
         adapter_gate: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return the caches of S tokens, (1, heads, S, head_dim) each; see `DecoderGraph.forward`.
-
-        Behind the present caches are those that are 8-bit there once more, in float32.
-        """
+        """Return the caches of S tokens, (1, heads, S, head_dim) each; see `DecoderGraph.forward`."""
         place = torch.arange(s1.shape[1])
         mask = torch.where(place[None] > place[:, None], LOWEST, 0.0)
-        cache = HistoryCache(mask, self.step.padding, [], [])
+        cache = HistoryCache(mask, self.step.padding, [])
         hidden = self.step.hidden(s1, s2, position, conditioning, cache, adapter_gate)
         layer = self.step.dep_layer
         cache.keep(*layer.keys_values(hidden, adapter_gate), layer.kind)
-        return (*cache.present, *cache.exact)
+        return tuple(cache.present)
 
 
 def causal_mask(place: Tensor, total: Tensor, capacity: int) -> Tensor:

@@ -97,7 +97,6 @@ class DecoderRows:
             if name.startswith("past_")
         }
         self._prefix = dict(prefix or {})
-        self._exact: dict[str, NDArray[Any]] = {}  # of a row that was taken in: what 8-bit caches round
         self._fixed: dict[str, NDArray[Any]] = {"conditioning": conditioning, "top_p": np.ones((rows, 1))}
         if "adapter_gate" in inputs:  # 0: the base model
             self._fixed["adapter_gate"] = np.zeros((rows, 1, 1))
@@ -122,7 +121,7 @@ class DecoderRows:
         """
         if sessions.paths is not None:
             prefix = {name.replace("past", "prefix"): cache for name, cache in history._caches.items()}
-            return cls(sessions.paths, conditioning, rows, steps, prefix | history._exact)
+            return cls(sessions.paths, conditioning, rows, steps, prefix)
         length = history._length
         continued = cls(sessions.decoder, conditioning, rows, length + steps)
         for name, cache in history._caches.items():
@@ -143,7 +142,7 @@ class DecoderRows:
             self.feed(s1, s2, position, Sampling(np.zeros((self._rows, 2))))
             return
         outputs = [out.name for out in sessions.paths.get_outputs()]
-        wanted = [name for name in outputs if name.startswith(("present_", "exact_"))]
+        wanted = [name for name in outputs if name.startswith("present_")]
         for row in range(self._rows):
             one = slice(row, row + 1)
             given = {"s1": s1[one], "s2": s2[one], "position": position[one], "history": np.array(True)}
@@ -153,11 +152,7 @@ class DecoderRows:
                 for i in sessions.paths.get_inputs()
             }
             for name, cache in zip(wanted, sessions.paths.run(wanted, feeds), strict=True):
-                kind, _, layer = name.partition("_")
-                if kind == "present":
-                    self._caches[f"past_{layer}"][row, :, : s1.shape[1]] = cache[0]
-                else:
-                    self._exact[f"prefix_{layer}"] = cache
+                self._caches[name.replace("present", "past")][row, :, : s1.shape[1]] = cache[0]
         self._length = s1.shape[1]
 
     def feed(self, s1: Int64Array, s2: Int64Array, position: Int64Array, sampling: Sampling) -> Step:

@@ -7,7 +7,7 @@ import msgspec
 
 from market.event_channels import EVENT_CHANNELS, EVENT_SCHEMA, Alignment
 
-BUNDLE_FORMAT = 3
+BUNDLE_FORMAT = 4
 MANIFEST_FILE = "manifest.json"
 ENCODE_FILE, DECODE_FILE = "tokenizer_encode.onnx", "tokenizer_decode.onnx"
 TIME_FILE, EVENTS_FILE = "time_embedding.onnx", "event_encoder.onnx"
@@ -37,8 +37,7 @@ EIGHT_BITS = "int8"
 class CacheLayout(msgspec.Struct, frozen=True, omit_defaults=True):
     """One layer's key or value cache: (rows, heads, tokens, head_dim).
 
-    `dtype` is `EIGHT_BITS`, or None for the type of activations. Prefixes that rows share have the type of
-    activations in any case.
+    `dtype` is `EIGHT_BITS`, or None for the type of activations.
     """
 
     heads: int

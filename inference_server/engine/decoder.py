@@ -59,18 +59,20 @@ class Prefixes:
     first_token: int
     histories: int = 1
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of the pool that they take."""
+        return self.length * self.histories
+
 
 class CachePool:
     """The caches of all layers, each used as (rows, heads, capacity, head_dim) of any capacity.
 
-    Caches of one shape lie one behind the other in one buffer: a row of all of them is copied at once. Where
-    caches are 8-bit, a token of a prefix that rows share takes the room of `prefix_cells` others, since its
-    keys and values are not rounded.
+    Caches of one shape lie one behind the other in one buffer: a row of all of them is copied at once.
     """
 
     def __init__(self, device: Device, layouts: Sequence[CacheLayout], tokens: int, dtype: Any) -> None:
         self.device, self.tokens, self.dtype = device, tokens, np.dtype(dtype)
-        self.prefix_cells = prefix_cells(layouts, dtype)
         self._names: dict[CacheLayout, list[str]] = {}
         for i, layout in enumerate(layouts):
             self._names.setdefault(layout, []).extend(f"{kind}.{i}" for kind in ("key", "value"))
@@ -94,13 +96,14 @@ class CachePool:
             binding.output(f"present_{name}", span)
 
     def bind_prefix(self, binding: Binding, prefixes: Prefixes, history: int) -> None:
-        """Bind one of the histories as the exact caches of a row that is taken in."""
-        for layout, name, span in self._prefix_spans(prefixes, history, 1):
-            binding.output(f"{'exact' if layout.dtype == EIGHT_BITS else 'present'}_{name}", span)
+        """Bind one of the histories as the caches of a row that is taken in."""
+        first_token = prefixes.first_token + history * prefixes.length
+        for name, span in self._spans(1, prefixes.length, first_token):
+            binding.output(f"present_{name}", span)
 
     def bind_prefixes(self, binding: Binding, prefixes: Prefixes) -> None:
         """Bind histories as the prefixes that rows share."""
-        for _, name, span in self._prefix_spans(prefixes, 0, prefixes.histories):
+        for name, span in self._spans(prefixes.histories, prefixes.length, prefixes.first_token):
             binding.input(f"prefix_{name}", span)
 
     def _spans(self, rows: int, capacity: int, first_token: int) -> list[tuple[str, Span]]:
@@ -112,22 +115,6 @@ class CachePool:
                 offset = place * self._bytes(layout, self.tokens) + self._bytes(layout, first_token)
                 spans.append((name, self._buffers[layout].span(shape, dtype, offset)))
         return spans
-
-    def _prefix_spans(
-        self, prefixes: Prefixes, first: int, histories: int
-    ) -> list[tuple[CacheLayout, str, Span]]:
-        spans = []
-        for layout, names in self._names.items():
-            shape = (histories, layout.heads, prefixes.length, layout.head_dim)
-            before = first * prefixes.length * layout.heads * layout.head_dim * self.dtype.itemsize
-            for place, name in enumerate(names):
-                begin = place * self._bytes(layout, self.tokens) + self._bytes(layout, prefixes.first_token)
-                spans.append((layout, name, self._buffers[layout].span(shape, self.dtype, begin + before)))
-        return spans
-
-    def cells(self, prefixes: Prefixes) -> int:
-        """Return the tokens of the pool that prefixes take."""
-        return prefixes.length * prefixes.histories * self.prefix_cells
 
     def copy_row(self, source: "CachePool", capacity: int, target: int, length: int) -> None:
         """Copy the row of `length` tokens at the beginning of another pool to one of this capacity."""
@@ -168,12 +155,6 @@ def cache_type(layout: CacheLayout, activations: Any) -> np.dtype[Any]:
 def layout_bytes(layout: CacheLayout, activations: Any) -> int:
     """Return the bytes that a token takes of one key or value cache."""
     return layout.heads * layout.head_dim * cache_type(layout, activations).itemsize
-
-
-def prefix_cells(layouts: Sequence[CacheLayout], activations: Any) -> int:
-    """Return how many tokens take the room of one whose caches all have the type of activations."""
-    exact: int = np.dtype(activations).itemsize
-    return max(exact // cache_type(layout, activations).itemsize for layout in layouts)
 
 
 def token_bytes(manifest: Manifest) -> int:
@@ -272,7 +253,7 @@ class Decoder:
         return self.graphs.history is not None and any(c.dtype == EIGHT_BITS for c in self._layouts)
 
     def take_in(self, tokens: Tokens, prefixes: Prefixes, history: int = 0) -> None:
-        """Write the exact caches of a history (1, S) to its place among prefixes that rows share."""
+        """Write the caches of a history (1, S) to its place among prefixes that rows share."""
         binding = self._history_binding(tokens)
         self.pool.bind_prefix(binding, prefixes, history)
         binding.run(self.device.run_options())

@@ -15,7 +15,7 @@ from inference_server.engine.bundle import (
     TIME_FILE,
     Manifest,
 )
-from inference_server.engine.decoder import Decoder, prefix_cells, token_bytes
+from inference_server.engine.decoder import Decoder, token_bytes
 from inference_server.engine.device import Device, DeviceMemoryError
 from inference_server.engine.int8_products import check_int8_products
 from inference_server.engine.jobs import ForecastJob
@@ -30,13 +30,8 @@ from market.types import Float32Array
 log = logging.getLogger(__name__)
 
 
-def least_rows(prefix_cells: int) -> int:
-    """Return the rows that the smallest cache has where rows can share prefixes.
-
-    A slot, a row for jobs that share their history, one for a window that slides and one for what its paths
-    draw; a row that is shared takes the room of `prefix_cells` others.
-    """
-    return 2 + 2 * prefix_cells
+# A slot, a row for jobs that share their history, two for windows that slide.
+LEAST_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -148,8 +143,7 @@ class Model:
         """
         context, most_slots = self.max_context, self.device.work.most_slots
         # Where no graph reads a shared history all rows have slots.
-        shared = prefix_cells(self.manifest.caches, self.decoder.dtype)
-        least = least_rows(shared) if self.decoder.graphs.share_prefixes else 1
+        least = LEAST_ROWS if self.decoder.graphs.share_prefixes else 1
         rows = cache_tokens // context
         if rows < least:
             raise EngineError(
@@ -158,9 +152,9 @@ class Model:
             )
         if least == 1:
             return Regions(min(rows, most_slots), context)
-        windows = max(shared + 1, rows // 8)
+        windows = max(2, rows // 8)
         left = rows - windows
-        slots = max(1, min(left * 3 // 7, most_slots, left - shared))
+        slots = max(1, min(left * 3 // 7, most_slots))
         return Regions(slots, context, shared_rows=left - slots, window_rows=windows)
 
     @property

@@ -48,8 +48,7 @@ class SharedPaths:
         self.decoder, self.groups = decoder, list(groups)
         job = groups[0].job
         self.prefixes = Prefixes(len(groups[0].history) - 1, region.first, len(groups))
-        self._cells = decoder.pool.cells(self.prefixes)
-        self.most = (region.tokens - self._cells) // job.pred_len
+        self.most = (region.tokens - self.prefixes.tokens) // job.pred_len
         self._taken_in = 0
         self._loop: StepLoop | None = None
         self._first = 0
@@ -58,7 +57,7 @@ class SharedPaths:
     def tokens(self) -> int:
         """Tokens of cache in use."""
         stepped = self._loop.done * self._loop.rows if self._loop is not None else 0
-        return self._cells * self._taken_in // len(self.groups) + stepped
+        return self.prefixes.length * self._taken_in + stepped
 
     @property
     def finished(self) -> bool:
@@ -94,7 +93,7 @@ class SharedPaths:
         history = np.repeat(np.arange(len(self.groups)), count)
         return StepLoop(
             self.decoder,
-            Caches(steps, self.prefixes.first_token + self._cells, self.prefixes),
+            Caches(steps, self.prefixes.first_token + self.prefixes.tokens, self.prefixes),
             np.zeros(len(paths), np.int64),
             Tokens(
                 latest[:, :1],
@@ -191,8 +190,7 @@ class SharedPrefixLane(ModelLane):
         """Return the first waiting job, and others of its shape while their rows and tokens fit."""
         first = self._waiting[0]
         paths = first.job.sample_count
-        history = (len(first.job.candles) - 1) * self._model.decoder.pool.prefix_cells
-        tokens = history + paths * first.job.pred_len
+        tokens = len(first.job.candles) - 1 + paths * first.job.pred_len
         most = min(self._model.device.work.most_slots // paths, self._model.regions.shared.tokens // tokens)
         alike = [group for group in self._waiting if _shape(group.job) == _shape(first.job)]
         return alike[: max(1, most)]

@@ -52,8 +52,7 @@ class WindowRound:
         self.draws = min(max_context - window + 1, job.pred_len - done)
         self._first_token = region.first
         self._prefixes = Prefixes(self._shared, region.first) if self._shared else None
-        self._cells = decoder.pool.cells(self._prefixes) if self._prefixes else 0
-        room = (region.tokens - self._cells) // (self._own + self.draws - 1)
+        room = (region.tokens - self._shared) // (self._own + self.draws - 1)
         self._most = min(room, max(1, work.refill_tokens // self._own)) if self._shares else 1
 
     def units(self) -> Iterator[Unit]:
@@ -69,7 +68,7 @@ class WindowRound:
     def _drawn(self, paths: list[SamplePath]) -> Iterator[Unit]:
         """Take in the own tokens of some paths, and let them draw the tokens of this round."""
         capacity = self._own + self.draws - 1
-        first_token = self._first_token + self._cells
+        first_token = self._first_token + self._shared
         s1, s2 = self._decoder.prefill(
             self._tokens(paths, self._own, 0),
             capacity,

@@ -2,13 +2,6 @@
 
 constexpr float LOWEST = -3.0e38f;
 
-// Unnormalised attention over some keys: the sum of values weighed by e^(score - largest), and of the weights.
-// Those of disjoint keys add up to attention over all of them (Dao et al. 2022).
-struct Weighed {
-  float largest;
-  float total;
-};
-
 // acc (ROWS, 16 * COLUMNS) += weights (T, LANES), of ROWS lanes, times values (T, 16 * COLUMNS).
 template <int ROWS, int COLUMNS>
 INLINE void weigh(const float* weights, const float* values, size_t stride, int count, float* out, int width) {
@@ -25,53 +18,17 @@ INLINE void weigh(const float* weights, const float* values, size_t stride, int 
     for (int c = 0; c < COLUMNS; c++) store(out + r * width + c * LANES, acc[r][c]);
 }
 
-// Asks for memory that is needed next, a cache line at a time, while something else is computed: the caches of many
-// rows are read once a step, from memory.
-class Ahead {
- public:
-  Ahead(const void* const* blocks, const size_t* sizes, int count) : blocks_(blocks), sizes_(sizes), left_(count) {
-    begin();
-  }
-
-  INLINE_MEMBER void next() {
-    if (left_ == 0) return;
-    __builtin_prefetch(at_, 0, 2);
-    at_ += 64;
-    if (at_ < end_) return;
-    blocks_++, sizes_++, left_--;
-    begin();
-  }
-
- private:
-  void begin() {
-    if (left_ == 0) return;
-    at_ = static_cast<const char*>(*blocks_);
-    end_ = at_ + *sizes_;
-  }
-
-  const void* const* blocks_;
-  const size_t* sizes_;
-  int left_;
-  const char *at_ = nullptr, *end_ = nullptr;
-};
-
-struct Nothing {
-  INLINE_MEMBER void next() {}
-};
-
-// Attention of 16 queries, a lane each, over float32 keys that they share.
+// Attention of 16 queries, a lane each, over keys that they share.
 //
 // queries     (head_dim, LANES), scaled
-// keys        count rows of head_dim columns, `key_stride` apart; values likewise, with a multiple of 16 columns
+// values      rows of a multiple of 16 columns, `value_stride` apart
 // limits      how many of the keys each lane may attend to, from the first on; at least 1
 // weights     scratch, (count rounded up to 8, LANES)
 // out         (LANES, width), width a multiple of 16
-// ahead       asks for memory that is needed afterwards
 // used        lanes in use; the rows of `out` behind them have no meaning
-template <typename Next>
 inline void attend_lanes(const float* queries, const float* keys, size_t key_stride, const float* values,
-                         size_t value_stride, int count, const int32_t* limits, int head_dim, int width,
-                         int used, float* weights, float* out, Weighed* sums, Next&& ahead) {
+                         size_t value_stride, int count, const int32_t* limits, int head_dim, int width, int used,
+                         float* weights, float* out, Weighed* sums, Ahead& ahead) {
   IntVector limit;
   __builtin_memcpy(&limit, limits, sizeof(limit));
   int least = count;
@@ -83,8 +40,7 @@ inline void attend_lanes(const float* queries, const float* keys, size_t key_str
     for (int i = 0; i < KEYS; i++) key[i] = keys + (t + i < count ? t + i : count - 1) * key_stride;
     Vector score[KEYS] = {};
     for (int d = 0; d < head_dim; d++) {
-      ahead.next();
-      ahead.next();
+      if (d % 8 == 0) ahead.next();
       Vector query = load(queries + d * LANES);
       for (int i = 0; i < KEYS; i++) score[i] += query * key[i][d];
     }
@@ -110,6 +66,58 @@ inline void attend_lanes(const float* queries, const float* keys, size_t key_str
       weigh<ROWS, 4>(weights + r, values + c, value_stride, count, out + r * width + c, width);
     for (; c < width; c += LANES)
       weigh<ROWS, 1>(weights + r, values + c, value_stride, count, out + r * width + c, width);
+  }
+}
+
+// 8-bit numbers (count, width) as float32, width a multiple of 16.
+inline void widen(const int8_t* from, size_t stride, int count, int width, float* to) {
+  for (int t = 0; t < count; t++)
+    for (int d = 0; d < width; d += LANES) store(to + t * width + d, load(from + t * stride + d));
+}
+
+// Rows of float32 (count, head_dim) with zeros behind each, (count, width).
+inline void pad(const float* from, size_t stride, int count, int head_dim, int width, float* to) {
+  for (int t = 0; t < count; t++)
+    for (int d = 0; d < width; d++) to[t * width + d] = d < head_dim ? from[t * stride + d] : 0.0f;
+}
+
+// The `Attend` of processors without a matrix unit. 8-bit heads have a multiple of 16 numbers.
+inline void attend(const float* queries, int count, const SharedKeys& shared, int limit, Ahead& ahead, float* out,
+                   Weighed* sums) {
+  const int head_dim = shared.head_dim, width = rounded_up(head_dim, LANES);
+  const int most = limit + count - 1 < shared.count ? limit + count - 1 : shared.count;
+  const size_t rows = static_cast<size_t>(most) * width;
+  float* lanes = lanes_scratch.of<float>(static_cast<size_t>(head_dim + width) * LANES +
+                                         static_cast<size_t>(rounded_up(most, 8)) * LANES + 2 * rows);
+  float* result = lanes + head_dim * LANES;
+  float* weights = result + width * LANES;
+  float* copied = weights + static_cast<size_t>(rounded_up(most, 8)) * LANES;
+  const float *keys = static_cast<const float*>(shared.keys), *values = static_cast<const float*>(shared.values);
+  size_t key_stride = shared.stride, value_stride = shared.stride;
+  if (shared.eight_bits) {
+    widen(static_cast<const int8_t*>(shared.keys), shared.stride, most, width, copied);
+    widen(static_cast<const int8_t*>(shared.values), shared.stride, most, width, copied + rows);
+    keys = copied;
+    values = copied + rows;
+    key_stride = value_stride = width;
+  } else if (width != head_dim) {
+    pad(values, shared.stride, most, head_dim, width, copied);
+    values = copied;
+    value_stride = width;
+  }
+  ahead.spread((most + 7) / 8 * ((head_dim + 7) / 8) * ((count + LANES - 1) / LANES));
+  for (int begin = 0; begin < count; begin += LANES) {
+    const int used = count - begin < LANES ? count - begin : LANES;
+    int32_t limits[LANES];
+    for (int r = 0; r < LANES; r++) {
+      const int query = begin + (r < used ? r : used - 1);
+      for (int d = 0; d < head_dim; d++) lanes[d * LANES + r] = queries[query * head_dim + d];
+      limits[r] = limit + query < shared.count ? limit + query : shared.count;
+    }
+    attend_lanes(lanes, keys, key_stride, values, value_stride, limits[LANES - 1], limits, head_dim, width, used,
+                 weights, result, sums + begin, ahead);
+    for (int r = 0; r < used; r++)
+      for (int d = 0; d < head_dim; d++) out[(begin + r) * head_dim + d] = result[r * width + d];
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "context.h"
 #include "kernels.h"
+#include "matrix_unit.h"
 
 namespace {
 
@@ -21,6 +22,12 @@ Attributes attributes_of(const KernelInfo* info) {
   require(heads > 0, "there must be at least one head");
   attributes.heads = static_cast<int>(heads);
   return attributes;
+}
+
+// The fastest on this processor.
+Attend attend() {
+  static const Attend chosen = matrix_unit() != nullptr ? matrix_unit()->attend : kernels().attend;
+  return chosen;
 }
 
 // Causal attention of a history over itself, (1, S, heads * head_dim) each; the mask is not read.
@@ -43,7 +50,7 @@ struct HistoryAttention {
     context.parallel(static_cast<size_t>(blocks) * heads, [&](size_t task) {
       // The longest first, so that no thread waits for one of them at the end.
       const int block = blocks - 1 - static_cast<int>(task) / heads, head = static_cast<int>(task) % heads;
-      kernels().causal(floats(q), floats(k), floats(v), out, tokens, heads, head_dim, attributes.scale, head,
+      kernels().causal(attend(), floats(q), floats(k), floats(v), out, tokens, heads, head_dim, attributes.scale, head,
                        block * QUERIES);
     });
   }
@@ -156,7 +163,7 @@ struct StepAttention {
       for (int s = 0; s < tokens; s++)
         kernels().append(shape, of_row + s * 3 * width, head, past + s, key + static_cast<size_t>(past + s) * head_dim,
                          value + static_cast<size_t>(past + s) * head_dim);
-      kernels().own(shape, of_row, tokens, head, past, key, value, past, out + row * tokens * width);
+      kernels().own(attend(), shape, of_row, tokens, head, past, key, value, past, out + row * tokens * width);
     });
   }
 };
@@ -170,10 +177,9 @@ struct PrefixAttention {
   static constexpr const char* NAME = std::is_same_v<Number, int8_t> ? "PrefixAttention8" : "PrefixAttention";
   static constexpr ElementType CACHE = std::is_same_v<Number, int8_t> ? INT8 : FLOAT;
   static constexpr ElementType INPUTS[] = {FLOAT, CACHE, CACHE, INT32, INT32, FLOAT, FLOAT,
-                                           FLOAT, FLOAT, INT64, FLOAT, FLOAT, FLOAT};
+                                           CACHE, CACHE, INT64, FLOAT, FLOAT, FLOAT};
   static constexpr ElementType OUTPUTS[] = {FLOAT, CACHE, CACHE};
   static constexpr size_t INPUT_COUNT = std::is_same_v<Number, int8_t> ? 13 : 11;
-  static constexpr int LANES = 16;
   Attributes attributes;
 
   explicit PrefixAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
@@ -206,29 +212,32 @@ struct PrefixAttention {
     if (tokens > 1)
       context.parallel(static_cast<size_t>(rows) * heads,
                        [&](size_t task) { take_in(task / heads, static_cast<int>(task % heads)); });
-    const int queries = rows / histories * tokens, blocks = (queries + LANES - 1) / LANES;
-    context.parallel(static_cast<size_t>(histories) * heads * blocks, [&](size_t task) {
-      const size_t history = task / (static_cast<size_t>(heads) * blocks);
-      const int head = static_cast<int>(task / blocks % heads), first = static_cast<int>(task % blocks) * LANES;
-      const int used = queries - first < LANES ? queries - first : LANES;
-      const float* of_token[LANES];
-      float* to[LANES];
-      int positions[LANES], counts[LANES];
-      const void *keys[LANES], *values[LANES];
-      for (int r = 0; r < used; r++) {
+    const int queries = rows / histories * tokens, groups = (queries + QUERIES - 1) / QUERIES;
+    context.parallel(static_cast<size_t>(histories) * heads * groups, [&](size_t task) {
+      const size_t history = task / (static_cast<size_t>(heads) * groups);
+      const int head = static_cast<int>(task / groups % heads), first = static_cast<int>(task % groups) * QUERIES;
+      const int count = queries - first < QUERIES ? queries - first : QUERIES;
+      const float* of_token[QUERIES];
+      float* to[QUERIES];
+      int lengths[QUERIES];
+      const void *keys[QUERIES], *values[QUERIES];
+      for (int r = 0; r < count; r++) {
         const size_t token = history * queries + first + r, row = token / tokens;
-        const int own = past_of(row) + static_cast<int>(token % tokens);
         if (tokens == 1) take_in(row, head);
         of_token[r] = floats(packed) + token * 3 * width;
         to[r] = out + token * width;
-        positions[r] = prefix + own;
-        counts[r] = own + 1;
+        lengths[r] = past_of(row) + static_cast<int>(token % tokens) + 1;
         keys[r] = caches.key + caches.place(row, head);
         values[r] = caches.value + caches.place(row, head);
       }
       const size_t place = (history * heads + head) * prefix * head_dim;
-      kernels().shared(shape, of_token, positions, keys, values, counts, used, head, floats(prefix_key) + place,
-                       floats(prefix_value) + place, prefix, to);
+      const SharedKeys shared{static_cast<const Number*>(prefix_key.data) + place,
+                              static_cast<const Number*>(prefix_value.data) + place,
+                              static_cast<size_t>(head_dim),
+                              prefix,
+                              head_dim,
+                              std::is_same_v<Number, int8_t>};
+      kernels().behind_prefix(attend(), shape, shared, {count, of_token, keys, values, lengths, to}, head);
     });
   }
 };

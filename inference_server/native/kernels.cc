@@ -13,9 +13,9 @@
 #define SEVERAL_SETS 1
 #endif
 #define INLINE static inline __attribute__((always_inline))
-#define INLINE_MEMBER inline __attribute__((always_inline))
 
-static thread_local Scratch scratch;
+// Kernels that call `attend` keep their own numbers meanwhile.
+static thread_local Scratch scratch, lanes_scratch;
 
 #ifdef SEVERAL_SETS
 #pragma GCC push_options

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shared_keys.h"
+
 // The largest head that the kernels have room for.
 constexpr int MAX_HEAD_DIM = 512;
 
@@ -17,20 +19,37 @@ struct AttentionShape {
   const float* value_scale;
 };
 
+// New tokens of rows that continue the same prefix, up to QUERIES, for one head.
+//
+// packed      of each token, (3, heads * head_dim)
+// keys        the cache of its row; values likewise
+// lengths     how many tokens of that cache it may attend to, itself among them
+// out         of each token, (heads * head_dim,)
+struct RowsOfAHead {
+  int count;
+  const float* const* packed;
+  const void* const* keys;
+  const void* const* values;
+  const int* lengths;
+  float* const* out;
+};
+
+// Queries over shared keys that one call takes.
+constexpr int QUERIES = 128;
+
 struct Kernels {
   const char* instruction_set;  // "avx512", "avx2" or "portable"
-  // One head and 32 queries from `first` on of causal attention within S tokens (S, heads * head_dim).
-  void (*causal)(const float* q, const float* k, const float* v, float* out, int tokens, int heads, int head_dim,
+  Attend attend;
+  // One head and QUERIES queries from `first` on of causal attention within S tokens (S, heads * head_dim).
+  void (*causal)(Attend, const float* q, const float* k, const float* v, float* out, int tokens, int heads, int head_dim,
                  float scale, int head, int first);
   // Rotate and append the key of a new token, append its value: packed (3, heads * head_dim) of that token.
   void (*append)(const AttentionShape&, const float* packed, int head, int position, void* key, void* value);
   // One head of new tokens of one row over its own cache, `past` tokens before the first of them.
-  void (*own)(const AttentionShape&, const float* packed, int tokens, int head, int position, const void* keys,
+  void (*own)(Attend, const AttentionShape&, const float* packed, int tokens, int head, int position, const void* keys,
               const void* values, int past, float* out);
-  // One head of up to 16 new tokens of any rows over a prefix that they share and each row's own cache.
-  void (*shared)(const AttentionShape&, const float* const* packed, const int* positions,
-                 const void* const* keys, const void* const* values, const int* counts, int used, int head,
-                 const float* prefix_keys, const float* prefix_values, int prefix, float* const* out);
+  // New tokens over a prefix that they share and each row's own cache.
+  void (*behind_prefix)(Attend, const AttentionShape&, const SharedKeys& prefix, const RowsOfAHead&, int head);
   // Round rows (count, width) to 8 bits around 128, each with a scale of its own.
   void (*round_rows)(const float* from, int count, int width, uint8_t* to, float* scales);
   // The silu of the first half of a row (2 * width), times its second half: (width,).
@@ -40,4 +59,3 @@ struct Kernels {
 };
 
 const Kernels& kernels();
-constexpr int QUERIES = 32;  // of one call of `causal`

@@ -1,8 +1,10 @@
-// Products of rows with weights by a processor's matrix unit (Intel AMX).
+// Products of rows with weights, and attention, by a processor's matrix unit (Intel AMX).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "shared_keys.h"
 
 // Columns of a panel, as which weights are stored and multiplied.
 constexpr int PANEL = 32;
@@ -14,7 +16,7 @@ constexpr int FEW_ROWS = 128;
 constexpr int panels_of(int columns) { return (columns + PANEL - 1) / PANEL; }
 constexpr int tiles_of(int rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
 
-// A product x W of rows x (count, inner) with a weight W (inner, columns).
+// Products are x W of rows x (count, inner) with a weight W (inner, columns).
 //
 // The order of sums does not depend on the count of rows: each has the same bits alone and in any company, of the same
 // function.
@@ -42,6 +44,7 @@ struct MatrixUnit {
     void (*multiply)(const int8_t* tiles, const float* scales, int count, int inner, const int8_t* packed,
                      const float* weight_scales, int first_panel, int panels, int columns, float* out);
   } bytes;
+  Attend attend;
 };
 
 // The kernels, or null where the processor, the system or the compiler has no matrix unit.

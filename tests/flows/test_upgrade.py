@@ -161,7 +161,7 @@ def test_its_bundle_is_refused_with_the_command_that_exports_it_again(
 ) -> None:
     shutil.copy(RELEASE / "manifest.json", tmp_path)
     with pytest.raises(
-        BundleError, match="has format 1, this server reads format 3: export it again"
+        BundleError, match="has format 1, this server reads format 4: export it again"
     ) as refused:
         load_manifest(tmp_path)
     command = str(refused.value).partition("python -m export ")[2].split()

@@ -27,7 +27,7 @@ def test_a_whole_bundle_is_accepted_and_its_version_is_its_content(tiny_bundle: 
     [
         (
             {"format": 1},
-            "has format 1, this server reads format 3: export it again: python -m export --model",
+            "has format 1, this server reads format 4: export it again: python -m export --model",
         ),
         ({"event_schema": 2}, "was trained on event schema 2"),
         ({"event_channels": ["a"]}, "was trained on event schema"),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from inference_server.engine.batching import Batching
-from inference_server.engine.decoder import prefix_cells, token_bytes
+from inference_server.engine.decoder import token_bytes
 from inference_server.engine.engine import Engine
-from inference_server.engine.model import EngineError
+from inference_server.engine.model import LEAST_ROWS, EngineError
 from inference_server.engine.sequence import Caller
 from tests.helpers.jobs import hourly_job
 
@@ -51,9 +51,7 @@ def test_a_cache_for_one_path_at_a_time_changes_nothing(
 
 
 def test_the_smallest_cache_of_an_8_bit_bundle_has_room_for_every_job(tiny_int8_bundle: Path) -> None:
-    """A token of a history that paths share takes the room of four others there."""
-    large = Engine.load(tiny_int8_bundle, threads=1)
-    least = 2 + 2 * prefix_cells(large.manifest.caches, np.float32)
+    large, least = Engine.load(tiny_int8_bundle, threads=1), LEAST_ROWS
     row = 512 * token_bytes(large.manifest)
     with pytest.raises(EngineError, match=f"needs {least * 512}"):
         Engine.load(tiny_int8_bundle, cache_bytes=(least - 1) * row, threads=1)

@@ -1,5 +1,5 @@
+import functools
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ POSITIONS = 600
 pytestmark = pytest.mark.skipif(native_operators.library() is None, reason="there is no compiled library")
 
 
-@cache
+@functools.cache
 def _model(
     operator: Operator, inputs: tuple[tuple[str, int, int], ...], attributes: tuple[Any, ...]
 ) -> bytes:
@@ -54,7 +54,7 @@ def _model(
     return serialised
 
 
-@cache
+@functools.cache
 def _session(
     operator: Operator,
     inputs: tuple[tuple[str, int, int], ...],
@@ -126,11 +126,15 @@ def step_inputs(
     shape = rows, heads, capacity, head_dim
     arrays: dict[str, NDArray[Any]] = {"packed": normal(0, rows, tokens, 3 * heads * head_dim)}
     for i, name in enumerate(("past_key", "past_value")):
-        values = normal(i + 1, *shape)
-        arrays[name] = np.clip(np.rint(values * 30), -128, 127).astype(np.int8) if eight_bits else values
+        arrays[name] = cache(i + 1, *shape, eight_bits=eight_bits)
     arrays["seqlens_k"] = np.full(rows, past + tokens - 1, np.int32)
     arrays["total"] = np.array([past + tokens], np.int32)
     return arrays | rotation(head_dim)
+
+
+def cache(seed: int, *shape: int, eight_bits: bool) -> NDArray[Any]:
+    values = normal(seed, *shape)
+    return np.clip(np.rint(values * 30), -128, 127).astype(np.int8) if eight_bits else values
 
 
 def scales(heads: int, head_dim: int) -> dict[str, NDArray[np.float32]]:
@@ -175,6 +179,8 @@ def test_a_step_attends_and_appends_as_its_function_says(
         (20, 1, 59, 120, 2, 64, 391),
         (7, 1, 16, 20, 2, 32, 9),
         (3, 12, 0, 12, 2, 64, 33),
+        (45, 1, 3, 4, 1, 96, 40),
+        (5, 30, 0, 30, 1, 64, 70),
     ],
 )
 def test_rows_attend_behind_prefixes_as_the_function_says(
@@ -209,7 +215,7 @@ def prefix_inputs(
 ) -> dict[str, NDArray[Any]]:
     arrays = step_inputs(rows, tokens, past, capacity, heads, head_dim, eight_bits)
     for i, name in enumerate(("prefix_key", "prefix_value")):
-        arrays[name] = normal(i + 3, histories, heads, prefix, head_dim)
+        arrays[name] = cache(i + 3, histories, heads, prefix, head_dim, eight_bits=eight_bits)
     place = np.arange(past, past + tokens)
     arrays["position"] = np.tile(place + prefix, (rows, 1))
     hidden = np.arange(past + tokens)[None] > place[:, None]
