@@ -40,11 +40,12 @@ def _low_rank(updates: dict[str, LowRank]) -> tuple[Tensor, Tensor] | None:
 
 
 class CachedAttention(nn.Module):
-    """Causal self-attention over a cache that is updated in place (contrib op GroupQueryAttention).
+    """Causal self-attention over a cache that is updated in place.
 
-    The head is padded with zero columns where the kernel needs it, each rotary half by itself, so
-    dot products, rotation and scale stay those of the unpadded head. The bias of the output projection is
-    left to the addition that follows, which has an input for it.
+    The caches' heads are padded with zero columns where GroupQueryAttention needs it, each rotary half by
+    itself, so dot products, rotation and scale stay those of the unpadded head. In half precision that kernel
+    runs itself, so the weights are padded. The bias of the output projection is left to the addition that
+    follows, which has an input for it.
     """
 
     cos: Tensor
@@ -75,7 +76,7 @@ class CachedAttention(nn.Module):
             out = self._padded(out.T, padding).T
             if low_rank is not None:
                 low_rank = low_rank[0], self._padded(low_rank[1], padding)
-        self.padding = 0 if pad_weights else padding  # of activations, at every run
+        self.caches_padded = padding > 0 and not pad_weights  # and not the activations
         self.qkv = nn.Linear(width, len(weight))
         self.qkv.weight, self.qkv.bias = nn.Parameter(weight), nn.Parameter(bias)
         self.out_proj = nn.Linear(out.shape[1], width, bias=False)
@@ -95,35 +96,17 @@ class CachedAttention(nn.Module):
         zeros = halves.new_zeros(len(halves), padding, *rows.shape[1:])
         return torch.cat([halves, zeros], dim=1).flatten(0, 1)
 
-    def _pad(self, packed: Tensor) -> Tensor:
-        if not self.padding:
-            return packed
-        halves = packed.reshape(*packed.shape[:2], 3 * self.n_heads, 2, self.head_dim // 2)
-        return F.pad(halves, (0, self.padding)).flatten(2)
-
-    def _unpad(self, joined: Tensor) -> Tensor:
-        if not self.padding:
-            return joined
-        half = self.head_dim // 2
-        halves = joined.reshape(*joined.shape[:2], self.n_heads, 2, half + self.padding)
-        return halves[..., :half].flatten(2)
-
     def forward(self, x: Tensor, cache: Cache, gate: Tensor | None) -> Tensor:
         """Append x (B, S, d) to the cache and attend; (B, S, d), without the output's bias."""
         packed = self.qkv(x)
         if self.adapted and gate is not None:
             packed = packed + gate * F.linear(F.linear(x, self.lora_a), self.lora_b)
-        # The products of a history need no padding, which only its caches have.
-        pads_later = self.padding > 0 and isinstance(cache, HistoryCache)
         rotary = self.cos, self.sin
-        if pads_later:
+        if self.caches_padded and isinstance(cache, HistoryCache):
             rotary = self.cos[:, : self.head_dim // 2], self.sin[:, : self.head_dim // 2]
-        else:
-            packed = self._pad(packed)
         scales = Scales(self.key_scale, self.value_scale) if self.rounded else None
         kind = AttentionKind(self.n_heads, self.head_dim**-0.5, rotary, scales)
-        out = cache.attend([packed, None, None], packed.shape[-1] // 3, kind)
-        projected: Tensor = self.out_proj(out if pads_later else self._unpad(out))
+        projected: Tensor = self.out_proj(cache.attend([packed, None, None], packed.shape[-1] // 3, kind))
         return projected
 
 

@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export.attention import head_padding
 from export.branches import Branches, StoredWeights, join_branches, refer_to
 from export.caches import Scales
+from export.function_bodies import Sizes
 from export.functions import add_functions
 from export.graph import DecoderGraph, HistoryGraph, cache_layouts, layout_of
 from export.int8 import to_int8
@@ -169,7 +171,8 @@ class DecoderExport:
             to_int8(model, self._exact_weights())
         if self.dtype == torch.float32:
             name_products(model, whole_steps=whole_steps)
-        add_functions(model, self.max_context)
+        head_dim = self.decoder.config.head_dim
+        add_functions(model, Sizes(self.max_context, head_dim, head_padding(head_dim)))
         onnx.save(model, file)
 
     def _exact_weights(self) -> list[NDArray[np.float32]]:

@@ -1,5 +1,6 @@
 """The bodies of the operators in `export.functions`, as nodes of ONNX's and ONNX Runtime's own operators."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,29 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 
 # Queries whose attention is computed at once: of 64, 128 and 256 this was the fastest at 392 and 512 tokens.
 BLOCK = 128
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the decoder that bodies depend on.
+
+    Attributes
+    ----------
+    max_context
+        Tokens of the longest history.
+    head_dim, head_padding
+        Columns of a head, and those behind each of its halves that only caches have.
+    """
+
+    max_context: int
+    head_dim: int
+    head_padding: int = 0
+
+
 QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
 
 
-def history_attention(max_context: int) -> list[NodeProto]:
+def history_attention(sizes: Sizes) -> list[NodeProto]:
     """Return softmax(scale · q kᵀ + mask) v by head, all (1, S, heads · head_dim), mask (S, S).
 
     A block of queries gets the keys up to its own last one, which is faster than GroupQueryAttention: that
@@ -29,7 +49,7 @@ def history_attention(max_context: int) -> list[NodeProto]:
             _node("Reshape", [given, "by_head_shape"], f"{name}_split"),
             _node("Transpose", [f"{name}_split"], name, perm=[0, 2, 1, 3]),
         ]
-    blocks = range(-(-max_context // BLOCK))
+    blocks = range(-(-sizes.max_context // BLOCK))
     for block in blocks:
         first, last = block * BLOCK, (block + 1) * BLOCK
         nodes += [
@@ -54,13 +74,15 @@ def history_attention(max_context: int) -> list[NodeProto]:
     ]
 
 
-def step_attention(*, eight_bits: bool) -> list[NodeProto]:
+def step_attention(sizes: Sizes, *, eight_bits: bool) -> list[NodeProto]:
     """Return attention of new tokens over a cache of each row, to which they are appended."""
-    inputs = ["packed", "", "", "past_key", "past_value", "seqlens_k", "total", "cos", "sin"]
-    return [_group_query_attention(inputs, _ATTENDED, eight_bits=eight_bits, rotates=True)]
+    inputs = ["padded", "", "", "past_key", "past_value", "seqlens_k", "total", "cos", "sin"]
+    outputs = ["out_padded", *_ATTENDED[1:]]
+    attention = _group_query_attention(inputs, outputs, eight_bits=eight_bits, rotates=True)
+    return [*_pad_heads("packed", "padded", sizes), attention, *_unpad_heads("out_padded", "out", sizes)]
 
 
-def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
+def prefix_attention(sizes: Sizes, *, eight_bits: bool) -> list[NodeProto]:
     """Return attention of new tokens behind prefixes (J, heads, P, head_dim) that rows share.
 
     The queries of a history's rows meet its keys in one product, which reads the prefix once instead of once
@@ -72,7 +94,8 @@ def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
     own_inputs = ["q", "k", "v", "past_key", "past_value", "seqlens_k", "total"]
     own_outputs = ["own", "present_key", "present_value", "own_scores"]
     return [
-        _node("Split", ["packed"], ["q_0", "k_0", "v"], axis=-1, num_outputs=3),
+        *_pad_heads("packed", "padded", sizes),
+        _node("Split", ["padded"], ["q_0", "k_0", "v"], axis=-1, num_outputs=3),
         *(_rotated(f"{name}_0", name) for name in ("q", "k")),
         _group_query_attention(own_inputs, own_outputs, eight_bits=eight_bits, rotates=False),
         _node("Shape", ["prefix_key"], "histories", start=0, end=1),
@@ -108,7 +131,37 @@ def prefix_attention(*, eight_bits: bool) -> list[NodeProto]:
         _node("Sub", ["own_split", "shared"], "apart"),
         _node("Mul", ["share", "apart"], "own_part"),
         _node("Add", ["shared", "own_part"], "out_split"),
-        _node("Reshape", ["out_split", "flat_shape"], "out"),
+        _node("Reshape", ["out_split", "flat_shape"], "out_padded"),
+        *_unpad_heads("out_padded", "out", sizes),
+    ]
+
+
+def _pad_heads(given: str, output: str, sizes: Sizes) -> list[NodeProto]:
+    """Put zeros behind each half of every head in the last axis."""
+    if not sizes.head_padding:
+        return [_node("Identity", [given], output)]
+    return [
+        _constant("halves_shape", [0, 0, -1, sizes.head_dim // 2]),
+        _constant("joined_shape", [0, 0, -1]),
+        _constant("pads", [0, 0, 0, 0, 0, 0, 0, sizes.head_padding]),
+        _node("Reshape", [given, "halves_shape"], f"{given}_halves"),
+        _node("Pad", [f"{given}_halves", "pads"], f"{given}_filled"),
+        _node("Reshape", [f"{given}_filled", "joined_shape"], output),
+    ]
+
+
+def _unpad_heads(given: str, output: str, sizes: Sizes) -> list[NodeProto]:
+    """Take out of the last axis what `_pad_heads` put into it."""
+    if not sizes.head_padding:
+        return [_node("Identity", [given], output)]
+    half = sizes.head_dim // 2
+    return [
+        _constant("padded_shape", [0, 0, -1, half + sizes.head_padding]),
+        _constant("unpadded_shape", [0, 0, -1]),
+        *(_constant(name, [value]) for name, value in (("begin", 0), ("end", half), ("halves_axis", 3))),
+        _node("Reshape", [given, "padded_shape"], f"{given}_halves"),
+        _node("Slice", [f"{given}_halves", "begin", "end", "halves_axis"], f"{given}_cut"),
+        _node("Reshape", [f"{given}_cut", "unpadded_shape"], output),
     ]
 
 

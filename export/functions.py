@@ -6,11 +6,13 @@ ONNX Runtime runs those instead: a bundle runs with them and without.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import onnx
 from onnx import FunctionProto, ModelProto, helper
 
 from export.function_bodies import (
+    Sizes,
     gated_unit,
     history_attention,
     int8_product,
@@ -34,7 +36,7 @@ class Operator:
     inputs, outputs, attributes
         Their names; every input is given.
     body
-        Makes the nodes, from the longest context of the decoder.
+        Makes the nodes.
     calls
         Operators that the body names.
     """
@@ -42,7 +44,7 @@ class Operator:
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    body: Callable[[int], list[onnx.NodeProto]]
+    body: Callable[[Sizes], list[onnx.NodeProto]]
     attributes: tuple[str, ...] = ()
     calls: tuple["Operator", ...] = ()
 
@@ -51,9 +53,9 @@ class Operator:
         """The name with its domain, as torch writes it."""
         return f"{DOMAIN}::{self.name}"
 
-    def function(self, opsets: Opsets, max_context: int) -> FunctionProto:
+    def function(self, opsets: Opsets, sizes: Sizes) -> FunctionProto:
         """Return the function with its body."""
-        nodes = self.body(max_context)
+        nodes = self.body(sizes)
         return helper.make_function(
             DOMAIN, self.name, self.inputs, self.outputs, nodes, opsets, attributes=self.attributes
         )
@@ -70,19 +72,19 @@ HISTORY_ATTENTION = Operator(
     "HistoryAttention", ("query", "key", "value", "mask"), ("out",), history_attention, _OF_HEADS
 )
 STEP_ATTENTION = Operator(
-    "StepAttention", _STEP, _ATTENDED, lambda _: step_attention(eight_bits=False), _OF_HEADS
+    "StepAttention", _STEP, _ATTENDED, partial(step_attention, eight_bits=False), _OF_HEADS
 )
 STEP_ATTENTION_8 = Operator(
-    "StepAttention8", (*_STEP, *_SCALES), _ATTENDED, lambda _: step_attention(eight_bits=True), _OF_HEADS
+    "StepAttention8", (*_STEP, *_SCALES), _ATTENDED, partial(step_attention, eight_bits=True), _OF_HEADS
 )
 PREFIX_ATTENTION = Operator(
-    "PrefixAttention", _PREFIX, _ATTENDED, lambda _: prefix_attention(eight_bits=False), _OF_HEADS
+    "PrefixAttention", _PREFIX, _ATTENDED, partial(prefix_attention, eight_bits=False), _OF_HEADS
 )
 PREFIX_ATTENTION_8 = Operator(
     "PrefixAttention8",
     (*_PREFIX, *_SCALES),
     _ATTENDED,
-    lambda _: prefix_attention(eight_bits=True),
+    partial(prefix_attention, eight_bits=True),
     _OF_HEADS,
 )
 PRODUCT = Operator("Product", ("x", "weight"), ("out",), lambda _: product(), ("whole_steps",))
@@ -115,7 +117,7 @@ OPERATORS = {
 }
 
 
-def add_functions(model: ModelProto, max_context: int) -> None:
+def add_functions(model: ModelProto, sizes: Sizes) -> None:
     """Add to a model the functions that its nodes name."""
     named = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
     used = named | {called.name for name in named for called in OPERATORS[name].calls}
@@ -123,6 +125,6 @@ def add_functions(model: ModelProto, max_context: int) -> None:
     if not any(opset.domain == "com.microsoft" for opset in opsets):
         opsets.append(helper.make_opsetid("com.microsoft", 1))
     opsets.append(helper.make_opsetid(DOMAIN, 1))
-    model.functions.extend(OPERATORS[name].function(opsets, max_context) for name in sorted(used))
+    model.functions.extend(OPERATORS[name].function(opsets, sizes) for name in sorted(used))
     del model.opset_import[:]
     model.opset_import.extend(opsets)

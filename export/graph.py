@@ -48,8 +48,8 @@ class Layout:
     Attributes
     ----------
     pad_weights
-        Pad heads once, in the weights, instead of at every run: fewer kernels, which is what a GPU's step
-        waits for, and a few percent more weights to read, which is what a CPU's step waits for.
+        Pad heads in the weights: a GPU's attention kernel needs it, and the weights to read, which are a few
+        percent more then, are not what its step waits for.
     break_ties
         Order equal logits by index before they are sorted. A CPU's sort does that by itself; a GPU's does
         not, and logits in half precision are often equal.
@@ -60,8 +60,8 @@ class Layout:
 
 
 def layout_of(precision: str) -> Layout:
-    """Half precision is laid out for a GPU; 8-bit weights take so little that padding costs nothing."""
-    return Layout(pad_weights=precision != "fp32", break_ties=precision == "fp16")
+    """Half precision is laid out for a GPU."""
+    return Layout(pad_weights=precision == "fp16", break_ties=precision == "fp16")
 
 
 class CachedBlock(nn.Module):

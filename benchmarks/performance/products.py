@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from export import functions
+from export.function_bodies import Sizes
 from inference_server.engine import native_operators
 
 # Operators of ONNX, of ONNX Runtime and of this project that multiply with a matrix of weights.
@@ -105,7 +106,7 @@ def product(operator: str, rows: int, width: int) -> Callable[[], Any]:
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(_DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    functions.add_functions(model, max_context=rows)
+    functions.add_functions(model, Sizes(rows, head_dim=64))
     options = ort.SessionOptions()
     native_operators.register(options)
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -208,13 +208,23 @@ inline Weighed attend_row(int head_dim, const float* query, const Number* keys, 
   return attend_wide_row(head_dim, query, keys, values, count, weights, out);
 }
 
-// Rotate both halves of a head by the angles of its position (Su et al. 2021).
-inline void rotate(const float* from, const float* cos, const float* sin, int head_dim, float* to) {
-  int half = head_dim / 2;
+// Rotate both halves of a head by the angles of its position (Su et al. 2021), with zeros behind each.
+inline void rotate(const float* from, const float* cos, const float* sin, int head_dim, int padded_dim, float* to) {
+  const int half = head_dim / 2, padded = padded_dim / 2;
   for (int i = 0; i < half; i++) {
     float a = from[i], b = from[half + i];
     to[i] = a * cos[i] - b * sin[i];
-    to[half + i] = b * cos[i] + a * sin[i];
+    to[padded + i] = b * cos[i] + a * sin[i];
+  }
+  for (int i = half; i < padded; i++) to[i] = to[padded + i] = 0.0f;
+}
+
+// A head with zeros behind each of its halves.
+inline void spread(const float* from, int head_dim, int padded_dim, float* to) {
+  const int half = head_dim / 2, padded = padded_dim / 2;
+  for (int i = 0; i < padded; i++) {
+    to[i] = i < half ? from[i] : 0.0f;
+    to[padded + i] = i < half ? from[half + i] : 0.0f;
   }
 }
 

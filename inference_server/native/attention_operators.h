@@ -61,10 +61,10 @@ template <typename Number>
 struct Caches {
   Tensor past_key, past_value;
   Number *key, *value;
-  int heads, head_dim;
+  int heads, head_dim, token_dim;
   size_t capacity;
 
-  // packed (B, S, 3 * heads * head_dim) are the new tokens of the caches' rows.
+  // packed (B, S, 3 * heads * token_dim) are the new tokens of the caches' rows.
   Caches(const Context& context, size_t input, size_t output, const Tensor& packed, int of_operator)
       : past_key(context.input(input)), past_value(context.input(input + 1)) {
     require(past_key.shape.size() == 4, "caches must be (B, heads, capacity, head_dim)");
@@ -76,8 +76,9 @@ struct Caches {
             "the size of a head must be a multiple of 32, and at most 512");
     require(past_value.shape == past_key.shape && heads == of_operator, "caches must be (B, heads, capacity, head_dim)");
     require(packed.shape.size() == 3 && packed.shape[0] == past_key.shape[0] &&
-                packed.shape[2] == int64_t{3} * heads * head_dim,
-            "packed must be (B, S, 3 * heads * head_dim)");
+                packed.shape[2] % (int64_t{6} * heads) == 0 && packed.shape[2] <= int64_t{3} * heads * head_dim,
+            "packed must be (B, S, 3 * heads * token_dim), token_dim even and at most head_dim");
+    token_dim = static_cast<int>(packed.shape[2] / (3 * heads));
     key = static_cast<Number*>(context.output(output, past_key.shape));
     value = static_cast<Number*>(context.output(output + 1, past_value.shape));
   }
@@ -99,9 +100,16 @@ struct Caches {
 };
 
 template <typename Number>
-AttentionShape shape_of(const Context& context, const Attributes& attributes, int head_dim, size_t cos, size_t scales) {
-  AttentionShape shape{attributes.heads, head_dim, attributes.scale, floats(context.input(cos)),
-                       floats(context.input(cos + 1)), nullptr, nullptr};
+AttentionShape shape_of(const Context& context, const Attributes& attributes, const Caches<Number>& caches, size_t cos,
+                        size_t scales) {
+  AttentionShape shape{attributes.heads,
+                       caches.head_dim,
+                       caches.token_dim,
+                       attributes.scale,
+                       floats(context.input(cos)),
+                       floats(context.input(cos + 1)),
+                       nullptr,
+                       nullptr};
   if (std::is_same_v<Number, int8_t>) {
     shape.key_scale = floats(context.input(scales));
     shape.value_scale = floats(context.input(scales + 1));
@@ -132,8 +140,8 @@ struct Pasts {
 
 // Attention of S new tokens of each row over the row's own cache, to which they are appended.
 //
-// packed (B, S, 3 * heads * head_dim), past_key and past_value, seqlens_k (B,): tokens after this call less one,
-// total, cos and sin (positions, head_dim / 2), and the scales of 8-bit caches.
+// packed (B, S, 3 * heads * token_dim), past_key and past_value (B, heads, capacity, head_dim), seqlens_k (B,): tokens
+// after this call less one, total, cos and sin (positions, head_dim / 2), and the scales of 8-bit caches.
 template <typename Number>
 struct StepAttention {
   static constexpr const char* NAME = std::is_same_v<Number, int8_t> ? "StepAttention8" : "StepAttention";
@@ -148,10 +156,10 @@ struct StepAttention {
   void compute(const Context& context) const {
     Tensor packed = context.input(0), lengths = context.input(3);
     Caches<Number> caches(context, 1, 1, packed, attributes.heads);
-    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 7);
+    const AttentionShape shape = shape_of(context, attributes, caches, 5, 7);
     const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
     const int heads = shape.heads, head_dim = shape.head_dim;
-    const size_t width = static_cast<size_t>(heads) * head_dim;
+    const size_t width = static_cast<size_t>(heads) * shape.token_dim;
     float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
     const Pasts past_of(lengths, rows, tokens, caches.capacity, context.input(5).shape[0]);
     context.parallel(static_cast<size_t>(rows) * heads, [&](size_t task) {
@@ -188,14 +196,14 @@ struct PrefixAttention {
     Tensor packed = context.input(0), lengths = context.input(3);
     Tensor prefix_key = context.input(7), prefix_value = context.input(8);
     Caches<Number> caches(context, 1, 1, packed, attributes.heads);
-    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, 5, 11);
+    const AttentionShape shape = shape_of(context, attributes, caches, 5, 11);
     const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
     const int heads = shape.heads, head_dim = shape.head_dim;
     require(prefix_key.shape.size() == 4 && prefix_key.shape[0] > 0 && prefix_key.shape[1] == heads &&
                 prefix_key.shape[3] == head_dim && prefix_value.shape == prefix_key.shape,
             "prefixes must be (J, heads, P, head_dim)");
     const int histories = static_cast<int>(prefix_key.shape[0]), prefix = static_cast<int>(prefix_key.shape[2]);
-    const size_t width = static_cast<size_t>(heads) * head_dim;
+    const size_t width = static_cast<size_t>(heads) * shape.token_dim;
     float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
     require(rows % histories == 0, "the rows must be divided evenly among the prefixes");
     const Pasts past_of(lengths, rows, tokens, caches.capacity, context.input(5).shape[0] - prefix);

@@ -19,14 +19,14 @@ inline void causal(Attend attend, const float* q, const float* k, const float* v
 template <typename Number>
 inline void append_token(const AttentionShape& shape, const float* packed, int head, int position, void* key,
                          void* value) {
-  const int width = shape.heads * shape.head_dim, offset = head * shape.head_dim;
-  float rotated[MAX_HEAD_DIM];
-  rotate(packed + width + offset, shape.cos + static_cast<size_t>(position) * (shape.head_dim / 2),
-         shape.sin + static_cast<size_t>(position) * (shape.head_dim / 2), shape.head_dim, rotated);
+  const int width = shape.heads * shape.token_dim, offset = head * shape.token_dim;
+  const size_t angle = static_cast<size_t>(position) * (shape.head_dim / 2), scales = head * shape.head_dim;
+  float numbers[MAX_HEAD_DIM];
+  rotate(packed + width + offset, shape.cos + angle, shape.sin + angle, shape.token_dim, shape.head_dim, numbers);
   const float* none = nullptr;
-  append(rotated, shape.key_scale ? shape.key_scale + offset : none, shape.head_dim, static_cast<Number*>(key));
-  append(packed + 2 * width + offset, shape.value_scale ? shape.value_scale + offset : none, shape.head_dim,
-         static_cast<Number*>(value));
+  append(numbers, shape.key_scale ? shape.key_scale + scales : none, shape.head_dim, static_cast<Number*>(key));
+  spread(packed + 2 * width + offset, shape.token_dim, shape.head_dim, numbers);
+  append(numbers, shape.value_scale ? shape.value_scale + scales : none, shape.head_dim, static_cast<Number*>(value));
 }
 
 inline void append_any(const AttentionShape& shape, const float* packed, int head, int position, void* key,
@@ -40,7 +40,7 @@ inline void append_any(const AttentionShape& shape, const float* packed, int hea
 // The rotated query of a head, scaled, also by the steps of 8-bit keys.
 INLINE void query_of(const AttentionShape& shape, const float* packed, int head, int position, float* to) {
   const size_t angle = static_cast<size_t>(position) * (shape.head_dim / 2);
-  rotate(packed + head * shape.head_dim, shape.cos + angle, shape.sin + angle, shape.head_dim, to);
+  rotate(packed + head * shape.token_dim, shape.cos + angle, shape.sin + angle, shape.token_dim, shape.head_dim, to);
   const float* steps = shape.key_scale ? shape.key_scale + head * shape.head_dim : nullptr;
   for (int d = 0; d < shape.head_dim; d++) to[d] *= steps ? shape.scale * steps[d] : shape.scale;
 }
@@ -55,23 +55,29 @@ INLINE Weighed over_cache(const AttentionShape& shape, const float* query, const
                     weights, out);
 }
 
-// What a sum of values is divided by its weights for: numbers in the values' own units.
+// Write a sum of values (head_dim,), divided by that of its weights, to a head of a token's output.
 INLINE void finish(const AttentionShape& shape, int head, const float* sum, float total, float* out) {
+  const int half = shape.token_dim / 2, padded = shape.head_dim / 2;
   const float* scale = shape.value_scale ? shape.value_scale + head * shape.head_dim : nullptr;
-  for (int d = 0; d < shape.head_dim; d++) out[d] = scale ? sum[d] * scale[d] / total : sum[d] / total;
+  out += head * shape.token_dim;
+  for (int first = 0; first < 2; first++)
+    for (int i = 0; i < half; i++) {
+      const int d = first * padded + i;
+      out[first * half + i] = scale ? sum[d] * scale[d] / total : sum[d] / total;
+    }
 }
 
 inline void own(Attend attend, const AttentionShape& shape, const float* packed, int tokens, int head, int position,
                 const void* keys, const void* values, int past, float* out) {
   const int head_dim = shape.head_dim;
-  const size_t stride = static_cast<size_t>(shape.heads) * head_dim;
+  const size_t stride = static_cast<size_t>(shape.heads) * shape.token_dim;
   if (tokens < LANES || shape.key_scale) {
     float* weights = scratch.of<float>(static_cast<size_t>(rounded_up(past + tokens, LANES)));
     float query[MAX_HEAD_DIM], result[MAX_HEAD_DIM];
     for (int s = 0; s < tokens; s++) {
       query_of(shape, packed + s * 3 * stride, head, position + s, query);
       const Weighed sums = over_cache(shape, query, keys, values, past + s + 1, weights, result);
-      finish(shape, head, result, sums.total, out + s * stride + head * head_dim);
+      finish(shape, head, result, sums.total, out + s * stride);
     }
     return;
   }
@@ -86,7 +92,7 @@ inline void own(Attend attend, const AttentionShape& shape, const float* packed,
     const SharedKeys shared{keys, values, static_cast<size_t>(head_dim), past + begin + count, head_dim, false};
     attend(queries, count, shared, past + begin + 1, nothing, result, sums);
     for (int r = 0; r < count; r++)
-      finish(shape, head, result + r * head_dim, sums[r].total, out + (begin + r) * stride + head * head_dim);
+      finish(shape, head, result + r * head_dim, sums[r].total, out + (begin + r) * stride);
   }
 }
 
@@ -122,7 +128,7 @@ inline void behind_prefix(Attend attend, const AttentionShape& shape, const Shar
     const float largest = own.largest > sums[r].largest ? own.largest : sums[r].largest;
     const float a = std::exp(sums[r].largest - largest), b = std::exp(own.largest - largest);
     for (int d = 0; d < head_dim; d++) of_own[d] = a * result[r * head_dim + d] + b * of_own[d];
-    finish(shape, head, of_own, a * sums[r].total + b * own.total, rows.out[r] + head * head_dim);
+    finish(shape, head, of_own, a * sums[r].total + b * own.total, rows.out[r]);
   }
 }
 

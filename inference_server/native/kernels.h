@@ -10,8 +10,11 @@
 constexpr int MAX_HEAD_DIM = 512;
 
 // Shapes and tables that the heads of one call share.
+//
+// Heads of a cache may have columns more than new tokens have, zeros behind each half.
 struct AttentionShape {
   int heads, head_dim;
+  int token_dim;  // of a head of new tokens and of the output
   float scale;
   const float* cos;  // (positions, head_dim / 2); sin likewise
   const float* sin;
@@ -21,10 +24,10 @@ struct AttentionShape {
 
 // New tokens of rows that continue the same prefix, up to QUERIES, for one head.
 //
-// packed      of each token, (3, heads * head_dim)
+// packed      of each token, (3, heads * token_dim)
 // keys        the cache of its row; values likewise
 // lengths     how many tokens of that cache it may attend to, itself among them
-// out         of each token, (heads * head_dim,)
+// out         of each token, (heads * token_dim,)
 struct RowsOfAHead {
   int count;
   const float* const* packed;
@@ -43,7 +46,7 @@ struct Kernels {
   // One head and QUERIES queries from `first` on of causal attention within S tokens (S, heads * head_dim).
   void (*causal)(Attend, const float* q, const float* k, const float* v, float* out, int tokens, int heads, int head_dim,
                  float scale, int head, int first);
-  // Rotate and append the key of a new token, append its value: packed (3, heads * head_dim) of that token.
+  // Rotate and append the key of a new token, append its value: packed (3, heads * token_dim) of that token.
   void (*append)(const AttentionShape&, const float* packed, int head, int position, void* key, void* value);
   // One head of new tokens of one row over its own cache, `past` tokens before the first of them.
   void (*own)(Attend, const AttentionShape&, const float* packed, int tokens, int head, int position, const void* keys,

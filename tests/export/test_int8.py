@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from export.function_bodies import Sizes
 from export.functions import DOMAIN, add_functions
 from export.int8 import rounded, to_int8
 from inference_server.engine.bundle import BRANCHES_DATA_FILE, BRANCHES_FILE, DECODER_FILE, load_manifest
@@ -47,7 +48,7 @@ def session(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untype
     assert [node.domain for node in model.graph.node] == [DOMAIN, DOMAIN, ""]
     assert {tensor.data_type for tensor in model.graph.initializer} == {TensorProto.INT8, TensorProto.FLOAT}
     assert len(model.graph.initializer) == 3  # a weight that two products share is stored once
-    add_functions(model, 512)
+    add_functions(model, Sizes(512, 64))
     file = tmp_path_factory.mktemp("int8") / "product.onnx"
     onnx.save(model, file)
     return CpuDevice(2).session(file)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from export.function_bodies import Sizes
 from export.functions import (
     DOMAIN,
     GATED_UNIT,
@@ -26,7 +27,7 @@ from export.functions import (
 from inference_server.engine import native_operators
 
 Arrays = Mapping[str, NDArray[Any]]
-MAX_CONTEXT = 512
+UNPADDED = Sizes(max_context=512, head_dim=64)
 POSITIONS = 600
 
 pytestmark = pytest.mark.skipif(native_operators.library() is None, reason="there is no compiled library")
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.skipif(native_operators.library() is None, reason="ther
 
 @functools.cache
 def _model(
-    operator: Operator, inputs: tuple[tuple[str, int, int], ...], attributes: tuple[Any, ...]
+    operator: Operator, inputs: tuple[tuple[str, int, int], ...], attributes: tuple[Any, ...], sizes: Sizes
 ) -> bytes:
     """A model of one node; inputs as name, element type and rank."""
     node = helper.make_node(
@@ -49,7 +50,7 @@ def _model(
     model = helper.make_model(
         helper.make_graph([node], "one", values, outputs), opset_imports=opsets, ir_version=10
     )
-    add_functions(model, MAX_CONTEXT)
+    add_functions(model, sizes)
     serialised: bytes = model.SerializeToString()
     return serialised
 
@@ -59,6 +60,7 @@ def _session(
     operator: Operator,
     inputs: tuple[tuple[str, int, int], ...],
     attributes: tuple[Any, ...],
+    sizes: Sizes,
     *,
     native: bool,
     threads: int,
@@ -67,16 +69,22 @@ def _session(
     options.intra_op_num_threads = threads
     if native:
         native_operators.register(options)
-    return ort.InferenceSession(_model(operator, inputs, attributes), options)
+    return ort.InferenceSession(_model(operator, inputs, attributes, sizes), options)
 
 
 def run(
-    operator: Operator, arrays: Arrays, *, native: bool, threads: int = 2, **attributes: Any
+    operator: Operator,
+    arrays: Arrays,
+    *,
+    native: bool,
+    threads: int = 2,
+    sizes: Sizes = UNPADDED,
+    **attributes: Any,
 ) -> list[NDArray[Any]]:
     described = tuple(
         (name, helper.np_dtype_to_tensor_dtype(array.dtype), array.ndim) for name, array in arrays.items()
     )
-    session = _session(operator, described, tuple(attributes.items()), native=native, threads=threads)
+    session = _session(operator, described, tuple(attributes.items()), sizes, native=native, threads=threads)
     results: list[NDArray[Any]] = session.run(None, dict(arrays))
     return results
 
@@ -232,6 +240,30 @@ def assert_attended(own: list[NDArray[Any]], function: list[NDArray[Any]], lengt
             assert (one != other).mean() < 1e-3
         else:
             np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("eight_bits", [False, True])
+@pytest.mark.parametrize("prefix", [0, 40])
+@pytest.mark.parametrize(("rows", "tokens", "past"), [(3, 1, 17), (2, 20, 0), (40, 1, 5)])
+def test_caches_may_have_zeros_behind_each_half_of_a_head(
+    rows: int, tokens: int, past: int, prefix: int, eight_bits: bool
+) -> None:
+    """Heads of 52 numbers, as of Kronos-base."""
+    heads, half, padded = 2, 26, 32
+    arrays = prefix_inputs(rows, tokens, past, past + tokens, heads, 2 * padded, prefix, 1, eight_bits)
+    halves = arrays["packed"].reshape(rows, tokens, 6 * heads, padded)
+    arrays["packed"] = np.ascontiguousarray(halves[..., :half]).reshape(rows, tokens, -1)
+    for name, array in arrays.items():
+        if name.startswith(("past_", "prefix_")):
+            array.reshape(*array.shape[:3], 2, padded)[..., half:] = 0
+    operator = PREFIX_ATTENTION_8 if eight_bits else PREFIX_ATTENTION
+    if not prefix:
+        operator = STEP_ATTENTION_8 if eight_bits else STEP_ATTENTION
+        arrays = {name: array for name, array in arrays.items() if name in operator.inputs}
+    sizes = Sizes(512, 2 * half, padded - half)
+    own, function = both(operator, arrays, heads=heads, scale=0.14, sizes=sizes)
+    assert own[0].shape == (rows, tokens, 2 * heads * half)
+    assert_attended(own, function, past + tokens)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from export.function_bodies import Sizes
 from export.functions import DOMAIN, INT8_PRODUCT, PRODUCT, Operator, add_functions
 from inference_server.engine import native_operators
 
@@ -31,7 +32,7 @@ def session(
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
     graph = helper.make_graph([node], "one", [x], [out], weights)
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    add_functions(model, 512)
+    add_functions(model, Sizes(512, 64))
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     if native:
@@ -147,7 +148,7 @@ def test_a_weight_that_is_not_constant_is_refused() -> None:
     graph = helper.make_graph([node], "one", inputs, [helper.make_empty_tensor_value_info("out")])
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    add_functions(model, 512)
+    add_functions(model, Sizes(512, 64))
     options = ort.SessionOptions()
     native_operators.register(options)
     with pytest.raises(Exception, match="the weight of a product must be a constant"):
