@@ -23,7 +23,7 @@ from export.int8 import to_int8
 from export.model.adapter import Adapter
 from export.model.decoder import KronosDecoder
 from export.onnx_export import ROWS, TOKENS, export_module
-from export.products import name_products
+from export.products import join_biases, name_products
 from inference_server.engine.bundle import BRANCHES_FILE, DECODER_FILE, EIGHT_BITS, CacheLayout
 
 # name, example, dynamic axes
@@ -171,6 +171,7 @@ class DecoderExport:
             to_int8(model, self._exact_weights())
         if self.dtype == torch.float32:
             name_products(model, whole_steps=whole_steps)
+            join_biases(model)
         head_dim = self.decoder.config.head_dim
         add_functions(model, Sizes(self.max_context, head_dim, head_padding(head_dim)))
         onnx.save(model, file)

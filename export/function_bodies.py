@@ -199,6 +199,11 @@ def product() -> list[NodeProto]:
     return [_node("MatMul", ["x", "weight"], "out")]
 
 
+def biased_product() -> list[NodeProto]:
+    """Return x W + bias for x (…, K), W (K, N) and a bias (N,), float32."""
+    return [_node("MatMul", ["x", "weight"], "product"), _node("Add", ["product", "bias"], "out")]
+
+
 def round_rows() -> list[NodeProto]:
     """Return rows of x (…, K) rounded to 8 bits around 128, and the scale of each, (…, 1).
 
@@ -220,12 +225,13 @@ def round_rows() -> list[NodeProto]:
     ]
 
 
-def int8_product(domain: str, round_operator: str) -> list[NodeProto]:
+def int8_product(domain: str, round_operator: str, *, biased: bool) -> list[NodeProto]:
     """Return x W for x (…, K) float32 and W (K, N) int8 with a scale of each column (N,): (…, N) float32.
 
     Every row of x is rounded to 8 bits with a scale of its own, so that it doesn't depend on other rows. A
-    row of zeros gives zeros.
+    row of zeros gives zeros. A bias (N,) may be added.
     """
+    unbiased = "scaled" if biased else "out"
     return [
         _number("one", 1.0),
         _byte("middle", 128),
@@ -236,7 +242,8 @@ def int8_product(domain: str, round_operator: str) -> list[NodeProto]:
             "product",
             "com.microsoft",
         ),
-        _node("Mul", ["product", "scale"], "out"),
+        _node("Mul", ["product", "scale"], unbiased),
+        *([_node("Add", [unbiased, "bias"], "out")] if biased else []),
     ]
 
 
@@ -247,6 +254,13 @@ def gated_unit() -> list[NodeProto]:
         _node("QuickGelu", ["gate"], "activated", "com.microsoft", alpha=1.0),
         _node("Mul", ["activated", "up"], "out"),
     ]
+
+
+def add_and_norm() -> list[NodeProto]:
+    """Return x + skip + bias, normalised by its root mean square and times a weight, and the sum itself."""
+    inputs, outputs = ["x", "skip", "weight", "bias"], ["normed", "", "", "total"]
+    node = _node("SkipSimplifiedLayerNormalization", inputs, outputs, "com.microsoft")
+    return [_with(node, epsilon="epsilon")]
 
 
 def sample() -> list[NodeProto]:

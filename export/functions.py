@@ -13,6 +13,8 @@ from onnx import FunctionProto, ModelProto, helper
 
 from export.function_bodies import (
     Sizes,
+    add_and_norm,
+    biased_product,
     gated_unit,
     history_attention,
     int8_product,
@@ -88,13 +90,30 @@ PREFIX_ATTENTION_8 = Operator(
     _OF_HEADS,
 )
 PRODUCT = Operator("Product", ("x", "weight"), ("out",), lambda _: product(), ("whole_steps",))
+BIASED_PRODUCT = Operator(
+    "BiasedProduct", ("x", "weight", "bias"), ("out",), lambda _: biased_product(), ("whole_steps",)
+)
 ROUND_ROWS = Operator("RoundRows", ("x",), ("rounded", "scale"), lambda _: round_rows())
 INT8_PRODUCT = Operator(
     "Int8Product",
     ("x", "weight", "weight_scale"),
     ("out",),
-    lambda _: int8_product(DOMAIN, ROUND_ROWS.name),
+    lambda _: int8_product(DOMAIN, ROUND_ROWS.name, biased=False),
     calls=(ROUND_ROWS,),
+)
+BIASED_INT8_PRODUCT = Operator(
+    "BiasedInt8Product",
+    ("x", "weight", "weight_scale", "bias"),
+    ("out",),
+    lambda _: int8_product(DOMAIN, ROUND_ROWS.name, biased=True),
+    calls=(ROUND_ROWS,),
+)
+ADD_AND_NORM = Operator(
+    "AddAndNorm",
+    ("x", "skip", "weight", "bias"),
+    ("normed", "total"),
+    lambda _: add_and_norm(),
+    ("epsilon",),
 )
 GATED_UNIT = Operator("GatedUnit", ("x",), ("out",), lambda _: gated_unit())
 SAMPLE = Operator(
@@ -109,8 +128,11 @@ OPERATORS = {
         PREFIX_ATTENTION,
         PREFIX_ATTENTION_8,
         PRODUCT,
+        BIASED_PRODUCT,
         ROUND_ROWS,
         INT8_PRODUCT,
+        BIASED_INT8_PRODUCT,
+        ADD_AND_NORM,
         GATED_UNIT,
         SAMPLE,
     )

@@ -5,18 +5,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import ops
 
-from export.functions import GATED_UNIT
+from export.functions import ADD_AND_NORM, GATED_UNIT
 from export.model.decoder import TokenEmbedding
 from export.model.layers import RMS_EPS, FeedForward
 
 
-def add_and_norm(
-    x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def add_and_norm(x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """RMSNorm(x + skip + bias) and x + skip + bias, in one kernel."""
+    if x.dtype == torch.float32:
+        given = [x, skip, weight, bias]
+        normed, total = ops.symbolic_multi_out(
+            ADD_AND_NORM.qualified,
+            given,
+            {"epsilon": RMS_EPS},
+            dtypes=[x.dtype] * 2,
+            shapes=[x.shape] * 2,
+            version=1,
+        )
+        return normed, total
     normed, _, _, total = ops.symbolic_multi_out(
         "com.microsoft::SkipSimplifiedLayerNormalization",
-        [x, skip, weight] if bias is None else [x, skip, weight, bias],
+        [x, skip, weight, bias],
         {"epsilon": RMS_EPS},
         dtypes=[x.dtype, torch.float32, torch.float32, x.dtype],
         shapes=[x.shape, [*x.shape[:-1], 1], [*x.shape[:-1], 1], x.shape],

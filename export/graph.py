@@ -67,6 +67,8 @@ def layout_of(precision: str) -> Layout:
 class CachedBlock(nn.Module):
     """One transformer block; ends with the norm that comes next, fused with its last addition."""
 
+    ffn_bias: Tensor  # zeros
+
     def __init__(
         self,
         source: TransformerBlock,
@@ -80,12 +82,13 @@ class CachedBlock(nn.Module):
         self.norm2, self.next_norm = source.norm2, next_norm
         self.self_attn = CachedAttention(source.self_attn, max_context, updates, pad_weights, scales)
         self.ffn = FusedFeedForward(source.ffn)
+        self.register_buffer("ffn_bias", torch.zeros_like(source.norm2.weight))
 
     def forward(self, normed: Tensor, x: Tensor, cache: Cache, gate: Tensor | None) -> tuple[Tensor, Tensor]:
         """Take norm1(x) and x, both (B, S, d); return next_norm(y) and y of this block's output y."""
         attended = self.self_attn(normed, cache, gate)
         normed, x = add_and_norm(x, attended, self.norm2.weight, self.self_attn.out_bias)
-        return add_and_norm(x, self.ffn(normed), self.next_norm.weight)
+        return add_and_norm(x, self.ffn(normed), self.next_norm.weight, self.ffn_bias)
 
 
 class DecoderGraph(nn.Module):

@@ -15,13 +15,9 @@ struct Attributes {
 };
 
 Attributes attributes_of(const KernelInfo* info) {
-  Attributes attributes;
   const int64_t heads = attribute_int(info, "heads");
-  check(call<Status*(const KernelInfo*, const char*, float*)>(ATTRIBUTE_FLOAT, info,
-                                                              static_cast<const char*>("scale"), &attributes.scale));
   require(heads > 0, "there must be at least one head");
-  attributes.heads = static_cast<int>(heads);
-  return attributes;
+  return {static_cast<int>(heads), attribute_float(info, "scale")};
 }
 
 // The fastest on this processor.

@@ -36,7 +36,7 @@ void take_tile(const float* rows, int count, int inner, int8_t* to, float* scale
 
 template <bool two>
 void multiply_panel(const int8_t* tiles, const float* scales, int count, int blocks, const int8_t* panel,
-                    const float* weight_scales, int columns, int stride, float* out) {
+                    const float* weight_scales, const float* bias, int columns, int stride, float* out) {
   alignas(LINE_BYTES) int32_t sums[4 * TILE_BYTES / sizeof(int32_t)];
   const int8_t* second = tiles + static_cast<size_t>(blocks) * TILE_BYTES;
   clear_sums<two>();
@@ -60,12 +60,12 @@ void multiply_panel(const int8_t* tiles, const float* scales, int count, int blo
     const __m512 of_weights = _mm512_maskz_loadu_ps(there, weight_scales + column);
     const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(from)), of_weights);
     _mm512_mask_storeu_ps(out + static_cast<size_t>(row) * stride + column, there,
-                          _mm512_mul_ps(product, _mm512_set1_ps(scales[row])));
+                          with_bias(_mm512_mul_ps(product, _mm512_set1_ps(scales[row])), bias, column, there));
   });
 }
 
 void multiply(const int8_t* tiles, const float* scales, int count, int inner, const int8_t* packed,
-              const float* weight_scales, int first_panel, int panels, int columns, float* out) {
+              const float* weight_scales, const float* bias, int first_panel, int panels, int columns, float* out) {
   const int blocks = blocks_of(inner);
   const TilesInUse tiles_in_use;
   for (int row = 0; row < count; row += STEP) {
@@ -75,13 +75,14 @@ void multiply(const int8_t* tiles, const float* scales, int count, int inner, co
     for (int panel = first_panel; panel < first_panel + panels; panel++) {
       const int8_t* weights = packed + static_cast<size_t>(panel) * blocks * BLOCK;
       const int column = panel * PANEL;
+      const float* of_panel = bias_from(bias, column);
       float* to = out + static_cast<size_t>(row) * columns + column;
       if (rows > TILE_ROWS)
-        multiply_panel<true>(of_rows, scales + row, rows, blocks, weights, weight_scales + column, columns - column,
-                             columns, to);
+        multiply_panel<true>(of_rows, scales + row, rows, blocks, weights, weight_scales + column, of_panel,
+                             columns - column, columns, to);
       else
-        multiply_panel<false>(of_rows, scales + row, rows, blocks, weights, weight_scales + column, columns - column,
-                              columns, to);
+        multiply_panel<false>(of_rows, scales + row, rows, blocks, weights, weight_scales + column, of_panel,
+                              columns - column, columns, to);
     }
   }
 }

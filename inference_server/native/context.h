@@ -108,6 +108,12 @@ int64_t attribute_int(const KernelInfo* info, const char* name) {
   return value;
 }
 
+float attribute_float(const KernelInfo* info, const char* name) {
+  float value;
+  check(call<Status*(const KernelInfo*, const char*, float*)>(ATTRIBUTE_FLOAT, info, name, &value));
+  return value;
+}
+
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.data); }
 
 }  // namespace

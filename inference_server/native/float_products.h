@@ -94,17 +94,18 @@ INLINE void add_block(const uint16_t* first, const uint16_t* second, const uint1
   between(Number<5>{});
 }
 
-INLINE void write(const float* sums, int count, int columns, int stride, float* out) {
+INLINE void write(const float* sums, const float* bias, int count, int columns, int stride, float* out) {
   each_row(sums, count, columns, [&](int row, int column, __mmask16 there, const float* from) {
-    _mm512_mask_storeu_ps(out + static_cast<size_t>(row) * stride + column, there, _mm512_load_ps(from));
+    _mm512_mask_storeu_ps(out + static_cast<size_t>(row) * stride + column, there,
+                          with_bias(_mm512_load_ps(from), bias, column, there));
   });
 }
 
 // Up to 32 rows with a panel. The next block's weights are cut while a block is multiplied: where rows are few the
 // time is that of reading the weights.
 template <bool two>
-void multiply_panel(const uint16_t* tiles, int count, int blocks, const float* panel, int columns, int stride,
-                    float* out) {
+void multiply_panel(const uint16_t* tiles, int count, int blocks, const float* panel, const float* bias, int columns,
+                    int stride, float* out) {
   alignas(LINE_BYTES) uint16_t parts[2][SPLIT];
   alignas(LINE_BYTES) float sums[SUMS];
   const uint16_t* second = tiles + static_cast<size_t>(blocks) * PARTS * TILE;
@@ -120,7 +121,7 @@ void multiply_panel(const uint16_t* tiles, int count, int blocks, const float* p
     });
   }
   store_sums<two>(sums);
-  write(sums, count, columns, stride, out);
+  write(sums, bias, count, columns, stride, out);
 }
 
 // Add some blocks of up to 32 rows with panels, whose weights are cut already, to sums that are put aside. The rows
@@ -154,26 +155,27 @@ void add_strips(const uint16_t* tiles, int all_blocks, int begin, int end, const
 }
 
 // Few rows: each panel is read from memory once, and cut anew for each 32 rows.
-void multiply_few(const uint16_t* tiles, int count, int blocks, const float* packed, int panels, int columns, int stride,
-                  float* out) {
+void multiply_few(const uint16_t* tiles, int count, int blocks, const float* packed, const float* bias, int panels,
+                  int columns, int stride, float* out) {
   for (int panel = 0; panel < panels; panel++)
     for (int row = 0; row < count; row += STEP) {
       const int rows = std::min(STEP, count - row);
       const uint16_t* of_rows = tiles + static_cast<size_t>(row / TILE_ROWS) * blocks * PARTS * TILE;
       const float* weights = packed + static_cast<size_t>(panel) * blocks * BLOCK;
+      const float* of_panel = bias_from(bias, panel * PANEL);
       float* to = out + static_cast<size_t>(row) * stride + panel * PANEL;
       if (panel == 0 || count > STEP) shape_tiles(rows);
       if (rows > TILE_ROWS)
-        multiply_panel<true>(of_rows, rows, blocks, weights, columns - panel * PANEL, stride, to);
+        multiply_panel<true>(of_rows, rows, blocks, weights, of_panel, columns - panel * PANEL, stride, to);
       else
-        multiply_panel<false>(of_rows, rows, blocks, weights, columns - panel * PANEL, stride, to);
+        multiply_panel<false>(of_rows, rows, blocks, weights, of_panel, columns - panel * PANEL, stride, to);
     }
 }
 
 // Many rows: the weights of all panels are cut once, some blocks at a time, so that their parts stay in the second
 // cache while all rows pass.
-void multiply_many(const uint16_t* tiles, int count, int blocks, const float* packed, int panels, int columns,
-                   int stride, float* out) {
+void multiply_many(const uint16_t* tiles, int count, int blocks, const float* packed, const float* bias, int panels,
+                   int columns, int stride, float* out) {
   constexpr int KEPT = 32;
   const int pairs = (count + STEP - 1) / STEP, most = std::min(KEPT, blocks);
   const size_t sums_size = static_cast<size_t>(panels) * SUMS;
@@ -197,22 +199,25 @@ void multiply_many(const uint16_t* tiles, int count, int blocks, const float* pa
   }
   for (int pair = 0; pair < pairs; pair++)
     for (int panel = 0; panel < panels; panel++)
-      write(aside + pair * sums_size + static_cast<size_t>(panel) * SUMS, std::min(STEP, count - pair * STEP),
+      write(aside + pair * sums_size + static_cast<size_t>(panel) * SUMS,
+            bias_from(bias, panel * PANEL), std::min(STEP, count - pair * STEP),
             columns - panel * PANEL, stride, out + static_cast<size_t>(pair) * STEP * stride + panel * PANEL);
 }
 
-void multiply(const uint16_t* tiles, int count, int inner, const float* packed, int first_panel, int panels,
-              int columns, float* out) {
+void multiply(const uint16_t* tiles, int count, int inner, const float* packed, const float* bias, int first_panel,
+              int panels, int columns, float* out) {
   const int blocks = blocks_of(inner);
   const TilesInUse tiles_in_use;
   const auto form = count <= FEW_ROWS ? multiply_few : multiply_many;
-  form(tiles, count, blocks, packed + static_cast<size_t>(first_panel) * blocks * BLOCK, panels,
-       columns - first_panel * PANEL, columns, out + first_panel * PANEL);
+  form(tiles, count, blocks, packed + static_cast<size_t>(first_panel) * blocks * BLOCK,
+       bias_from(bias, first_panel * PANEL), panels, columns - first_panel * PANEL, columns,
+       out + first_panel * PANEL);
 }
 
 // Some rows with a panel. The processor fetches weights by itself where nothing but their products is calculated.
 template <int count>
-void multiply_rows(const float* rows, int inner, const float* panel, int columns, int stride, float* out) {
+void multiply_rows(const float* rows, int inner, const float* panel, const float* bias, int columns, int stride,
+                   float* out) {
   __m512 sums[count][2];
   for (int row = 0; row < count; row++) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
   for (int begin = 0; begin < inner; begin += INNER, panel += BLOCK) {
@@ -229,24 +234,27 @@ void multiply_rows(const float* rows, int inner, const float* panel, int columns
     }
   }
   for (int row = 0; row < count; row++)
-    for (int half = 0; half < 2; half++)
-      _mm512_mask_storeu_ps(out + static_cast<size_t>(row) * stride + half * LANES, first_lanes(columns - half * LANES),
-                            sums[row][half]);
+    for (int half = 0; half < 2; half++) {
+      const __mmask16 there = first_lanes(columns - half * LANES);
+      _mm512_mask_storeu_ps(out + static_cast<size_t>(row) * stride + half * LANES, there,
+                            with_bias(sums[row][half], bias, half * LANES, there));
+    }
 }
 
-void multiply_whole(const float* rows, int count, int inner, const float* packed, int first_panel, int panels,
-                    int columns, float* out) {
+void multiply_whole(const float* rows, int count, int inner, const float* packed, const float* bias, int first_panel,
+                    int panels, int columns, float* out) {
   constexpr int MOST = 12;  // whose sums have a register each
-  using Form = void (*)(const float*, int, const float*, int, int, float*);
+  using Form = void (*)(const float*, int, const float*, const float*, int, int, float*);
   static constexpr Form forms[] = {multiply_rows<1>, multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
                                    multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
                                    multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<MOST>};
   for (int panel = first_panel; panel < first_panel + panels; panel++) {
     const float* weights = packed + static_cast<size_t>(panel) * blocks_of(inner) * BLOCK;
     const int column = panel * PANEL;
+    const float* of_panel = bias_from(bias, column);
     for (int row = 0; row < count; row += MOST)
-      forms[std::min(MOST, count - row) - 1](rows + static_cast<size_t>(row) * inner, inner, weights, columns - column,
-                                             columns, out + static_cast<size_t>(row) * columns + column);
+      forms[std::min(MOST, count - row) - 1](rows + static_cast<size_t>(row) * inner, inner, weights, of_panel,
+                                             columns - column, columns, out + static_cast<size_t>(row) * columns + column);
   }
 }
 

@@ -26,6 +26,7 @@ namespace avx512 {
 #include "attention.h"
 #include "heads.h"
 #include "activation.h"
+#include "norm.h"
 #include "sampling.h"
 #include "table.h"
 }  // namespace avx512
@@ -39,6 +40,7 @@ namespace avx2 {
 #include "attention.h"
 #include "heads.h"
 #include "activation.h"
+#include "norm.h"
 #include "sampling.h"
 #include "table.h"
 }  // namespace avx2
@@ -50,6 +52,7 @@ namespace portable {
 #include "attention.h"
 #include "heads.h"
 #include "activation.h"
+#include "norm.h"
 #include "sampling.h"
 #include "table.h"
 }  // namespace portable

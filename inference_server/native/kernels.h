@@ -55,6 +55,9 @@ struct Kernels {
   void (*behind_prefix)(Attend, const AttentionShape&, const SharedKeys& prefix, const RowsOfAHead&, int head);
   // Round rows (count, width) to 8 bits around 128, each with a scale of its own.
   void (*round_rows)(const float* from, int count, int width, uint8_t* to, float* scales);
+  // x + skip + bias (width,) to `total`; normalised by its root mean square and times a weight to `normed`.
+  void (*add_and_norm)(const float* x, const float* skip, const float* weight, const float* bias, int width, float epsilon,
+                       float* normed, float* total);
   // The silu of the first half of a row (2 * width), times its second half: (width,).
   void (*gated_unit)(const float* row, int width, float* out);
   // Draw a token of `count` logits.

@@ -29,12 +29,12 @@ struct MatrixUnit {
     void (*pack)(const float* weight, int inner, int columns, float* to);
     // Up to 16 rows (count, inner) to a tile (inner filled up, parts, TILE_ROWS).
     void (*take_tile)(const float* rows, int count, int inner, uint16_t* to);
-    // All rows, as tiles, with some of the panels: out (count, columns).
-    void (*multiply)(const uint16_t* tiles, int count, int inner, const float* packed, int first_panel, int panels,
-                     int columns, float* out);
+    // All rows, as tiles, with some of the panels, and a bias (columns,) or null: out (count, columns).
+    void (*multiply)(const uint16_t* tiles, int count, int inner, const float* packed, const float* bias,
+                     int first_panel, int panels, int columns, float* out);
     // The same of rows (count, inner) as they are, in float32 and without the matrix unit: the fastest of a single row.
-    void (*multiply_whole)(const float* rows, int count, int inner, const float* packed, int first_panel, int panels,
-                           int columns, float* out);
+    void (*multiply_whole)(const float* rows, int count, int inner, const float* packed, const float* bias,
+                           int first_panel, int panels, int columns, float* out);
   } floats;
   // Rows rounded to 8 bits with a scale of each, and weights of 8 bits with a scale of each column.
   struct Bytes {
@@ -42,7 +42,8 @@ struct MatrixUnit {
     void (*pack)(const int8_t* weight, int inner, int columns, int8_t* to);
     void (*take_tile)(const float* rows, int count, int inner, int8_t* to, float* scales);
     void (*multiply)(const int8_t* tiles, const float* scales, int count, int inner, const int8_t* packed,
-                     const float* weight_scales, int first_panel, int panels, int columns, float* out);
+                     const float* weight_scales, const float* bias, int first_panel, int panels, int columns,
+                     float* out);
   } bytes;
   Attend attend;
 };

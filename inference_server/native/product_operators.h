@@ -79,11 +79,23 @@ struct Weight {
 
 int filled(int inner, int multiple) { return (inner + multiple - 1) / multiple * multiple; }
 
-// x W in float32. With `whole_steps` the rows of a step, (B, 1, K), are multiplied without the matrix unit.
+// The bias of a product (N,), or null.
+template <bool biased>
+const float* bias_of(const Context& context, size_t input, int columns) {
+  if (!biased) return nullptr;
+  const Tensor bias = context.input(input);
+  require(bias.shape.size() == 1 && bias.shape[0] == columns, "the bias of a product (…, N) must be (N,)");
+  return floats(bias);
+}
+
+// x W in float32, and a bias if it has one. With `whole_steps` the rows of a step, (B, 1, K), are multiplied without the
+// matrix unit.
+template <bool biased>
 struct Product {
-  static constexpr const char* NAME = "Product";
-  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT};
+  static constexpr const char* NAME = biased ? "BiasedProduct" : "Product";
+  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT, FLOAT};
   static constexpr ElementType OUTPUTS[] = {FLOAT};
+  static constexpr size_t INPUT_COUNT = biased ? 3 : 2;
   Weight weight;
   bool whole_steps;
 
@@ -96,13 +108,14 @@ struct Product {
   void compute(const Context& context) const {
     const Tensor x = context.input(0);
     const Rows rows(x, weight.inner, weight.columns);
+    const float* bias = bias_of<biased>(context, 2, weight.columns);
     auto* out = static_cast<float*>(context.output(0, rows.out_shape));
     const int panels = panels_of(weight.columns);
     const int few = panels_of_few_rows(rows.inner * PANEL * static_cast<int>(sizeof(float)));
     const float* packed = weight.packed->as<float>();
     if (whole_steps && x.shape.size() == 3 && x.shape[1] == 1) {
       each_group(context, panels, few, [&](int first, int count) {
-        unit().multiply_whole(floats(x), rows.count, rows.inner, packed, first, count, weight.columns, out);
+        unit().multiply_whole(floats(x), rows.count, rows.inner, packed, bias, first, count, weight.columns, out);
       });
       return;
     }
@@ -115,16 +128,19 @@ struct Product {
                        rows.inner, tiles + tile * tile_size);
     });
     each_group(context, panels, rows.count <= FEW_ROWS ? few : TOGETHER, [&](int first, int count) {
-      unit().multiply(tiles, rows.count, rows.inner, packed, first, count, weight.columns, out);
+      unit().multiply(tiles, rows.count, rows.inner, packed, bias, first, count, weight.columns, out);
     });
   }
 };
 
-// x W of rows that are rounded to 8 bits and a weight of 8 bits: the numbers of the operator's function.
+// x W of rows that are rounded to 8 bits and a weight of 8 bits, and a bias if it has one: the numbers of the operator's
+// function.
+template <bool biased>
 struct Int8Product {
-  static constexpr const char* NAME = "Int8Product";
-  static constexpr ElementType INPUTS[] = {FLOAT, INT8, FLOAT};
+  static constexpr const char* NAME = biased ? "BiasedInt8Product" : "Int8Product";
+  static constexpr ElementType INPUTS[] = {FLOAT, INT8, FLOAT, FLOAT};
   static constexpr ElementType OUTPUTS[] = {FLOAT};
+  static constexpr size_t INPUT_COUNT = biased ? 4 : 3;
   Weight weight;
 
   explicit Int8Product(const KernelInfo* info)
@@ -137,6 +153,7 @@ struct Int8Product {
     const Rows rows(x, weight.inner, weight.columns);
     require(weight_scales.shape.size() == 1 && weight_scales.shape[0] == weight.columns,
             "the scales of a weight (K, N) must be (N,)");
+    const float* bias = bias_of<biased>(context, 3, weight.columns);
     auto* out = static_cast<float*>(context.output(0, rows.out_shape));
     const size_t tile_size = static_cast<size_t>(filled(rows.inner, unit().inner_multiple)) * TILE_ROWS;
     auto* tiles = tile_memory.numbers.of<int8_t>(tiles_of(rows.count) * tile_size);
@@ -149,8 +166,8 @@ struct Int8Product {
     const int panels = panels_of(weight.columns);
     const int together = rows.count <= FEW_ROWS ? panels_of_few_rows(rows.inner * PANEL) : TOGETHER;
     each_group(context, panels, together, [&](int first, int count) {
-      unit().multiply(tiles, scales, rows.count, rows.inner, weight.packed->as<int8_t>(), floats(weight_scales), first,
-                      count, weight.columns, out);
+      unit().multiply(tiles, scales, rows.count, rows.inner, weight.packed->as<int8_t>(), floats(weight_scales), bias,
+                      first, count, weight.columns, out);
     });
   }
 };

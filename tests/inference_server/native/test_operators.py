@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from export.function_bodies import Sizes
 from export.functions import (
+    ADD_AND_NORM,
     DOMAIN,
     GATED_UNIT,
     HISTORY_ATTENTION,
@@ -342,6 +343,39 @@ def test_a_gated_unit_keeps_what_is_no_number(place: int) -> None:
     x[0, 1, place] = np.nan
     (out,) = run(GATED_UNIT, {"x": x}, native=True)
     assert np.isnan(out[0, :, place % 33]).tolist() == [False, True, False]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    width=st.sampled_from([1, 15, 16, 33, 832]),
+    size=st.sampled_from([0.0, 1e-10, 1.0, 1e6]),
+    seed=st.integers(0, 1000),
+)
+def test_an_addition_is_normalised(rows: int, width: int, size: float, seed: int) -> None:
+    shape = 2, rows, width
+    arrays = {name: normal(seed + i, *shape) * np.float32(size) for i, name in enumerate(("x", "skip"))}
+    arrays |= {name: normal(seed + i, width) for i, name in enumerate(("weight", "bias"))}
+    own, function = both(ADD_AND_NORM, arrays, epsilon=1e-5)
+    np.testing.assert_array_equal(own[1], arrays["x"] + arrays["skip"] + arrays["bias"])
+    exact = own[1].astype(float)
+    exact *= arrays["weight"] / np.sqrt((exact**2).mean(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(own[0], exact, rtol=2e-6, atol=1e-30)
+    np.testing.assert_allclose(own[0], function[0], rtol=1e-5, atol=1e-30)
+    np.testing.assert_array_equal(own[1], function[1])
+    alone = {name: array[:1, -1:] if array.ndim == 3 else array for name, array in arrays.items()}
+    (normed, _) = run(ADD_AND_NORM, alone, native=True, epsilon=1e-5)
+    np.testing.assert_array_equal(normed[0, 0], own[0][0, -1])
+
+
+@pytest.mark.parametrize("place", [0, 15, 32])
+def test_a_norm_keeps_what_is_no_number_in_its_row(place: int) -> None:
+    arrays = {name: normal(i, 1, 3, 33) for i, name in enumerate(("x", "skip"))}
+    arrays |= {name: normal(i, 33) for i, name in enumerate(("weight", "bias"))}
+    arrays["x"][0, 1, place] = np.nan
+    (normed, total) = run(ADD_AND_NORM, arrays, native=True, epsilon=1e-5)
+    assert np.isnan(normed[0]).all(axis=1).tolist() == [False, True, False]
+    assert np.argwhere(np.isnan(total)).tolist() == [[0, 1, place]]
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,6 +1,6 @@
 """Products with constant weights, which the library runs where the processor has a matrix unit."""
 
-from functools import cache
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from export.function_bodies import Sizes
-from export.functions import DOMAIN, INT8_PRODUCT, PRODUCT, Operator, add_functions
+from export.functions import (
+    BIASED_INT8_PRODUCT,
+    BIASED_PRODUCT,
+    DOMAIN,
+    INT8_PRODUCT,
+    PRODUCT,
+    Operator,
+    add_functions,
+)
 from inference_server.engine import native_operators
 
 pytestmark = pytest.mark.skipif(native_operators.library() is None, reason="there is no compiled library")
@@ -48,12 +56,12 @@ def normal(seed: int, *shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@cache
+@functools.cache
 def float_session(inner: int, columns: int, whole_steps: bool = False) -> ort.InferenceSession:
     return session(PRODUCT, {"weight": weight_of(inner, columns)}, native=True, whole_steps=int(whole_steps))
 
 
-@cache
+@functools.cache
 def int8_session(inner: int, columns: int, native: bool) -> ort.InferenceSession:
     weight = np.random.default_rng(0).integers(-127, 128, (inner, columns)).astype(np.int8)
     return session(
@@ -121,6 +129,28 @@ def test_a_product_of_8_bit_numbers_is_its_functions_to_the_bit(inner: int, colu
     own, function = (product(int8_session(inner, columns, native), x) for native in (True, False))
     np.testing.assert_array_equal(own, function)
     assert (own[0, rows // 2] == 0).all()
+
+
+@functools.cache
+def biased_session(inner: int, columns: int, eight_bits: bool, whole_steps: bool) -> ort.InferenceSession:
+    bias = {"bias": normal(7, columns)}
+    if eight_bits:
+        weight = np.random.default_rng(0).integers(-127, 128, (inner, columns)).astype(np.int8)
+        constants = {"weight": weight, "weight_scale": np.abs(normal(2, columns))}
+        return session(BIASED_INT8_PRODUCT, constants | bias, native=True)
+    weights = {"weight": weight_of(inner, columns)} | bias
+    return session(BIASED_PRODUCT, weights, native=True, whole_steps=int(whole_steps))
+
+
+@pytest.mark.parametrize("kind", ["float", "float-whole", "int8"])
+@pytest.mark.parametrize("rows", [1, 3, 20, 40, 145])
+@pytest.mark.parametrize(("inner", "columns"), SHAPES)
+def test_a_bias_is_added_to_the_product(inner: int, columns: int, rows: int, kind: str) -> None:
+    x = normal(rows, rows, 1, inner)
+    eight_bits, whole = kind == "int8", kind == "float-whole"
+    unbiased = int8_session(inner, columns, True) if eight_bits else float_session(inner, columns, whole)
+    out = product(biased_session(inner, columns, eight_bits, whole), x)
+    np.testing.assert_array_equal(out, product(unbiased, x) + normal(7, columns))
 
 
 @pytest.mark.parametrize("eight_bits", [False, True])
