@@ -55,7 +55,7 @@ COMMANDS: Final = {
     "restore": Command("sql.restore", "flows", "Restore a backup into an empty database."),
     "demo": Command("flows.demo", "all", "Run everything once on a generated market or a folder of files."),
     "plot": Command("flows.events.__main__", "flows", "Draw the event array of a symbol."),
-    "generate": Command("flows.market", "flows", "Write the files of a generated market."),
+    "generate": Command("flows.generate", "flows", "Write the files of a generated market."),
     "mend-calendar": Command(
         "flows.mend_calendar", "flows", "Correct calendar rows that claim midnight and only know a date."
     ),

@@ -22,12 +22,12 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from export.functions import INT8_PRODUCT, PRODUCT
+from export.products import BIASED
 
 # Tensors of at least so many bytes are stored once for all branches.
 SHARED_BYTES = 16 << 10
 ALIGNMENT = 4096  # of weights in the data file, so that they can be mapped
-PRODUCTS = ("MatMul", "Gemm", PRODUCT.name, INT8_PRODUCT.name)  # their weights are packed
+PRODUCTS = ("MatMul", "Gemm", *BIASED, *BIASED.values())  # their weights are packed
 
 Content = tuple[int, tuple[int, ...], bytes]
 StoredWeights = Mapping[Content, TensorProto]

@@ -29,10 +29,8 @@ WEIGHT_OPERATORS: Final = frozenset(
         "MatMulNBits",
         "QGemm",
         "QLinearMatMul",
-        functions.INT8_PRODUCT.name,
-        functions.PRODUCT.name,
     }
-)
+) | {name for name in functions.OPERATORS if "Product" in name}
 OWN_ATTENTION: Final = frozenset(name for name in functions.OPERATORS if "Attention" in name)
 # They take a few rows of their matrices; a product takes all of them.
 _LOOKUPS: Final = frozenset({"Gather", "GroupQueryAttention", "RotaryEmbedding"}) | OWN_ATTENTION

@@ -1,7 +1,7 @@
 """Generates a market of 25 symbols with candles and releases, for demos and benchmarks without real data.
 
 Prices are random walks with the features of real ones: sessions, volatility clusters, busy hours, a common
-factor, and wider hours at dollar releases. ``python -m flows.market`` writes such a market to files.
+factor, and wider hours at dollar releases. ``python -m flows.generate`` writes such a market to files.
 """
 
 from collections.abc import Mapping

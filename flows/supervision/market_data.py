@@ -9,8 +9,8 @@ import psycopg
 
 from flows.files.frames import TableError
 from flows.files.market_folder import FILES_SHOWN, unchecked_frames
+from flows.generate import continue_market, holds_candles, holds_generated_market, store_market
 from flows.loading.market import load_market
-from flows.market import continue_market, holds_candles, holds_generated_market, store_market
 from flows.supervision.errors import UpError
 from flows.supervision.settings import UpSettings
 

@@ -76,7 +76,7 @@ def programs(settings: UpSettings, *, generated: bool) -> list[Program]:
         # An empty DATABASE_URL counts as absent; the others have the URL of this database in it.
         found.insert(0, Program(DATABASE, (python, "-m", "sql", "run"), 70, environment={"DATABASE_URL": ""}))
     if generated:
-        found.append(Program(MARKET, (python, "-m", "flows.market", "--follow"), 5))
+        found.append(Program(MARKET, (python, "-m", "flows.generate", "--follow"), 5))
     return found
 
 

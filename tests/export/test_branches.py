@@ -99,7 +99,7 @@ def test_each_large_weight_is_stored_once(adapter_bundle: Path) -> None:
                 places.add((int(place["offset"]), int(place["length"])))
             elif len(tensor.raw_data) >= SHARED_BYTES:
                 inline.append((tuple(tensor.dims), tensor.raw_data))
-    assert len(places) > 10
+    assert len(places) > 5
     assert sum(length for _, length in places) > 0.8 * (folder / BRANCHES_DATA_FILE).stat().st_size
     assert len(set(inline)) == len(inline)
     # A product finds its weights in its own branch or not at all packed (ONNX Runtime looks one level up).

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from export.accuracy.errors import AccuracyError
 from export.accuracy.measure import Effort, measure
 from export.accuracy.windows import Shape
-from export.functions import PRODUCT
+from export.functions import BIASED_PRODUCT
 from inference_server.engine.bundle import (
     BRANCHES_FILE,
     DECODER_FILE,
@@ -33,7 +33,7 @@ def with_heads_times(bundle: Path, out: Path, factor: float) -> Path:
         model = onnx.load(out / name)
         for graph in graphs_of(model.graph):
             outputs = [v.name for v in graph.output if v.name.endswith(("s1_logits", "s2_logits"))]
-            heads = [_weight_before(graph, output) for output in outputs]
+            heads = {name for output in outputs for name in _constants_before(graph, output)}
             for tensor in graph.initializer:
                 if tensor.name in heads:
                     values = numpy_helper.to_array(tensor) * np.float32(factor)
@@ -45,15 +45,15 @@ def with_heads_times(bundle: Path, out: Path, factor: float) -> Path:
     return out
 
 
-def _weight_before(graph: onnx.GraphProto, value: str) -> str | None:
-    """Return the weight of the product that a value is made of; None where it comes from a branch."""
+def _constants_before(graph: onnx.GraphProto, value: str) -> list[str]:
+    """Return the weight and the bias of the product that a value is made of; none of a branch's output."""
     producers = {output: node for node in graph.node for output in node.output}
     node = producers[value]
-    while node.op_type != PRODUCT.name:
+    while node.op_type != BIASED_PRODUCT.name:
         if node.op_type in {"If", "Constant"}:
-            return None
+            return []
         node = producers[node.input[0]]
-    return str(node.input[1])
+    return list(node.input[1:])
 
 
 def test_a_bundle_loses_nothing_against_itself(tiny_base_bundle: Path) -> None:

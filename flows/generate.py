@@ -30,7 +30,7 @@ _PAUSE_S: Final = 60.0
 """Seconds between two looks at the clock."""
 
 
-def main(arguments: list[str] | None = None, prog: str = "python -m flows.market") -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m flows.generate") -> int:
     """Write a generated market to a folder, or continue the database's until SIGTERM."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)

@@ -11,7 +11,7 @@ import polars as pl
 import psycopg
 import pytest
 
-from flows import market as generated
+from flows import generate as generated
 from flows.generated.market import END, generate_market
 from flows.loading.calendar import load_calendar
 from flows.loading.candles import load_candles
@@ -130,7 +130,7 @@ def test_following_without_a_database_is_one_line(
 def test_following_adds_candles_until_sigterm(database: psycopg.Connection[Any]) -> None:
     generated.store_market(database, datetime.now(UTC) - timedelta(hours=3))
     before = newest(database, "ohlcv_1h")
-    command = [sys.executable, "-m", "flows.market", "--follow"]
+    command = [sys.executable, "-m", "flows.generate", "--follow"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "GENERATED candles" in process.stdout.readline()
