@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.caches import AttentionKind, Cache, HistoryCache, Scales
+from export.caches import AttentionKind, Cache, Scales
 from export.fused import add_and_norm, take_last
 from export.model.adapter import LowRank
 from export.model.decoder import DEPENDENCY_HEADS, KronosDecoder
@@ -76,7 +76,6 @@ class CachedAttention(nn.Module):
             out = self._padded(out.T, padding).T
             if low_rank is not None:
                 low_rank = low_rank[0], self._padded(low_rank[1], padding)
-        self.caches_padded = padding > 0 and not pad_weights  # and not the activations
         self.qkv = nn.Linear(width, len(weight))
         self.qkv.weight, self.qkv.bias = nn.Parameter(weight), nn.Parameter(bias)
         self.out_proj = nn.Linear(out.shape[1], width, bias=False)
@@ -101,11 +100,8 @@ class CachedAttention(nn.Module):
         packed = self.qkv(x)
         if self.adapted and gate is not None:
             packed = packed + gate * F.linear(F.linear(x, self.lora_a), self.lora_b)
-        rotary = self.cos, self.sin
-        if self.caches_padded and isinstance(cache, HistoryCache):
-            rotary = self.cos[:, : self.head_dim // 2], self.sin[:, : self.head_dim // 2]
         scales = Scales(self.key_scale, self.value_scale) if self.rounded else None
-        kind = AttentionKind(self.n_heads, self.head_dim**-0.5, rotary, scales)
+        kind = AttentionKind(self.n_heads, self.head_dim**-0.5, (self.cos, self.sin), scales)
         projected: Tensor = self.out_proj(cache.attend([packed, None, None], packed.shape[-1] // 3, kind))
         return projected
 

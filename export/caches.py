@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.onnx import ops
 
 from export.functions import (
     HISTORY_ATTENTION,
+    HISTORY_ATTENTION_8,
     PREFIX_ATTENTION,
     PREFIX_ATTENTION_8,
     STEP_ATTENTION,
@@ -73,40 +73,36 @@ class StepCache:
 class HistoryCache:
     """Attention of a history's S tokens over themselves; its keys and values are the present caches.
 
-    `mask` (S, S) is 0 where a token may attend, and the lowest number of the type elsewhere. The products
-    are done block by block of the queries, over no more keys than a block may attend to, which is faster than
-    GroupQueryAttention: that one computes every score and hides half of them.
-
-    The caches have `padding` zero columns behind each rotary half of a head, which these products have not.
+    `mask` (S, S) is 0 where a token may attend, and the lowest number of the type elsewhere.
     """
 
     mask: Tensor
-    padding: int
     present: list[Tensor]
 
     def attend(self, qkv: list[Tensor | None], size: int, kind: AttentionKind) -> Tensor:
         """Attend for the next layer; (1, S, size)."""
         packed = qkv[0]
         assert packed is not None
-        start = torch.zeros(1, dtype=torch.int64)
-        query, key, value = rotated(packed, kind, start)
-        self.keep(key, value, kind, self.padding)
-        return ops.symbolic(
-            HISTORY_ATTENTION.qualified,
-            [query, key, value, self.mask],
+        assert kind.rotary is not None
+        operator, inputs = HISTORY_ATTENTION, [packed, *kind.rotary, self.mask]
+        if kind.scales is not None:
+            operator, inputs = HISTORY_ATTENTION_8, [*inputs, kind.scales.key, kind.scales.value]
+        cache = [1, kind.heads, packed.shape[1], 2 * kind.rotary[0].shape[1]]
+        number = packed.dtype if kind.scales is None else torch.int8
+        out, *present = ops.symbolic_multi_out(
+            operator.qualified,
+            inputs,
             {"heads": kind.heads, "scale": kind.scale},
-            dtype=query.dtype,
-            shape=query.shape,
+            dtypes=[packed.dtype, number, number],
+            shapes=[[*packed.shape[:2], size], cache, cache],
             version=1,
         )
+        self.present += present
+        return out
 
-    def keep(self, key: Tensor, value: Tensor, kind: AttentionKind, padding: int = 0) -> None:
+    def keep(self, key: Tensor, value: Tensor, heads: int) -> None:
         """Add keys and values (1, S, size) of a layer to the present caches."""
-        key, value = _by_head(key, kind.heads), _by_head(value, kind.heads)
-        key, value = _padded(key, padding), _padded(value, padding)
-        if kind.scales is not None:
-            key, value = _rounded(key, kind.scales.key), _rounded(value, kind.scales.value)
-        self.present += [key, value]
+        self.present += [_by_head(key, heads), _by_head(value, heads)]
 
 
 @dataclass
@@ -220,45 +216,9 @@ def _group_query_attention(
     )
 
 
-def rotated(packed: Tensor, kind: AttentionKind, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Split packed (B, S, 3 · size) into query, key and value; rotate the first two by their positions."""
-    query, key, value = packed.chunk(3, dim=-1)
-    query, key = (
-        ops.symbolic(
-            "com.microsoft::RotaryEmbedding",
-            [x, position, *(kind.rotary or ())],
-            {"num_heads": kind.heads, "interleaved": 0},
-            dtype=x.dtype,
-            shape=x.shape,
-            version=1,
-        )
-        for x in (query, key)
-    )
-    return query, key, value
-
-
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """(B, S, heads · head_dim) to (B, heads, S, head_dim)."""
     return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
-
-
-def _padded(x: Tensor, padding: int) -> Tensor:
-    """Put zero columns behind each half of every head of x (1, heads, S, head_dim)."""
-    if not padding:
-        return x
-    halves = x.reshape(*x.shape[:3], 2, x.shape[3] // 2)
-    return F.pad(halves, (0, padding)).flatten(3)
-
-
-def _rounded(x: Tensor, scale: Tensor) -> Tensor:
-    """Round x (1, heads, S, head_dim) to 8-bit numbers, as GroupQueryAttention does with what it appends."""
-    steps = x * scale.reciprocal().reshape(1, x.shape[1], 1, x.shape[3])
-    return ops.symbolic(
-        "QuantizeLinear",
-        [steps, torch.tensor(1.0), torch.tensor(0, dtype=torch.int8)],
-        dtype=torch.int8,
-        shape=x.shape,
-    )
 
 
 def _reshaped(x: Tensor, shape: list[Any], histories: Tensor) -> Tensor:

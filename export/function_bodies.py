@@ -30,19 +30,28 @@ class Sizes:
 QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
 
 
-def history_attention(sizes: Sizes) -> list[NodeProto]:
-    """Return softmax(scale · q kᵀ + mask) v by head, all (1, S, heads · head_dim), mask (S, S).
+def history_attention(sizes: Sizes, *, eight_bits: bool) -> list[NodeProto]:
+    """Return causal attention of a history over itself, and its keys and values as caches.
 
     A block of queries gets the keys up to its own last one, which is faster than GroupQueryAttention: that
-    one computes every score and hides half of them. Blocks beyond S have no rows.
+    one computes every score and hides half of them. Blocks beyond S have no rows. The products are those of
+    unpadded heads and exact numbers; the caches have the padding, and 8-bit ones are rounded.
     """
     nodes = [
         *(_constant(name, values) for name, values in (("zero", [0]), ("by_token", [2]), ("both", [0, 1]))),
         *_head_count(),
         _constant("copied", [0, 0]),
         _constant("rest", [-1]),
+        _constant("half", [sizes.head_dim // 2]),
+        _constant("by_angle", [1]),
         _node("Concat", ["copied", "head_count", "rest"], "by_head_shape", axis=0),
         _constant("flat_shape", [0, 0, -1]),
+        _node("Split", ["packed"], ["query_0", "key_0", "value"], axis=-1, num_outputs=3),
+        *(_node("Slice", [name, "zero", "half", "by_angle"], f"{name}_unpadded") for name in ("cos", "sin")),
+        *(
+            _rotated(f"{name}_0", name, position="zero", tables=("cos_unpadded", "sin_unpadded"))
+            for name in ("query", "key")
+        ),
     ]
     for name, given in (("q", "query"), ("k", "key"), ("v", "value")):
         nodes += [
@@ -71,6 +80,37 @@ def history_attention(sizes: Sizes) -> list[NodeProto]:
         _node("Concat", [f"out_{block}" for block in blocks], "out_by_head", axis=2),
         _node("Transpose", ["out_by_head"], "out_split", perm=[0, 2, 1, 3]),
         _node("Reshape", ["out_split", "flat_shape"], "out"),
+        *_history_cache("k", "key", sizes, eight_bits=eight_bits),
+        *_history_cache("v", "value", sizes, eight_bits=eight_bits),
+    ]
+
+
+def _history_cache(given: str, name: str, sizes: Sizes, *, eight_bits: bool) -> list[NodeProto]:
+    """Make keys or values (1, heads, S, head_dim) a cache: padded, and rounded where it is 8-bit."""
+    half, padding = sizes.head_dim // 2, sizes.head_padding
+    exact = f"{name}_filled" if eight_bits else f"present_{name}"
+    if padding:
+        nodes = [
+            _constant(f"{name}_halves_shape", [0, 0, 0, 2, half]),
+            _constant(f"{name}_joined_shape", [0, 0, 0, -1]),
+            _constant(f"{name}_pads", [0] * 9 + [padding]),
+            _node("Reshape", [given, f"{name}_halves_shape"], f"{name}_halves"),
+            _node("Pad", [f"{name}_halves", f"{name}_pads"], f"{name}_padded_halves"),
+            _node("Reshape", [f"{name}_padded_halves", f"{name}_joined_shape"], exact),
+        ]
+    else:
+        nodes = [_node("Identity", [given], exact)]
+    if not eight_bits:
+        return nodes
+    return [
+        *nodes,
+        _constant(f"{name}_head_dim", [2 * (half + padding)]),
+        _node("Concat", ["head_count", "one_number", f"{name}_head_dim"], f"{name}_scale_shape", axis=0),
+        _node("Reshape", [f"{name}_scale", f"{name}_scale_shape"], f"{name}_steps"),
+        _node("Div", [exact, f"{name}_steps"], f"{name}_numbers"),
+        _number(f"{name}_one", 1.0),
+        _signed_byte(f"{name}_middle", 0),
+        _node("QuantizeLinear", [f"{name}_numbers", f"{name}_one", f"{name}_middle"], f"present_{name}"),
     ]
 
 
@@ -335,8 +375,10 @@ def _group_query_attention(
     return _with(node, num_heads="heads", kv_num_heads="heads", scale="scale")
 
 
-def _rotated(given: str, output: str) -> NodeProto:
-    inputs = [given, "position", "cos", "sin"]
+def _rotated(
+    given: str, output: str, position: str = "position", tables: tuple[str, str] = ("cos", "sin")
+) -> NodeProto:
+    inputs = [given, position, *tables]
     return _with(_node("RotaryEmbedding", inputs, output, "com.microsoft", interleaved=0), num_heads="heads")
 
 
@@ -377,6 +419,10 @@ def _constant(name: str, values: list[int]) -> NodeProto:
 
 def _number(name: str, value: float) -> NodeProto:
     return _node("Constant", [], name, value=numpy_helper.from_array(np.array(value, np.float32)))
+
+
+def _signed_byte(name: str, value: int) -> NodeProto:
+    return _node("Constant", [], name, value=numpy_helper.from_array(np.array(value, np.int8)))
 
 
 def _byte(name: str, value: int) -> NodeProto:

@@ -64,6 +64,7 @@ class Operator:
 
 
 _OF_HEADS = ("heads", "scale")
+_HISTORY = ("packed", "cos", "sin", "mask")
 _CACHES = ("past_key", "past_value", "seqlens_k", "total")
 _STEP = ("packed", *_CACHES, "cos", "sin")
 _PREFIX = (*_STEP, "prefix_key", "prefix_value", "position", "mask")
@@ -71,7 +72,14 @@ _ATTENDED = ("out", "present_key", "present_value")
 _SCALES = ("key_scale", "value_scale")
 
 HISTORY_ATTENTION = Operator(
-    "HistoryAttention", ("query", "key", "value", "mask"), ("out",), history_attention, _OF_HEADS
+    "HistoryAttention", _HISTORY, _ATTENDED, partial(history_attention, eight_bits=False), _OF_HEADS
+)
+HISTORY_ATTENTION_8 = Operator(
+    "HistoryAttention8",
+    (*_HISTORY, *_SCALES),
+    _ATTENDED,
+    partial(history_attention, eight_bits=True),
+    _OF_HEADS,
 )
 STEP_ATTENTION = Operator(
     "StepAttention", _STEP, _ATTENDED, partial(step_attention, eight_bits=False), _OF_HEADS
@@ -123,6 +131,7 @@ OPERATORS = {
     operator.name: operator
     for operator in (
         HISTORY_ATTENTION,
+        HISTORY_ATTENTION_8,
         STEP_ATTENTION,
         STEP_ATTENTION_8,
         PREFIX_ATTENTION,

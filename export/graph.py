@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import ops
 
-from export.attention import CachedAttention, CachedDependency, head_padding, padded_head_dim
+from export.attention import CachedAttention, CachedDependency, padded_head_dim
 from export.caches import Cache, HistoryCache, Scales, SharedPrefixCache, StepCache
 from export.functions import SAMPLE
 from export.fused import FusedFeedForward, PairEmbedding, add_and_norm, take_last
@@ -120,7 +120,6 @@ class DecoderGraph(nn.Module):
             )
             for i, (block, next_norm) in enumerate(zip(blocks, next_norms, strict=True))
         )
-        self.padding = 0 if layout.pad_weights else head_padding(decoder.config.head_dim)
         self.dep_layer = CachedDependency(decoder, updates.get("dep_layer.cross_attn", {}))
 
     def hidden(
@@ -241,10 +240,10 @@ class HistoryGraph(nn.Module):
         """Return the caches of S tokens, (1, heads, S, head_dim) each; see `DecoderGraph.forward`."""
         place = torch.arange(s1.shape[1])
         mask = torch.where(place[None] > place[:, None], LOWEST, 0.0)
-        cache = HistoryCache(mask, self.step.padding, [])
+        cache = HistoryCache(mask, [])
         hidden = self.step.hidden(s1, s2, position, conditioning, cache, adapter_gate)
         layer = self.step.dep_layer
-        cache.keep(*layer.keys_values(hidden, adapter_gate), layer.kind)
+        cache.keep(*layer.keys_values(hidden, adapter_gate), layer.kind.heads)
         return tuple(cache.present)
 
 

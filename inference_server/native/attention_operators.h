@@ -6,6 +6,7 @@
 #include "context.h"
 #include "kernels.h"
 #include "matrix_unit.h"
+#include "scratch.h"
 
 namespace {
 
@@ -26,31 +27,14 @@ Attend attend() {
   return chosen;
 }
 
-// Causal attention of a history over itself, (1, S, heads * head_dim) each; the mask is not read.
-struct HistoryAttention {
-  static constexpr const char* NAME = "HistoryAttention";
-  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT, FLOAT, FLOAT};
-  static constexpr ElementType OUTPUTS[] = {FLOAT};
-  Attributes attributes;
+constexpr const char* HEAD_SIZES = "the size of a head must be a multiple of 32, and at most 512";
 
-  explicit HistoryAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
-
-  void compute(const Context& context) const {
-    Tensor q = context.input(0), k = context.input(1), v = context.input(2);
-    require(q.shape.size() == 3 && q.shape[0] == 1 && k.shape == q.shape && v.shape == q.shape,
-            "query, key and value of a history must be (1, S, heads * head_dim)");
-    const int tokens = static_cast<int>(q.shape[1]), heads = attributes.heads;
-    const int head_dim = static_cast<int>(q.shape[2]) / heads;
-    float* out = static_cast<float*>(context.output(0, q.shape));
-    const int blocks = (tokens + QUERIES - 1) / QUERIES;
-    context.parallel(static_cast<size_t>(blocks) * heads, [&](size_t task) {
-      // The longest first, so that no thread waits for one of them at the end.
-      const int block = blocks - 1 - static_cast<int>(task) / heads, head = static_cast<int>(task) % heads;
-      kernels().causal(attend(), floats(q), floats(k), floats(v), out, tokens, heads, head_dim, attributes.scale, head,
-                       block * QUERIES);
-    });
-  }
-};
+// The size of a head of new tokens (B, S, 3 * heads * token_dim).
+int token_dim_of(const Tensor& packed, int heads, int head_dim) {
+  require(packed.shape[2] % (int64_t{6} * heads) == 0 && packed.shape[2] <= int64_t{3} * heads * head_dim,
+          "a head of new tokens must have an even size, and at most that of the caches");
+  return static_cast<int>(packed.shape[2] / (3 * heads));
+}
 
 // The caches of a call, (B, heads, capacity, head_dim) each, past and present in the same memory if it is bound so.
 template <typename Number>
@@ -68,13 +52,11 @@ struct Caches {
     capacity = static_cast<size_t>(past_key.shape[2]);
     head_dim = static_cast<int>(past_key.shape[3]);
     // The export pads heads to multiples of 32.
-    require(head_dim > 0 && head_dim % 32 == 0 && head_dim <= MAX_HEAD_DIM,
-            "the size of a head must be a multiple of 32, and at most 512");
+    require(head_dim > 0 && head_dim % 32 == 0 && head_dim <= MAX_HEAD_DIM, HEAD_SIZES);
     require(past_value.shape == past_key.shape && heads == of_operator, "caches must be (B, heads, capacity, head_dim)");
-    require(packed.shape.size() == 3 && packed.shape[0] == past_key.shape[0] &&
-                packed.shape[2] % (int64_t{6} * heads) == 0 && packed.shape[2] <= int64_t{3} * heads * head_dim,
-            "packed must be (B, S, 3 * heads * token_dim), token_dim even and at most head_dim");
-    token_dim = static_cast<int>(packed.shape[2] / (3 * heads));
+    require(packed.shape.size() == 3 && packed.shape[0] == past_key.shape[0],
+            "packed must be (B, S, 3 * heads * token_dim)");
+    token_dim = token_dim_of(packed, heads, head_dim);
     key = static_cast<Number*>(context.output(output, past_key.shape));
     value = static_cast<Number*>(context.output(output + 1, past_value.shape));
   }
@@ -96,11 +78,11 @@ struct Caches {
 };
 
 template <typename Number>
-AttentionShape shape_of(const Context& context, const Attributes& attributes, const Caches<Number>& caches, size_t cos,
+AttentionShape shape_of(const Context& context, const Attributes& attributes, int head_dim, int token_dim, size_t cos,
                         size_t scales) {
   AttentionShape shape{attributes.heads,
-                       caches.head_dim,
-                       caches.token_dim,
+                       head_dim,
+                       token_dim,
                        attributes.scale,
                        floats(context.input(cos)),
                        floats(context.input(cos + 1)),
@@ -112,6 +94,69 @@ AttentionShape shape_of(const Context& context, const Attributes& attributes, co
   }
   return shape;
 }
+
+// Causal attention of a history over itself, (1, S, 3 * heads * token_dim), and its keys and values as caches
+// (1, heads, S, head_dim): tables of the rotation (positions, head_dim / 2), a mask that only the function reads, and the
+// scales of 8-bit caches. The tokens attend to each other with exact keys and values.
+template <typename Number>
+struct HistoryAttention {
+  static constexpr bool ROUNDS = std::is_same_v<Number, int8_t>;
+  static constexpr const char* NAME = ROUNDS ? "HistoryAttention8" : "HistoryAttention";
+  static constexpr ElementType CACHE = ROUNDS ? INT8 : FLOAT;
+  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT, FLOAT, FLOAT, FLOAT, FLOAT};
+  static constexpr ElementType OUTPUTS[] = {FLOAT, CACHE, CACHE};
+  static constexpr size_t INPUT_COUNT = ROUNDS ? 6 : 4;
+  static constexpr int TOGETHER = 64;  // tokens of a task that writes caches
+  Attributes attributes;
+
+  explicit HistoryAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
+
+  void compute(const Context& context) const {
+    const Tensor packed = context.input(0), cos = context.input(1);
+    const int heads = attributes.heads;
+    require(cos.shape.size() == 2, "the tables of the rotation must be (positions, head_dim / 2)");
+    const int head_dim = 2 * static_cast<int>(cos.shape[1]);
+    require(head_dim > 0 && head_dim <= MAX_HEAD_DIM && head_dim % 32 == 0, HEAD_SIZES);
+    require(packed.shape.size() == 3 && packed.shape[0] == 1, "packed must be (1, S, 3 * heads * token_dim)");
+    const int tokens = static_cast<int>(packed.shape[1]), token_dim = token_dim_of(packed, heads, head_dim);
+    require(tokens <= cos.shape[0], "a history has more tokens than there are positions");
+    const AttentionShape exact = shape_of<float>(context, attributes, head_dim, token_dim, 1, 0);
+    const AttentionShape rounded = shape_of<Number>(context, attributes, head_dim, token_dim, 1, 4);
+    const size_t width = static_cast<size_t>(heads) * token_dim, cache = static_cast<size_t>(tokens) * head_dim;
+    auto* out = static_cast<float*>(context.output(0, {1, tokens, static_cast<int64_t>(width)}));
+    const std::vector<int64_t> of_caches{1, heads, tokens, head_dim};
+    auto* present_key = static_cast<Number*>(context.output(1, of_caches));
+    auto* present_value = static_cast<Number*>(context.output(2, of_caches));
+    float *keys = nullptr, *values = nullptr;
+    if constexpr (ROUNDS) {
+      static thread_local Scratch memory;
+      keys = memory.of<float>(2 * heads * cache);
+      values = keys + heads * cache;
+    } else {
+      keys = present_key;
+      values = present_value;
+    }
+    const int parts = (tokens + TOGETHER - 1) / TOGETHER;
+    context.parallel(static_cast<size_t>(heads) * parts, [&](size_t task) {
+      const int head = static_cast<int>(task) / parts, first = static_cast<int>(task) % parts * TOGETHER;
+      for (int token = first; token < first + TOGETHER && token < tokens; token++) {
+        const float* from = floats(packed) + token * 3 * width;
+        const size_t place = head * cache + static_cast<size_t>(token) * head_dim;
+        kernels().append(exact, from, head, token, keys + place, values + place);
+        if constexpr (ROUNDS)
+          kernels().append(rounded, from, head, token, present_key + place, present_value + place);
+      }
+    });
+    const int blocks = (tokens + QUERIES - 1) / QUERIES;
+    context.parallel(static_cast<size_t>(blocks) * heads, [&](size_t task) {
+      // The longest first, so that no thread waits for one of them at the end.
+      const int first = (blocks - 1 - static_cast<int>(task) / heads) * QUERIES, head = static_cast<int>(task) % heads;
+      const int count = tokens - first < QUERIES ? tokens - first : QUERIES;
+      kernels().causal(attend(), exact, floats(packed) + first * 3 * width, count, head, first, keys + head * cache,
+                       values + head * cache, out + first * width);
+    });
+  }
+};
 
 // How many tokens each row had in its cache before this call, which brings `tokens` more.
 //
@@ -152,7 +197,7 @@ struct StepAttention {
   void compute(const Context& context) const {
     Tensor packed = context.input(0), lengths = context.input(3);
     Caches<Number> caches(context, 1, 1, packed, attributes.heads);
-    const AttentionShape shape = shape_of(context, attributes, caches, 5, 7);
+    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, caches.token_dim, 5, 7);
     const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
     const int heads = shape.heads, head_dim = shape.head_dim;
     const size_t width = static_cast<size_t>(heads) * shape.token_dim;
@@ -167,7 +212,7 @@ struct StepAttention {
       for (int s = 0; s < tokens; s++)
         kernels().append(shape, of_row + s * 3 * width, head, past + s, key + static_cast<size_t>(past + s) * head_dim,
                          value + static_cast<size_t>(past + s) * head_dim);
-      kernels().own(attend(), shape, of_row, tokens, head, past, key, value, past, out + row * tokens * width);
+      kernels().own(attend(), shape, of_row, tokens, head, past, key, value, out + row * tokens * width);
     });
   }
 };
@@ -192,7 +237,7 @@ struct PrefixAttention {
     Tensor packed = context.input(0), lengths = context.input(3);
     Tensor prefix_key = context.input(7), prefix_value = context.input(8);
     Caches<Number> caches(context, 1, 1, packed, attributes.heads);
-    const AttentionShape shape = shape_of(context, attributes, caches, 5, 11);
+    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, caches.token_dim, 5, 11);
     const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
     const int heads = shape.heads, head_dim = shape.head_dim;
     require(prefix_key.shape.size() == 4 && prefix_key.shape[0] > 0 && prefix_key.shape[1] == heads &&

@@ -1,21 +1,5 @@
 // What one task of an operator computes: a head of some tokens. No include guard: see vectors.h.
 
-inline void causal(Attend attend, const float* q, const float* k, const float* v, float* out, int tokens, int heads,
-                   int head_dim, float scale, int head, int first) {
-  const size_t stride = static_cast<size_t>(heads) * head_dim, column = static_cast<size_t>(head) * head_dim;
-  const int last = first + QUERIES < tokens ? first + QUERIES : tokens, count = last - first;
-  float* queries = scratch.of<float>(2 * static_cast<size_t>(count) * head_dim);
-  float* result = queries + static_cast<size_t>(count) * head_dim;
-  for (int r = 0; r < count; r++)
-    for (int d = 0; d < head_dim; d++) queries[r * head_dim + d] = q[(first + r) * stride + column + d] * scale;
-  Weighed sums[QUERIES];
-  Ahead nothing(nullptr, nullptr, 0);
-  attend(queries, count, {k + column, v + column, stride, last, head_dim, false}, first + 1, nothing, result, sums);
-  for (int r = 0; r < count; r++)
-    for (int d = 0; d < head_dim; d++)
-      out[(first + r) * stride + column + d] = result[r * head_dim + d] / sums[r].total;
-}
-
 template <typename Number>
 inline void append_token(const AttentionShape& shape, const float* packed, int head, int position, void* key,
                          void* value) {
@@ -67,32 +51,36 @@ INLINE void finish(const AttentionShape& shape, int head, const float* sum, floa
     }
 }
 
-inline void own(Attend attend, const AttentionShape& shape, const float* packed, int tokens, int head, int position,
-                const void* keys, const void* values, int past, float* out) {
+inline void causal(Attend attend, const AttentionShape& shape, const float* packed, int count, int head, int position,
+                   const void* keys, const void* values, float* out) {
   const int head_dim = shape.head_dim;
   const size_t stride = static_cast<size_t>(shape.heads) * shape.token_dim;
-  if (tokens < LANES || shape.key_scale) {
-    float* weights = scratch.of<float>(static_cast<size_t>(rounded_up(past + tokens, LANES)));
-    float query[MAX_HEAD_DIM], result[MAX_HEAD_DIM];
-    for (int s = 0; s < tokens; s++) {
-      query_of(shape, packed + s * 3 * stride, head, position + s, query);
-      const Weighed sums = over_cache(shape, query, keys, values, past + s + 1, weights, result);
-      finish(shape, head, result, sums.total, out + s * stride);
-    }
+  float* queries = scratch.of<float>(2 * static_cast<size_t>(count) * head_dim);
+  float* result = queries + static_cast<size_t>(count) * head_dim;
+  for (int r = 0; r < count; r++)
+    query_of(shape, packed + r * 3 * stride, head, position + r, queries + r * head_dim);
+  Weighed sums[QUERIES];
+  Ahead nothing(nullptr, nullptr, 0);
+  const SharedKeys shared{keys, values, static_cast<size_t>(head_dim), position + count, head_dim, false};
+  attend(queries, count, shared, position + 1, nothing, result, sums);
+  for (int r = 0; r < count; r++) finish(shape, head, result + r * head_dim, sums[r].total, out + r * stride);
+}
+
+inline void own(Attend attend, const AttentionShape& shape, const float* packed, int tokens, int head, int past,
+                const void* keys, const void* values, float* out) {
+  const size_t stride = static_cast<size_t>(shape.heads) * shape.token_dim;
+  if (tokens >= LANES && !shape.key_scale) {
+    for (int first = 0; first < tokens; first += QUERIES)
+      causal(attend, shape, packed + first * 3 * stride, tokens - first < QUERIES ? tokens - first : QUERIES, head,
+             past + first, keys, values, out + first * stride);
     return;
   }
-  float* queries = scratch.of<float>(static_cast<size_t>(2 * QUERIES) * head_dim);
-  float* result = queries + QUERIES * head_dim;
-  for (int begin = 0; begin < tokens; begin += QUERIES) {
-    const int count = tokens - begin < QUERIES ? tokens - begin : QUERIES;
-    for (int r = 0; r < count; r++)
-      query_of(shape, packed + (begin + r) * 3 * stride, head, position + begin + r, queries + r * head_dim);
-    Weighed sums[QUERIES];
-    Ahead nothing(nullptr, nullptr, 0);
-    const SharedKeys shared{keys, values, static_cast<size_t>(head_dim), past + begin + count, head_dim, false};
-    attend(queries, count, shared, past + begin + 1, nothing, result, sums);
-    for (int r = 0; r < count; r++)
-      finish(shape, head, result + r * head_dim, sums[r].total, out + (begin + r) * stride);
+  float* weights = scratch.of<float>(static_cast<size_t>(rounded_up(past + tokens, LANES)));
+  float query[MAX_HEAD_DIM], result[MAX_HEAD_DIM];
+  for (int s = 0; s < tokens; s++) {
+    query_of(shape, packed + s * 3 * stride, head, past + s, query);
+    const Weighed sums = over_cache(shape, query, keys, values, past + s + 1, weights, result);
+    finish(shape, head, result, sums.total, out + s * stride);
   }
 }
 

@@ -43,14 +43,14 @@ constexpr int QUERIES = 128;
 struct Kernels {
   const char* instruction_set;  // "avx512", "avx2" or "portable"
   Attend attend;
-  // One head and QUERIES queries from `first` on of causal attention within S tokens (S, heads * head_dim).
-  void (*causal)(Attend, const float* q, const float* k, const float* v, float* out, int tokens, int heads, int head_dim,
-                 float scale, int head, int first);
   // Rotate and append the key of a new token, append its value: packed (3, heads * token_dim) of that token.
   void (*append)(const AttentionShape&, const float* packed, int head, int position, void* key, void* value);
+  // One head of up to QUERIES tokens from `position` on over float32 keys from the first token of all on.
+  void (*causal)(Attend, const AttentionShape&, const float* packed, int count, int head, int position, const void* keys,
+                 const void* values, float* out);
   // One head of new tokens of one row over its own cache, `past` tokens before the first of them.
-  void (*own)(Attend, const AttentionShape&, const float* packed, int tokens, int head, int position, const void* keys,
-              const void* values, int past, float* out);
+  void (*own)(Attend, const AttentionShape&, const float* packed, int tokens, int head, int past, const void* keys,
+              const void* values, float* out);
   // New tokens over a prefix that they share and each row's own cache.
   void (*behind_prefix)(Attend, const AttentionShape&, const SharedKeys& prefix, const RowsOfAHead&, int head);
   // Round rows (count, width) to 8 bits around 128, each with a scale of its own.

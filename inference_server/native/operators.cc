@@ -58,9 +58,8 @@ CustomOp described() {
 }
 
 const CustomOp OPERATORS[] = {
-    described<HistoryAttention>(),       described<RoundRows>(),
-    described<GatedUnit>(),              described<Sample>(),
-    described<AddAndNorm>(),
+    described<HistoryAttention<float>>(), described<HistoryAttention<int8_t>>(),
+    described<RoundRows>(), described<GatedUnit>(), described<Sample>(), described<AddAndNorm>(),
     described<StepAttention<float>>(),   described<StepAttention<int8_t>>(),
     described<PrefixAttention<float>>(), described<PrefixAttention<int8_t>>(),
 };

@@ -16,6 +16,7 @@ from export.functions import (
     DOMAIN,
     GATED_UNIT,
     HISTORY_ATTENTION,
+    HISTORY_ATTENTION_8,
     PREFIX_ATTENTION,
     PREFIX_ATTENTION_8,
     ROUND_ROWS,
@@ -105,17 +106,48 @@ def test_the_library_runs_instead_of_the_function() -> None:
         run(STEP_ATTENTION, step_inputs(heads=1, head_dim=48), native=True, heads=1, scale=0.1)
 
 
+@pytest.mark.parametrize("eight_bits", [False, True])
 @pytest.mark.parametrize(
     ("tokens", "heads", "head_dim"),
     [(1, 1, 8), (2, 3, 32), (31, 2, 52), (32, 2, 64), (33, 4, 64), (130, 2, 52), (391, 1, 16), (512, 1, 64)],
 )
-def test_a_history_attends_as_its_function_says(tokens: int, heads: int, head_dim: int) -> None:
+def test_a_history_attends_as_its_function_says(
+    tokens: int, heads: int, head_dim: int, eight_bits: bool
+) -> None:
+    arrays, padding = history_inputs(tokens, heads, head_dim, eight_bits)
+    operator = HISTORY_ATTENTION_8 if eight_bits else HISTORY_ATTENTION
+    sizes = Sizes(512, head_dim, padding)
+    own, function = both(operator, arrays, heads=heads, scale=head_dim**-0.5, sizes=sizes)
+    assert own[0].shape == (1, tokens, heads * head_dim)
+    assert own[1].shape == (1, heads, tokens, head_dim + 2 * padding)
+    assert_attended(own, function, tokens)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_token_of_a_history_does_not_depend_on_later_ones(threads: int) -> None:
+    arrays, padding = history_inputs(300, 2, 52, eight_bits=False)
+    sizes = Sizes(512, 52, padding)
+    given: dict[str, Any] = {"native": True, "heads": 2, "scale": 0.14, "sizes": sizes}
+    (whole, keys, _) = run(HISTORY_ATTENTION, arrays, threads=threads, **given)
+    for tokens in (1, 17, 128, 129, 299):
+        part = arrays | {"packed": arrays["packed"][:, :tokens], "mask": arrays["mask"][:tokens, :tokens]}
+        (out, part_keys, _) = run(HISTORY_ATTENTION, part, **given)
+        np.testing.assert_array_equal(out, whole[:, :tokens])
+        np.testing.assert_array_equal(part_keys, keys[:, :, :tokens])
+
+
+def history_inputs(
+    tokens: int, heads: int, head_dim: int, eight_bits: bool
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """The inputs of a history, and the columns of padding behind each half of a head."""
+    padding = -(head_dim // 2) % 16
     place = np.arange(tokens)
-    mask = np.where(place[None] > place[:, None], np.finfo(np.float32).min, 0).astype(np.float32)
-    width = heads * head_dim
-    arrays = {name: normal(i, 1, tokens, width) for i, name in enumerate(("query", "key", "value"))}
-    own, function = both(HISTORY_ATTENTION, arrays | {"mask": mask}, heads=heads, scale=head_dim**-0.5)
-    np.testing.assert_allclose(own[0], function[0], rtol=2e-5, atol=2e-5)
+    arrays = {
+        "packed": normal(0, 1, tokens, 3 * heads * head_dim),
+        "mask": np.where(place[None] > place[:, None], np.finfo(np.float32).min, 0).astype(np.float32),
+    }
+    arrays |= rotation(head_dim + 2 * padding)
+    return arrays | (scales(heads, head_dim + 2 * padding) if eight_bits else {}), padding
 
 
 def rotation(head_dim: int) -> dict[str, NDArray[np.float32]]:
