@@ -329,6 +329,15 @@ def test_a_value_that_is_no_number_stays_in_its_row() -> None:
     assert np.isnan(out).any(axis=(1, 2)).tolist() == [False, False, True]
 
 
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_a_token_that_is_no_number_stays_in_its_row_behind_a_prefix(eight_bits: bool) -> None:
+    arrays = prefix_inputs(40, 1, 3, 8, 2, 64, 70, 1, eight_bits)
+    arrays["packed"][17, 0, 5] = np.nan  # of a query
+    operator = PREFIX_ATTENTION_8 if eight_bits else PREFIX_ATTENTION
+    (out, *_) = run(operator, arrays, native=True, heads=2, scale=0.125)
+    assert np.flatnonzero(np.isnan(out).any(axis=(1, 2))).tolist() == [17]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(1, 40),
