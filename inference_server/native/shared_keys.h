@@ -21,7 +21,7 @@ struct Weighed {
 };
 
 // Asks for memory that is needed next, some cache lines at a time, while something else is computed: the caches of many
-// rows are read once a step, from memory.
+// rows are read once a step, from memory. Nothing is asked for before `spread` was called.
 class Ahead {
  public:
   Ahead(const void* const* blocks, const size_t* bytes, int count) : blocks_(blocks), bytes_(bytes), left_(count) {
