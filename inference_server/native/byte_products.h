@@ -6,11 +6,9 @@ constexpr int INNER = 64;
 constexpr int BLOCK = PANEL * INNER;
 constexpr int AHEAD = BLOCK;  // bytes of weights that are fetched before they are needed
 
-int blocks_of(int inner) { return (inner + INNER - 1) / INNER; }
-
 // Four rows of a column stand beside each other.
 void pack(const int8_t* weight, int inner, int columns, int8_t* to) {
-  const int blocks = blocks_of(inner);
+  const int blocks = blocks_of(inner, INNER);
   for (int panel = 0; panel < panels_of(columns); panel++)
     for (int row = 0; row < blocks * INNER; row++)
       for (int column = 0; column < PANEL; column++) {
@@ -22,7 +20,7 @@ void pack(const int8_t* weight, int inner, int columns, int8_t* to) {
 }
 
 void take_tile(const float* rows, int count, int inner, int8_t* to, float* scales) {
-  const int filled = blocks_of(inner) * INNER;
+  const int filled = blocks_of(inner, INNER) * INNER;
   auto* numbers = scratch.of<uint8_t>(filled);
   for (int row = 0; row < count; row++) {
     kernels().round_rows(rows + static_cast<size_t>(row) * inner, 1, inner, numbers, scales + row);
@@ -66,7 +64,7 @@ void multiply_panel(const int8_t* tiles, const float* scales, int count, int blo
 
 void multiply(const int8_t* tiles, const float* scales, int count, int inner, const int8_t* packed,
               const float* weight_scales, const float* bias, int first_panel, int panels, int columns, float* out) {
-  const int blocks = blocks_of(inner);
+  const int blocks = blocks_of(inner, INNER);
   const TilesInUse tiles_in_use;
   for (int row = 0; row < count; row += STEP) {
     const int rows = std::min(STEP, count - row);

@@ -10,10 +10,8 @@ constexpr int PAIRS = BLOCK / (2 * LANES);      // of rows of 16 weights, which 
 constexpr int AHEAD = BLOCK;                    // weights that are fetched before they are needed
 constexpr int SUMS = 4 * TILE_BYTES / 4;        // of up to 32 rows in a panel
 
-int blocks_of(int inner) { return (inner + INNER - 1) / INNER; }
-
 void pack(const float* weight, int inner, int columns, float* to) {
-  const int blocks = blocks_of(inner);
+  const int blocks = blocks_of(inner, INNER);
   for (int panel = 0; panel < panels_of(columns); panel++)
     for (int row = 0; row < blocks * INNER; row++)
       for (int column = 0; column < PANEL; column++) {
@@ -29,7 +27,7 @@ void pack(const float* weight, int inner, int columns, float* to) {
 // infinity leaves a rest that is no number, so the row becomes none either.
 void take_tile(const float* rows, int count, int inner, uint16_t* to) {
   for (int row = 0; row < count; row++)
-    for (int i = 0; i < blocks_of(inner) * INNER; i += LANES) {
+    for (int i = 0; i < blocks_of(inner, INNER) * INNER; i += LANES) {
       __m512 rest = _mm512_maskz_loadu_ps(first_lanes(inner - i), rows + static_cast<size_t>(row) * inner + i);
       uint16_t* part = to + static_cast<size_t>(i / INNER) * PARTS * TILE + row * INNER + i % INNER;
       for (int p = 0; p < PARTS; p++, part += TILE) {
@@ -206,7 +204,7 @@ void multiply_many(const uint16_t* tiles, int count, int blocks, const float* pa
 
 void multiply(const uint16_t* tiles, int count, int inner, const float* packed, const float* bias, int first_panel,
               int panels, int columns, float* out) {
-  const int blocks = blocks_of(inner);
+  const int blocks = blocks_of(inner, INNER);
   const TilesInUse tiles_in_use;
   const auto form = count <= FEW_ROWS ? multiply_few : multiply_many;
   form(tiles, count, blocks, packed + static_cast<size_t>(first_panel) * blocks * BLOCK,
@@ -249,7 +247,7 @@ void multiply_whole(const float* rows, int count, int inner, const float* packed
                                    multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
                                    multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<MOST>};
   for (int panel = first_panel; panel < first_panel + panels; panel++) {
-    const float* weights = packed + static_cast<size_t>(panel) * blocks_of(inner) * BLOCK;
+    const float* weights = packed + static_cast<size_t>(panel) * blocks_of(inner, INNER) * BLOCK;
     const int column = panel * PANEL;
     const float* of_panel = bias_from(bias, column);
     for (int row = 0; row < count; row += MOST)

@@ -8,8 +8,6 @@ namespace attention {
 constexpr int KEYS = 32, DIMS = 32, TOGETHER = 32;  // keys, numbers of a head and queries of two tiles
 constexpr int DEPTH = 32;                           // numbers of a line
 
-int blocks_of(int count, int size) { return (count + size - 1) / size; }
-
 // Parts of 8 bits that a number has.
 template <typename Number>
 constexpr int PARTS = sizeof(Number) == 1 ? 1 : 3;

@@ -69,6 +69,9 @@ INLINE void load_weights(const void* from) {
   _tile_loadd(7, static_cast<const char*>(from) + TILE_BYTES, LINE_BYTES);
 }
 
+// How many blocks of a size it takes to hold so many.
+INLINE int blocks_of(int count, int size) { return (count + size - 1) / size; }
+
 // The lanes of `count` numbers, of which there may be none or more than lanes.
 INLINE __mmask16 first_lanes(int count) { return static_cast<__mmask16>((1u << std::clamp(count, 0, LANES)) - 1); }
 
