@@ -6,9 +6,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 FOLDER = "inference_server/native"
+SOURCES = ("kernels", "matrix_unit", "operators", "vector_products", "weight_products")
 OPERATORS = Extension(
     "inference_server.engine._operators",
-    sources=[f"{FOLDER}/{name}.cc" for name in ("kernels", "matrix_unit", "operators")],
+    sources=[f"{FOLDER}/{name}.cc" for name in SOURCES],
     depends=[str(file) for file in Path(FOLDER).glob("*.h")],
     language="c++",
     # No arithmetic is reordered. errno and floating-point exceptions, which nothing reads, are not kept.

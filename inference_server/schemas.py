@@ -313,7 +313,7 @@ class DeviceInfo(Struct, kw_only=True):
     fallback: Annotated[bool, Meta(description="whether the CPU replaces a GPU; the log says why")]
     compiled_operators: Annotated[
         str | None,
-        Meta(description="amx, avx512, avx2 or portable: what they use; null without them"),
+        Meta(description="amx, avx512_vnni, avx512, avx2 or portable: what they use; null without them"),
     ] = None
 
 

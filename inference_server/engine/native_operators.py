@@ -28,7 +28,8 @@ class Library:
     file
         Where it is.
     instruction_set
-        What it uses of this processor: "amx" (AVX-512 and the matrix unit), "avx512", "avx2" or "portable".
+        What it uses of this processor: "amx" (AVX-512 and the matrix unit), "avx512_vnni" (AVX-512 and its
+        instructions for 8-bit products), "avx512", "avx2" or "portable".
     """
 
     file: Path

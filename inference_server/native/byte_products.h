@@ -6,6 +6,8 @@ constexpr int INNER = 64;
 constexpr int BLOCK = PANEL * INNER;
 constexpr int AHEAD = BLOCK;  // bytes of weights that are fetched before they are needed
 
+size_t panel_size(int inner) { return static_cast<size_t>(blocks_of(inner, INNER)) * BLOCK; }
+
 // Four rows of a column stand beside each other.
 void pack(const int8_t* weight, int inner, int columns, int8_t* to) {
   const int blocks = blocks_of(inner, INNER);
@@ -18,6 +20,8 @@ void pack(const int8_t* weight, int inner, int columns, int8_t* to) {
             row < inner && from < columns ? weight[static_cast<size_t>(row) * columns + from] : int8_t{0};
       }
 }
+
+size_t tile_size(int inner) { return static_cast<size_t>(blocks_of(inner, INNER)) * TILE_BYTES; }
 
 void take_tile(const float* rows, int count, int inner, int8_t* to, float* scales) {
   const int filled = blocks_of(inner, INNER) * INNER;

@@ -1,26 +1,19 @@
-// Products of float32 numbers. No include guard: see tiles.h.
+// Products of float32 numbers as three of bfloat16 each. No include guard: see tiles.h.
 
 namespace floats {
 
-// A row of `inner` is a line of 32 numbers of 16 bits. A number is the sum of three parts.
-constexpr int INNER = 32, PARTS = 3;
-constexpr int BLOCK = PANEL * INNER;            // weights of a panel in INNER rows
+constexpr int INNER = 32;  // numbers of a row in a line of a tile, of 16 bits
+using Whole = FloatRows<INNER>;
+constexpr int BLOCK = Whole::BLOCK;
+
+// A number is the sum of three parts.
+constexpr int PARTS = 3;
 constexpr int SPLIT = PARTS * BLOCK;            // their parts
 constexpr int PAIRS = BLOCK / (2 * LANES);      // of rows of 16 weights, which share a line of a tile
 constexpr int AHEAD = BLOCK;                    // weights that are fetched before they are needed
 constexpr int SUMS = 4 * TILE_BYTES / 4;        // of up to 32 rows in a panel
 
-void pack(const float* weight, int inner, int columns, float* to) {
-  const int blocks = blocks_of(inner, INNER);
-  for (int panel = 0; panel < panels_of(columns); panel++)
-    for (int row = 0; row < blocks * INNER; row++)
-      for (int column = 0; column < PANEL; column++) {
-        const int from = panel * PANEL + column;
-        const size_t block = static_cast<size_t>(panel) * blocks + row / INNER;
-        to[block * BLOCK + column / LANES * INNER * LANES + row % INNER * LANES + column % LANES] =
-            row < inner && from < columns ? weight[static_cast<size_t>(row) * columns + from] : 0.0f;
-      }
-}
+size_t tile_size(int inner) { return static_cast<size_t>(blocks_of(inner, INNER)) * INNER * TILE_ROWS * PARTS; }
 
 // The first part is a number rounded to bfloat16, the second the rest rounded, the third what is left then: each
 // takes 8 bits of a float32's 24. Numbers below 2^-126 count as zero, as the instructions have it; one that rounds to
@@ -210,50 +203,6 @@ void multiply(const uint16_t* tiles, int count, int inner, const float* packed, 
   form(tiles, count, blocks, packed + static_cast<size_t>(first_panel) * blocks * BLOCK,
        bias_from(bias, first_panel * PANEL), panels, columns - first_panel * PANEL, columns,
        out + first_panel * PANEL);
-}
-
-// Some rows with a panel. The processor fetches weights by itself where nothing but their products is calculated.
-template <int count>
-void multiply_rows(const float* rows, int inner, const float* panel, const float* bias, int columns, int stride,
-                   float* out) {
-  __m512 sums[count][2];
-  for (int row = 0; row < count; row++) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
-  for (int begin = 0; begin < inner; begin += INNER, panel += BLOCK) {
-    const int lines = std::min(INNER, inner - begin);
-    for (int line = 0; line < lines; line++) {
-      const __m512 left = _mm512_load_ps(panel + line * LANES);
-      const __m512 right = _mm512_load_ps(panel + (INNER + line) * LANES);
-#pragma GCC unroll 12
-      for (int row = 0; row < count; row++) {
-        const __m512 number = _mm512_set1_ps(rows[static_cast<size_t>(row) * inner + begin + line]);
-        sums[row][0] = _mm512_fmadd_ps(number, left, sums[row][0]);
-        sums[row][1] = _mm512_fmadd_ps(number, right, sums[row][1]);
-      }
-    }
-  }
-  for (int row = 0; row < count; row++)
-    for (int half = 0; half < 2; half++) {
-      const __mmask16 there = first_lanes(columns - half * LANES);
-      _mm512_mask_storeu_ps(out + static_cast<size_t>(row) * stride + half * LANES, there,
-                            with_bias(sums[row][half], bias, half * LANES, there));
-    }
-}
-
-void multiply_whole(const float* rows, int count, int inner, const float* packed, const float* bias, int first_panel,
-                    int panels, int columns, float* out) {
-  constexpr int MOST = 12;  // whose sums have a register each
-  using Form = void (*)(const float*, int, const float*, const float*, int, int, float*);
-  static constexpr Form forms[] = {multiply_rows<1>, multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
-                                   multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
-                                   multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<MOST>};
-  for (int panel = first_panel; panel < first_panel + panels; panel++) {
-    const float* weights = packed + static_cast<size_t>(panel) * blocks_of(inner, INNER) * BLOCK;
-    const int column = panel * PANEL;
-    const float* of_panel = bias_from(bias, column);
-    for (int row = 0; row < count; row += MOST)
-      forms[std::min(MOST, count - row) - 1](rows + static_cast<size_t>(row) * inner, inner, weights, of_panel,
-                                             columns - column, columns, out + static_cast<size_t>(row) * columns + column);
-  }
 }
 
 }  // namespace floats

@@ -29,6 +29,12 @@ thread_local Scratch scratch;
 
 #include "vectors.h"
 
+#include "masked.h"
+
+#include "row_products.h"
+
+#include "float_rows.h"
+
 #include "tiles.h"
 
 #include "float_products.h"
@@ -59,8 +65,11 @@ static bool available() {
 
 const MatrixUnit* matrix_unit() {
   static constexpr MatrixUnit unit{
-      {floats::INNER, floats::PARTS, floats::pack, floats::take_tile, floats::multiply, floats::multiply_whole},
-      {bytes::INNER, bytes::pack, bytes::take_tile, bytes::multiply},
+      {
+          {floats::Whole::panel_size, floats::Whole::pack, floats::Whole::multiply},
+          {floats::tile_size, floats::take_tile, floats::multiply},
+          {bytes::panel_size, bytes::pack, bytes::tile_size, bytes::take_tile, bytes::multiply},
+      },
       attention::attend,
   };
   static const bool found = available();

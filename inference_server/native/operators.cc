@@ -5,6 +5,7 @@
 #include "attention_operators.h"
 #include "product_operators.h"
 #include "row_operators.h"
+#include "vector_products.h"
 
 namespace {
 
@@ -64,7 +65,7 @@ const CustomOp OPERATORS[] = {
     described<PrefixAttention<float>>(), described<PrefixAttention<int8_t>>(),
 };
 
-// Those that need a matrix unit. Without one ONNX Runtime's own products are faster than ours would be.
+// Elsewhere ONNX Runtime's own products are faster than ours would be.
 const CustomOp PRODUCTS[] = {described<Product<false>>(), described<Product<true>>(), described<Int8Product<false>>(),
                              described<Int8Product<true>>()};
 
@@ -82,7 +83,7 @@ extern "C" __attribute__((visibility("default"))) Status* RegisterCustomOps(Sess
       check(call<Status*(const char*, Domain**)>(CREATE_DOMAIN, static_cast<const char*>("kronos"), &made));
       auto add = [&](const CustomOp& op) { check(call<Status*(Domain*, const CustomOp*)>(DOMAIN_ADD, made, &op)); };
       for (const CustomOp& op : OPERATORS) add(op);
-      if (matrix_unit() != nullptr)
+      if (weight_products() != nullptr)
         for (const CustomOp& op : PRODUCTS) add(op);
       return made;
     }();
@@ -90,7 +91,8 @@ extern "C" __attribute__((visibility("default"))) Status* RegisterCustomOps(Sess
   });
 }
 
-// The instruction set of the kernels that this processor runs: "amx", "avx512", "avx2" or "portable".
+// What the kernels use of this processor: "amx", "avx512_vnni", "avx512", "avx2" or "portable".
 extern "C" __attribute__((visibility("default"))) const char* kronos_instruction_set() {
-  return matrix_unit() != nullptr ? "amx" : kernels().instruction_set;
+  if (matrix_unit() != nullptr) return "amx";
+  return vector_products() != nullptr ? "avx512_vnni" : kernels().instruction_set;
 }

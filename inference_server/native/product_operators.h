@@ -1,4 +1,4 @@
-// Products of activations with constant weights, by the processor's matrix unit.
+// Operators of products of activations with constant weights.
 #pragma once
 
 #include <algorithm>
@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "context.h"
-#include "matrix_unit.h"
 #include "packed_weights.h"
 #include "scratch.h"
+#include "weight_products.h"
 
 namespace {
 
@@ -60,7 +60,7 @@ struct Weight {
   std::shared_ptr<const PackedWeights> packed;
 
   template <typename Number, typename Pack>
-  static Weight of(const KernelInfo* info, size_t index, int inner_multiple, const Pack& pack) {
+  static Weight of(const KernelInfo* info, size_t index, size_t (*panel_size)(int), const Pack& pack) {
     int constant = 0;
     const Value* value = nullptr;
     check(call<Status*(const KernelInfo*, size_t, int*, const Value**)>(CONSTANT_INPUT, info, index, &constant, &value));
@@ -70,14 +70,11 @@ struct Weight {
                 weight.shape[1] > 0 && weight.shape[1] <= INT32_MAX / 2,
             "the weight of a product must be (K, N)");
     const int inner = static_cast<int>(weight.shape[0]), columns = static_cast<int>(weight.shape[1]);
-    const size_t filled = (static_cast<size_t>(inner) + inner_multiple - 1) / inner_multiple * inner_multiple;
-    std::vector<Number> packed(panels_of(columns) * PANEL * filled);
+    std::vector<Number> packed(panels_of(columns) * panel_size(inner));
     pack(static_cast<const Number*>(weight.data), inner, columns, packed.data());
     return {inner, columns, weight_store.stored(packed.data(), packed.size() * sizeof(Number))};
   }
 };
-
-int filled(int inner, int multiple) { return (inner + multiple - 1) / multiple * multiple; }
 
 // The bias of a product (N,), or null.
 template <bool biased>
@@ -88,8 +85,8 @@ const float* bias_of(const Context& context, size_t input, int columns) {
   return floats(bias);
 }
 
-// x W in float32, and a bias if it has one. With `whole_steps` the rows of a step, (B, 1, K), are multiplied without the
-// matrix unit.
+// x W in float32, and a bias if it has one. Where rows can be multiplied as tiles too, `whole_steps` says that those of a
+// step, (B, 1, K), are not: which is the fastest of a single row.
 template <bool biased>
 struct Product {
   static constexpr const char* NAME = biased ? "BiasedProduct" : "Product";
@@ -100,10 +97,8 @@ struct Product {
   bool whole_steps;
 
   explicit Product(const KernelInfo* info)
-      : weight(Weight::of<float>(info, 1, unit().inner_multiple, unit().pack)),
+      : weight(Weight::of<float>(info, 1, weight_products()->floats.panel_size, weight_products()->floats.pack)),
         whole_steps(attribute_int(info, "whole_steps") != 0) {}
-
-  static const MatrixUnit::Floats& unit() { return matrix_unit()->floats; }
 
   void compute(const Context& context) const {
     const Tensor x = context.input(0);
@@ -113,22 +108,22 @@ struct Product {
     const int panels = panels_of(weight.columns);
     const int few = panels_of_few_rows(rows.inner * PANEL * static_cast<int>(sizeof(float)));
     const float* packed = weight.packed->as<float>();
-    if (whole_steps && x.shape.size() == 3 && x.shape[1] == 1) {
+    const WeightProducts::Tiles& as_tiles = weight_products()->tiles;
+    if (as_tiles.multiply == nullptr || (whole_steps && x.shape.size() == 3 && x.shape[1] == 1)) {
       each_group(context, panels, few, [&](int first, int count) {
-        unit().multiply_whole(floats(x), rows.count, rows.inner, packed, bias, first, count, weight.columns, out);
+        weight_products()->floats.multiply(floats(x), rows.count, rows.inner, packed, bias, first, count, weight.columns, out);
       });
       return;
     }
-    const size_t tile_size =
-        static_cast<size_t>(filled(rows.inner, unit().inner_multiple)) * TILE_ROWS * unit().parts;
+    const size_t tile_size = as_tiles.tile_size(rows.inner);
     auto* tiles = tile_memory.numbers.of<uint16_t>(tiles_of(rows.count) * tile_size);
     each_tile(context, rows.count, [&](size_t tile) {
       const int first = static_cast<int>(tile) * TILE_ROWS;
-      unit().take_tile(floats(x) + static_cast<size_t>(first) * rows.inner, std::min(TILE_ROWS, rows.count - first),
-                       rows.inner, tiles + tile * tile_size);
+      as_tiles.take_tile(floats(x) + static_cast<size_t>(first) * rows.inner, std::min(TILE_ROWS, rows.count - first),
+                         rows.inner, tiles + tile * tile_size);
     });
     each_group(context, panels, rows.count <= FEW_ROWS ? few : TOGETHER, [&](int first, int count) {
-      unit().multiply(tiles, rows.count, rows.inner, packed, bias, first, count, weight.columns, out);
+      as_tiles.multiply(tiles, rows.count, rows.inner, packed, bias, first, count, weight.columns, out);
     });
   }
 };
@@ -144,9 +139,9 @@ struct Int8Product {
   Weight weight;
 
   explicit Int8Product(const KernelInfo* info)
-      : weight(Weight::of<int8_t>(info, 1, unit().inner_multiple, unit().pack)) {}
+      : weight(Weight::of<int8_t>(info, 1, unit().panel_size, unit().pack)) {}
 
-  static const MatrixUnit::Bytes& unit() { return matrix_unit()->bytes; }
+  static const WeightProducts::Bytes& unit() { return weight_products()->bytes; }
 
   void compute(const Context& context) const {
     const Tensor x = context.input(0), weight_scales = context.input(2);
@@ -155,7 +150,7 @@ struct Int8Product {
             "the scales of a weight (K, N) must be (N,)");
     const float* bias = bias_of<biased>(context, 3, weight.columns);
     auto* out = static_cast<float*>(context.output(0, rows.out_shape));
-    const size_t tile_size = static_cast<size_t>(filled(rows.inner, unit().inner_multiple)) * TILE_ROWS;
+    const size_t tile_size = unit().tile_size(rows.inner);
     auto* tiles = tile_memory.numbers.of<int8_t>(tiles_of(rows.count) * tile_size);
     auto* scales = tile_memory.scales.of<float>(tiles_of(rows.count) * TILE_ROWS);
     each_tile(context, rows.count, [&](size_t tile) {

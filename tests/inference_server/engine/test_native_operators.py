@@ -29,7 +29,7 @@ def test_an_installation_with_a_compiler_has_the_operators() -> None:
     assert library() is not None, (
         "there is a C++ compiler, and the package was installed without: make install"
     )
-    assert instruction_set() in {"amx", "avx512", "avx2", "portable"}
+    assert instruction_set() in {"amx", "avx512_vnni", "avx512", "avx2", "portable"}
     assert CpuDevice(1).compiled_operators == instruction_set()
 
 
@@ -39,7 +39,12 @@ def test_the_instruction_set_is_one_that_the_processor_has() -> None:
     flags = set(CPUINFO.read_text().split())
     avx512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
     amx = avx512 | {"avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"}
-    needed = {"amx": amx, "avx512": avx512, "avx2": {"avx2", "fma"}}
+    needed = {
+        "amx": amx,
+        "avx512_vnni": avx512 | {"avx512_vnni"},
+        "avx512": avx512,
+        "avx2": {"avx2", "fma"},
+    }
     assert needed.get(instruction_set() or "", set()) <= flags
 
 
