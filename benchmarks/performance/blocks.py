@@ -69,7 +69,8 @@ def growth_block(results: Results) -> str:
     """Return the plots and the figures behind them."""
     fixed = growth.FIXED
     found = [axis for axis in fixed if f"growth-{axis}" in results]
-    images = " ".join(f"![seconds by {axis}](performance/{axis}.png)" for axis in found)
+    kinds = {axis: results[f"growth-{axis}"].machine["compiled_operators"] for axis in found}
+    images = " ".join(f"![seconds by {axis}](performance/{kind}/{axis}.png)" for axis, kind in kinds.items())
     lines = []
     for axis in found:
         rows = results[f"growth-{axis}"].rows

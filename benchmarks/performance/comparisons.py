@@ -18,14 +18,23 @@ def rows_of(results: Results, *parts: str) -> list[dict[str, Any]]:
     return [row for part in parts if part in results for row in results[part].rows]
 
 
-def against_upstream(rows: list[dict[str, Any]]) -> str:
-    """Return a table of requests: seconds of each precision and of upstream, and how many times faster."""
+def against_upstream(rows: list[dict[str, Any]], *, by_processor: bool = False) -> str:
+    """Return a table of requests: seconds of each precision and of upstream, and how many times faster.
+
+    Parameters
+    ----------
+    rows
+        One for each request and precision.
+    by_processor
+        Each row has a "processor", which gets the first column.
+    """
     kinds = precisions(rows)
-    head = ["model", "lookback + pred_len", "context_stride", "paths"]
+    head = ["processor"] * by_processor + ["model", "lookback + pred_len", "context_stride", "paths"]
     head += [*map(precision_name, kinds), "upstream", *(f"faster, {precision_name(kind)}" for kind in kinds)]
     cases: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for row in rows:
-        case = (row["size"], f"{row['lookback']} + {row['pred_len']}", row["stride"], row["paths"])
+        request = (row["size"], f"{row['lookback']} + {row['pred_len']}", row["stride"], row["paths"])
+        case = (row["processor"], *request) if by_processor else request
         cases.setdefault(case, {})[row["precision"]] = row
     lines = []
     for case, found in cases.items():

@@ -58,7 +58,7 @@ def measure() -> list[dict[str, Any]]:
     machine = facts()
     of_now = {"commit": machine["commit"], "cpu": machine["cpu"]}
     rows = [of_now | row for precision in PRECISIONS for paths in PATHS for row in profile(precision, paths)]
-    earlier = load_all().get("profile")
+    earlier = load_all().get(machine["compiled_operators"], {}).get("profile")
     return with_earliest(earlier.rows if earlier else [], rows)
 
 

@@ -1,13 +1,14 @@
 """Puts the measured blocks into docs/performance.md and the README, and draws the plots."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from benchmarks.performance import growth, plots
 from benchmarks.performance.blocks import BLOCKS
 from benchmarks.performance.comparisons import Results
-from benchmarks.performance.results import load_all
+from benchmarks.performance.results import KINDS, load_all
 from benchmarks.readme import short_table, with_table
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -17,16 +18,17 @@ README: Final = ROOT / "README.md"
 
 def write() -> None:
     """Write the page, its plots and the README's table from the stored results."""
-    results = load_all()
-    for axis, fixed in growth.FIXED.items():
-        if (result := results.get(f"growth-{axis}")) is not None:
-            plots.growth(result.rows, axis, fixed, plots.FOLDER / f"{axis}.png")
-    PAGE.write_text(with_blocks(PAGE.read_text(), results))
-    README.write_text(with_table(README.read_text(), short_table(results)))
+    by_kind = load_all()
+    for kind, results in by_kind.items():
+        for axis, fixed in growth.FIXED.items():
+            if (result := results.get(f"growth-{axis}")) is not None:
+                plots.growth(result.rows, axis, fixed, plots.FOLDER / kind / f"{axis}.png")
+    PAGE.write_text(with_blocks(PAGE.read_text(), by_kind))
+    README.write_text(with_table(README.read_text(), short_table(by_kind)))
 
 
-def with_blocks(page: str, results: Results) -> str:
-    """Return the page with each block written anew between its two marks.
+def with_blocks(page: str, by_kind: Mapping[str, Results]) -> str:
+    """Return the page with each block written anew between its marks, for each kind of processor.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def with_blocks(page: str, results: Results) -> str:
         )
     for name, block in BLOCKS.items():
         pattern = rf"(?s)(<!-- measured: {name} -->\n).*?(<!-- end of {name} -->)"
-        page, count = re.subn(pattern, lambda m, block=block: f"{m[1]}{block(results)}\n{m[2]}", page)  # type: ignore[misc]
+        text = "\n\n".join(f"**{KINDS[kind]}**\n\n{block(results)}" for kind, results in by_kind.items())
+        page, count = re.subn(pattern, lambda m, text=text: f"{m[1]}{text}\n{m[2]}", page)  # type: ignore[misc]
         if count != 1:
             raise ValueError(
                 f"docs/performance.md has no <!-- end of {name} --> behind <!-- measured: {name} -->"

@@ -130,17 +130,34 @@ def _upstream_seconds(predictor: Any, request: ForecastJob) -> float:
     lengths = {first, min(first + PRED_LEN - 1, MAX_CONTEXT)}
     totals = []
     for length in sorted(lengths):
-        single = _seconds(partial(_predict, predictor, _shortened(request, length, 1)))
+        one = partial(_predict, predictor, _shortened(request, length, 1))
+        single = _seconds(one)
         more = max(1, min(16, int(UPSTREAM_BUDGET_S / single)))
-        longer = _seconds(partial(_predict, predictor, _shortened(request, length, 1 + more)))
+        several = partial(_predict, predictor, _shortened(request, length, 1 + more))
+        # What else the machine does only adds to a time. So the shortest ones are compared.
+        longer = _seconds(several)
+        single, longer = min(single, _seconds(one)), min(longer, _seconds(several))
         totals.append(extrapolated(single, longer, more))
     return statistics.mean(totals)
 
 
 def extrapolated(single: float, longer: float, more: int, steps: int = PRED_LEN) -> float:
-    """Return the seconds of a request of `steps` steps from those of one step and of `more` above it."""
-    # On a busy machine the shorter one may have taken longer.
-    return single + (steps - 1) * max(0.0, longer - single) / more
+    """Return the seconds of a request of `steps` steps from those of one step and of `more` above it.
+
+    Raises
+    ------
+    RuntimeError
+        The difference is not that of `more` steps: something else kept the machine busy.
+    """
+    step = (longer - single) / more
+    # One more is timed where a step takes seconds, which is longer than what is done once.
+    least = single / 2 if more == 1 else 0.0
+    if step <= least:
+        raise RuntimeError(
+            f"one step took {single:.3g} s and {1 + more} steps {longer:.3g} s, so something else kept the "
+            "machine busy: measure this part again"
+        )
+    return single + (steps - 1) * step
 
 
 def _shortened(request: ForecastJob, length: int, pred_len: int) -> ForecastJob:

@@ -10,6 +10,7 @@ MACHINE = {
     "cpu": "A processor",
     "cores": 4,
     "instruction_sets": ["AVX2"],
+    "compiled_operators": "amx",
     "memory_gib": 8.0,
     "python": "3.11.7",
     "onnxruntime": "1.31.1",

@@ -19,7 +19,9 @@ def test_the_page_says_what_the_stored_figures_say() -> None:
 
 
 def test_the_pictures_of_the_page_exist() -> None:
-    for name in re.findall(r"\]\((performance/\w+\.png)\)", page.PAGE.read_text()):
+    names = re.findall(r"\]\((performance/\w+/\w+\.png)\)", page.PAGE.read_text())
+    assert names
+    for name in names:
         assert (page.PAGE.parent / name).is_file(), name
 
 
@@ -37,7 +39,7 @@ def test_the_pictures_of_the_page_exist() -> None:
             ["| float32 | step, 20 rows | 60.0 ms | 10.0 ms | 20.0 ms | 3.0 × |", "400 MB at 20.0 GB/s"],
         ),
         ("rates", ["| 1 | 20 | 20 | 20 | 20 | 20 | 20 |"]),
-        ("growth", ["![seconds by clients](performance/clients.png)", "| int8 | 1: 1.00 s, 2: 2.00 s |"]),
+        ("growth", ["![seconds by clients](performance/amx/clients.png)", "| int8 | 1: 1.00 s, 2: 2.00 s |"]),
         (
             "profile",
             ["| int8 | step, 20 paths | 20.0 ms | 20 % | 20 % | 20 % | 20 % | 20 % | Split 15 % | 400 |"],
@@ -70,16 +72,18 @@ def test_what_is_outside_the_marks_stays() -> None:
     empty = "".join(
         f"before {name}\n<!-- measured: {name} -->\nold\n<!-- end of {name} -->\n" for name in BLOCKS
     )
-    text = page.with_blocks(empty, RESULTS)
+    by_kind = {"amx": RESULTS, "avx2": RESULTS}
+    text = page.with_blocks(empty, by_kind)
     assert "old\n" not in text
-    assert page.with_blocks(text, RESULTS) == text
+    assert text.count("**With AVX2**") == len(BLOCKS)
+    assert page.with_blocks(text, by_kind) == text
     assert re.sub(r"(?s)(<!-- measured: (\w+) -->\n).*?(<!-- end)", r"\1old\n\3", text) == empty
 
 
 @pytest.mark.parametrize("wrong", ["", "<!-- measured: speed -->\n<!-- end of speed -->\n"])
 def test_marks_that_are_missing_or_unknown_are_named(wrong: str) -> None:
     with pytest.raises(ValueError, match="expected is each of upstream"):
-        page.with_blocks(wrong, RESULTS)
+        page.with_blocks(wrong, {"amx": RESULTS})
 
 
 def test_a_picture_is_drawn_the_same_again(tmp_path: Path) -> None:

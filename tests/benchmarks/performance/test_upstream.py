@@ -10,15 +10,22 @@ from export.model.checkpoint import Checkpoint
 
 
 @pytest.mark.parametrize(
-    ("constant", "step", "more", "steps"), [(2.0, 0.5, 1, 120), (0.0, 3.0, 7, 2), (1.0, 0.25, 16, 1)]
+    ("constant", "step", "more", "steps"), [(0.5, 2.0, 1, 120), (0.0, 3.0, 7, 2), (1.0, 0.25, 16, 1)]
 )
 def test_equal_steps_are_extrapolated_exactly(constant: float, step: float, more: int, steps: int) -> None:
     single, longer = constant + step, constant + (1 + more) * step
     assert extrapolated(single, longer, more, steps) == pytest.approx(constant + steps * step)
 
 
-def test_steps_never_take_less_than_no_time() -> None:
-    assert extrapolated(2.0, 1.5, more=3) == 2.0
+@pytest.mark.parametrize(
+    ("single", "longer", "more"), [(0.2, 0.15, 3), (0.2, 0.2, 1), (10.3, 10.2, 1), (10.3, 14.0, 1)]
+)
+def test_times_that_another_program_has_disturbed_are_refused(
+    single: float, longer: float, more: int
+) -> None:
+    """A step of no time would make upstream as fast as its first step, as a published row once had it."""
+    with pytest.raises(RuntimeError, match=f"one step took {single} s and {1 + more} steps"):
+        extrapolated(single, longer, more)
 
 
 @pytest.mark.parametrize("longest_s", [upstream.LONGEST_S, 0.0])
