@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.onnx import ops
 
 from export.functions import (
+    DEPENDENCY_ATTENTION,
     HISTORY_ATTENTION,
     HISTORY_ATTENTION_8,
     PREFIX_ATTENTION,
@@ -17,8 +18,6 @@ from export.functions import (
     STEP_ATTENTION_8,
     Operator,
 )
-
-QK_BEFORE_SOFTMAX = 1  # GroupQueryAttention's fourth output: the scaled scores
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -62,9 +61,7 @@ class StepCache:
             self.present += present
             return out
         inputs = [*qkv, *past, self.seqlens_k, self.total, *(kind.rotary or ())]
-        out, *present = _group_query_attention(
-            inputs, [*query.shape[:2], size], past, kind, rotates=kind.rotary is not None
-        )
+        out, *present = _group_query_attention(inputs, [*query.shape[:2], size], past, kind)
         self.present += present
         return out
 
@@ -109,11 +106,8 @@ class HistoryCache:
 class SharedPrefixCache:
     """Attention of S new tokens per row over a prefix that many rows share and a suffix of each row's own.
 
-    The B rows are the sample paths of J histories, B / J of each, one history after the other. The queries
-    of a history's rows meet its keys in one product, which reads the prefix once instead of once per row;
-    the suffix goes through GroupQueryAttention, which appends to it in place. All suffixes are equally long;
-    S may be above 1 where they were empty. Two softmaxes over disjoint keys are one softmax if each is
-    weighed by its exponentiated log-sum (Dao et al. 2022).
+    The B rows are the sample paths of J histories, B / J of each, one history after the other. All suffixes
+    are equally long; S may be above 1 where they were empty.
 
     `mask` (S, T) hides what follows a new token from it, among the T tokens of a suffix.
     """
@@ -129,37 +123,20 @@ class SharedPrefixCache:
     def attend(self, qkv: list[Tensor | None], size: int, kind: AttentionKind) -> Tensor:
         """Attend for the next layer; (B, S, size)."""
         layer = len(self.present) // 2
-        heads = kind.heads
         query, key, value = qkv
         assert query is not None
+        given = [*self.past[layer], self.seqlens_k, self.total]
         if kind.rotary is not None:
             operator = PREFIX_ATTENTION if kind.scales is None else PREFIX_ATTENTION_8
-            given = [query, *self.past[layer], self.seqlens_k, self.total, *kind.rotary]
-            given += [*self.prefix[layer], self.position, self.mask]
-            out, *present = _own_operator(operator, given, size, self.past[layer], kind)
-            self.present += present
-            return out
-        own, *present, own_scores = _group_query_attention(
-            [query, key, value, *self.past[layer], self.seqlens_k, self.total],
-            query.shape,
-            self.past[layer],
-            kind,
-            rotates=False,
-            scores=[query.shape[0], heads, query.shape[1], self.mask.shape[1]],
-        )
+            given = [query, *given, *kind.rotary, *self.prefix[layer], self.position, self.mask]
+        else:
+            assert key is not None
+            assert value is not None
+            operator = DEPENDENCY_ATTENTION
+            given = [torch.cat([query, key, value], dim=-1), *given, *self.prefix[layer], self.mask]
+        out, *present = _own_operator(operator, given, size, self.past[layer], kind)
         self.present += present
-        shared_key, shared_value = self.prefix[layer]  # (J, heads, P, head_dim)
-        split = _reshaped(query, [shared_key.shape[0], -1, heads, size // heads], histories=shared_key)
-        scores = torch.matmul(split.transpose(1, 2), shared_key.transpose(-1, -2)) * kind.scale
-        weights = torch.softmax(scores, dim=-1)
-        shared = torch.matmul(weights, shared_value).transpose(1, 2)  # (J, rows · S, heads, head_dim)
-        # The largest weight is exp(largest score - log-sum) and at least 1/P: no underflow.
-        log_sum = (scores.amax(-1) - weights.amax(-1).log()).transpose(1, 2)  # (J, rows · S, heads)
-        own_log_sum = torch.logsumexp(own_scores + self.mask, dim=-1).transpose(1, 2)  # (B, S, heads)
-        own_by_head = own.reshape(*own.shape[:2], heads, size // heads)
-        share = torch.sigmoid(own_log_sum - _as_rows(log_sum, own_log_sum))
-        shared_rows = _as_rows(shared, own_by_head)
-        return (shared_rows + share.unsqueeze(-1) * (own_by_head - shared_rows)).flatten(2)
+        return out
 
 
 Cache = StepCache | SharedPrefixCache | HistoryCache
@@ -191,50 +168,26 @@ def _group_query_attention(
     shape: Sequence[Any],
     past: tuple[Tensor, Tensor],
     kind: AttentionKind,
-    *,
-    rotates: bool,
-    scores: Sequence[Any] | None = None,
 ) -> Sequence[Tensor]:
-    """Return attention of this shape and the present caches and, with their shape, the scores as well.
-
-    `inputs` are the operator's first ones, with the tables of the rotation where it `rotates` itself.
-    """
+    """Return attention of this shape and the present caches; `inputs` are the operator's first ones."""
     query = inputs[0]
     assert query is not None
     attributes: dict[str, Any] = {
         "num_heads": kind.heads,
         "kv_num_heads": kind.heads,
-        "do_rotary": int(rotates),
+        "do_rotary": int(kind.rotary is not None),
         "scale": kind.scale,
     }
-    dtypes, shapes = [query.dtype, past[0].dtype, past[1].dtype], [shape, past[0].shape, past[1].shape]
-    if scores is not None:
-        attributes["qk_output"] = QK_BEFORE_SOFTMAX
-        dtypes, shapes = [*dtypes, query.dtype], [*shapes, scores]
     return ops.symbolic_multi_out(
-        "com.microsoft::GroupQueryAttention", inputs, attributes, dtypes=dtypes, shapes=shapes, version=1
+        "com.microsoft::GroupQueryAttention",
+        inputs,
+        attributes,
+        dtypes=[query.dtype, past[0].dtype, past[1].dtype],
+        shapes=[shape, past[0].shape, past[1].shape],
+        version=1,
     )
 
 
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """(B, S, heads · head_dim) to (B, heads, S, head_dim)."""
     return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
-
-
-def _reshaped(x: Tensor, shape: list[Any], histories: Tensor) -> Tensor:
-    """Reshape x to (J, …), J being the first axis of `histories`; torch wants a proof that J divides."""
-    first = ops.symbolic("Shape", [histories], {"start": 0, "end": 1}, dtype=torch.int64, shape=[1])
-    rest = torch.tensor(shape[1:], dtype=torch.int64)
-    rows = x.shape[0] * x.shape[1] // histories.shape[0]
-    return ops.symbolic(
-        "Reshape",
-        [x, torch.cat([first, rest])],
-        dtype=x.dtype,
-        shape=[histories.shape[0], rows, *shape[2:]],
-    )
-
-
-def _as_rows(x: Tensor, like: Tensor) -> Tensor:
-    """Reshape x (J, rows · S, …) to the shape (B, S, …) of another tensor."""
-    shape = ops.symbolic("Shape", [like], dtype=torch.int64, shape=[like.dim()])
-    return ops.symbolic("Reshape", [x, shape], dtype=x.dtype, shape=like.shape)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.attention import head_padding
+from export.attention_bodies import Sizes
 from export.branches import Branches, StoredWeights, join_branches, refer_to
 from export.caches import Scales
-from export.function_bodies import Sizes
 from export.functions import add_functions
 from export.graph import DecoderGraph, HistoryGraph, cache_layouts, layout_of
 from export.int8 import to_int8

@@ -11,18 +11,21 @@ from functools import partial
 import onnx
 from onnx import FunctionProto, ModelProto, helper
 
-from export.function_bodies import (
+from export.attention_bodies import (
     Sizes,
+    dependency_attention,
+    history_attention,
+    prefix_attention,
+    step_attention,
+)
+from export.function_bodies import (
     add_and_norm,
     biased_product,
     gated_unit,
-    history_attention,
     int8_product,
-    prefix_attention,
     product,
     round_rows,
     sample,
-    step_attention,
 )
 
 DOMAIN = "kronos"
@@ -97,6 +100,13 @@ PREFIX_ATTENTION_8 = Operator(
     partial(prefix_attention, eight_bits=True),
     _OF_HEADS,
 )
+DEPENDENCY_ATTENTION = Operator(
+    "DependencyAttention",
+    ("packed", *_CACHES, "prefix_key", "prefix_value", "mask"),
+    _ATTENDED,
+    lambda _: dependency_attention(),
+    _OF_HEADS,
+)
 PRODUCT = Operator("Product", ("x", "weight"), ("out",), lambda _: product(), ("whole_steps",))
 BIASED_PRODUCT = Operator(
     "BiasedProduct", ("x", "weight", "bias"), ("out",), lambda _: biased_product(), ("whole_steps",)
@@ -136,6 +146,7 @@ OPERATORS = {
         STEP_ATTENTION_8,
         PREFIX_ATTENTION,
         PREFIX_ATTENTION_8,
+        DEPENDENCY_ATTENTION,
         PRODUCT,
         BIASED_PRODUCT,
         ROUND_ROWS,

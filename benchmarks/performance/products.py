@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from export import functions
-from export.function_bodies import Sizes
+from export.attention_bodies import Sizes
 from inference_server.engine import native_operators
 
 # Operators of ONNX, of ONNX Runtime and of this project that multiply with a matrix of weights.

@@ -171,16 +171,18 @@ INLINE Weighed attend_row(const float* query, const Number* keys, const Number* 
   return {most, sum_of(totals)};
 }
 
-// The same for heads of any multiple of 16 columns, slower: a key is not read in one go with 15 others.
+// The same for heads of any size, slower: a key is not read in one go with 15 others.
 template <typename Number>
 inline Weighed attend_wide_row(int width, const float* query, const Number* keys, const Number* values, int count,
                                float* weights, float* out) {
+  const int whole = width / LANES * LANES;
   float most = LOWEST;
   for (int t = 0; t < count; t++) {
     const Number* key = keys + static_cast<size_t>(t) * width;
     Vector product{};
-    for (int c = 0; c < width; c += LANES) product += load(query + c) * load(key + c);
+    for (int c = 0; c < whole; c += LANES) product += load(query + c) * load(key + c);
     weights[t] = sum_of(product);
+    for (int c = whole; c < width; c++) weights[t] += query[c] * key[c];
     most = weights[t] > most ? weights[t] : most;
   }
   for (int t = count; t < rounded_up(count, LANES); t++) weights[t] = LOWEST;
@@ -190,10 +192,14 @@ inline Weighed attend_wide_row(int width, const float* query, const Number* keys
     store(weights + t, weight);
     totals += weight;
   }
-  for (int c = 0; c < width; c += LANES) {
+  for (int c = 0; c < whole; c += LANES) {
     Vector sum{};
     for (int t = 0; t < count; t++) sum += weights[t] * load(values + static_cast<size_t>(t) * width + c);
     store(out + c, sum);
+  }
+  for (int c = whole; c < width; c++) {
+    out[c] = 0.0f;
+    for (int t = 0; t < count; t++) out[c] += weights[t] * values[static_cast<size_t>(t) * width + c];
   }
   return {most, sum_of(totals)};
 }
@@ -205,7 +211,17 @@ inline Weighed attend_row(int head_dim, const float* query, const Number* keys, 
   if (head_dim == 32) return attend_row<2>(query, keys, values, count, weights, out);
   if (head_dim == 96) return attend_row<6>(query, keys, values, count, weights, out);
   if (head_dim == 128) return attend_row<8>(query, keys, values, count, weights, out);
+  if (head_dim == 208) return attend_row<13>(query, keys, values, count, weights, out);
   return attend_wide_row(head_dim, query, keys, values, count, weights, out);
+}
+
+// A head with zeros behind each of its halves.
+inline void spread(const float* from, int head_dim, int padded_dim, float* to) {
+  const int half = head_dim / 2, padded = padded_dim / 2;
+  for (int i = 0; i < padded; i++) {
+    to[i] = i < half ? from[i] : 0.0f;
+    to[padded + i] = i < half ? from[half + i] : 0.0f;
+  }
 }
 
 // Rotate both halves of a head by the angles of its position (Su et al. 2021), with zeros behind each.
@@ -217,15 +233,6 @@ inline void rotate(const float* from, const float* cos, const float* sin, int he
     to[padded + i] = b * cos[i] + a * sin[i];
   }
   for (int i = half; i < padded; i++) to[i] = to[padded + i] = 0.0f;
-}
-
-// A head with zeros behind each of its halves.
-inline void spread(const float* from, int head_dim, int padded_dim, float* to) {
-  const int half = head_dim / 2, padded = padded_dim / 2;
-  for (int i = 0; i < padded; i++) {
-    to[i] = i < half ? from[i] : 0.0f;
-    to[padded + i] = i < half ? from[half + i] : 0.0f;
-  }
 }
 
 // Append a head's numbers to a cache.

@@ -27,7 +27,7 @@ Attend attend() {
   return chosen;
 }
 
-constexpr const char* HEAD_SIZES = "the size of a head must be a multiple of 32, and at most 512";
+constexpr const char* HEAD_SIZES = "the size of a head must be a multiple of 32, or of 2 without rotation, and at most 512";
 
 // The size of a head of new tokens (B, S, 3 * heads * token_dim).
 int token_dim_of(const Tensor& packed, int heads, int head_dim) {
@@ -44,15 +44,16 @@ struct Caches {
   int heads, head_dim, token_dim;
   size_t capacity;
 
-  // packed (B, S, 3 * heads * token_dim) are the new tokens of the caches' rows.
-  Caches(const Context& context, size_t input, size_t output, const Tensor& packed, int of_operator)
+  // packed (B, S, 3 * heads * token_dim) are the new tokens of the caches' rows. The size of a head is a multiple of a
+  // number.
+  Caches(const Context& context, size_t input, size_t output, const Tensor& packed, int of_operator, int multiple = 32)
       : past_key(context.input(input)), past_value(context.input(input + 1)) {
     require(past_key.shape.size() == 4, "caches must be (B, heads, capacity, head_dim)");
     heads = static_cast<int>(past_key.shape[1]);
     capacity = static_cast<size_t>(past_key.shape[2]);
     head_dim = static_cast<int>(past_key.shape[3]);
-    // The export pads heads to multiples of 32.
-    require(head_dim > 0 && head_dim % 32 == 0 && head_dim <= MAX_HEAD_DIM, HEAD_SIZES);
+    // The export pads heads that are rotated to multiples of 32.
+    require(head_dim > 0 && head_dim % multiple == 0 && head_dim <= MAX_HEAD_DIM, HEAD_SIZES);
     require(past_value.shape == past_key.shape && heads == of_operator, "caches must be (B, heads, capacity, head_dim)");
     require(packed.shape.size() == 3 && packed.shape[0] == past_key.shape[0],
             "packed must be (B, S, 3 * heads * token_dim)");
@@ -217,28 +218,19 @@ struct StepAttention {
   }
 };
 
-// As StepAttention, behind prefixes that rows share: of B rows the first B / J continue the first prefix, and so on.
-//
-// Behind `sin` come prefix_key and prefix_value (J, heads, P, head_dim), and what only the function reads: the
-// positions and the mask.
+// Attention behind prefixes that rows share: of B rows the first B / J continue the first prefix, and so on.
 template <typename Number>
-struct PrefixAttention {
+struct BehindPrefixes {
   static constexpr bool ROUNDED = std::is_same_v<Number, int8_t>;
-  static constexpr const char* NAME = ROUNDED ? "PrefixAttention8" : "PrefixAttention";
-  static constexpr ElementType CACHE = std::is_same_v<Number, int8_t> ? INT8 : FLOAT;
-  static constexpr ElementType INPUTS[] = {FLOAT, CACHE, CACHE, INT32, INT32, FLOAT, FLOAT,
-                                           CACHE, CACHE, INT64, FLOAT, FLOAT, FLOAT};
+  static constexpr ElementType CACHE = ROUNDED ? INT8 : FLOAT;
   static constexpr ElementType OUTPUTS[] = {FLOAT, CACHE, CACHE};
-  static constexpr size_t INPUT_COUNT = std::is_same_v<Number, int8_t> ? 13 : 11;
-  Attributes attributes;
 
-  explicit PrefixAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
-
-  void compute(const Context& context) const {
-    Tensor packed = context.input(0), lengths = context.input(3);
-    Tensor prefix_key = context.input(7), prefix_value = context.input(8);
-    Caches<Number> caches(context, 1, 1, packed, attributes.heads);
-    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, caches.token_dim, 5, 11);
+  // The first inputs are those of StepAttention up to seqlens_k; prefix_key and prefix_value (J, heads, P, head_dim) are
+  // `prefixes` and the one behind it. There are tables of the rotation for so many positions.
+  static void compute(const Context& context, const Caches<Number>& caches, const AttentionShape& shape, size_t prefixes,
+                      int64_t positions) {
+    const Tensor packed = context.input(0), lengths = context.input(3);
+    const Tensor prefix_key = context.input(prefixes), prefix_value = context.input(prefixes + 1);
     const int rows = static_cast<int>(packed.shape[0]), tokens = static_cast<int>(packed.shape[1]);
     const int heads = shape.heads, head_dim = shape.head_dim;
     require(prefix_key.shape.size() == 4 && prefix_key.shape[0] > 0 && prefix_key.shape[1] == heads &&
@@ -248,7 +240,7 @@ struct PrefixAttention {
     const size_t width = static_cast<size_t>(heads) * shape.token_dim;
     float* out = static_cast<float*>(context.output(0, {rows, tokens, static_cast<int64_t>(width)}));
     require(rows % histories == 0, "the rows must be divided evenly among the prefixes");
-    const Pasts past_of(lengths, rows, tokens, caches.capacity, context.input(5).shape[0] - prefix);
+    const Pasts past_of(lengths, rows, tokens, caches.capacity, positions - prefix);
     auto take_in = [&](size_t row, int head) {
       const int past = past_of(row);
       caches.take_over(row, head, past);
@@ -294,6 +286,44 @@ struct PrefixAttention {
                               ROUNDED};
       kernels().behind_prefix(form, shape, shared, {count, of_token, keys, values, lengths, to}, head);
     });
+  }
+};
+
+// As StepAttention, behind prefixes.
+//
+// Behind `sin` come prefix_key and prefix_value, and what only the function reads: the positions and the mask.
+template <typename Number>
+struct PrefixAttention : BehindPrefixes<Number> {
+  using BehindPrefixes<Number>::CACHE, BehindPrefixes<Number>::ROUNDED;
+  static constexpr const char* NAME = ROUNDED ? "PrefixAttention8" : "PrefixAttention";
+  static constexpr ElementType INPUTS[] = {FLOAT, CACHE, CACHE, INT32, INT32, FLOAT, FLOAT,
+                                           CACHE, CACHE, INT64, FLOAT, FLOAT, FLOAT};
+  static constexpr size_t INPUT_COUNT = ROUNDED ? 13 : 11;
+  Attributes attributes;
+
+  explicit PrefixAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
+
+  void compute(const Context& context) const {
+    const Caches<Number> caches(context, 1, 1, context.input(0), attributes.heads);
+    const AttentionShape shape = shape_of<Number>(context, attributes, caches.head_dim, caches.token_dim, 5, 11);
+    BehindPrefixes<Number>::compute(context, caches, shape, 7, context.input(5).shape[0]);
+  }
+};
+
+// The same of the dependency layer, without rotation: behind `total` come prefix_key and prefix_value, and a mask that only
+// the function reads.
+struct DependencyAttention : BehindPrefixes<float> {
+  static constexpr const char* NAME = "DependencyAttention";
+  static constexpr ElementType INPUTS[] = {FLOAT, FLOAT, FLOAT, INT32, INT32, FLOAT, FLOAT, FLOAT};
+  Attributes attributes;
+
+  explicit DependencyAttention(const KernelInfo* info) : attributes(attributes_of(info)) {}
+
+  void compute(const Context& context) const {
+    const Caches<float> caches(context, 1, 1, context.input(0), attributes.heads, 2);
+    const AttentionShape shape{attributes.heads, caches.head_dim, caches.token_dim, attributes.scale,
+                               nullptr,          nullptr,         nullptr,          nullptr};
+    BehindPrefixes<float>::compute(context, caches, shape, 5, INT32_MAX);
   }
 };
 

@@ -1,12 +1,19 @@
 // What one task of an operator computes: a head of some tokens. No include guard: see vectors.h.
 
+// A head of a query or a key, rotated and padded as in the caches.
+INLINE void take_head(const AttentionShape& shape, const float* from, int position, float* to) {
+  if (shape.cos == nullptr) return spread(from, shape.token_dim, shape.head_dim, to);
+  const size_t angle = static_cast<size_t>(position) * (shape.head_dim / 2);
+  rotate(from, shape.cos + angle, shape.sin + angle, shape.token_dim, shape.head_dim, to);
+}
+
 template <typename Number>
 inline void append_token(const AttentionShape& shape, const float* packed, int head, int position, void* key,
                          void* value) {
   const int width = shape.heads * shape.token_dim, offset = head * shape.token_dim;
-  const size_t angle = static_cast<size_t>(position) * (shape.head_dim / 2), scales = head * shape.head_dim;
+  const size_t scales = head * shape.head_dim;
   float numbers[MAX_HEAD_DIM];
-  rotate(packed + width + offset, shape.cos + angle, shape.sin + angle, shape.token_dim, shape.head_dim, numbers);
+  take_head(shape, packed + width + offset, position, numbers);
   const float* none = nullptr;
   append(numbers, shape.key_scale ? shape.key_scale + scales : none, shape.head_dim, static_cast<Number*>(key));
   spread(packed + 2 * width + offset, shape.token_dim, shape.head_dim, numbers);
@@ -23,8 +30,7 @@ inline void append_any(const AttentionShape& shape, const float* packed, int hea
 
 // The rotated query of a head, scaled, also by the steps of 8-bit keys.
 INLINE void query_of(const AttentionShape& shape, const float* packed, int head, int position, float* to) {
-  const size_t angle = static_cast<size_t>(position) * (shape.head_dim / 2);
-  rotate(packed + head * shape.token_dim, shape.cos + angle, shape.sin + angle, shape.token_dim, shape.head_dim, to);
+  take_head(shape, packed + head * shape.token_dim, position, to);
   const float* steps = shape.key_scale ? shape.key_scale + head * shape.head_dim : nullptr;
   for (int d = 0; d < shape.head_dim; d++) to[d] *= steps ? shape.scale * steps[d] : shape.scale;
 }

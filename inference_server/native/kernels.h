@@ -16,7 +16,7 @@ struct AttentionShape {
   int heads, head_dim;
   int token_dim;  // of a head of new tokens and of the output
   float scale;
-  const float* cos;  // (positions, head_dim / 2); sin likewise
+  const float* cos;  // (positions, head_dim / 2), or null where nothing is rotated; sin likewise
   const float* sin;
   const float* key_scale;  // (heads, head_dim) of 8-bit caches, else null; value_scale likewise
   const float* value_scale;

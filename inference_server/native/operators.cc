@@ -63,6 +63,7 @@ const CustomOp OPERATORS[] = {
     described<RoundRows>(), described<GatedUnit>(), described<Sample>(), described<AddAndNorm>(),
     described<StepAttention<float>>(),   described<StepAttention<int8_t>>(),
     described<PrefixAttention<float>>(), described<PrefixAttention<int8_t>>(),
+    described<DependencyAttention>(),
 };
 
 // Elsewhere ONNX Runtime's own products are faster than ours would be.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.function_bodies import Sizes
+from export.attention_bodies import Sizes
 from export.functions import DOMAIN, add_functions
 from export.int8 import rounded, to_int8
 from inference_server.engine.bundle import BRANCHES_DATA_FILE, BRANCHES_FILE, DECODER_FILE, load_manifest

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from export.function_bodies import Sizes
+from export.attention_bodies import Sizes
 from export.functions import (
     ADD_AND_NORM,
+    DEPENDENCY_ATTENTION,
     DOMAIN,
     GATED_UNIT,
     HISTORY_ATTENTION,
@@ -241,6 +242,53 @@ def test_rows_attend_behind_prefixes_as_the_function_says(
     operator = PREFIX_ATTENTION_8 if eight_bits else PREFIX_ATTENTION
     own, function = both(operator, arrays, heads=heads, scale=head_dim**-0.5)
     assert_attended(own, function, past + tokens)
+
+
+@pytest.mark.parametrize("histories", [1, 2])
+@pytest.mark.parametrize(
+    ("rows", "tokens", "past", "capacity", "heads", "head_dim", "prefix"),
+    [
+        (1, 1, 0, 4, 1, 8, 1),
+        (20, 1, 59, 120, 4, 208, 391),
+        (7, 1, 16, 20, 2, 104, 9),
+        (3, 12, 0, 12, 4, 64, 33),
+        (45, 1, 3, 4, 1, 24, 40),
+        (2, 30, 0, 30, 1, 208, 70),
+    ],
+)
+def test_the_dependency_layer_attends_as_its_function_says(
+    rows: int, tokens: int, past: int, capacity: int, heads: int, head_dim: int, prefix: int, histories: int
+) -> None:
+    arrays = dependency_inputs(rows * histories, tokens, past, capacity, heads, head_dim, prefix, histories)
+    own, function = both(DEPENDENCY_ATTENTION, arrays, heads=heads, scale=head_dim**-0.5)
+    assert own[0].shape == (rows * histories, tokens, heads * head_dim)
+    assert_attended(own, function, past + tokens)
+
+
+def test_a_row_of_the_dependency_layer_is_the_same_to_the_bit_in_any_company() -> None:
+    arrays = dependency_inputs(40, 1, 30, 60, 4, 208, 100, 2)
+    (together, *_) = run(DEPENDENCY_ATTENTION, arrays, native=True, threads=2, heads=4, scale=0.07)
+    for history, rows in ((0, slice(0, 20)), (1, slice(20, 23)), (0, slice(19, 20))):
+        part = {name: array[rows] if len(array) == 40 else array for name, array in arrays.items()}
+        for name in ("prefix_key", "prefix_value"):
+            part[name] = arrays[name][history : history + 1]
+        (alone, *_) = run(DEPENDENCY_ATTENTION, part, native=True, heads=4, scale=0.07)
+        np.testing.assert_array_equal(alone, together[rows])
+
+
+@pytest.mark.parametrize("given", ["past_key", "past_value", "packed"])
+def test_a_value_that_is_no_number_stays_in_its_row_of_the_dependency_layer(given: str) -> None:
+    arrays = dependency_inputs(20, 1, 7, 12, 4, 104, 50, 1)
+    arrays[given][4, 0, ..., 2] = np.nan
+    (out, *_) = run(DEPENDENCY_ATTENTION, arrays, native=True, heads=4, scale=0.1)
+    assert np.flatnonzero(np.isnan(out).any(axis=(1, 2))).tolist() == [4]
+
+
+def dependency_inputs(
+    rows: int, tokens: int, past: int, capacity: int, heads: int, head_dim: int, prefix: int, histories: int
+) -> dict[str, NDArray[Any]]:
+    arrays = prefix_inputs(rows, tokens, past, capacity, heads, head_dim, prefix, histories, eight_bits=False)
+    return {name: arrays[name] for name in DEPENDENCY_ATTENTION.inputs}
 
 
 def prefix_inputs(

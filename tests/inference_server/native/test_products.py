@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from export.function_bodies import Sizes
+from export.attention_bodies import Sizes
 from export.functions import (
     BIASED_INT8_PRODUCT,
     BIASED_PRODUCT,
