@@ -94,13 +94,12 @@ class KronosTokenizer(nn.Module):
         length = past.shape[1]
         positions = torch.arange(length + z.shape[1], device=z.device)
         # Causal: a query attends to keys at its own position and before.
-        past_mask = positions[None, :length] <= positions[:length, None]
-        mask = positions[None, :] <= positions[length:, None]
+        hidden = torch.where(positions[None] > positions[:, None], float("-inf"), 0.0).to(z.dtype)
         blocks: list[TransformerBlock] = list(self.decoder)  # type: ignore[arg-type]
         for block in blocks:
             cos, sin = block.self_attn.rotary.angles(positions)
-            past_key, past_value, past = _block(block, past, cos[:length], sin[:length], past_mask)
-            _, _, z = _block(block, z, cos[length:], sin[length:], mask, past_key, past_value)
+            key, value, past = _block(block, past, cos[:length], sin[:length], hidden[:length, :length])
+            _, _, z = _block(block, z, cos[length:], sin[length:], hidden[length:], key, value)
         out: Tensor = self.head(z)
         return out
 
@@ -110,32 +109,35 @@ def _block(
     x: Tensor,
     cos: Tensor,
     sin: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     past_key: Tensor | None = None,
     past_value: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Apply a block to x, with keys and values of a shared past before its own.
+    """Apply a block to x (B, S, d), with keys and values of a past that all rows share before its own.
+
+    Parameters
+    ----------
+    hidden
+        (S, past and S): 0 where a position attends to a key, and -inf elsewhere.
+    past_key, past_value
+        (1, heads, past, head_dim).
 
     Returns
     -------
     key, value, x
-        Of x alone.
+        With the past's keys and values, if there is one.
     """
     attention = block.self_attn
     normed = block.norm1(x)
     q = rotate(attention.heads(attention.q_proj(normed)), cos, sin)
     key = rotate(attention.heads(attention.k_proj(normed)), cos, sin)
     value = attention.heads(attention.v_proj(normed))
-    scale = q.shape[-1] ** -0.5
-    scores = torch.matmul(q, key.transpose(-1, -2)) * scale
-    if past_key is not None:
-        scores = torch.cat([torch.matmul(q, past_key.transpose(-1, -2)) * scale, scores], dim=-1)
-    weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
-    if past_key is None or past_value is None:
-        mixed = torch.matmul(weights, value)
-    else:
-        split = past_key.shape[-2]
-        mixed = torch.matmul(weights[..., :split], past_value) + torch.matmul(weights[..., split:], value)
+    # The past copied for each row takes less time than scores of its own, which are joined and cut again.
+    if past_key is not None and past_value is not None:
+        key = torch.cat([past_key.expand(x.shape[0], -1, -1, -1), key], dim=-2)
+        value = torch.cat([past_value.expand(x.shape[0], -1, -1, -1), value], dim=-2)
+    scores = torch.matmul(q, key.transpose(-1, -2)) * q.shape[-1] ** -0.5
+    mixed = torch.matmul(torch.softmax(scores + hidden, dim=-1), value)
     x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
     x = x + block.ffn(block.norm2(x))
     return key, value, x

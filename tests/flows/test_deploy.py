@@ -1,7 +1,6 @@
 """The deploy step on a real Prefect server, and what its automations do there with real runs."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+import psutil
 import psycopg
 import pytest
 import yaml
@@ -133,6 +133,14 @@ def execute(client: SyncPrefectClient, run: UUID) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
 
 
+def kill_with_descendants(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process and those that it started; Prefect gives the flow a session of its own."""
+    for descendant in psutil.Process(process.pid).children(recursive=True):
+        descendant.kill()
+    process.kill()
+    process.communicate()
+
+
 def shorten(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, wait: str) -> None:
     """Let the server wait 10 s for a dead run where it waits minutes."""
     monkeypatch.setattr(automations, wait, SHORTEST)
@@ -188,8 +196,7 @@ def test_dead_runs_are_crashed_and_an_operator_is_notified_once(
     daily = create_run(client, "predict-batch/predict-1d", parameters={"timeframe": "1d", **SHORT})
     process = execute(client, daily)
     wait_for(lambda: script.calls["BTC-USD"] == 2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill_with_descendants(process)
 
     shorten(client, monkeypatch, "START")
     never_began = create_run(client, "score-forecasts/score-1d")
