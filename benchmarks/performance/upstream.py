@@ -120,6 +120,9 @@ def _engine_seconds(engine: Engine, request: ForecastJob) -> tuple[float, bool]:
         _seconds(partial(engine.forecast, [_shortened(request, len(request.candles), steps)]))
         for steps in (1, 1 + _FIRST_STEPS)
     )
+    # No step takes longer than these few. Times of a small model are too short to be compared.
+    if few * PRED_LEN <= LONGEST_S:
+        return _seconds(whole), True
     estimate = extrapolated(single, few, _FIRST_STEPS)
     return (estimate, False) if estimate > LONGEST_S else (_seconds(whole), True)
 
