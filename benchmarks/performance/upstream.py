@@ -153,8 +153,8 @@ def extrapolated(single: float, longer: float, more: int, steps: int = PRED_LEN)
         The difference is not that of `more` steps: something else kept the machine busy.
     """
     step = (longer - single) / more
-    # One more is timed where a step takes seconds, which is longer than what is done once.
-    least = single / 2 if more == 1 else 0.0
+    # Where one more is timed a step takes a second, and what is done once, for the tokenizer, some of them at most.
+    least = single / 5 if more == 1 else 0.0
     if step <= least:
         raise RuntimeError(
             f"one step took {single:.3g} s and {1 + more} steps {longer:.3g} s, so something else kept the "

@@ -18,7 +18,7 @@ def test_equal_steps_are_extrapolated_exactly(constant: float, step: float, more
 
 
 @pytest.mark.parametrize(
-    ("single", "longer", "more"), [(0.2, 0.15, 3), (0.2, 0.2, 1), (10.3, 10.2, 1), (10.3, 14.0, 1)]
+    ("single", "longer", "more"), [(0.2, 0.15, 3), (0.2, 0.2, 1), (10.3, 10.2, 1), (10.3, 12.0, 1)]
 )
 def test_times_that_another_program_has_disturbed_are_refused(
     single: float, longer: float, more: int
