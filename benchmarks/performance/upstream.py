@@ -153,7 +153,7 @@ def extrapolated(single: float, longer: float, more: int, steps: int = PRED_LEN)
         The difference is not that of `more` steps: something else kept the machine busy.
     """
     step = (longer - single) / more
-    # Where one more is timed a step takes a second, and what is done once, for the tokenizer, some of them at most.
+    # Where one more is timed, what is done once, by the tokenizer, takes some steps' time at most.
     least = single / 5 if more == 1 else 0.0
     if step <= least:
         raise RuntimeError(
