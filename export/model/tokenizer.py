@@ -94,12 +94,14 @@ class KronosTokenizer(nn.Module):
         length = past.shape[1]
         positions = torch.arange(length + z.shape[1], device=z.device)
         # Causal: a query attends to keys at its own position and before.
-        hidden = torch.where(positions[None] > positions[:, None], float("-inf"), 0.0).to(z.dtype)
+        # Scores are kept below infinity or minus infinity. A mask that is added would become an operator that
+        # needs cuDNN on a GPU, unlike all others of a bundle; where() takes longer.
+        bound = torch.where(positions[None] > positions[:, None], -torch.inf, torch.inf).to(z.dtype)
         blocks: list[TransformerBlock] = list(self.decoder)  # type: ignore[arg-type]
         for block in blocks:
             cos, sin = block.self_attn.rotary.angles(positions)
-            key, value, past = _block(block, past, cos[:length], sin[:length], hidden[:length, :length])
-            _, _, z = _block(block, z, cos[length:], sin[length:], hidden[length:], key, value)
+            key, value, past = _block(block, past, cos[:length], sin[:length], bound[:length, :length])
+            _, _, z = _block(block, z, cos[length:], sin[length:], bound[length:], key, value)
         out: Tensor = self.head(z)
         return out
 
@@ -109,7 +111,7 @@ def _block(
     x: Tensor,
     cos: Tensor,
     sin: Tensor,
-    hidden: Tensor,
+    bound: Tensor,
     past_key: Tensor | None = None,
     past_value: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,8 +119,8 @@ def _block(
 
     Parameters
     ----------
-    hidden
-        (S, past and S): 0 where a position attends to a key, and -inf elsewhere.
+    bound
+        (S, past and S): infinity where a position attends to a key, and minus infinity elsewhere.
     past_key, past_value
         (1, heads, past, head_dim).
 
@@ -137,7 +139,7 @@ def _block(
         key = torch.cat([past_key.expand(x.shape[0], -1, -1, -1), key], dim=-2)
         value = torch.cat([past_value.expand(x.shape[0], -1, -1, -1), value], dim=-2)
     scores = torch.matmul(q, key.transpose(-1, -2)) * q.shape[-1] ** -0.5
-    mixed = torch.matmul(torch.softmax(scores + hidden, dim=-1), value)
+    mixed = torch.matmul(torch.softmax(torch.minimum(scores, bound), dim=-1), value)
     x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
     x = x + block.ffn(block.norm2(x))
     return key, value, x
