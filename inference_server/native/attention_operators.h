@@ -44,8 +44,8 @@ struct Caches {
   int heads, head_dim, token_dim;
   size_t capacity;
 
-  // packed (B, S, 3 * heads * token_dim) are the new tokens of the caches' rows. The size of a head is a multiple of a
-  // number.
+  // packed (B, S, 3 * heads * token_dim) are the new tokens of the caches' rows. The size of a head must be a multiple of
+  // `multiple`.
   Caches(const Context& context, size_t input, size_t output, const Tensor& packed, int of_operator, int multiple = 32)
       : past_key(context.input(input)), past_value(context.input(input + 1)) {
     require(past_key.shape.size() == 4, "caches must be (B, heads, capacity, head_dim)");

@@ -135,8 +135,9 @@ def test_a_step_attends_and_appends_as_its_function_says(
 @pytest.mark.parametrize("histories", [1, 2])
 @pytest.mark.parametrize("eight_bits", [False, True])
 @pytest.mark.parametrize(
-    ("rows", "tokens", "past", "capacity", "heads", "head_dim", "prefix"),
+    "shape",
     [
+        # rows, tokens, past, capacity, heads, head_dim, prefix
         (1, 1, 0, 4, 1, 32, 1),
         (20, 1, 59, 120, 2, 64, 391),
         (7, 1, 16, 20, 2, 32, 9),
@@ -146,16 +147,9 @@ def test_a_step_attends_and_appends_as_its_function_says(
     ],
 )
 def test_rows_attend_behind_prefixes_as_the_function_says(
-    rows: int,
-    tokens: int,
-    past: int,
-    capacity: int,
-    heads: int,
-    head_dim: int,
-    prefix: int,
-    eight_bits: bool,
-    histories: int,
+    shape: tuple[int, ...], eight_bits: bool, histories: int
 ) -> None:
+    rows, tokens, past, capacity, heads, head_dim, prefix = shape
     arrays = prefix_inputs(
         rows * histories, tokens, past, capacity, heads, head_dim, prefix, histories, eight_bits
     )
@@ -166,8 +160,9 @@ def test_rows_attend_behind_prefixes_as_the_function_says(
 
 @pytest.mark.parametrize("histories", [1, 2])
 @pytest.mark.parametrize(
-    ("rows", "tokens", "past", "capacity", "heads", "head_dim", "prefix"),
+    "shape",
     [
+        # rows, tokens, past, capacity, heads, head_dim, prefix
         (1, 1, 0, 4, 1, 8, 1),
         (20, 1, 59, 120, 4, 208, 391),
         (7, 1, 16, 20, 2, 104, 9),
@@ -176,10 +171,9 @@ def test_rows_attend_behind_prefixes_as_the_function_says(
         (2, 30, 0, 30, 1, 208, 70),
     ],
 )
-def test_the_dependency_layer_attends_as_its_function_says(
-    rows: int, tokens: int, past: int, capacity: int, heads: int, head_dim: int, prefix: int, histories: int
-) -> None:
-    arrays = dependency_inputs(rows * histories, tokens, past, capacity, heads, head_dim, prefix, histories)
+def test_the_dependency_layer_attends_as_its_function_says(shape: tuple[int, ...], histories: int) -> None:
+    rows, tokens, past, _, heads, head_dim, _ = shape
+    arrays = dependency_inputs(rows * histories, *shape[1:], histories)
     own, function = both(DEPENDENCY_ATTENTION, arrays, heads=heads, scale=head_dim**-0.5)
     assert own[0].shape == (rows * histories, tokens, heads * head_dim)
     assert_attended(own, function, past + tokens)
@@ -204,9 +198,9 @@ def test_a_value_that_is_no_number_stays_in_its_row_of_the_dependency_layer(give
     assert np.flatnonzero(np.isnan(out).any(axis=(1, 2))).tolist() == [4]
 
 
-def dependency_inputs(
-    rows: int, tokens: int, past: int, capacity: int, heads: int, head_dim: int, prefix: int, histories: int
-) -> dict[str, NDArray[Any]]:
+def dependency_inputs(*shape: int) -> dict[str, NDArray[Any]]:
+    """Those of `prefix_inputs` that the layer has."""
+    rows, tokens, past, capacity, heads, head_dim, prefix, histories = shape
     arrays = prefix_inputs(rows, tokens, past, capacity, heads, head_dim, prefix, histories, eight_bits=False)
     return {name: arrays[name] for name in DEPENDENCY_ATTENTION.inputs}
 
